@@ -1,0 +1,300 @@
+"""The service's JSON as frozen dataclasses: strings and numbers alike, nothing demanded, nothing raised."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+from typing import Any, NoReturn
+
+DEBUG_TAIL = 4096
+LARGEST = 10**15
+
+UNDER_WAY_STATUSES = frozenset(
+    {
+        "task_queue",
+        "task_accept",
+        "task_assign",
+        "task_preprocess_start",
+        "task_preprocess_end",
+        "task_start",
+        "task_output",
+        "task_output_full",
+        "task_error_full",
+        "task_end",
+        "task_postprocess_start",
+    }
+)
+FINISHED, CANCELLED, ENDED_BEFORE_IT_RAN = "task_postprocess_end", "task_cancel", "task_error"
+
+Json = dict[str, Any]
+"""A JSON object as received; its fractions are `Decimal`, so write it with `json.dumps(…, default=str)`."""
+
+
+class Phase(Enum):
+    """Where a remote task stands, as far as a client cares."""
+
+    UNDER_WAY = "under way"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What `/Run` gives: the id of the remote task and the token that opens it."""
+
+    task_id: str
+    token: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteOutput:
+    """One output: a file behind a `url`, or (language models) `content` without one.
+
+    Attributes:
+        name: The file's name, empty where the service gives none. Not safe to use as a path.
+        url: The file's address on the CDN.
+        content_type: As the service says; `raw` for text.
+        size: Bytes, as the service says.
+        content: The text output as received.
+    """
+
+    name: str
+    url: str | None
+    content_type: str | None
+    size: int | None
+    content: Json | None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTask:
+    """A task as the service shows it. Whatever it leaves out, or writes in a way that cannot be read, is None or empty.
+
+    Attributes:
+        task_id: The service's number for it, as text.
+        token: Opens the task; a secret.
+        model: `owner/model`.
+        parameters: As the service repeats them, fractions as `Decimal`; None where absent or unreadable.
+        status: The service's word.
+        exit_text: `pexit` as received, empty where absent.
+        cost_usd: What it was billed.
+        outputs: What it made.
+        error_text: The end of what it wrote to its error stream.
+        debug_output: The end of what the model has written so far.
+        created_at: Unix seconds; the newer reply form does not say it.
+        started_at: Unix seconds.
+        ended_at: Unix seconds.
+        elapsed_seconds: Run time by the service's account.
+    """
+
+    task_id: str
+    token: str | None = field(repr=False)
+    model: str | None
+    parameters: Json | None
+    status: str
+    exit_text: str
+    cost_usd: Decimal | None
+    outputs: tuple[RemoteOutput, ...]
+    error_text: str
+    debug_output: str
+    created_at: float | None
+    started_at: float | None
+    ended_at: float | None
+    elapsed_seconds: float | None
+
+    @property
+    def number(self) -> int | None:
+        """The id as a number; a task that was created later has a greater one."""
+        return whole(self.task_id)
+
+    @property
+    def exit_code(self) -> int | None:
+        """`pexit` as a number; None where it is absent or no number."""
+        return whole(self.exit_text)
+
+    @property
+    def known_status(self) -> bool:
+        """Whether the API page knows the status."""
+        return self.status in UNDER_WAY_STATUSES or self.status in {FINISHED, CANCELLED, ENDED_BEFORE_IT_RAN}
+
+    @property
+    def phase(self) -> Phase:
+        """What the status means; an unknown one means under way. Where `pexit` is absent, outputs tell success."""
+        if self.status == FINISHED:
+            succeeded = self.exit_code == 0 if self.exit_text else bool(self.outputs)
+            return Phase.SUCCEEDED if succeeded else Phase.FAILED
+        if self.status == CANCELLED:
+            return Phase.CANCELLED
+        return Phase.FAILED if self.status == ENDED_BEFORE_IT_RAN else Phase.UNDER_WAY
+
+    @property
+    def progress(self) -> float | None:
+        """The share done, 0 to 1, by the last progress bar in the model's output."""
+        bars = re.findall(r"(?<!\d)(\d{1,3})%\|", self.debug_output)
+        return min(int(bars[-1]), 100) / 100 if bars else None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """A page of the account's tasks, newest first, and how many there are in all (None where not said)."""
+
+    tasks: tuple[RemoteTask, ...]
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that now lies on the service."""
+
+    url: str
+    name: str
+    size: int | None
+
+
+def parse(body: bytes) -> Json:
+    """Read a reply.
+
+    Raises:
+        ValueError: The body is no JSON object: bad UTF-8, too deep, a number beyond bounds, NaN, a list, half of it.
+    """
+    try:
+        value = json.loads(body.decode(), parse_float=Decimal, parse_constant=_refuse)
+        # JavaScript cuts text between the halves of a character; such halves can be neither printed nor stored.
+        value = _mended(value) if b"\\ud" in body.lower() else value
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        raise ValueError("no JSON that can be read") from error
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 - to a caller, all that is wrong with a body is one error
+    return value
+
+
+def read_accepted(reply: Mapping[str, Any]) -> Accepted | None:
+    """Read the reply of `/Run`; the ids stand at its top or under `data`. None where there is no id."""
+    data = reply.get("data")
+    for place in (reply, data if isinstance(data, dict) else {}):
+        task_id = text(place.get("taskid"))
+        if task_id:
+            return Accepted(task_id, _token(place))
+    return None
+
+
+def read_page(reply: Mapping[str, Any]) -> TaskPage | None:
+    """Read a `tasklist`; None where it cannot be read whole (an entry that is hidden from us may be one of ours)."""
+    entries = reply.get("tasklist")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        return None
+    return TaskPage(tuple(map(read_task, entries)), whole(reply.get("total")))
+
+
+def read_task(entry: Mapping[str, Any]) -> RemoteTask:
+    """Read an entry of a `tasklist`."""
+    owner, model = text(entry.get("modelslugowner")), text(entry.get("modelslugproject"))
+    outputs = entry.get("outputs")
+    pexit = entry.get("pexit")
+    return RemoteTask(
+        task_id=text(entry.get("id")),
+        token=_token(entry),
+        model=f"{owner}/{model}" if owner and model else None,
+        parameters=_parameters(entry.get("parameters")),
+        status=text(entry.get("status")),
+        exit_text="" if pexit is None else text(pexit) or ("" if pexit == "" else "unreadable"),
+        cost_usd=money(entry.get("totalcost")),
+        outputs=tuple(_output(o) for o in outputs if isinstance(o, dict)) if isinstance(outputs, list) else (),
+        error_text=text(entry.get("debugerror"))[-DEBUG_TAIL:],
+        debug_output=text(entry.get("debugoutput"))[-DEBUG_TAIL:],
+        created_at=_moment(entry.get("createtime")),
+        started_at=_moment(entry.get("starttime")),
+        ended_at=_moment(entry.get("endtime")),
+        elapsed_seconds=_seconds(entry.get("elapsedseconds")),
+    )
+
+
+def read_upload(reply: Mapping[str, Any]) -> Upload | None:
+    """Read the reply of `/File/Upload`; None where there is no address in it."""
+    files = reply.get("list")
+    first = files[0] if isinstance(files, list) and files else None
+    if not isinstance(first, dict) or not text(first.get("url")):
+        return None
+    return Upload(text(first.get("url")), text(first.get("name")), whole(first.get("size")))
+
+
+def text(value: object) -> str:
+    """Return a text or a number as text without spaces around it, anything else as the empty text."""
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else ""
+
+
+def number(value: object) -> Decimal | None:
+    """Return a number, or a text that is one, as an exact number; None for all else and beyond ±10¹⁵."""
+    written = text(value)
+    if not re.fullmatch(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?", written, re.ASCII):
+        return None
+    found = Decimal(written)
+    return found if abs(found) <= LARGEST else None
+
+
+def whole(value: object) -> int | None:
+    """Return a whole number, also where it is written `6.0000`; None for all else."""
+    found = number(value)
+    return int(found) if found is not None and found == found.to_integral_value() else None
+
+
+def money(value: object) -> Decimal | None:
+    """Return an amount in USD without trailing zeros; None where it is none, or negative."""
+    found = number(value)
+    if found is None or found < 0:
+        return None
+    plain = found.normalize()
+    return plain if plain.as_tuple().exponent <= 0 else plain.quantize(Decimal(1))  # type: ignore[operator]  # finite
+
+
+def _token(entry: Mapping[str, Any]) -> str | None:
+    return text(entry.get("socketaccesstoken")) or text(entry.get("tasktoken")) or None
+
+
+def _seconds(value: object) -> float | None:
+    found = number(value)
+    return None if found is None or found < 0 else float(found)
+
+
+def _moment(value: object) -> float | None:
+    return _seconds(value) or None
+
+
+def _output(entry: Mapping[str, Any]) -> RemoteOutput:
+    url, content = text(entry.get("url")) or None, entry.get("content")
+    if content is not None and not isinstance(content, dict):
+        content = {"raw": content}
+    return RemoteOutput(
+        name=text(entry.get("name")),
+        url=url,
+        content_type=text(entry.get("contenttype")) or None,
+        size=whole(entry.get("size")),
+        content=content if url is None else None,
+    )
+
+
+def _parameters(value: object) -> Json | None:
+    if isinstance(value, str):
+        try:
+            return parse(value.encode())
+        except ValueError:
+            return None
+    return value if isinstance(value, dict) else None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    return {_mended(name): _mended(item) for name, item in value.items()} if isinstance(value, dict) else value
