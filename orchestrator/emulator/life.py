@@ -1,0 +1,133 @@
+"""What becomes of a task, as a pure function of time and of facts fixed when it was accepted."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal, TypeAlias
+
+from orchestrator.emulator.profile import Profile
+
+Ending: TypeAlias = Literal["done", "failed", "never_ran"]
+"""Well; badly, after it ran; or before it ran (`task_error` in `/Task/Detail`)."""
+
+STAGES = (
+    (0.00, "task_accept"),
+    (0.02, "task_preprocess_start"),
+    (0.04, "task_preprocess_end"),
+    (0.06, "task_assign"),
+    (0.08, "task_start"),
+    (0.55, "task_output"),
+    (0.88, "task_output_full"),
+    (0.90, "task_end"),
+    (0.95, "task_postprocess_start"),
+    (1.00, "task_postprocess_end"),
+)
+"""When each status begins, as a share of the time from the queue to the end, in the order of the socket's events."""
+
+SHARES = [share for share, _ in STAGES]
+BEGINS = {status: share for share, status in STAGES}
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """The course of one task; all times in seconds, moments in unix time.
+
+    Attributes:
+        accepted_at: When the task was accepted.
+        queue_seconds: How long it waits in the queue.
+        run_seconds: From the queue to the end.
+        ending: How it ends if it is left alone.
+        cancelled_at: When it was cancelled or killed; None if it was not.
+    """
+
+    accepted_at: float
+    queue_seconds: float
+    run_seconds: float
+    ending: Ending = "done"
+    cancelled_at: float | None = None
+
+    @property
+    def leaves_queue_at(self) -> float:
+        """The moment at which a worker takes it."""
+        return self.accepted_at + self.queue_seconds
+
+    @property
+    def ends_at(self) -> float:
+        """The moment from which nothing changes any more."""
+        if self.cancelled_at is not None:
+            return self.cancelled_at
+        return self.leaves_queue_at if self.ending == "never_ran" else self.leaves_queue_at + self.run_seconds
+
+    def status(self, now: float) -> str:
+        """Return the status at the moment `now`, one of the API page's table."""
+        if now >= self.ends_at:
+            if self.cancelled_at is not None:
+                return "task_cancel"
+            return "task_error" if self.ending == "never_ran" else "task_postprocess_end"
+        if now < self.leaves_queue_at:
+            return "task_queue"
+        share = (now - self.leaves_queue_at) / self.run_seconds if self.run_seconds else 1.0
+        return STAGES[min(bisect_right(SHARES, share), len(STAGES) - 1) - 1][1]
+
+    def is_over(self, now: float) -> bool:
+        """Return whether the task has ended and no longer counts for the concurrency limit."""
+        return now >= self.ends_at
+
+    def exit_code(self, now: float) -> str:
+        """Return `pexit`: `"0"` for success, `"1"` for failure, empty for a task that has not run to its end."""
+        if self.status(now) != "task_postprocess_end":
+            return ""
+        return "0" if self.ending == "done" else "1"
+
+    def stamp(self, status: str, now: float) -> str:
+        """Return when the task reached `status` (from `task_accept` on) in unix seconds, `"0"` if it has not."""
+        begins_at = self.leaves_queue_at + self.run_seconds * BEGINS[status]
+        reached = begins_at <= now and begins_at <= self.ends_at and self.ending != "never_ran"
+        return str(int(begins_at)) if reached else "0"
+
+    def progress(self, now: float) -> float:
+        """Return how much of the model's own work is done at `now`, from 0 to 1."""
+        elapsed = min(now, self.ends_at) - self.leaves_queue_at
+        if self.ending == "never_ran" or elapsed < 0:
+            return 0.0
+        share = elapsed / self.run_seconds if self.run_seconds else 1.0
+        start, full = BEGINS["task_start"], BEGINS["task_output_full"]
+        return min(1.0, max(0.0, (share - start) / (full - start)))
+
+
+def decide(profile: Profile, number: int, prompt: str, accepted_at: float) -> Life:
+    """Decide the life of a task when it is accepted.
+
+    Args:
+        profile: Times, share of failures, and the seed of all draws.
+        number: The task's id; the same seed and id give the same times.
+        prompt: `[fail]` in it makes the task fail, `[error]` makes it end before it runs.
+        accepted_at: Unix seconds.
+
+    Returns:
+        A life that is not cancelled.
+    """
+    digest = hashlib.sha256(f"{profile.seed}:{number}".encode()).digest()
+    queue, run, luck = (_uniform(digest[at : at + 6]) for at in (0, 6, 12))
+    shortest, longest = profile.queue_seconds
+    spread = math.exp(profile.run_seconds_sigma * NormalDist().inv_cdf(run))
+    ending: Ending = "done"
+    if "[error]" in prompt:
+        ending = "never_ran"
+    elif "[fail]" in prompt or luck < profile.failure_share:
+        ending = "failed"
+    return Life(
+        accepted_at=accepted_at,
+        queue_seconds=shortest + (longest - shortest) * queue,
+        run_seconds=profile.run_seconds_median * spread,
+        ending=ending,
+    )
+
+
+def _uniform(six_bytes: bytes) -> float:
+    """Return a number strictly between 0 and 1."""
+    return (int.from_bytes(six_bytes, "big") + 0.5) / 2**48
