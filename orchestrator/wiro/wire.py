@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 DEBUG_TAIL = 4096
 LARGEST = 10**15
+PLAIN_DIGITS = 15
 
 UNDER_WAY_STATUSES = frozenset(
     {
@@ -226,13 +227,13 @@ def text(value: object) -> str:
     """Return a text or a number as text without spaces around it, anything else as the empty text."""
     if isinstance(value, str):
         return value.strip()
-    return str(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else ""
+    return str(value) if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else ""
 
 
 def number(value: object) -> Decimal | None:
     """Return a number, or a text that is one, as an exact number; None for all else and beyond ±10¹⁵."""
     written = text(value)
-    if not re.fullmatch(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?", written, re.ASCII):
+    if not _NUMBER.fullmatch(written):
         return None
     found = Decimal(written)
     return found if abs(found) <= LARGEST else None
@@ -240,6 +241,8 @@ def number(value: object) -> Decimal | None:
 
 def whole(value: object) -> int | None:
     """Return a whole number, also where it is written `6.0000`; None for all else."""
+    if isinstance(value, str) and len(value) <= PLAIN_DIGITS and value.isascii() and value.isdigit():
+        return int(value)  # nearly every reply, and so worth a short way
     found = number(value)
     return int(found) if found is not None and found == found.to_integral_value() else None
 
@@ -253,12 +256,16 @@ def money(value: object) -> Decimal | None:
     return plain if plain.as_tuple().exponent <= 0 else plain.quantize(Decimal(1))  # type: ignore[operator]  # finite
 
 
+_NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?", re.ASCII)
+
+
 def _token(entry: Mapping[str, Any]) -> str | None:
     return text(entry.get("socketaccesstoken")) or text(entry.get("tasktoken")) or None
 
 
 def _seconds(value: object) -> float | None:
-    found = number(value)
+    seconds = whole(value)
+    found = number(value) if seconds is None else seconds
     return None if found is None or found < 0 else float(found)
 
 
