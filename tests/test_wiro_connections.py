@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import anyio
+import pytest
+
+from orchestrator.wiro import Client, Credentials, NotSent, ServerFault, Timeouts, connections
+
+pytestmark = pytest.mark.anyio
+
+BODY = b'{"result": true, "taskid": "1"}'
+REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+MODEL = "Hevok/Studio-Trigger"
+
+
+@dataclass
+class Wire:
+    """A server that notes in `log` what arrives when, and answers each request."""
+
+    url: str = ""
+    log: list[str] = field(default_factory=list)
+    opened: int = 0
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.opened += 1
+        self.writers.append(writer)
+        while await reader.read(1):
+            self.log.append("bytes")
+            await reader.readuntil(b"}")
+            writer.write(REPLY)
+        writer.close()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Wire]:
+    found = Wire()
+    listening = await asyncio.start_server(found.serve, "127.0.0.1", 0)
+    async with listening:
+        found.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        yield found
+        for writer in found.writers:
+            writer.close()
+
+
+async def test_bytes_arrive_only_after_the_turn(server: Wire) -> None:
+    """Each request's bytes follow its own turn, and nothing comes before or in between."""
+    turns = [anyio.Event() for _ in range(4)]
+    asked = 0
+
+    async def turn(endpoint: str) -> None:
+        nonlocal asked
+        mine, asked = turns[asked], asked + 1
+        await mine.wait()
+        server.log.append(f"turn {endpoint}")
+
+    async with Client(Credentials("k"), server.url, before_send=turn) as client, anyio.create_task_group() as group:
+        for _ in turns:
+            group.start_soon(client.run, MODEL, {})
+        for number, event in enumerate(turns):
+            await anyio.wait_all_tasks_blocked()
+            assert server.log == ["turn /Run", "bytes"] * number
+            event.set()
+            while len(server.log) < 2 * (number + 1):
+                await anyio.lowlevel.checkpoint()
+    assert server.log == ["turn /Run", "bytes"] * 4
+
+
+async def test_the_connection_is_open_before_the_turn(server: Wire) -> None:
+    opened: list[int] = []
+
+    async def turn(_: str) -> None:
+        while not server.opened:  # the server hears of it a moment later
+            await anyio.lowlevel.checkpoint()
+        opened.append(server.opened)
+
+    async with Client(Credentials("k"), server.url, before_send=turn) as client:
+        await client.run(MODEL, {})
+    assert opened == [1]
+    assert server.log == ["bytes"]
+
+
+async def test_waiting_for_the_turn_is_not_counted_as_waiting_for_the_service(server: Wire) -> None:
+    async def turn(_: str) -> None:
+        await anyio.sleep(0.2)
+
+    timeouts = Timeouts(connect=0.1, total=0.1)
+    async with Client(Credentials("k"), server.url, before_send=turn, timeouts=timeouts) as client:
+        assert (await client.run(MODEL, {})).task_id == "1"
+
+
+class TurnLostError(Exception):
+    """Any error of the caller's own."""
+
+
+@pytest.mark.parametrize("error", [ServerFault("/Run", "stop"), TurnLostError(), NotSent("/Run", "stop")])
+async def test_what_the_turn_raises_reaches_the_caller_and_nothing_is_sent(server: Wire, error: Exception) -> None:
+    async def turn(_: str) -> None:
+        raise error
+
+    async with Client(Credentials("k"), server.url, before_send=turn) as client:
+        with pytest.raises(type(error)) as caught:
+            await client.run(MODEL, {})
+    assert caught.value is error
+    assert server.log == []
+
+
+async def test_a_call_cancelled_while_it_waits_sends_nothing_and_leaves_no_connection(server: Wire) -> None:
+    waiting = anyio.Event()
+
+    async def turn(_: str) -> None:
+        waiting.set()
+        await anyio.sleep_forever()
+
+    async with Client(Credentials("k"), server.url, before_send=turn) as client:
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.run, MODEL, {})
+            await waiting.wait()
+            group.cancel_scope.cancel()
+        while not (server.writers and server.writers[0].is_closing()):
+            await anyio.lowlevel.checkpoint()
+    assert server.log == []
+
+
+async def test_a_young_connection_is_kept_and_an_old_one_is_not(server: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "POOL_SECONDS", 60.0)
+    async with Client(Credentials("k"), server.url) as client:
+        await client.run(MODEL, {})
+        await client.run(MODEL, {})
+        assert server.opened == 1
+    monkeypatch.setattr(connections, "POOL_SECONDS", 0.0)
+    async with Client(Credentials("k"), server.url) as client:
+        await client.run(MODEL, {})
+        await client.run(MODEL, {})
+        assert server.opened == 3
+
+
+def test_a_run_never_uses_a_connection_that_idled_for_two_seconds() -> None:
+    assert connections.POOL_SECONDS + connections.HELD_SECONDS < 2
+
+
+async def test_a_run_that_waits_too_long_on_a_kept_connection_is_not_sent_over_it(
+    server: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "POOL_SECONDS", 60.0)
+    monkeypatch.setattr(connections, "HELD_SECONDS", 0.01)
+    wait = 0.0
+
+    async def turn(_: str) -> None:
+        await anyio.sleep(wait)
+
+    async with Client(Credentials("k"), server.url, before_send=turn) as client:
+        wait = 0.05
+        await client.run(MODEL, {})  # a new connection may wait
+        with pytest.raises(NotSent, match="its turn"):
+            await client.run(MODEL, {})
+        wait = 0.0
+        await client.delete_outputs("t")
+        wait = 0.05
+        await client.delete_outputs("t")  # what is not paid for may wait too
+    assert len(server.log) == 3
+
+
+async def test_a_run_in_a_queue_opens_a_connection_of_its_own(server: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its turn a kept connection might be too old; the status calls may keep theirs."""
+    monkeypatch.setattr(connections, "POOL_SECONDS", 60.0)
+    go = anyio.Event()
+    go.set()
+
+    async def turn(_: str) -> None:
+        await go.wait()
+
+    async with Client(Credentials("k"), server.url, before_send=turn) as client:
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(client.delete_outputs, "t")
+        assert server.opened == 2
+        go = anyio.Event()
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.delete_outputs, "t")
+            await anyio.wait_all_tasks_blocked()
+            group.start_soon(client.run, MODEL, {})
+            while server.opened < 3:
+                await anyio.lowlevel.checkpoint()
+            go.set()
+
+
+async def test_a_connection_that_closes_while_a_call_waits_is_not_used(server: Wire) -> None:
+    async def turn(endpoint: str) -> None:
+        assert endpoint == "/Run"
+        while not server.writers:
+            await anyio.lowlevel.checkpoint()
+        server.writers[0].transport.abort()
+        for _ in range(20):  # the client hears of it a moment later
+            await anyio.sleep(0.001)
+
+    async with Client(Credentials("k"), server.url, before_send=turn) as client:
+        with pytest.raises(NotSent, match="its turn"):
+            await client.run(MODEL, {})
+    assert server.log == []
