@@ -6,6 +6,7 @@ import email
 import json
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from orchestrator.emulator.refusal import RefusalError
 
@@ -77,5 +78,5 @@ def _add_part(form: Body, head: bytes, content: bytes) -> None:
     if file_name is None:
         form.fields[name] = content.decode("utf-8", "replace")
         return
-    base_name = file_name.replace("\\", "/").rpartition("/")[2] or "file"
+    base_name = unquote(file_name).replace("\\", "/").rpartition("/")[2] or "file"
     form.files.setdefault(name, []).append(SentFile(base_name, headers.get_content_type(), content))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from bisect import bisect_right
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal, TypeAlias
@@ -28,8 +27,8 @@ STAGES = (
 )
 """When each status begins, as a share of the time from the queue to the end, in the order of the socket's events."""
 
-SHARES = [share for share, _ in STAGES]
 BEGINS = {status: share for share, status in STAGES}
+BACKWARDS = list(reversed(BEGINS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +69,7 @@ class Life:
             return "task_error" if self.ending == "never_ran" else "task_postprocess_end"
         if now < self.leaves_queue_at:
             return "task_queue"
-        share = (now - self.leaves_queue_at) / self.run_seconds if self.run_seconds else 1.0
-        return STAGES[min(bisect_right(SHARES, share), len(STAGES) - 1) - 1][1]
+        return next(status for status in BACKWARDS if self._begins_at(status) <= now)
 
     def is_over(self, now: float) -> bool:
         """Return whether the task has ended and no longer counts for the concurrency limit."""
@@ -85,9 +83,12 @@ class Life:
 
     def stamp(self, status: str, now: float) -> str:
         """Return when the task reached `status` (from `task_accept` on) in unix seconds, `"0"` if it has not."""
-        begins_at = self.leaves_queue_at + self.run_seconds * BEGINS[status]
+        begins_at = self._begins_at(status)
         reached = begins_at <= now and begins_at <= self.ends_at and self.ending != "never_ran"
         return str(int(begins_at)) if reached else "0"
+
+    def _begins_at(self, status: str) -> float:
+        return self.leaves_queue_at + self.run_seconds * BEGINS[status]
 
     def progress(self, now: float) -> float:
         """Return how much of the model's own work is done at `now`, from 0 to 1."""

@@ -64,8 +64,9 @@ class Replies:
         return {"result": True, "errors": [], "list": [entry]}
 
     def tasks(self, entries: list[Reply], total: int) -> Reply:
-        """Return the reply that holds tasks."""
-        return {"result": True, "errors": [], "total": str(total), "tasklist": entries}
+        """Return the reply that holds tasks; the source that shows parameters as text shows the total as a number."""
+        shown = total if "parameters_as_text" in self._quirks else str(total)
+        return {"result": True, "errors": [], "total": shown, "tasklist": entries}
 
     def tools(self, tools: list[Reply], *, summary: bool) -> Reply:
         """Return the reply that holds models, in a summary without their parameters."""
