@@ -1,0 +1,212 @@
+"""A file on its way to disk: at its final name only when it is whole, checked and durable."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from orchestrator.steps import recognise
+from orchestrator.steps.recognise import Kind
+
+SUSPECT = ".suspect"
+UNKNOWN_EXTENSION = "bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A file at its final name.
+
+    Attributes:
+        path: Relative to the folder of the outputs, `/` between its parts.
+        bytes: Its size.
+        sha256: Of its bytes, 64 hexadecimal digits.
+        kind: Its type by its bytes, None for an unknown one.
+    """
+
+    path: str
+    bytes: int
+    sha256: str
+    kind: Kind | None
+
+
+class NotWhole(Exception):  # noqa: N818 - an outcome: `except NotWhole` says all
+    """What has come is no whole file; the text is a clause that says why."""
+
+
+class Landing:
+    """What has come of one file so far: at first in memory, in larger pieces in a file beside the final one.
+
+    `take`, `restart` and `close` are for the event loop; `flush`, `land` and `abandon` touch the disk, are for a thread
+    and raise OSError. What an earlier process left is replaced: after a crash of the machine it cannot be trusted.
+
+    Args:
+        folder: Where the outputs are; nothing is written outside.
+        stem: The final path, relative, `/` between its parts, without an ending.
+
+    Raises:
+        ValueError: The stem is not relative or leads out of the folder.
+    """
+
+    def __init__(self, folder: Path, stem: str) -> None:
+        place = PurePosixPath(stem)
+        if not place.name or place.is_absolute() or ".." in place.parts or "\\" in stem or ":" in stem:
+            raise ValueError(f"The path {stem!r} is not a relative one within the folder of the outputs.")
+        self._folder = folder
+        self._place = place
+        self._path = folder / place.parent / f".{place.name}.part"
+        self._file: io.FileIO | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what has come."""
+        self.close()
+        self._digest = hashlib.sha256()
+        self._waiting: list[bytes] = []
+        self.waiting_bytes = 0
+        self.size = 0
+
+    def take(self, chunk: bytes) -> None:
+        """Add bytes, in memory."""
+        self._waiting.append(chunk)
+        self.waiting_bytes += len(chunk)
+        self.size += len(chunk)
+
+    def close(self) -> None:
+        """Let go of the file, if it is open."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def flush(self) -> None:
+        """Write what waits in memory."""
+        if self._file is None:
+            self._file = self._created()
+        data = memoryview(b"".join(self._waiting))
+        self._waiting.clear()
+        self.waiting_bytes = 0
+        self._digest.update(data)
+        while data:
+            data = data[self._file.write(data) :]
+
+    def land(self) -> Landed:
+        """Check what has come and put it at its final name; one of that name is replaced, unless it holds the same.
+
+        Raises:
+            NotWhole: Nothing came, or a web page, or a file of a known type without its end.
+        """
+        self.flush()
+        kind, is_whole = self._look()
+        if kind is recognise.HTML:
+            raise NotWhole("a web page came instead")
+        if not is_whole:
+            raise NotWhole(f"the {kind.extension if kind else 'file'} lacks its end after {self.size} bytes")
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+        self.close()
+        place = self._named(kind)
+        final = self._folder / place
+        sha256 = self._digest.hexdigest()
+        if _holds(final, self.size, sha256):
+            self._path.unlink()
+        else:
+            self._path.replace(final)
+        _sync_folder(final.parent)
+        return Landed(str(place), self.size, sha256, kind)
+
+    def abandon(self, *, keep: bool) -> str:
+        """Remove what has come, or keep it under `.suspect/` for people to look at.
+
+        Returns:
+            Where it is kept, relative to the folder of the outputs; empty if it is not.
+        """
+        place = PurePosixPath(SUSPECT)
+        if keep and self.size:
+            self.flush()
+            place /= self._named(self._look()[0])
+            folder = _make_folder(self._folder, place.parts[:-1])
+            self.close()
+            self._path.replace(folder / place.name)
+            return str(place)
+        self.close()
+        self._path.unlink(missing_ok=True)
+        return ""
+
+    def _created(self) -> io.FileIO:
+        _make_folder(self._folder, self._place.parts[:-1])
+        try:
+            return io.FileIO(self._path, "x+")  # a new one: never through a link that somebody put there
+        except FileExistsError:
+            self._path.unlink()
+            return io.FileIO(self._path, "x+")
+
+    def _look(self) -> tuple[Kind | None, bool]:
+        """Return the type of what has been written, and whether it is all there."""
+        if self._file is None:
+            return None, False
+        self._file.seek(0)
+        reader = io.BufferedReader(self._file)
+        try:
+            kind = recognise.kind_of(reader.read(recognise.HEAD_BYTES))
+            return kind, self.size > 0 and (kind is None or kind.is_whole(reader))
+        finally:
+            reader.detach()
+
+    def _named(self, kind: Kind | None) -> PurePosixPath:
+        return self._place.with_name(f"{self._place.name}.{kind.extension if kind else UNKNOWN_EXTENSION}")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal; it blocks.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _holds(path: Path, size: int, sha256: str) -> bool:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == size and sha256_of(path) == sha256
+
+
+def _make_folder(root: Path, parts: Sequence[str]) -> Path:
+    """Make a folder under `root`, durably, and see that no link on the way leads out.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OSError: It cannot be made, or a link leads out.
+    """
+    folder = root
+    for part in ("", *parts):
+        folder = folder / part
+        try:
+            is_link = stat.S_ISLNK(folder.lstat().st_mode)
+        except FileNotFoundError:
+            folder.mkdir(parents=True, exist_ok=True)
+            _sync_folder(folder.parent)
+        else:
+            if is_link and not folder.resolve().is_relative_to(root.resolve()):
+                raise OSError(errno.ELOOP, "a link leads out of the folder of the outputs")
+    return folder
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows has no way to do it
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

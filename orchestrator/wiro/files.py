@@ -1,0 +1,313 @@
+"""Files on the network: which addresses may be asked for them, and what comes back, whole or said not to be."""
+
+# ruff: noqa: N818 - these are outcomes, and `except FileGone` says more than `except FileGoneError`
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import ClassVar, Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from orchestrator.wiro.addresses import AddressPolicy, AddressRefused, CheckedResolver
+
+MAX_REDIRECTS = 5
+MAX_BYTES = 16 * 2**30
+READ_BUFFER_BYTES = 2**18
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
+
+
+class FileError(Exception):
+    """A file was not fetched; the text is a whole sentence that names the host but no path or query.
+
+    Attributes:
+        host: The host that was asked, as it stands in the address.
+        reason: What happened, a clause.
+    """
+
+    sentence: ClassVar[str] = "A file from {host} was not fetched: {reason}."
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(self.sentence.format(host=host or "an address without a host", reason=reason))
+        self.host = host
+        self.reason = reason
+
+
+class FileRefused(FileError):
+    """The address, or one that it redirects to, is none that may be asked; nothing was sent to it."""
+
+    sentence = "A file from {host} was refused: {reason}."
+
+
+class FileGone(FileError):
+    """The server has no such file for us (any more): HTTP 403, 404, 410 and other 4xx that time does not heal."""
+
+    sentence = "A file is not to be had from {host}, expired or deleted: {reason}."
+
+
+class FileUnavailable(FileError):
+    """The server could not be reached or could not serve; this passes.
+
+    Attributes:
+        retry_after_seconds: How long the server asks to be left alone, if it says so.
+    """
+
+    sentence = "A file could not be fetched from {host} just now: {reason}."
+
+    def __init__(self, host: str, reason: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(host, reason)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class FileBroken(FileError):
+    """What came is not the file, or not all of it."""
+
+    sentence = "A file from {host} did not arrive whole: {reason}."
+
+
+class FileTooLarge(FileError):
+    """The file is, or turned out to be, larger than is accepted."""
+
+    sentence = "A file from {host} is too large: {reason}."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """One answer: what it says about the file, and its bytes.
+
+    Attributes:
+        host: The host that answered, after redirects.
+        status: 200, 206, or 416 where nothing was left to send.
+        offset: Where in the file these bytes start: 0, or what was asked for.
+        total: The size of the whole file in bytes, if stated.
+        validator: The strong ETag, else Last-Modified: what a later resumption has to name.
+        content_type: As the server states it.
+    """
+
+    host: str
+    status: int
+    offset: int
+    total: int | None
+    validator: str | None
+    content_type: str | None
+    _response: aiohttp.ClientResponse = field(repr=False)
+    _max_bytes: int = field(repr=False)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Give the bytes as they come; at the end they are as many as was promised.
+
+        Raises:
+            FileBroken: Fewer or more bytes came than were promised, or the connection dropped.
+            FileUnavailable: Nothing came for too long.
+            FileTooLarge: More came than is accepted.
+        """
+        reached = self.offset
+        if self.status != 416:
+            with _translated(self.host, dropped=FileBroken):
+                async for chunk in self._response.content.iter_any():
+                    reached += len(chunk)
+                    if reached > self._max_bytes:
+                        raise FileTooLarge(self.host, f"more than {self._max_bytes} bytes came")
+                    yield chunk
+        if self.total is not None and reached != self.total:
+            raise FileBroken(self.host, f"{reached} of {self.total} bytes came")
+
+
+class Files:
+    """Fetches files by their addresses, which others chose: it trusts none of them and sends no credentials.
+
+    The address that is really connected to is checked, for each redirect anew. Behind a proxy it is the proxy that
+    looks up names; then only literal addresses can be checked here.
+
+    Args:
+        policy: Which addresses may be connected to.
+        connect_seconds: How long name look-up, connecting and TLS may take together.
+        idle_seconds: How long the server may send nothing.
+        resolver: Looks up names instead of the system; its answers are checked all the same.
+        connector: Connects instead of one made here, and is not closed; whoever gives it checks the addresses.
+        proxy: The address of a proxy for all requests.
+        max_bytes: The largest file that is accepted.
+    """
+
+    def __init__(
+        self,
+        policy: AddressPolicy,
+        *,
+        connect_seconds: float = 10,
+        idle_seconds: float = 30,
+        resolver: AbstractResolver | None = None,
+        connector: aiohttp.BaseConnector | None = None,
+        proxy: str | None = None,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._policy = policy
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_seconds, sock_read=idle_seconds)
+        self._resolver = resolver
+        self._connector = connector
+        self._proxy = proxy
+        self._max_bytes = max_bytes
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=self._connector or self._own_connector(),
+            connector_owner=self._connector is None,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            headers={"Accept-Encoding": "identity"},
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=READ_BUFFER_BYTES,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def open(self, url: str, *, offset: int = 0, validator: str | None = None) -> AbstractAsyncContextManager[Body]:
+        """Ask for a file, or for what is left of it.
+
+        Args:
+            url: Its address; http or https, credentials in it are left out.
+            offset: How many bytes are here already. They are asked for again where the server knows no ranges or
+                its file has changed: look at `Body.offset`.
+            validator: What an earlier `Body` of this file gave; without one the file is read from its start.
+
+        Returns:
+            The body, open as long as the context is.
+
+        Raises:
+            FileRefused: No address that may be asked.
+            FileGone: The server does not give it (any more).
+            FileUnavailable: Not now; this passes.
+            FileBroken: The answer makes no sense: a compressed one, a wrong range.
+            FileTooLarge: Its stated size is more than is accepted.
+        """
+        return self._open(url, offset if validator else 0, validator)
+
+    @asynccontextmanager
+    async def _open(self, url: str, offset: int, validator: str | None) -> AsyncIterator[Body]:
+        headers = {"Range": f"bytes={offset}-", "If-Range": validator} if offset and validator else {}
+        response = await self._answer(url, headers)
+        try:
+            yield _read_head(response, offset, validator, self._max_bytes)
+        finally:
+            response.close()
+
+    async def _answer(self, url: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        if self._session is None:
+            raise RuntimeError("Files is used outside its context.")
+        target = self._permitted(url)
+        for _ in range(MAX_REDIRECTS + 1):
+            with _translated(_host(target), dropped=FileUnavailable):
+                response = await self._session.get(target, headers=headers, allow_redirects=False, proxy=self._proxy)
+            if response.status not in REDIRECTS:
+                return response
+            response.close()
+            target = self._permitted(response.headers.get("Location", ""), target)
+        raise FileRefused(_host(target), f"it took more than {MAX_REDIRECTS} redirects")
+
+    def _permitted(self, url: str, base: URL | None = None) -> URL:
+        before = _host(base) if base else ""
+        try:
+            target = base.join(URL(url)) if base else URL(url)
+            host = _host(target)
+            port_is_sound = target.port is None or target.port > 0
+        except ValueError:
+            raise FileRefused(before, "its address cannot be read") from None
+        if target.scheme not in {"http", "https"} or not host or not port_is_sound:
+            raise FileRefused(host or before, "only http and https addresses are fetched")
+        # Numbers are no names: aiohttp connects to them without asking the resolver, in whatever notation they are.
+        if (":" in host or host.replace(".", "").isdigit()) and not self._policy.permits(host, host):
+            raise FileRefused(host, "its address is not a public one")
+        return target.with_user(None)
+
+    def _own_connector(self) -> aiohttp.TCPConnector:
+        if self._proxy is not None:
+            return aiohttp.TCPConnector(limit=0, resolver=self._resolver)
+        resolver = CheckedResolver(self._policy, self._resolver or aiohttp.ThreadedResolver())
+        return aiohttp.TCPConnector(limit=0, resolver=resolver)
+
+
+def _host(url: URL) -> str:
+    return url.raw_host or ""
+
+
+def _read_head(response: aiohttp.ClientResponse, offset: int, validator: str | None, max_bytes: int) -> Body:
+    """Judge an answer by its status line and headers."""
+    host, status, headers = _host(response.url), response.status, response.headers
+    start, total = _place(response, offset)
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise FileBroken(host, "it came compressed, which was not asked for")
+    if total is not None and total > max_bytes:
+        raise FileTooLarge(host, f"it has {total} bytes, at most {max_bytes} are accepted")
+    etag = headers.get("ETag", "")
+    found = etag if etag.startswith('"') else headers.get("Last-Modified")
+    if start and found and found != validator:
+        raise FileBroken(host, "a part of another version came")
+    return Body(host, status, start, total, found, headers.get("Content-Type"), response, max_bytes)
+
+
+def _place(response: aiohttp.ClientResponse, offset: int) -> tuple[int, int | None]:
+    """Return where the bytes of an answer start and how large the file is (RFC 9110, 14 and 15)."""
+    host, status = _host(response.url), response.status
+    if status == 200:
+        return 0, response.content_length
+    if status in {408, 429} or status >= 500:
+        raise FileUnavailable(host, f"it answered HTTP {status}", _retry_after(response))
+    if 400 <= status < 500 and status != 416:
+        raise FileGone(host, f"it answered HTTP {status}")
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if match and offset:
+        first, last, size = match.groups()
+        if status == 416 and size == str(offset):
+            return offset, offset
+        if status == 206 and first and int(first) == offset and size in {str(int(last) + 1), "*"}:
+            return offset, int(last) + 1
+    raise FileBroken(host, f"it answered HTTP {status}, which does not fit what was asked")
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    """Return the seconds of `Retry-After`; a date is read against the server's own clock, its `Date`."""
+    text = response.headers.get("Retry-After", "")
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
+        return float(text)
+    try:
+        until, now = parsedate_to_datetime(text), parsedate_to_datetime(response.headers.get("Date", ""))
+        return max(0.0, (until - now).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+@contextmanager
+def _translated(host: str, *, dropped: type[FileError]) -> Iterator[None]:
+    """Turn the errors of the network and of aiohttp into ours; `dropped` says what a lost connection is."""
+    try:
+        yield
+    except FileError:
+        raise
+    except AddressRefused as error:
+        raise FileRefused(host, "its name stands for an address that is not a public one") from error
+    except TimeoutError as error:
+        raise FileUnavailable(host, "it took too long to answer") from error
+    except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+        raise FileUnavailable(host, "it could not be reached") from error
+    except (aiohttp.ClientConnectionError, OSError) as error:
+        raise dropped(host, "the connection was lost") from error
+    except ValueError as error:  # aiohttp's InvalidURL is one, and so are names that cannot be encoded
+        raise FileRefused(host, "its address cannot be read") from error
+    except aiohttp.ClientError as error:
+        raise FileBroken(host, "the answer broke off or is not HTTP") from error
