@@ -1,0 +1,9 @@
+"""From a job file to the tasks that it stands for."""
+
+from orchestrator.sweep.job import Job
+from orchestrator.sweep.jobfile import JobFile, load
+from orchestrator.sweep.problems import JobFileError, Problem
+from orchestrator.sweep.schema import Parameter, Schema
+from orchestrator.sweep.settings import Limits, Outputs, Retry
+
+__all__ = ["Job", "JobFile", "JobFileError", "Limits", "Outputs", "Parameter", "Problem", "Retry", "Schema", "load"]

@@ -1,0 +1,117 @@
+"""Whether the parts of a job fit together: groups, rules, templates; and what is likely not meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
+
+from orchestrator.sweep.grid import Derived, Grid, Here
+from orchestrator.sweep.problems import Mark, Problems, did_you_mean, shorten
+from orchestrator.sweep.recipe import Recipe, Rule
+from orchestrator.sweep.schema import Kind, Schema, UnfitError
+from orchestrator.sweep.selection import RuleNode
+from orchestrator.sweep.templates import names, parse
+
+
+def zipped(
+    recipe: Recipe, groups: Iterable[Iterable[tuple[Mark, str]]], problems: Problems
+) -> tuple[tuple[str, ...], ...]:
+    """Return the groups of axes that move together; unknown names, double ones and unequal lengths are problems."""
+    sizes = {axis.name: len(axis) for axis in recipe.axes}
+    grouped: set[str] = set()
+    found = []
+    for group in groups:
+        members = list(group)
+        for mark, name in members:
+            if name not in sizes:
+                problems.add(mark, f"`{shorten(name)}` is no axis and no variable.", did_you_mean(name, sizes))
+            elif name in grouped:
+                problems.add(mark, f"`{name}` moves together with others already.", "Name each axis once.")
+            grouped.add(name)
+        lengths = {name: sizes[name] for _, name in members if name in sizes}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
+            problems.add(members[0][0], f"Axes that move together need equally many values: {told}.")
+        found.append(tuple(name for _, name in members))
+    return tuple(found)
+
+
+def rules(recipe: Recipe, written: Iterable[RuleNode], problems: Problems) -> tuple[Rule, ...]:
+    """Return the rules of `exclude`; a name that is no axis is a problem."""
+    known = {axis.name for axis in recipe.axes}
+    for rule in written:
+        for mark, name, _ in rule:
+            if name not in known:
+                problems.add(mark, f"`{shorten(name)}` is no axis and no variable.", did_you_mean(name, known))
+    return tuple(tuple((name, matcher) for _, name, matcher in rule if name in known) for rule in written)
+
+
+def circles(recipe: Recipe, marks: Mapping[str, Mark], problems: Problems) -> None:
+    """Note axes whose templates use each other, or themselves."""
+    uses = _uses(recipe)
+    for name, direct in uses.items():
+        reached: frozenset[str] = frozenset()
+        waiting = direct
+        while waiting:
+            reached |= waiting
+            waiting = frozenset[str]().union(*(uses.get(each, frozenset()) for each in waiting)) - reached
+        if name in reached:
+            message = f"The templates of `{name}` use `{{{name}}}` itself, directly or through other axes."
+            problems.add(marks[name], message, "Take it out of one of them.")
+
+
+def names_used(recipe: Recipe) -> frozenset[str]:
+    """Return the names that stand in templates which are sent."""
+    fixed = (names(parse(template)) for template in recipe.templates.values())
+    return frozenset[str]().union(*_uses(recipe).values(), *fixed)
+
+
+def rendered(recipe: Recipe, schema: Schema, marks: Mapping[str, Mark], problems: Problems) -> None:
+    """Check what templates make for parameters that do not take every text; a text that does not fit is a problem."""
+    grid = Grid(recipe)
+    for derived in grid.derived:
+        parameter = schema.parameters[derived.name]
+        if parameter.kind is Kind.TEXT and not parameter.options:
+            continue
+        try:
+            for text in _texts(grid, derived):
+                parameter.send(text)
+        except UnfitError as error:
+            problems.add(marks[derived.name], f"A template does not fit: {error}.", error.hint)
+
+
+def warnings(recipe: Recipe) -> Iterator[str]:
+    """Yield a sentence for each thing that is allowed and likely not meant."""
+    used = names_used(recipe)
+    for axis in recipe.axes:
+        if axis.kind is None and axis.name not in used and len(axis) > 1:
+            yield (
+                f"The variable `{axis.name}` is used by no template that is sent: "
+                f"its {len(axis)} values lead to the same tasks, which are done once."
+            )
+    axes = {axis.name: axis for axis in recipe.axes}
+    for number, rule in enumerate(recipe.exclude, 1):
+        for name, matcher in rule:
+            if not any(map(matcher.matches, axes[name].cells())):
+                yield f"Rule {number} of `exclude` matches nothing: no value of `{name}` fits it."
+
+
+def _uses(recipe: Recipe) -> dict[str, frozenset[str]]:
+    return {
+        axis.name: frozenset[str]().union(*(names(parse(cell.text)) for cell in axis.cells() if cell.template))
+        for axis in recipe.axes
+        if not axis.computed
+    }
+
+
+def _texts(grid: Grid, derived: Derived) -> Iterator[str]:
+    """Yield every text that a template makes."""
+    here = Here(grid)
+    choices = [range(size) if level in derived.wheels else range(1) for level, size in enumerate(grid.sizes)]
+    for digits in product(*choices):
+        for level, digit in enumerate(digits):
+            if digit != here.digits[level]:
+                here.turn(level, digit)
+        text = here.rendered(derived)
+        if text is not None:
+            yield text

@@ -1,0 +1,241 @@
+"""From the grid to the stream of tasks: equal ones folded, some left out, some added, numbered."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice, product
+from math import prod
+
+from orchestrator.sweep.grid import Grid, Here, spelled_id
+from orchestrator.sweep.recipe import Matcher, Recipe
+from orchestrator.tasks import Scalar, Task
+
+Coordinates = tuple[Mapping[str, Scalar], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    """The values of one wheel that lead to different tasks, and which others are equal to them."""
+
+    firsts: Sequence[int]
+    twins: Mapping[int, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """Which cells make the tasks, eight bytes for each; numbers past the grid's size are `include` rows."""
+
+    ordinals: array[int]
+    twins: Mapping[int, Sequence[int]]
+
+
+class _Fold:
+    """Cells in their order, equal ones at the place of the first; told apart by eight bytes of their ids."""
+
+    def __init__(self) -> None:
+        self.ordinals = array("Q")
+        self.twins: dict[int, list[int]] = {}
+        self._first: dict[int, int] = {}
+
+    def add(self, ordinal: int, digest: bytes) -> bool:
+        """Take a cell; return whether it is the first of its kind."""
+        first = self._first.setdefault(int.from_bytes(digest[:8]), ordinal)
+        if first != ordinal:
+            self.twins.setdefault(first, []).append(ordinal)
+            return False
+        self.ordinals.append(ordinal)
+        return True
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Forget all cells but those at these places of `ordinals`."""
+        self.ordinals = array("Q", [self.ordinals[place] for place in places])
+        kept = frozenset(self.ordinals)
+        self._first = {key: first for key, first in self._first.items() if first in kept}
+        self.twins = {first: others for first, others in self.twins.items() if first in kept}
+
+
+class Expansion:
+    """The tasks of a recipe.
+
+    A grid whose equal cells can be told wheel by wheel is counted and entered anywhere without being built. Only where
+    something is filtered, added or shuffled, or where templates make equal texts of different cells, one pass over the
+    grid notes the cells that count.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._grid = Grid(recipe)
+        self._rows = [Grid(row) for row in recipe.include]
+
+    @cached_property
+    def total(self) -> int:
+        """How many tasks there are."""
+        listing = self._listing
+        cells = prod(len(each.firsts) for each in self._classes) if listing is None else len(listing.ordinals)
+        return cells * self._recipe.repeat
+
+    def tasks(self, start: int = 0) -> Iterator[Task]:
+        """Yield the tasks from number `start` of the stream on, each id once."""
+        return self._from_wheels(start) if self._listing is None else self._from_listing(self._listing, start)
+
+    @cached_property
+    def _classes(self) -> list[_Classes]:
+        return [self._classes_of(wheel) for wheel in self._grid.wheels]
+
+    def _classes_of(self, wheel: tuple[int, ...]) -> _Classes:
+        grid = self._grid
+        axes = [grid.axes[place] for place in wheel]
+        size = len(axes[0])
+        matters = [axis.kind is not None or axis.name in grid.referenced for axis in axes]
+        if not any(matters):
+            return _Classes(range(1), {0: range(1, size)} if size > 1 else {})
+        if any(axis.distinct for axis, counts in zip(axes, matters, strict=True) if counts):
+            return _Classes(range(size), {})
+        firsts: dict[object, int] = {}
+        twins: dict[int, list[int]] = defaultdict(list)
+        for digit in range(size):
+            first = firsts.setdefault(tuple(self._effect(place, digit) for place in wheel), digit)
+            if first != digit:
+                twins[first].append(digit)
+        return _Classes(list(firsts.values()), dict(twins))
+
+    def _effect(self, place: int, digit: int) -> tuple[str, str, bool]:
+        """Return all of a value that can tell in what is sent."""
+        grid = self._grid
+        ready = grid.ready(place, digit)
+        templated = ready.parts is not None
+        text = ready.cell.text if grid.axes[place].name in grid.referenced or templated else ""
+        return ready.fragment, text, templated
+
+    @cached_property
+    def _collides(self) -> bool:
+        """Whether templates make equal texts of cells that differ on more than one wheel."""
+        grid = self._grid
+        choices = [each.firsts for each in self._classes]
+        for block in self._blocks():
+            slots = [each.place for each in grid.derived if each.wheels <= block]
+            slots += [grid.slot[name] for name, level in grid.wheel_of.items() if level in block and name in grid.slot]
+            seen: set[int] = set()
+            within = [choice if level in block else choice[:1] for level, choice in enumerate(choices)]
+            for count, here in enumerate(grid.walk(within), 1):
+                seen.add(hash(tuple([here.fragments[slot] for slot in slots])))
+                if len(seen) < count:
+                    return True
+        return False
+
+    def _blocks(self) -> list[frozenset[int]]:
+        """Return the sets of wheels that templates tie together."""
+        blocks: list[frozenset[int]] = []
+        for derived in self._grid.derived:
+            apart = [block for block in blocks if not block & derived.wheels]
+            tied = [block for block in blocks if block & derived.wheels]
+            blocks = [*apart, derived.wheels.union(*tied)]
+        return blocks
+
+    def _from_wheels(self, start: int) -> Iterator[Task]:
+        classes = self._classes
+        repeat = self._recipe.repeat
+        first, skipped = divmod(start, repeat)
+        index = start
+        folded = any(each.twins for each in classes)
+        for here in self._grid.walk([each.firsts for each in classes], first):
+            cells = self._further_cells(here) if folded else ()
+            for again in range(skipped + 1, repeat + 1):
+                yield here.task(index, again, cells)
+                index += 1
+            skipped = 0
+
+    def _further_cells(self, here: Here) -> Coordinates:
+        """Return the coordinates of the cells that were folded into the one here."""
+        same = [(digit, *each.twins.get(digit, ())) for digit, each in zip(here.digits, self._classes, strict=True)]
+        return tuple(map(self._grid.coordinates, islice(product(*same), 1, None)))
+
+    @cached_property
+    def _listing(self) -> _Listing | None:
+        recipe = self._recipe
+        chosen = recipe.exclude or recipe.sample or recipe.include or recipe.shuffled
+        return self._list() if chosen or self._collides else None
+
+    def _list(self) -> _Listing:
+        """Go once over all cells and note those that make the tasks."""
+        fold = _Fold()
+        sample = self._recipe.sample
+        keys = array("Q")
+        for ordinal, here in self._kept_cells():
+            digest = here.digest()
+            if fold.add(ordinal, digest) and sample is not None:
+                keys.append(_draw(sample.rng, spelled_id(digest)))
+        if sample is not None:
+            kept = heapq.nsmallest(sample.count, range(len(keys)), key=lambda place: (keys[place], place))
+            fold.keep(sorted(kept))
+        for number, row in enumerate(self._rows):
+            fold.add(self._grid.size + number, _only(row).digest())
+        return _Listing(fold.ordinals, fold.twins)
+
+    def _kept_cells(self) -> Iterator[tuple[int, Here]]:
+        """Yield the cells that `exclude` leaves, and their numbers in the whole grid."""
+        grid = self._grid
+        rules = [
+            [(grid.wheel_of[name], self._fitting(name, matcher)) for name, matcher in rule]
+            for rule in self._recipe.exclude
+        ]
+        for ordinal, here in enumerate(grid.walk([range(size) for size in grid.sizes])):
+            digits = here.digits
+            if not any(all(digits[level] in fitting for level, fitting in rule) for rule in rules):
+                yield ordinal, here
+
+    def _fitting(self, name: str, matcher: Matcher) -> frozenset[int]:
+        axis = self._grid.axes[self._grid.position[name]]
+        return frozenset(place for place, cell in enumerate(axis.cells()) if matcher.matches(cell))
+
+    def _at(self, ordinal: int, here: Here) -> Here:
+        """Return the place of a listed cell, `here` moved or that of an `include` row."""
+        if ordinal >= self._grid.size:
+            return _only(self._rows[ordinal - self._grid.size])
+        here.move(self._grid.digits(ordinal, self._grid.sizes))
+        return here
+
+    def _coordinates(self, ordinal: int) -> Mapping[str, Scalar]:
+        if ordinal >= self._grid.size:
+            return dict(self._at(ordinal, Here(self._grid)).axes)
+        return self._grid.coordinates(self._grid.digits(ordinal, self._grid.sizes))
+
+    def _from_listing(self, listing: _Listing, start: int) -> Iterator[Task]:
+        repeat = self._recipe.repeat
+        here = Here(self._grid)
+        for index in islice(self._stream, start, None):
+            position, again = divmod(index, repeat)
+            ordinal = listing.ordinals[position]
+            at = self._at(ordinal, here)
+            cells = tuple(map(self._coordinates, listing.twins.get(ordinal, ())))
+            yield at.task(index, again + 1, cells)
+
+    @cached_property
+    def _stream(self) -> Sequence[int]:
+        """The indexes in the order in which the tasks come."""
+        indexes = range(self.total)
+        listing = self._listing
+        if listing is None or not self._recipe.shuffled:
+            return indexes
+        here = Here(self._grid)
+        keys = array("Q")
+        for ordinal in listing.ordinals:
+            at = self._at(ordinal, here)
+            keys.extend(_draw(0, spelled_id(at.digest(again))) for again in range(1, self._recipe.repeat + 1))
+        return array("Q", sorted(indexes, key=keys.__getitem__))
+
+
+def _only(row: Grid) -> Here:
+    """Return the one place of an `include` row."""
+    return next(row.walk([range(1)] * len(row.wheels)))
+
+
+def _draw(rng: int, task: str) -> int:
+    """Return the number by which tasks are sampled and shuffled: the same for ever."""
+    return int.from_bytes(hashlib.sha256(f"{rng}:{task}".encode()).digest()[:8])

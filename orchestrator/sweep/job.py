@@ -1,0 +1,104 @@
+"""A job in its final form: checked, with nothing left to read; what a run folder keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+from orchestrator.names import safe_part
+from orchestrator.sweep.expand import Expansion
+from orchestrator.sweep.recipe import Recipe
+from orchestrator.sweep.settings import Limits, Outputs, Retry, Tracking
+from orchestrator.tasks import Task
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done, and how.
+
+    Attributes:
+        name: The run's name, dates filled in.
+        recipe: Everything that decides which tasks there are.
+        limits: What a run may not exceed.
+        retry: How often a failed task is tried.
+        tracking: How the end of a task is found out.
+        outputs: Where outputs go; the path is never None here.
+        warnings: Sentences for the user about what is likely not meant.
+    """
+
+    name: str
+    recipe: Recipe
+    limits: Limits = field(default_factory=Limits)
+    retry: Retry = field(default_factory=Retry)
+    tracking: Tracking = "auto"
+    outputs: Outputs = field(default_factory=Outputs)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> str:
+        """`owner/model`, spelt as in the job file."""
+        return self.recipe.model
+
+    @property
+    def folder(self) -> str:
+        """The name as one part of a path."""
+        return safe_part(self.name)
+
+    def total(self) -> int:
+        """Return how many tasks there are; nothing is built for it where nothing filters, adds or collides."""
+        return self._expansion.total
+
+    def tasks(self, start: int = 0) -> Iterator[Task]:
+        """Yield the tasks lazily, each id once.
+
+        Args:
+            start: How many to skip at the front of the stream. The stream is in the order of `Task.index`, and so
+                `start` is an index, unless the job file says `order: shuffled`.
+        """
+        return self._expansion.tasks(start)
+
+    def axes_sizes(self) -> dict[str, int]:
+        """Return the number of values of each axis and variable."""
+        return {axis.name: len(axis) for axis in self.recipe.axes}
+
+    @cached_property
+    def _expansion(self) -> Expansion:
+        return Expansion(self.recipe)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the job as plain JSON."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "recipe": self.recipe.to_json(),
+            "limits": self.limits.to_json(),
+            "retry": asdict(self.retry),
+            "tracking": self.tracking,
+            "outputs": asdict(self.outputs),
+            "warnings": list(self.warnings),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Job:
+        """Return the job that `to_json` gave.
+
+        Raises:
+            ValueError: Another version of the program wrote it in a format that this one does not know.
+        """
+        if data.get("format") != FORMAT:
+            raise ValueError(
+                f"a resolved job of format {data.get('format')} cannot be read; this program writes {FORMAT}"
+            )
+        return cls(
+            name=data["name"],
+            recipe=Recipe.from_json(data["recipe"]),
+            limits=Limits.from_json(data["limits"]),
+            retry=Retry(**data["retry"]),
+            tracking=data["tracking"],
+            outputs=Outputs(**data["outputs"]),
+            warnings=tuple(data["warnings"]),
+        )
