@@ -105,7 +105,9 @@ async def test_nothing_is_left_behind(tmp_path: Path) -> None:
             "emulator-outputs",
         }
     for thread in set(threading.enumerate()) - before:
-        await anyio.to_thread.run_sync(thread.join) if thread.name.startswith("emulator") else None
+        if thread.name.startswith("emulator"):
+            await anyio.to_thread.run_sync(thread.join, 5.0)
+            assert not thread.is_alive()
     with pytest.raises(OSError, match="Connect call failed"):
         await asyncio.open_connection("127.0.0.1", int(emulator.base_url.rsplit(":", 1)[1].removesuffix("/v1")))
 

@@ -107,7 +107,7 @@ class Replies:
             "uuid": str(task.uuid),
             "debugerror": _debug_error(life, now) or "",
             "createtime": accepted,
-            "canceltime": _cancel_time(life, now) or "0",
+            "canceltime": _cancel_time(life) or "0",
             "accepttime": life.stamp("task_accept", now),
             "assigntime": life.stamp("task_assign", now),
             "preprocessstarttime": life.stamp("task_preprocess_start", now),
@@ -143,7 +143,7 @@ def _newer_form(task: Task, now: float, common: Reply, outputs: list[Reply]) -> 
     }
     if error := _debug_error(task.life, now):
         entry["debugerror"] = error
-    if cancelled := _cancel_time(task.life, now):
+    if cancelled := _cancel_time(task.life):
         entry["canceltime"] = cancelled
     return entry
 
@@ -162,8 +162,8 @@ def _with_origin(file: Reply, task: Task) -> Reply:
     }
 
 
-def _cancel_time(life: Life, now: float) -> str | None:
-    return str(int(life.cancelled_at)) if life.cancelled_at is not None and life.cancelled_at <= now else None
+def _cancel_time(life: Life) -> str | None:
+    return None if life.cancelled_at is None else str(int(life.cancelled_at))
 
 
 def _debug_error(life: Life, now: float) -> str | None:
