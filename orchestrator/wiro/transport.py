@@ -104,7 +104,7 @@ class Transport:
 
     async def post_json(self, endpoint: str, body: Mapping[str, Any], *, path: str | None = None) -> wire.Json:
         """Send a JSON object to `path` (the endpoint itself where None) and return the reply's."""
-        written = json.dumps(dict(body), separators=(",", ":"), allow_nan=False).encode()
+        written = _encode(dict(body)).encode()
         # aiohttp warns of large bytes objects, because joining them to the headers copies them.
         data = written if len(written) < LARGE_BODY_BYTES else io.BytesIO(written)
         tokens = [str(body[name]) for name in TOKEN_FIELDS if name in body] if path is None else ()
@@ -162,9 +162,12 @@ class Transport:
             current_call.reset(context)
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
 async def _body(reply: aiohttp.ClientResponse) -> bytes:
     chunks, size = [], 0
-    async for chunk in reply.content.iter_any():
+    while chunk := await reply.content.readany():
         size += len(chunk)
         if size > MAX_REPLY_BYTES:
             raise ValueError("the reply is larger than 16 MB")

@@ -163,7 +163,7 @@ def parse(body: bytes) -> Json:
         ValueError: The body is no JSON object: bad UTF-8, too deep, a number beyond bounds, NaN, a list, half of it.
     """
     try:
-        value = json.loads(body.decode(), parse_float=Decimal, parse_constant=_refuse)
+        value = _decode(body.decode())
         # JavaScript cuts text between the halves of a character; such halves can be neither printed nor stored.
         value = _mended(value) if b"\\ud" in body.lower() else value
     except (ValueError, ArithmeticError, RecursionError) as error:
@@ -297,6 +297,9 @@ def _parameters(value: object) -> Json | None:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
+
+
+_decode = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse).decode
 
 
 def _mended(value: Any) -> Any:
