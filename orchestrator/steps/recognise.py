@@ -238,7 +238,7 @@ def _glb(file: BinaryIO) -> bool:
 
 
 def _svg(file: BinaryIO) -> bool:
-    return b"</svg" in _tail(file, HEAD_BYTES)[1]
+    return b"</svg>" in _tail(file, HEAD_BYTES)[1]
 
 
 def _json(file: BinaryIO) -> bool:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from aiohttp.abc import AbstractResolver, ResolveResult
 from typing_extensions import override
 
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -44,7 +45,9 @@ class AddressPolicy:
             return False
         if inner.is_loopback:
             return self.allow_loopback
-        return inner.is_global and not (inner.is_multicast or inner.is_reserved or inner.is_unspecified)
+        if inner.version == 6 and inner not in GLOBAL_UNICAST:
+            return False
+        return inner.is_global and not (inner.is_multicast or inner.is_reserved)
 
 
 class CheckedResolver(AbstractResolver):

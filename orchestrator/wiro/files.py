@@ -18,6 +18,18 @@ from yarl import URL
 
 from orchestrator.wiro.addresses import AddressPolicy, AddressRefused, CheckedResolver
 
+__all__ = [
+    "AddressPolicy",
+    "Body",
+    "FileBroken",
+    "FileError",
+    "FileGone",
+    "FileRefused",
+    "FileTooLarge",
+    "FileUnavailable",
+    "Files",
+]
+
 MAX_REDIRECTS = 5
 MAX_BYTES = 16 * 2**30
 READ_BUFFER_BYTES = 2**18

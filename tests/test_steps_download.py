@@ -1,0 +1,381 @@
+"""Outputs brought home from a server that does its worst."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import io
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import pytest
+from PIL import Image
+
+from orchestrator.clock import VirtualClock
+from orchestrator.steps.download import GATHER_BYTES, Downloaded, DownloadFailed, Wanted, download, save_content
+from orchestrator.wiro.addresses import AddressPolicy
+from orchestrator.wiro.files import Files
+
+PAGE = b"<!doctype html><title>Please wait</title>"
+STEM = "DDIM/harbour-k3v9x2ab-0"
+NAME = f"{STEM}.png"
+
+
+def picture(size: int = 8) -> bytes:
+    """A PNG of noise, so that its bytes are as many as its pixels and no two parts are alike."""
+    out = io.BytesIO()
+    Image.frombytes("RGB", (size, size), os.urandom(3 * size * size)).save(out, "PNG")
+    return out.getvalue()
+
+
+PNG = picture()
+LARGE = picture(700)
+
+
+@dataclass
+class Server:
+    """Answers the nth request with what the nth script makes of it, the last one for ever."""
+
+    scripts: list[Callable[[str], bytes]]
+    url: str = ""
+    heads: list[str] = field(default_factory=list)
+    stalled: anyio.Event = field(default_factory=anyio.Event)
+    released: anyio.Event = field(default_factory=anyio.Event)
+    stalls: bool = False
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            self.heads.append(head)
+            writer.write(self.scripts[min(len(self.heads), len(self.scripts)) - 1](head))
+            await writer.drain()
+            if self.stalls:
+                self.stalled.set()
+                await self.released.wait()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(*scripts: Callable[[str], bytes], stalls: bool = False) -> AsyncIterator[Server]:
+    server = Server(list(scripts), stalls=stalls)
+    listener = await asyncio.start_server(server.answer, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/u/x"
+    try:
+        yield server
+    finally:
+        server.released.set()
+        listener.close()
+        await listener.wait_closed()
+
+
+def reply(status: int, body: bytes = b"", /, **headers: str | int) -> bytes:
+    fields = {"Content_Length": len(body), "Connection": "close", **headers}
+    lines = [f"HTTP/1.1 {status} As It Is", *(f"{name.replace('_', '-')}: {value}" for name, value in fields.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def always(status: int, body: bytes = b"", /, **headers: str | int) -> Callable[[str], bytes]:
+    return lambda _head: reply(status, body, **headers)
+
+
+def up_to(count: int | None, whole: bytes = LARGE, etag: str = '"v1"') -> Callable[[str], bytes]:
+    """A server that knows ranges and drops the line after `count` bytes."""
+
+    def script(head: str) -> bytes:
+        fields = dict(line.split(": ", 1) for line in head.splitlines()[1:] if line)
+        start = 0
+        if fields.get("If-Range") == etag:
+            start = int(fields["Range"].removeprefix("bytes=").removesuffix("-"))
+        rest = whole[start:]
+        if not start:
+            return reply(200, rest[:count], ETag=etag, Content_Length=len(rest))
+        place = f"bytes {start}-{len(whole) - 1}/{len(whole)}"
+        return reply(206, rest[:count], ETag=etag, Content_Length=len(rest), Content_Range=place)
+
+    return script
+
+
+@dataclass
+class Bench:
+    """A folder, a client and a clock that keeps what was waited for."""
+
+    folder: Path
+    files: Files
+    clock: VirtualClock
+
+    async def attempt(self, wanted: Wanted) -> Downloaded | DownloadFailed:
+        outcome: Downloaded | DownloadFailed | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.clock.run)
+            try:
+                outcome = await download(self.files, wanted, self.folder, self.clock)
+            except DownloadFailed as error:
+                outcome = error
+            group.cancel_scope.cancel()
+        assert outcome is not None
+        return outcome
+
+    async def fetch(self, server: Server, content_type: str | None = None, size: int | None = None) -> Downloaded:
+        outcome = await self.attempt(Wanted(server.url, STEM, content_type, size))
+        assert isinstance(outcome, Downloaded), outcome
+        return outcome
+
+    async def failure(self, server: Server) -> DownloadFailed:
+        outcome = await self.attempt(Wanted(server.url, STEM))
+        assert isinstance(outcome, DownloadFailed)
+        return outcome
+
+    def left(self) -> list[str]:
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with Files(AddressPolicy(allow_loopback=True), max_bytes=2**21) as files:
+        yield Bench(tmp_path / "files", files, VirtualClock())
+
+
+async def test_a_picture_comes_home(bench: Bench) -> None:
+    async with serving(always(200, PNG, Content_Type="image/png")) as server:
+        done = await bench.fetch(server, "image/png", len(PNG))
+    assert done == Downloaded(NAME, len(PNG), hashlib.sha256(PNG).hexdigest(), "image/png")
+    assert (bench.folder / NAME).read_bytes() == PNG
+    assert bench.left() == [NAME]
+
+
+async def test_a_small_file_costs_one_trip_to_a_thread(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    trips = []
+    run_sync = anyio.to_thread.run_sync
+
+    async def counted(function: Callable[[], object]) -> object:
+        trips.append(function)
+        return await run_sync(function)
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", counted)
+    async with serving(always(200, PNG)) as server:
+        await bench.fetch(server)
+    assert len(trips) == 1
+
+
+async def test_a_broken_download_goes_on_where_it_broke(bench: Bench) -> None:
+    async with serving(up_to(GATHER_BYTES + 1000), up_to(500), up_to(None)) as server:
+        done = await bench.fetch(server)
+    assert (bench.folder / NAME).read_bytes() == LARGE
+    assert done.sha256 == hashlib.sha256(LARGE).hexdigest()
+    assert "Range" not in server.heads[0]
+    assert f"Range: bytes={GATHER_BYTES + 1000}-\r\n" in server.heads[1]
+    assert f"Range: bytes={GATHER_BYTES + 1500}-\r\n" in server.heads[2]
+
+
+async def test_a_server_that_is_away_for_a_moment_costs_nothing_of_what_is_here(bench: Bench) -> None:
+    async with serving(up_to(5000), always(503), up_to(None)) as server:
+        await bench.fetch(server)
+    assert (bench.folder / NAME).read_bytes() == LARGE
+    assert "Range: bytes=5000-\r\n" in server.heads[2]
+
+
+async def test_a_file_that_changed_meanwhile_is_fetched_anew(bench: Bench) -> None:
+    other = picture(700)
+    async with serving(up_to(GATHER_BYTES + 1000), up_to(700, other, '"v2"'), up_to(None, other, '"v2"')) as server:
+        done = await bench.fetch(server)
+    assert (bench.folder / NAME).read_bytes() == other
+    assert done.sha256 == hashlib.sha256(other).hexdigest()
+    assert "Range: bytes=700-" in server.heads[2]
+
+
+async def test_a_server_without_ranges_starts_again(bench: Bench) -> None:
+    async with serving(up_to(GATHER_BYTES + 1000), always(200, LARGE)) as server:
+        await bench.fetch(server)
+    assert (bench.folder / NAME).read_bytes() == LARGE
+
+
+async def test_without_a_validator_it_starts_again(bench: Bench) -> None:
+    async with serving(always(200, LARGE[:5000], Content_Length=len(LARGE)), always(200, LARGE)) as server:
+        await bench.fetch(server)
+    assert "Range" not in server.heads[1]
+    assert (bench.folder / NAME).read_bytes() == LARGE
+
+
+@pytest.mark.parametrize(
+    "nonsense", [always(206, b"abc", Content_Range="bytes 0-2/3"), always(416), always(206, b"abc", ETag='"v2"')]
+)
+async def test_a_resumption_that_fails_is_not_tried_twice(bench: Bench, nonsense: Callable[[str], bytes]) -> None:
+    async with serving(up_to(5000), nonsense, up_to(None)) as server:
+        await bench.fetch(server)
+    assert "Range" in server.heads[1]
+    assert "Range" not in server.heads[2]
+    assert (bench.folder / NAME).read_bytes() == LARGE
+
+
+async def test_a_long_way_in_short_steps_is_not_given_up(bench: Bench) -> None:
+    """Attempts count only while nothing is gained."""
+    whole = picture(830)
+    step = GATHER_BYTES + 1
+    steps = [up_to(count, whole) for count in (100, 100, 100, step, 100, 100)]
+    async with serving(*steps, up_to(None, whole)) as server:
+        await bench.fetch(server)
+    assert (bench.folder / NAME).read_bytes() == whole
+    assert len(server.heads) == 7
+
+
+async def test_a_web_page_or_half_a_picture_is_fetched_again(bench: Bench) -> None:
+    scripts = (always(200, PAGE, ETag='"p"'), always(200, PNG[:-9], ETag='"h"'), always(200, PNG))
+    async with serving(*scripts) as server:
+        await bench.fetch(server)
+    assert not any("Range" in head for head in server.heads)
+    assert bench.left() == [NAME]
+
+
+@pytest.mark.parametrize(
+    ("script", "extension"),
+    [
+        (always(200, PAGE, Content_Type="image/png"), "html"),
+        (always(200, LARGE[:-9]), "png"),
+        (always(200, LARGE[:GATHER_BYTES], Content_Length=len(LARGE)), "png"),
+    ],
+)
+async def test_what_stays_broken_is_kept_aside(bench: Bench, script: Callable[[str], bytes], extension: str) -> None:
+    start = bench.clock.now()
+    async with serving(script) as server:
+        failure = await bench.failure(server)
+    kept = f".suspect/{STEM}.{extension}"
+    assert failure.kind == "broken"
+    assert str(failure).endswith(f"What came is kept in {kept}.")
+    assert bench.left() == [kept]
+    assert len(server.heads) == 4
+    assert bench.clock.now() - start == 1 + 2 + 4
+
+
+async def test_nothing_at_all_is_broken_and_leaves_nothing(bench: Bench) -> None:
+    async with serving(always(200)) as server:
+        assert (await bench.failure(server)).kind == "broken"
+    assert bench.left() == []
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+async def test_an_expired_address_is_told_at_once(bench: Bench, status: int) -> None:
+    async with serving(up_to(GATHER_BYTES + 1000), always(status, PAGE)) as server:
+        failure = await bench.failure(server)
+    assert failure.kind == "expired"
+    assert len(server.heads) == 2
+    assert bench.left() == []
+
+
+async def test_a_server_that_stays_away_passes_some_day(bench: Bench) -> None:
+    start = bench.clock.now()
+    async with serving(always(503, b"", Retry_After="20"), always(429, b"", Retry_After="9999"), always(500)) as server:
+        failure = await bench.failure(server)
+    assert failure.kind == "unavailable"
+    assert bench.clock.now() - start == 20 + 60 + 4
+    assert bench.left() == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        always(302, Location="file:///etc/passwd"),
+        always(302, Location="http://10.0.0.1/x"),
+        always(200, bytes(2**21 + 1)),
+        lambda _: b"HTTP/1.1 200 OK\r\n\r\n" + PNG + bytes(2**21),
+    ],
+)
+async def test_what_is_not_accepted_is_not_asked_for_twice(bench: Bench, script: Callable[[str], bytes]) -> None:
+    async with serving(script) as server:
+        assert (await bench.failure(server)).kind == "refused"
+    assert len(server.heads) == 1
+    assert bench.left() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "size", "expected"),
+    [
+        (PNG, "image/jpeg", None, ["The stated content type does not fit: by its bytes the file is image/png."]),
+        (PNG, None, 3, [f"The service states 3 bytes, the file has {len(PNG)}."]),
+        (b"\x00abc", "image/png", 4, ["The file is of no known type and kept as .bin."]),
+        (PNG, "image/png", len(PNG), []),
+        (PNG, None, None, []),
+    ],
+)
+async def test_statements_that_do_not_fit_are_warnings(
+    bench: Bench, body: bytes, content_type: str | None, size: int | None, expected: list[str]
+) -> None:
+    async with serving(always(200, body)) as server:
+        done = await bench.fetch(server, content_type, size)
+    assert list(done.warnings) == expected
+    is_png = body == PNG
+    assert done.path == f"{STEM}.{'png' if is_png else 'bin'}"
+    assert done.content_type == ("image/png" if is_png else "application/octet-stream")
+
+
+async def test_the_header_speaks_where_the_service_does_not(bench: Bench) -> None:
+    async with serving(always(200, PNG, Content_Type="text/html")) as server:
+        assert len((await bench.fetch(server)).warnings) == 1
+        assert len((await bench.fetch(server, "image/png")).warnings) == 0
+
+
+@pytest.mark.parametrize(("number", "is_full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)])
+async def test_a_full_disk_is_told_apart(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, is_full: bool
+) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    bench.folder.mkdir()
+    (bench.folder / "DDIM").mkdir()
+    monkeypatch.setattr(os, "fsync", full)
+    async with serving(always(200, PNG)) as server:
+        failure = await bench.failure(server)
+    assert (failure.kind, failure.disk_is_full) == ("disk", is_full)
+    assert str(failure) == f"The output {STEM} could not be written: {os.strerror(number)}."
+    assert len(server.heads) == 1
+    assert bench.left() == []
+
+
+async def test_a_folder_that_cannot_be_written_is_the_disks_fault(bench: Bench) -> None:
+    bench.folder.mkdir()
+    (bench.folder / "DDIM").write_text("a file where a folder belongs")
+    async with serving(always(200, PNG)) as server:
+        failure = await bench.failure(server)
+    assert (failure.kind, failure.disk_is_full) == ("disk", False)
+
+
+async def test_a_cancelled_download_leaves_at_most_its_part_and_the_next_one_clears_it(bench: Bench) -> None:
+    async with serving(up_to(GATHER_BYTES * 2), stalls=True) as server, anyio.create_task_group() as group:
+        group.start_soon(download, bench.files, Wanted(server.url, STEM), bench.folder, bench.clock)
+        await server.stalled.wait()
+        while not bench.left():
+            await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    assert bench.left() == ["DDIM/.harbour-k3v9x2ab-0.part"]
+    async with serving(always(200, PNG)) as server:
+        await bench.fetch(server)
+    assert bench.left() == [NAME]
+
+
+async def test_text_within_a_reply_becomes_json(bench: Bench) -> None:
+    content = {"prompt": "ein Leuchtturm in der Dämmerung", "answer": ["a", {"b": None}], "raw": "\ud83d"}
+    done = await save_content(content, STEM, bench.folder)
+    text = (bench.folder / f"{STEM}.json").read_text(encoding="utf-8")
+    assert json.loads(text) == content
+    assert "Dämmerung" in text
+    assert text.startswith('{\n  "prompt"')
+    assert done == Downloaded(
+        f"{STEM}.json", len(text.encode()), hashlib.sha256(text.encode()).hexdigest(), "application/json"
+    )
+    assert (await save_content({}, "empty", bench.folder)).bytes == 3
+
+
+async def test_text_that_cannot_be_written_is_the_disks_fault(bench: Bench) -> None:
+    bench.folder.write_text("a file where a folder belongs")
+    with pytest.raises(DownloadFailed) as caught:
+        await save_content({"a": 1}, STEM, bench.folder)
+    assert caught.value.kind == "disk"

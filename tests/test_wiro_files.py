@@ -1,0 +1,457 @@
+"""Fetching from servers that lie, drop, redirect and stall, all of them on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+from hypothesis import given, strategies as st
+from typing_extensions import override
+
+from orchestrator.wiro.addresses import AddressPolicy
+from orchestrator.wiro.files import (
+    MAX_REDIRECTS,
+    Body,
+    FileBroken,
+    FileGone,
+    FileRefused,
+    Files,
+    FileTooLarge,
+    FileUnavailable,
+)
+
+LOOPBACK = AddressPolicy(allow_loopback=True)
+STRICT = AddressPolicy()
+
+
+@dataclass
+class Server:
+    """Answers each request with the next reply, the last one for ever; a reply without an end keeps the line open."""
+
+    replies: list[bytes]
+    url: str = ""
+    heads: list[str] = field(default_factory=list)
+    stalls: bool = False
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.heads.append(head.decode())
+            writer.write(self.replies[min(len(self.heads), len(self.replies)) - 1])
+            await writer.drain()
+            if self.stalls:
+                await self.released.wait()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(*replies: bytes, stalls: bool = False) -> AsyncIterator[Server]:
+    server = Server(list(replies), stalls=stalls)
+    listener = await asyncio.start_server(server.answer, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/u/harbour.png"
+    try:
+        yield server
+    finally:
+        server.released.set()
+        listener.close()
+        await listener.wait_closed()
+
+
+def reply(status: int, body: bytes = b"", /, **headers: str | int) -> bytes:
+    fields = {"Content_Length": len(body), "Connection": "close", **headers}
+    lines = [f"HTTP/1.1 {status} As It Is", *(f"{name.replace('_', '-')}: {value}" for name, value in fields.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def redirect(location: str) -> bytes:
+    return reply(302, Location=location)
+
+
+def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n", status: int = 200, **headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} OK", "Transfer-Encoding: chunked", "Connection: close"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    parts = [b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks]
+    return "\r\n".join([*lines, "", ""]).encode() + b"".join(parts) + end
+
+
+class Names(AbstractResolver):
+    """Every name stands for the given addresses, one after the other, the last one for ever."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = list(addresses)
+        self.asked: list[str] = []
+
+    @override
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.asked.append(host)
+        address = self.addresses[min(len(self.asked), len(self.addresses)) - 1]
+        kind = socket.AF_INET6 if ":" in address else socket.AF_INET
+        return [ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=0)]
+
+    @override
+    async def close(self) -> None:
+        pass
+
+
+async def read(files: Files, url: str, *, offset: int = 0, validator: str | None = None) -> tuple[Body, bytes]:
+    async with files.open(url, offset=offset, validator=validator) as body:
+        return body, b"".join([chunk async for chunk in body.chunks()])
+
+
+async def test_a_file_comes_whole_and_nothing_of_ours_is_sent() -> None:
+    answer = reply(200, b"abc", ETag='"v1"', Content_Type="image/png", Set_Cookie="a=b")
+    async with serving(answer) as server, Files(LOOPBACK) as files:
+        await read(files, server.url)
+        body, data = await read(files, server.url.replace("//", "//user:password@"))
+    assert data == b"abc"
+    assert (body.status, body.offset, body.total, body.validator) == (200, 0, 3, '"v1"')
+    assert (body.host, body.content_type) == ("127.0.0.1", "image/png")
+    head = server.heads[-1].lower()
+    assert "\r\naccept-encoding: identity\r\n" in head
+    assert not any(word in head for word in ("cookie", "authorization", "referer", "x-api-key", "range"))
+
+
+async def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(reply(200, b"abc")) as server, serving(reply(200, b"proxy")) as other:
+        monkeypatch.setenv("http_proxy", other.url)
+        async with Files(LOOPBACK) as files:
+            assert (await read(files, server.url))[1] == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("headers", "validator"),
+    [
+        ({"ETag": 'W/"v1"', "Last_Modified": "Sun, 22 Nov 2026 10:00:00 GMT"}, "Sun, 22 Nov 2026 10:00:00 GMT"),
+        ({"ETag": 'W/"v1"'}, None),
+        ({}, None),
+    ],
+)
+async def test_only_a_strong_etag_or_a_date_names_a_version(headers: dict[str, str], validator: str | None) -> None:
+    async with serving(reply(200, b"abc", **headers)) as server, Files(LOOPBACK) as files:
+        assert (await read(files, server.url))[0].validator == validator
+
+
+async def test_the_rest_of_a_file_is_asked_for() -> None:
+    answer = reply(206, b"def", Content_Range="bytes 3-5/6", ETag='"v1"')
+    async with serving(answer) as server, Files(LOOPBACK) as files:
+        body, data = await read(files, server.url, offset=3, validator='"v1"')
+    assert (body.status, body.offset, body.total, data) == (206, 3, 6, b"def")
+    assert 'Range: bytes=3-\r\nIf-Range: "v1"\r\n' in server.heads[0]
+
+
+async def test_without_a_validator_the_file_is_asked_for_from_its_start() -> None:
+    async with serving(reply(200, b"abcdef")) as server, Files(LOOPBACK) as files:
+        body, _ = await read(files, server.url, offset=3)
+    assert body.offset == 0
+    assert "Range" not in server.heads[0]
+
+
+async def test_a_server_without_ranges_or_with_a_new_version_starts_again() -> None:
+    async with serving(reply(200, b"abcdef", ETag='"v2"')) as server, Files(LOOPBACK) as files:
+        body, data = await read(files, server.url, offset=3, validator='"v1"')
+    assert (body.offset, body.total, body.validator, data) == (0, 6, '"v2"', b"abcdef")
+
+
+async def test_nothing_is_left_where_all_is_here() -> None:
+    async with serving(reply(416, b"no", Content_Range="bytes */6")) as server, Files(LOOPBACK) as files:
+        body, data = await read(files, server.url, offset=6, validator='"v1"')
+    assert (body.offset, body.total, data) == (6, 6, b"")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(206, b"def", Content_Range="bytes 2-4/6"),
+        reply(206, b"def", Content_Range="bytes 3-5/9"),
+        reply(206, b"def", Content_Range="bytes 3-5"),
+        reply(206, b"def", Content_Range="bytes 3-" + "9" * 5000 + "/*"),
+        reply(206, b"def"),
+        reply(206, b"def", Content_Range="bytes 3-5/6", ETag='"v2"'),
+        reply(416, Content_Range="bytes */5"),
+        reply(416),
+        reply(204),
+        reply(304),
+        reply(302),
+        reply(200, b"abcdef", Content_Encoding="gzip"),
+        chunked(b"defgh", status=206, Content_Range="bytes 3-5/6"),
+        chunked(b"abc", end=b"zz\r\n"),
+        chunked(b"de", status=206, Content_Range="bytes 3-5/6"),
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+    ],
+    ids=range(17),
+)
+async def test_an_answer_that_makes_no_sense_is_broken(answer: bytes) -> None:
+    async with serving(answer) as server, Files(LOOPBACK) as files:
+        expected = FileRefused if b"302" in answer else FileBroken
+        with pytest.raises(expected):
+            await read(files, server.url, offset=3, validator='"v1"')
+
+
+async def test_a_range_that_was_not_asked_for_is_broken() -> None:
+    async with serving(reply(206, b"abc", Content_Range="bytes 0-2/3")) as server, Files(LOOPBACK) as files:
+        with pytest.raises(FileBroken):
+            await read(files, server.url)
+
+
+@pytest.mark.parametrize("answer", [reply(200, b"abc", Content_Length=9), chunked(b"abc", end=b"")])
+async def test_a_file_that_breaks_off_gives_what_came_and_says_so(answer: bytes) -> None:
+    data = []
+    async with serving(answer) as server, Files(LOOPBACK) as files, files.open(server.url) as body:
+        chunks = body.chunks()
+        data.append(await anext(chunks))
+        with pytest.raises(FileBroken):
+            await anext(chunks)
+    assert data == [b"abc"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
+async def test_what_the_server_does_not_give_is_gone(status: int) -> None:
+    async with serving(reply(status, b"no")) as server, Files(LOOPBACK) as files:
+        with pytest.raises(FileGone, match=str(status)):
+            await read(files, server.url)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        (429, {"Retry_After": "2.5"}, 2.5),
+        (503, {"Retry_After": "120"}, 120.0),
+        (503, {"Retry_After": "Sun, 22 Nov 2026 10:01:00 GMT", "Date": "Sun, 22 Nov 2026 10:00:30 GMT"}, 30.0),
+        (503, {"Retry_After": "Sun, 22 Nov 2026 09:00:00 GMT", "Date": "Sun, 22 Nov 2026 10:00:30 GMT"}, 0.0),
+        (503, {"Retry_After": "Sun, 22 Nov 2026 10:01:00 GMT"}, None),
+        (500, {"Retry_After": "soon"}, None),
+        (408, {}, None),
+    ],
+)
+async def test_a_busy_server_passes_and_may_say_when(
+    status: int, headers: dict[str, str], seconds: float | None
+) -> None:
+    async with serving(reply(status, b"", **headers)) as server, Files(LOOPBACK) as files:
+        with pytest.raises(FileUnavailable) as caught:
+            await read(files, server.url)
+    assert caught.value.retry_after_seconds == seconds
+
+
+async def test_nobody_there_and_a_line_dropped_before_the_answer_pass() -> None:
+    async with serving(b"") as server, Files(LOOPBACK) as files:
+        with pytest.raises(FileUnavailable, match="lost"):
+            await read(files, server.url)
+    async with Files(LOOPBACK) as files:
+        with pytest.raises(FileUnavailable, match="reached"):
+            await read(files, server.url)
+
+
+@pytest.mark.parametrize("answer", [b"", reply(200, b"abc", Content_Length=9)])
+async def test_a_silent_server_is_given_up(answer: bytes) -> None:
+    async with serving(answer, stalls=True) as server, Files(LOOPBACK, idle_seconds=0.05) as files:
+        with pytest.raises(FileUnavailable, match="too long"):
+            await read(files, server.url)
+
+
+async def test_a_name_that_nobody_looks_up_in_time_is_given_up() -> None:
+    class Silent(Names):
+        @override
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        ) -> list[ResolveResult]:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async with Files(LOOPBACK, connect_seconds=0.05, resolver=Silent()) as files:
+        with pytest.raises(FileUnavailable, match="too long"):
+            await read(files, "http://cdn.example/x")
+
+
+async def test_a_size_beyond_the_cap_is_refused_stated_or_not() -> None:
+    async with (
+        serving(reply(200, bytes(11)), chunked(*[bytes(4)] * 3)) as server,
+        Files(LOOPBACK, max_bytes=10) as files,
+    ):
+        with pytest.raises(FileTooLarge, match="11 bytes"):
+            await read(files, server.url)
+        with pytest.raises(FileTooLarge, match="more than 10"):
+            await read(files, server.url)
+
+
+async def test_a_file_of_exactly_the_cap_is_accepted() -> None:
+    async with serving(chunked(bytes(10))) as server, Files(LOOPBACK, max_bytes=10) as files:
+        assert (await read(files, server.url))[1] == bytes(10)
+
+
+async def test_redirects_are_followed_a_few_times() -> None:
+    hops = [redirect("/elsewhere?a=b"), *[redirect("next")] * (MAX_REDIRECTS - 1)]
+    async with serving(*hops, reply(200, b"abc")) as server, Files(LOOPBACK) as files:
+        assert (await read(files, server.url))[1] == b"abc"
+        assert server.heads[1].startswith("GET /elsewhere?a=b ")
+    async with serving(redirect("again")) as server, Files(LOOPBACK) as files:
+        with pytest.raises(FileRefused, match="redirects"):
+            await read(files, server.url)
+        assert len(server.heads) == MAX_REDIRECTS + 1
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/x",
+        "data:text/plain,abc",
+        "http://10.0.0.1/x",
+        "http://[::ffff:10.0.0.1]/x",
+        "//169.254.169.254/latest/meta-data",
+        "http://",
+        "http://[::1",
+        "http://127.0.0.1:99999/",
+        "http://127.0.0.1:0/",
+        "http://" + "a" * 70 + ".example/",
+        "http://a..example/",
+    ],
+)
+async def test_a_redirect_passes_the_same_check(location: str) -> None:
+    async with serving(redirect(location)) as server, Files(LOOPBACK) as files:
+        with pytest.raises(FileRefused):
+            await read(files, server.url)
+
+
+async def test_a_redirect_to_a_name_that_stands_for_another_machine_is_refused() -> None:
+    names = Names("192.168.1.1")
+    async with serving(redirect("http://inside.example/x")) as server, Files(LOOPBACK, resolver=names) as files:
+        with pytest.raises(FileRefused, match=r"inside\.example"):
+            await read(files, server.url)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "127.1", "2130706433", "0x7f000001", "127.0.0.1.", "localhost"]
+)
+async def test_this_machine_is_refused_in_every_spelling(host: str) -> None:
+    async with serving(reply(200, b"abc")) as server:
+        async with Files(STRICT) as files:
+            with pytest.raises(FileRefused, match="not a public one"):
+                await read(files, server.url.replace("127.0.0.1", host))
+        assert server.heads == []
+
+
+async def test_what_a_name_stands_for_is_checked_and_it_is_looked_up_once() -> None:
+    """A name that stands for another address the second time gains nothing."""
+    async with serving(reply(200, b"abc")) as server:
+        url = server.url.replace("127.0.0.1", "cdn.example")
+        names = Names("127.0.0.1")
+        async with Files(STRICT, resolver=names) as files:
+            with pytest.raises(FileRefused, match=r"cdn\.example"):
+                await read(files, url)
+            assert server.heads == []
+        names = Names("127.0.0.1", "10.0.0.1")
+        async with Files(LOOPBACK, resolver=names) as files:
+            assert (await read(files, url))[1] == b"abc"
+        assert names.asked == ["cdn.example"]
+
+
+async def test_many_at_once_are_refused_each_for_itself() -> None:
+    async with Files(STRICT, resolver=Names("10.0.0.1")) as files:
+        jobs = [read(files, f"http://cdn.example/{number}") for number in range(5)]
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+    assert [type(result) for result in results] == [FileRefused] * 5
+
+
+async def test_an_allowed_host_may_stand_for_anything() -> None:
+    async with serving(reply(200, b"abc")) as server:
+        policy = AddressPolicy(allowed_hosts=frozenset({"nas.example"}))
+        async with Files(policy, resolver=Names("127.0.0.1")) as files:
+            assert (await read(files, server.url.replace("127.0.0.1", "NAS.example")))[1] == b"abc"
+            with pytest.raises(FileRefused):
+                await read(files, server.url.replace("127.0.0.1", "other.example"))
+
+
+async def test_behind_a_proxy_names_are_its_business_and_literal_addresses_ours() -> None:
+    async with serving(reply(200, b"abc")) as proxy, Files(STRICT, proxy=proxy.url) as files:
+        assert (await read(files, "http://cdn.example/x?y"))[1] == b"abc"
+        assert proxy.heads[0].startswith("GET http://cdn.example/x?y ")
+        with pytest.raises(FileRefused):
+            await read(files, "http://10.0.0.1/x")
+
+
+async def test_a_connector_that_is_handed_in_stays_open() -> None:
+    async with serving(reply(200, b"abc")) as server, aiohttp.TCPConnector() as connector:
+        async with Files(LOOPBACK, connector=connector) as files:
+            assert (await read(files, server.url))[1] == b"abc"
+        assert not connector.closed
+
+
+async def test_errors_name_the_host_and_nothing_that_may_be_secret() -> None:
+    async with serving(reply(404)) as server, Files(LOOPBACK) as files:
+        with pytest.raises(FileGone) as caught:
+            await read(files, f"{server.url}?signature=s3cret")
+    assert str(caught.value) == ("A file is not to be had from 127.0.0.1, expired or deleted: it answered HTTP 404.")
+
+
+async def test_outside_its_context_it_says_so() -> None:
+    with pytest.raises(RuntimeError, match="context"):
+        await read(Files(LOOPBACK), "http://127.0.0.1/")
+
+
+@pytest.mark.parametrize(
+    ("address", "is_public"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700::1111", True),
+        ("64:ff9b::808:808", True),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.0.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("0.0.0.0", False),  # noqa: S104 - nothing listens here, it is asked about
+        ("224.0.0.1", False),
+        ("240.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::", False),
+        ("fe80::1", False),
+        ("fe80::1%eth0", False),
+        ("fc00::1", False),
+        ("fec0::1", False),
+        ("ff02::1", False),
+        ("2001:db8::1", False),
+        ("64:ff9b::a00:1", False),
+        ("2002:a00:1::", False),
+        ("cdn.example", False),
+        ("", False),
+    ],
+)
+def test_only_public_addresses_are_permitted(address: str, is_public: bool) -> None:
+    assert STRICT.permits("cdn.example", address) is is_public
+    assert LOOPBACK.permits("cdn.example", address) is is_public
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"])
+def test_loopback_is_permitted_where_it_is_allowed(address: str) -> None:
+    assert LOOPBACK.permits("cdn.example", address)
+    assert not STRICT.permits("cdn.example", address)
+
+
+@given(st.ip_addresses(v=4))
+def test_an_address_wrapped_in_another_is_judged_by_what_is_inside(inner: ipaddress.IPv4Address) -> None:
+    number = int(inner)
+    wrapped = [0xFFFF << 32 | number, 0x64FF9B << 96 | number, 0x2002 << 112 | number << 80]
+    verdicts = {STRICT.permits("cdn.example", str(ipaddress.IPv6Address(one))) for one in wrapped}
+    assert verdicts == {STRICT.permits("cdn.example", str(inner))}
+
+
+@given(st.one_of(st.text(), st.text().map("http://".__add__), st.from_regex(r"https?://[^/]*:[0-9]*/.*")))
+def test_no_text_for_an_address_makes_it_fail(text: str) -> None:
+    files = Files(STRICT)
+    first = files._permitted("https://cdn.example/u/x.png")
+    with suppress(FileRefused):
+        assert files._permitted(text, first).scheme in {"http", "https"}
