@@ -53,16 +53,15 @@ def join_parts(parts: list[str], limit: int = PART_LIMIT) -> str:
     return safe_part("".join(parts), limit)
 
 
-def file_name(path: str, short_id: str, number: int, extension: str) -> str:
-    """Return the place of one output below the run folder's `files/`.
+def file_stem(path: str, short_id: str, number: int) -> str:
+    """Return the place of one output below the run folder's `files/`, without its ending.
 
     Args:
         path: A task's path, its parts safe.
         short_id: The first characters of the task's id.
         number: Which output of the task it is, counted from 0.
-        extension: Without the dot, as the file's bytes say.
     """
-    return f"{path}-{short_id}-{number}.{extension}"
+    return f"{path}-{short_id}-{number}"
 
 
 def _readable(text: str) -> str:

@@ -87,16 +87,17 @@ def read_given(node: Node, problems: Problems) -> Given | None:
     if isinstance(node, MapNode):
         if node.entries.keys() & {"value", "raw"}:
             return _labelled(node, problems)
-        problems.add(node.mark, "A mapping stands where one value is expected.", _brace_hint(node))
+        problems.add(node.mark, "A mapping stands where one value is expected.", _text_hint(node))
         return None
     value = settings.scalar(node, problems, "one value")
     return None if value is None else Given(node.mark, value)
 
 
-def _brace_hint(node: MapNode) -> str | None:
-    if node.flow and len(node.entries) == 1:
+def _text_hint(node: MapNode) -> str | None:
+    """Return how to write what was likely meant as a text."""
+    if node.flow and len(node.entries) == 1 and node.mark.column != next(iter(node.keys.values())).column:
         return f'A text that begins with a brace must stand in quotes: "{{{next(iter(node.entries))}}} …".'
-    return None
+    return 'A text with a colon must stand in quotes: "a boat: red".'
 
 
 def _item(name: str, node: Node, problems: Problems) -> Item | None:
@@ -117,8 +118,7 @@ def _form(name: str, node: MapNode, problems: Problems) -> Item | None:
     for key in unknown:
         if secret_key_problem(node.keys[key], key, problems):
             continue
-        bare = isinstance(value := node.entries[key], ScalarNode) and not value.text and not value.quoted
-        hint = _brace_hint(node) if bare else did_you_mean(key, _KEYS)
+        hint = _text_hint(node) if len(node.entries) == 1 else did_you_mean(key, _KEYS)
         problems.add(node.keys[key], "This key is not known in a value.", hint)
     for key in LATER:
         if key in keys:

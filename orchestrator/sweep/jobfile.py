@@ -25,7 +25,7 @@ from orchestrator.sweep.templates import Parts, TemplateError, names as template
 MOST_BYTES = 5_000_000
 
 _MODEL = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
-_KEYS = (
+KEYS = (
     "name", "model", "parameters", "variables", "sweep", "zip", "exclude", "include", "sample", "repeat", "order",
     "limits", "retry", "tracking", "outputs",
 )  # fmt: skip
@@ -208,8 +208,8 @@ class _Reader:
         for key, mark in self._root.keys.items():
             if key in _LATER:
                 self._problems.add(mark, f"`{key}` is not supported yet.", "Delete it.")
-            elif key not in _KEYS and not secret_key_problem(mark, key, self._problems):
-                self._problems.add(mark, "This key is not known in a job file.", did_you_mean(key, _KEYS))
+            elif key not in KEYS and not secret_key_problem(mark, key, self._problems):
+                self._problems.add(mark, "This key is not known in a job file.", did_you_mean(key, KEYS))
 
     def _model(self) -> str:
         node = self._root.entries.get("model")

@@ -287,6 +287,8 @@ def _likely_cause(said: str, near: list[str]) -> str | None:
         return 'A text with a colon must stand in quotes: "a boat: red".'
     if "cannot start any token" in said or "anchor" in said or "alias" in said or "tag" in said:
         return "Put the text in quotes."
-    if "quoted scalar" in said or "end of stream" in said:
+    if "escape" in said:
+        return "In double quotes a backslash begins an escape: write two of them, or use single quotes."
+    if "end of stream" in said or "end of file" in said:
         return "A quote or a bracket is opened and not closed."
     return "Look at the indentation and the quotes of this line and of the one above."

@@ -1,0 +1,194 @@
+"""From a job file and options to a run that can start: everything that can be refused is refused here."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.commands.options import Options
+from orchestrator.config import Settings
+from orchestrator.errors import RefusedError
+from orchestrator.ledger import LedgerError, NotALedgerError, SqliteLedger
+from orchestrator.lifecycle import FINAL
+from orchestrator.names import safe_part
+from orchestrator.runs import EMULATOR, Binding, RunFolder, frozen_tool
+from orchestrator.sweep import Job, JobFile, Schema, load
+from orchestrator.wiro import Credentials, seed_model
+
+OUTPUTS: Final = "outputs"
+EMULATED: Final = "-emulated"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A checked job and where it runs.
+
+    Attributes:
+        tool: The model's catalogue entry, frozen in the folder from the first run on.
+        facts: What the folder's ledger holds already; empty for a new one.
+    """
+
+    file: JobFile
+    job: Job
+    tool: Mapping[str, Any]
+    folder: RunFolder
+    facts: Mapping[str, str]
+
+
+def read_job(path: Path, options: Options, settings: Settings, now: float) -> tuple[JobFile, RunFolder]:
+    """Read a job file and say which folder its run belongs into.
+
+    Raises:
+        JobFileError: The file is wrong.
+    """
+    today = datetime.fromtimestamp(now, UTC).astimezone()
+    file = load(path, today=today, sets=options.sets, secrets=settings.secrets)
+    return file, RunFolder(_folder(file, options))
+
+
+def facts_of(folder: RunFolder) -> dict[str, str]:
+    """Return what a folder's ledger says of its run; empty where there is none yet.
+
+    Raises:
+        NotALedgerError: What stands there is no ledger that this version can read.
+    """
+    if not folder.exists() or not folder.ledger.stat().st_size:  # a kill can leave an empty file
+        return {}
+    with folder.opened() as store:
+        return store.facts()
+
+
+def prepare(file: JobFile, folder: RunFolder, facts: Mapping[str, str], tool: Mapping[str, Any]) -> Prepared:
+    """Check the file against the model's schema.
+
+    Raises:
+        JobFileError: A parameter does not fit the model.
+    """
+    return Prepared(file, file.resolve(Schema.from_tool(tool)), tool, folder, facts)
+
+
+def known_tool(file: JobFile, facts: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """Return the model's catalogue entry as far as it is known without asking the service."""
+    if "tool" in facts and facts.get("model") == file.model:
+        return frozen_tool(facts)
+    tool = seed_model()
+    return tool if f"{tool['slugowner']}/{tool['slugproject']}" == file.model else None
+
+
+def credentials(settings: Settings) -> Credentials:
+    """Return the credentials in use.
+
+    Raises:
+        RefusedError: There is no key, or none that can be sent.
+    """
+    if not settings.api_key:
+        raise RefusedError(
+            "WIRO_API_KEY is not set. Put WIRO_API_KEY (and WIRO_API_SECRET for a project that signs) into the"
+            " environment or a .env file in this folder, or try it without an account: add --emulate."
+        )
+    try:
+        return Credentials(settings.api_key, settings.api_secret)
+    except ValueError as error:
+        raise RefusedError(f"WIRO_API_KEY cannot be used: {error}") from error
+
+
+def check_size(job: Job) -> None:
+    """Refuse a job of more tasks than its file allows.
+
+    Raises:
+        RefusedError: It is too large.
+    """
+    total = job.total()
+    if total > job.limits.max_tasks:
+        raise RefusedError(
+            f"The job has {total:,} tasks, and limits.max_tasks allows {job.limits.max_tasks:,}."
+            " Raise it in the job file if that many are meant."
+        )
+
+
+def binding(file: JobFile, settings: Settings, options: Options) -> Binding:
+    """Return what a run of this file belongs to."""
+    service = EMULATOR if options.emulate else settings.base_url
+    return Binding(str(file.path.resolve()), service, credentials(settings).fingerprint)
+
+
+def bind(prepared: Prepared, bound: Binding, store: SqliteLedger, options: Options, now: float) -> int:
+    """Write the job into the folder's ledger and return its edition, which grows when the job changes.
+
+    Raises:
+        RefusedError: The folder belongs to another job file, service or account.
+    """
+    facts = store.facts()
+    if facts and "source" in facts and not options.rebind:
+        bound.check(facts, prepared.folder.path)
+    job = json.dumps(prepared.job.to_json(), ensure_ascii=False)
+    edition = int(facts.get("edition", "0"))
+    changed = _tasks_of(facts.get("job")) != _tasks_of(job)
+    with store.transaction(durable=True):
+        store.state(
+            {
+                **bound.facts(),
+                "job": job,
+                "tool": json.dumps(prepared.tool, ensure_ascii=False, default=str),
+                "model": prepared.file.model,
+                "total": str(prepared.job.total()),
+                "started_at": facts.get("started_at", repr(now)),
+                "updated_at": repr(now),
+                "cancel": None,
+            }
+        )
+        if changed:
+            edition += 1
+            store.state({"edition": str(edition), "entered": "0"})
+    return edition
+
+
+def _tasks_of(job: str | None) -> object:
+    """Return the part of a resolved job that decides which tasks there are and where their files go."""
+    if job is None:
+        return None
+    read = json.loads(job)
+    return read["recipe"], read["outputs"]
+
+
+def _folder(file: JobFile, options: Options) -> Path:
+    if options.out is not None:
+        return options.out
+    base = Path(OUTPUTS)
+    name = safe_part(file.name) + (EMULATED if options.emulate else "")
+    if options.new:
+        return next(path for path in _numbered(base / name) if not RunFolder(path).exists())
+    unfinished = _newest_unfinished(base, file, emulated=options.emulate) if file.dated else None
+    return unfinished or base / name
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.name}-{number}")
+
+
+def _newest_unfinished(base: Path, file: JobFile, *, emulated: bool) -> Path | None:
+    """Return the folder of this job file's latest run that still has something to do."""
+    source = str(file.path.resolve())
+    found: list[tuple[float, Path]] = []
+    for path in base.iterdir() if base.is_dir() else ():
+        try:
+            facts = facts_of(RunFolder(path))
+            if facts.get("source") == source and (facts.get("service") == EMULATOR) is emulated and _is_open(path):
+                found.append((float(facts["started_at"]), path))
+        except (NotALedgerError, LedgerError):  # whatever lies there, it is no run to go on with
+            continue
+    return max(found)[1] if found else None
+
+
+def _is_open(path: Path) -> bool:
+    with RunFolder(path).opened() as store:
+        totals, tasks = store.totals(), int(store.fact("total") or 0)
+    ended = sum(totals.counts[state] - totals.dropped[state] for state in FINAL)
+    return ended < tasks

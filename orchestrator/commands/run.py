@@ -1,0 +1,248 @@
+"""Run a job, or go on with it: prepare, carry every task through its life, and say how it ended."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import anyio
+import anyio.to_thread
+
+from orchestrator import logs
+from orchestrator.clock import Clock
+from orchestrator.commands import workshop
+from orchestrator.commands.options import Options, selection
+from orchestrator.commands.prepare import (
+    Prepared,
+    bind,
+    binding,
+    check_size,
+    credentials,
+    facts_of,
+    known_tool,
+    prepare,
+    read_job,
+)
+from orchestrator.commands.workshop import Workshop, check_prices
+from orchestrator.config import Settings
+from orchestrator.engines.control import Control, Halt
+from orchestrator.engines.local import Orders
+from orchestrator.engines.pacing import Pacer
+from orchestrator.errors import Exit, RefusedError
+from orchestrator.ledger import SqliteLedger
+from orchestrator.lifecycle import FINAL, State
+from orchestrator.output.manifest import moment
+from orchestrator.runs import RunFolder
+from orchestrator.status import Status, status
+from orchestrator.steps.calls import Calls
+from orchestrator.steps.insist import insist
+from orchestrator.steps.outcomes import Stop
+from orchestrator.steps.submit import Frontier
+from orchestrator.sweep import JobFile
+from orchestrator.wiro import Client, NoSuchModel, TaskPage
+
+HEARTBEAT_SECONDS: Final = 0.25
+GRACE_SECONDS: Final = 10.0
+MOST_UNSURE: Final = 3
+"""How many tasks have to end before the time that is left is guessed from them."""
+
+
+class Watcher(Protocol):
+    """Follows a run while it goes on."""
+
+    def show(self, status: Status) -> None:
+        """Take note of where the run stands; called a few times a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an invocation ended.
+
+    Attributes:
+        halt: Why it stopped early, None if it did not.
+        seconds: How long it took.
+    """
+
+    folder: Path
+    status: Status
+    exit_code: Exit
+    halt: Halt | None
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+
+async def run(
+    path: Path, options: Options, settings: Settings, *, control: Control, clock: Clock, watcher: Watcher
+) -> Result:
+    """Run a job file, or go on with its run.
+
+    Raises:
+        OrchestratorError: It cannot start; the message says why and what to do.
+    """
+    if not options.emulate:
+        credentials(settings)
+    file, folder = read_job(path, options, settings, clock.now())
+    async with AsyncExitStack() as stack:
+        if options.emulate or folder.exists():
+            folder.make()
+            stack.enter_context(folder.held())
+        settings = await stack.enter_async_context(workshop.service(settings, emulate=options.emulate, folder=folder))
+        limits = options.limits(file.limits)
+        pacer = Pacer(limits.requests_per_second, clock)
+        early: Counter[str] = Counter()
+        client = await stack.enter_async_context(workshop.client(settings, pacer, clock))
+        calls = Calls(client, pacer, clock, lambda name: early.update((name,)))
+        prepared = await _prepare(file, folder, calls, clock)
+        selected = selection(options.only, list(prepared.job.axes_sizes()))
+        check_prices(prepared.tool, limits, next(prepared.job.tasks()).parameters)
+        if not (options.emulate or prepared.facts):
+            folder.make()
+            stack.enter_context(folder.held())
+        store = stack.enter_context(SqliteLedger(folder.ledger))
+        edition = bind(prepared, binding(file, settings, options), store, options, clock.now())
+        folder.job.write_text(file.text, encoding="utf-8")
+        log = stack.enter_context(logs.opened(folder.log, secrets=settings.secrets))
+        shop = await stack.enter_async_context(
+            workshop.opened(
+                folder,
+                store,
+                job=prepared.job,
+                limits=limits,
+                tool=prepared.tool,
+                edition=edition,
+                settings=settings,
+                calls=calls,
+                control=control,
+                clock=clock,
+                log=log,
+            )
+        )
+        for name, number in early.items():
+            shop.ledger.count(name, number)
+        calls.count = shop.ledger.count
+        return await carry_out(shop, Orders(selected, options.limit), watcher)
+
+
+async def carry_out(shop: Workshop, orders: Orders, watcher: Watcher) -> Result:
+    """Let the engine carry the run folder's tasks as far as the orders say and the service lets it."""
+    clock, ledger = shop.clock, shop.ledger
+    started = clock.monotonic()
+    entered = int(await ledger.read(lambda store: store.fact("entered")) or 0)
+    unfinished = await ledger.read(SqliteLedger.unfinished)
+    pending = shop.job.total() > entered or ledger.totals.counts[State.PENDING] > 0
+    frontier = Frontier()
+    if orders.submits and pending:
+        frontier = await _frontier(shop)
+    engine = shop.engine(orders, entered, frontier, shop.keeper.finished)
+    shop.log.info("run started", tasks=shop.job.total(), entered=entered, unfinished=len(unfinished))
+    halt = None
+    async with anyio.create_task_group() as group:
+        with anyio.CancelScope() as scope:
+            group.start_soon(_guard, shop.control, scope, clock)
+            group.start_soon(_beat, shop, watcher, started)
+            halt = await engine.run(unfinished)
+        group.cancel_scope.cancel()
+    halt = halt or shop.control.halt
+    final = _status(shop, running=False, left=None)
+    watcher.show(final)
+    await ledger.state({"updated_at": repr(clock.now()), "seconds_left": None, "cancel": None})
+    exit_code = _exit_code(shop, halt)
+    seconds = clock.monotonic() - started
+    shop.log.info("run ended", exit_code=int(exit_code), halt=halt and halt.message, seconds=round(seconds, 3))
+    return Result(shop.folder.path, final, exit_code, halt, seconds, shop.job.warnings)
+
+
+async def _prepare(file: JobFile, folder: RunFolder, calls: Calls, clock: Clock) -> Prepared:
+    """Check the job against the model's schema: the folder's frozen one, else the one that the service has now."""
+    facts = facts_of(folder)
+    tool = known_tool(file, facts) if facts else None
+    if tool is None:
+
+        async def ask(client: Client) -> Mapping[str, Any]:
+            return await client.tool(file.model)
+
+        try:
+            tool = await insist("Tool/Detail", ask, calls, clock=clock, random=random.random)
+        except NoSuchModel as error:
+            raise RefusedError(
+                f"{file.path}: model: The service has no model {file.model} ({error.message})."
+                " Check the name; it is the last two parts of the model's address."
+            ) from error
+    prepared = prepare(file, folder, facts, tool)
+    check_size(prepared.job)
+    return prepared
+
+
+async def _frontier(shop: Workshop) -> Frontier:
+    """Learn the newest remote task there is: what this run submits is newer."""
+
+    async def newest(client: Client) -> TaskPage:
+        return await client.tasks(start=0, limit=1)
+
+    page = await insist("Task/List", newest, shop.calls, clock=shop.clock, random=shop.random)
+    frontier = Frontier() if page.tasks else Frontier(0)
+    for task in page.tasks:
+        frontier.saw(task.number)
+    return frontier
+
+
+async def _guard(control: Control, scope: anyio.CancelScope, clock: Clock) -> None:
+    """Once the run is left, give what is at hand a while to finish, then end it."""
+    while not control.left:
+        await control.changed.wait()
+    await clock.wait(control.forced, GRACE_SECONDS)
+    scope.cancel()
+
+
+async def _beat(shop: Workshop, watcher: Watcher, started: float) -> None:
+    """Show where the run stands, write it down for others, and hear whether it is to be cancelled."""
+    ended_before = _ended(shop)
+    written = 0.0
+    while True:
+        now = shop.clock.monotonic()
+        left = _seconds_left(now - started, _ended(shop) - ended_before, shop.job.total() - _ended(shop))
+        watcher.show(_status(shop, running=True, left=left))
+        if now - written >= 2 * HEARTBEAT_SECONDS:
+            written = now
+            await shop.ledger.state(
+                {"updated_at": repr(shop.clock.now()), "seconds_left": None if left is None else repr(left)}
+            )
+            asked = await shop.ledger.read(lambda store: store.fact("cancel"))
+            if asked is not None and not shop.control.cancelling:
+                shop.control.cancel()
+        await shop.clock.sleep(HEARTBEAT_SECONDS)
+
+
+def _ended(shop: Workshop) -> int:
+    totals = shop.ledger.totals
+    return sum(totals.counts[state] - totals.dropped[state] for state in FINAL)
+
+
+def _seconds_left(passed: float, ended: int, left: int) -> float | None:
+    return None if ended < MOST_UNSURE else round(passed / ended * max(0, left), 1)
+
+
+def _status(shop: Workshop, *, running: bool, left: float | None) -> Status:
+    return status(
+        shop.ledger.totals,
+        tasks=shop.job.total(),
+        running=running,
+        started_at=shop.started_at,
+        updated_at=moment(shop.clock.now()),
+        seconds_left=left,
+    )
+
+
+def _exit_code(shop: Workshop, halt: Halt | None) -> Exit:
+    if halt is not None and halt.stop is Stop.INTERRUPTED:
+        return Exit.INTERRUPTED
+    totals = shop.ledger.totals
+    kept = {state: totals.counts[state] - totals.dropped[state] for state in State}
+    if sum(kept[state] for state in FINAL) < shop.job.total():
+        return Exit.STOPPED
+    return Exit.DONE if kept[State.DONE] == shop.job.total() else Exit.SOME_FAILED

@@ -1,0 +1,222 @@
+"""Everything that a run works with, opened together and closed in the right order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import anyio
+from structlog.typing import FilteringBoundLogger
+
+from orchestrator.clock import Clock
+from orchestrator.commands.prepare import credentials
+from orchestrator.config import Settings
+from orchestrator.emulator import Emulator, Profile
+from orchestrator.engines.budget import Budget, reserve_usd
+from orchestrator.engines.control import Control
+from orchestrator.engines.doubts import Doubts
+from orchestrator.engines.feed import Feed
+from orchestrator.engines.local import LocalEngine, Orders
+from orchestrator.engines.pacing import Pacer
+from orchestrator.engines.slots import Capacity, Slots
+from orchestrator.engines.submitting import Submitter
+from orchestrator.engines.tracking import Tracker
+from orchestrator.errors import RefusedError
+from orchestrator.ledger import Ledger, SqliteLedger
+from orchestrator.lifecycle import Record
+from orchestrator.output.keeper import ManifestKeeper
+from orchestrator.output.manifest import moment
+from orchestrator.runs import RunFolder
+from orchestrator.steps.calls import Calls
+from orchestrator.steps.fetch import Fetcher
+from orchestrator.steps.submit import Frontier
+from orchestrator.sweep import Job, Limits
+from orchestrator.tasks import Parameters
+from orchestrator.wiro import Client, Prices, computing_seconds
+from orchestrator.wiro.addresses import AddressPolicy
+from orchestrator.wiro.files import Files
+
+
+@asynccontextmanager
+async def service(settings: Settings, *, emulate: bool, folder: RunFolder) -> AsyncIterator[Settings]:
+    """Give the settings of the service to use: as they are, or those of an emulator that runs meanwhile."""
+    if not emulate:
+        yield settings
+        return
+    try:
+        async with Emulator(Profile(), state_dir=folder.emulator) as emulator:
+            yield emulated(settings, emulator.base_url)
+    except ValueError as error:
+        raise RefusedError(f"The emulator's state in {folder.emulator} cannot be used: {error}") from error
+
+
+def emulated(settings: Settings, base_url: str) -> Settings:
+    """Return the settings with an emulator in the service's place."""
+    profile = Profile()
+    return replace(settings, api_key=profile.api_key, api_secret=profile.api_secret, base_url=base_url, proxy=None)
+
+
+def client(settings: Settings, pacer: Pacer, clock: Clock) -> Client:
+    """Return a client of the service that writes each request in its turn."""
+    return Client(credentials(settings), settings.base_url, before_send=pacer.gate, now=clock.now, proxy=settings.proxy)
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What a run works with."""
+
+    folder: RunFolder
+    job: Job
+    limits: Limits
+    tool: Mapping[str, Any]
+    edition: int
+    ledger: Ledger
+    keeper: ManifestKeeper
+    calls: Calls
+    files: Files
+    control: Control
+    clock: Clock
+    log: FilteringBoundLogger
+    random: Callable[[], float]
+    started_at: str | None
+
+    def engine(
+        self, orders: Orders, entered: int, frontier: Frontier, finished: Callable[[Record], None]
+    ) -> LocalEngine:
+        """Build the engine.
+
+        Args:
+            orders: What this invocation is about.
+            entered: How many tasks of the edition the ledger holds.
+            frontier: The newest remote task known.
+            finished: Told of each task that has ended.
+        """
+        most = None if self.limits.concurrency == "auto" else self.limits.concurrency
+        slots = Slots(Capacity(most), self.clock)
+        doubts = Doubts(
+            model=self.job.model,
+            settle_after_seconds=self.limits.settle_after_seconds,
+            control=self.control,
+            calls=self.calls,
+            ledger=self.ledger,
+            clock=self.clock,
+            random=self.random,
+        )
+        return LocalEngine(
+            orders=orders,
+            feed=Feed(self.job.tasks, entered, self.edition, self.ledger),
+            submitter=Submitter(
+                model=self.job.model,
+                reserve_usd=reserves(self.tool, self.limits),
+                budget=Budget(self.limits.budget_usd),
+                slots=slots,
+                doubts=doubts,
+                frontier=frontier,
+                control=self.control,
+                calls=self.calls,
+                ledger=self.ledger,
+                clock=self.clock,
+                random=self.random,
+            ),
+            tracker=Tracker(
+                attempts=self.job.retry.attempts,
+                timeout_seconds=self.limits.task_timeout_seconds,
+                stated_seconds=computing_seconds(self.tool),
+                control=self.control,
+                calls=self.calls,
+                ledger=self.ledger,
+                clock=self.clock,
+                random=self.random,
+                log=self.log,
+            ),
+            doubts=doubts,
+            fetching=Fetcher(
+                run_folder=self.folder.path,
+                outputs_folder=self.folder.files,
+                files=self.files,
+                calls=self.calls,
+                ledger=self.ledger,
+                clock=self.clock,
+            ).fetch,
+            slots=slots,
+            control=self.control,
+            finished=finished,
+        )
+
+
+@asynccontextmanager
+async def opened(
+    folder: RunFolder,
+    store: SqliteLedger,
+    *,
+    job: Job,
+    limits: Limits,
+    tool: Mapping[str, Any],
+    edition: int,
+    settings: Settings,
+    calls: Calls,
+    control: Control,
+    clock: Clock,
+    log: FilteringBoundLogger,
+) -> AsyncIterator[Workshop]:
+    """Open everything; at the end the manifest is in order and the ledger written to its last word."""
+    ledger = Ledger(store, clock)
+    keeper = ManifestKeeper(folder.manifest, job.model, ledger)
+    policy = AddressPolicy(settings.on_loopback, settings.download_hosts)
+    async with anyio.create_task_group() as writing:
+        writing.start_soon(ledger.run)
+        try:
+            async with (
+                anyio.create_task_group() as keeping,
+                Files(policy, proxy=settings.proxy) as files,
+            ):
+                keeping.start_soon(keeper.run)
+                yield Workshop(
+                    folder=folder,
+                    job=job,
+                    limits=limits,
+                    tool=tool,
+                    edition=edition,
+                    ledger=ledger,
+                    keeper=keeper,
+                    calls=calls,
+                    files=files,
+                    control=control,
+                    clock=clock,
+                    log=log,
+                    random=random.random,
+                    started_at=moment(float(store.fact("started_at") or clock.now())),
+                )
+                keeper.close()
+        finally:
+            ledger.close()
+
+
+def reserves(tool: Mapping[str, Any], limits: Limits) -> Callable[[Parameters, Decimal], Decimal]:
+    """Return what the budget keeps aside for a task with given parameters, when a given cost is the highest seen."""
+    prices = Prices(tool)
+
+    def reserve(parameters: Parameters, dearest_usd: Decimal) -> Decimal:
+        price = prices.of(parameters)
+        if price is None:
+            return reserve_usd(limits.price_usd, None, dearest_usd)
+        return reserve_usd(price.usd if price.exact else None, price.usd, dearest_usd)
+
+    return reserve
+
+
+def check_prices(tool: Mapping[str, Any], limits: Limits, parameters: Parameters) -> None:
+    """Refuse a budget that cannot be kept because nobody states a price.
+
+    Raises:
+        RefusedError: There is a cap and no price.
+    """
+    if limits.budget_usd is not None and limits.price_usd is None and Prices(tool).of(parameters) is None:
+        raise RefusedError(
+            "The service states no price for this model, so the budget cannot be kept."
+            " Set limits.price_usd to what a task costs at most."
+        )

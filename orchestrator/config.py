@@ -1,0 +1,111 @@
+"""The settings: from the environment or a `.env` file in the current folder, read once and handed in."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from orchestrator.errors import RefusedError
+
+BASE_URL: Final = "https://api.wiro.ai/v1"
+ADDRESSES: Final = ("WIRO_BASE_URL", "WIRO_SOCKET_URL", "WIRO_DOWNLOAD_HOSTS", "WIRO_PROXY")
+NAMES: Final = ("WIRO_API_KEY", "WIRO_API_SECRET", *ADDRESSES)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Whom to ask, and as whom.
+
+    Attributes:
+        api_key, api_secret: Credentials; without a secret the project is taken to use the key alone.
+        base_url: The API's address without a slash at its end.
+        download_hosts: Hosts that outputs may come from although their address is private.
+        proxy: An HTTP proxy for all connections.
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    api_secret: str | None = field(default=None, repr=False)
+    base_url: str = BASE_URL
+    download_hosts: frozenset[str] = frozenset()
+    proxy: str | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that must not appear in any file or message."""
+        return tuple(secret for secret in (self.api_key, self.api_secret) if secret)
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether the API is a server on this machine."""
+        return is_loopback(urlsplit(self.base_url).hostname or "")
+
+
+def read(environment: Mapping[str, str], folder: Path, *, insecure: bool = False) -> Settings:
+    """Read the settings; the environment goes before the file.
+
+    Addresses in the file count only if the key comes from that file too: a file that somebody left
+    in a folder cannot send a key from the environment to another server.
+
+    Raises:
+        RefusedError: An address is not usable.
+    """
+    filed = {name: value for name, value in _file(folder).items() if name in NAMES and value}
+    given = {name: value for name in NAMES if (value := environment.get(name, "").strip())}
+    if "WIRO_API_KEY" in given:
+        filed = {name: value for name, value in filed.items() if name not in ADDRESSES}
+    values = filed | given
+    base_url = values.get("WIRO_BASE_URL", BASE_URL).rstrip("/")
+    _check_address(base_url, insecure=insecure)
+    return Settings(
+        api_key=values.get("WIRO_API_KEY"),
+        api_secret=values.get("WIRO_API_SECRET"),
+        base_url=base_url,
+        download_hosts=frozenset(values.get("WIRO_DOWNLOAD_HOSTS", "").replace(",", " ").lower().split()),
+        proxy=values.get("WIRO_PROXY"),
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address can only mean this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _file(folder: Path) -> Mapping[str, str | None]:
+    path = folder / ".env"
+    if not path.is_file():
+        return {}
+    try:
+        return dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefusedError(f"{path} cannot be read: {error}. Mend it or remove it.") from error
+
+
+def _check_address(url: str, *, insecure: bool) -> None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        parts, host = urlsplit(""), None
+    if parts.scheme not in {"http", "https"} or not host or parts.username or parts.query or parts.fragment:
+        raise RefusedError(f"WIRO_BASE_URL is not an address of the form {BASE_URL}: {_shown(url)}")
+    if parts.scheme == "http" and not is_loopback(host) and not insecure:
+        raise RefusedError(
+            f"WIRO_BASE_URL is plain http ({_shown(url)}): the key would travel in the open."
+            " Use https, or add --insecure if that network is yours."
+        )
+
+
+def _shown(url: str) -> str:
+    """Return an address without what may be a password in it."""
+    return url.rpartition("@")[2][:200] if "@" in url else url[:200]

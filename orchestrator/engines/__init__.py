@@ -1,0 +1,1 @@
+"""When it is done: pacing, places, budget, and the loop that carries tasks through their life."""

@@ -1,0 +1,102 @@
+"""How a run is to go on: everybody asks here, and waits only as long as there is reason to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import anyio
+
+from orchestrator.steps.outcomes import Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Why a run stopped early."""
+
+    stop: Stop
+    message: str
+
+
+class Signal:
+    """Something has changed: whoever waits looks again."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def notify(self) -> None:
+        """Wake everybody who waits."""
+        self._event.set()
+        self._event = anyio.Event()
+
+    async def wait(self) -> None:
+        """Wait for the next change."""
+        await self._event.wait()
+
+
+class Control:
+    """Open, closed (no more submits, what runs is finished) or left (nothing is waited for any more).
+
+    Attributes:
+        halt: The first reason for closing, or the reason for leaving.
+        cancelling: What runs on the service is to be ended.
+        live: How many tasks are being carried.
+        forced: Not even what is at hand is to be finished.
+        changed: Set off whenever a task moves or one of these words is said.
+    """
+
+    def __init__(self) -> None:
+        self.halt: Halt | None = None
+        self.closed = False
+        self.left = False
+        self.cancelling = False
+        self.live = 0
+        self.forced = anyio.Event()
+        self.changed = Signal()
+        self._until_closed: set[anyio.CancelScope] = set()
+        self._until_left: set[anyio.CancelScope] = set()
+
+    def close(self, stop: Stop, message: str) -> None:
+        """Submit no more; what runs is finished."""
+        self.halt = self.halt or Halt(stop, message)
+        self.closed = True
+        self._end(self._until_closed)
+
+    def leave(self, stop: Stop, message: str) -> None:
+        """Submit no more and wait for nothing; remote tasks stay, and the next run goes on with them."""
+        if not self.left:
+            self.halt = Halt(stop, message)
+        self.closed = self.left = True
+        self._end(self._until_closed | self._until_left)
+
+    def cancel(self) -> None:
+        """Submit no more, and end what runs on the service."""
+        self.cancelling = True
+        self.close(Stop.CANCELLED, "The run was cancelled: what ran on the service was ended.")
+        self._end(self._until_left)
+
+    @contextmanager
+    def until_closed(self) -> Iterator[anyio.CancelScope]:
+        """A wait that is given up when nothing more is to be submitted."""
+        yield from self._wait(self._until_closed, over=self.closed)
+
+    @contextmanager
+    def until_left(self) -> Iterator[anyio.CancelScope]:
+        """A wait that is given up when the run is left, and cut short when it is cancelled."""
+        yield from self._wait(self._until_left, over=self.left)
+
+    def _wait(self, waits: set[anyio.CancelScope], *, over: bool) -> Iterator[anyio.CancelScope]:
+        with anyio.CancelScope() as scope:
+            waits.add(scope)
+            if over:
+                scope.cancel()
+            try:
+                yield scope
+            finally:
+                waits.discard(scope)
+
+    def _end(self, waits: set[anyio.CancelScope]) -> None:
+        for scope in tuple(waits):
+            scope.cancel()
+        self.changed.notify()

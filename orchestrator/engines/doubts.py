@@ -1,0 +1,136 @@
+"""Tasks in doubt: gathered, looked up together, and let go on once it is certain what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from orchestrator.clock import Clock
+from orchestrator.engines.control import Control, Signal
+from orchestrator.ledger import Ledger
+from orchestrator.lifecycle import Record, State
+from orchestrator.steps.calls import Calls
+from orchestrator.steps.outcomes import Outcome, Stop, delays
+from orchestrator.steps.settle import Doubt, settle
+
+FIRST_WAIT_SECONDS: Final = 1.0
+LONGEST_WAIT_SECONDS: Final = 15.0
+LONGEST_REQUEST_SECONDS: Final = 80.0
+"""From the intent to the end of the request: waiting for its turn, connecting, and the client's time-out."""
+
+PATIENCE_SECONDS: Final = 600.0
+"""How long the run goes on for nothing but tasks in doubt that the service's list does not settle."""
+
+
+class Doubts:
+    """Every task whose request may have been accepted without our knowing."""
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        settle_after_seconds: float,
+        control: Control,
+        calls: Calls,
+        ledger: Ledger,
+        clock: Clock,
+        random: Callable[[], float],
+    ) -> None:
+        self._model = model
+        self._settle_after_seconds = settle_after_seconds
+        self._control = control
+        self._calls = calls
+        self._ledger = ledger
+        self._clock = clock
+        self._random = random
+        self._open: dict[str, Doubt] = {}
+        self._posting: dict[str, Record] = {}
+        self._added = Signal()
+
+    def __len__(self) -> int:
+        """Return how many are in doubt."""
+        return len(self._open)
+
+    @contextmanager
+    def posting(self, record: Record) -> Iterator[None]:
+        """A request is out while the block runs: nothing like it is adopted meanwhile."""
+        self._posting[record.task.id] = record
+        try:
+            yield
+        finally:
+            del self._posting[record.task.id]
+
+    def add(self, record: Record) -> None:
+        """A task is in doubt from now on, or since an earlier process gave its request up."""
+        ago = max(0.0, self._clock.now() - (record.sent.gave_up_at or self._clock.now()))
+        self._open[record.task.id] = Doubt(record, self._clock.monotonic() - ago)
+        self._added.notify()
+
+    async def recovered(self, record: Record) -> Record:
+        """Return a record that an earlier process left; a request it was about to send is in doubt from now on.
+
+        That process is gone, and with it the connection: the request was given up at the latest when its
+        time-out would have ended it.
+        """
+        if record.state is not State.SUBMITTING or record.sent.gave_up_at is not None:
+            return record
+        after = record.given_up(min(self._clock.now(), record.sent.intent_at + LONGEST_REQUEST_SECONDS))
+        self._ledger.count("uncertain")
+        await self._ledger.save(record, after, durable=True)
+        return after
+
+    async def run(self, settled: Callable[[Record], None]) -> None:
+        """Settle what is in doubt, until cancelled.
+
+        Args:
+            settled: Told of each task that is certain again: running or pending.
+        """
+        while True:
+            if not self._open:
+                await self._added.wait()
+            waits = delays(self._random, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
+            alone_since = None
+            while self._open:
+                with self._control.until_left():
+                    await self._clock.sleep(next(waits))
+                if self._control.left:
+                    return
+                said = await self._settle()
+                for record in [] if isinstance(said, Outcome) else said:
+                    settled(record)
+                alone_since = self._alone_since(alone_since)
+                if alone_since is not None and self._clock.monotonic() - alone_since > PATIENCE_SECONDS:
+                    self._give_up(said)
+
+    async def _settle(self) -> list[Record] | Outcome:
+        said = await settle(
+            list(self._open.values()),
+            posting=[record.task.parameters for record in self._posting.values()],
+            model=self._model,
+            settle_after_seconds=self._settle_after_seconds,
+            calls=self._calls,
+            ledger=self._ledger,
+            clock=self._clock,
+        )
+        if isinstance(said, Outcome):
+            if said.stop is not None:
+                self._control.close(said.stop, said.message)
+            return said
+        return [self._closed(doubt, record) for doubt, record in said]
+
+    def _closed(self, doubt: Doubt, record: Record) -> Record:
+        del self._open[doubt.record.task.id]
+        return record
+
+    def _alone_since(self, since: float | None) -> float | None:
+        """Return since when nothing but doubts is left; the run's live tasks are the control's to know."""
+        if self._control.live:
+            return None
+        return self._clock.monotonic() if since is None else since
+
+    def _give_up(self, said: list[Record] | Outcome) -> None:
+        why = said.message if isinstance(said, Outcome) else "The service's list does not show what became of them."
+        self._control.leave(
+            Stop.UNSETTLED, f"{len(self._open)} tasks may have been accepted without our knowing. {why}"
+        )

@@ -1,0 +1,194 @@
+"""The engine on one machine: carries every task through its life, until none is left or the run must stop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import anyio
+import anyio.abc
+
+from orchestrator.engines.control import Control, Halt
+from orchestrator.engines.doubts import Doubts
+from orchestrator.engines.feed import Feed
+from orchestrator.engines.slots import Slots
+from orchestrator.engines.submitting import Submitter
+from orchestrator.engines.tracking import Tracker
+from orchestrator.lifecycle import ACTIVE, FINAL, Failure, Record, State
+from orchestrator.steps.fetch import NotNowError
+from orchestrator.steps.outcomes import Stop
+from orchestrator.tasks import Task
+from orchestrator.wiro import RemoteTask
+
+LOBBY: Final = 16
+"""How many tasks at once may be on their way to being accepted."""
+
+DOWNLOADS: Final = 8
+BACKLOG: Final = 64
+"""How many tasks may wait for their download before no more are started."""
+
+SAME_FAILURES: Final = 20
+
+
+class Fetching(Protocol):
+    """Brings home what a task made."""
+
+    def __call__(self, record: Record, remote: RemoteTask | None, /) -> Awaitable[Record]:
+        """See `orchestrator.steps.fetch.fetch`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What one invocation is about.
+
+    Attributes:
+        selected: Whether a task belongs to it.
+        most: How many tasks it may start, None for all.
+        submits: Whether anything is to be submitted.
+    """
+
+    selected: Callable[[Task], bool] = lambda _: True
+    most: int | None = None
+    submits: bool = True
+
+
+@dataclass(slots=True)
+class LocalEngine:
+    """One run on one machine.
+
+    Attributes:
+        finished: Told of each task that has ended.
+        passed_over: How many pending tasks the orders leave out.
+    """
+
+    orders: Orders
+    feed: Feed
+    submitter: Submitter
+    tracker: Tracker
+    doubts: Doubts
+    fetching: Fetching
+    slots: Slots
+    control: Control
+    finished: Callable[[Record], None]
+    passed_over: int = 0
+    _lobby: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(LOBBY))
+    _downloads: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(DOWNLOADS))
+    _fetching_now: int = 0
+    _first_ends: list[Failure | None] = field(default_factory=list)
+
+    async def run(self, unfinished: list[Record]) -> Halt | None:
+        """Carry every task as far as it can go.
+
+        Args:
+            unfinished: Tasks that an earlier process left submitting, running or fetching.
+
+        Returns:
+            None when nothing was left to do, otherwise why it stopped early.
+        """
+        async with anyio.create_task_group() as group:
+            for record in unfinished:
+                if record.state in ACTIVE:
+                    self.slots.take()
+                self._start(group, await self.doubts.recovered(record))
+            group.start_soon(self.doubts.run, lambda record: self._settled(group, record))
+            if self.orders.submits:
+                await self._dispatch(group)
+            while self.control.live or (len(self.doubts) and not self.control.left):
+                await self.control.changed.wait()
+            group.cancel_scope.cancel()
+        return self.control.halt
+
+    async def _dispatch(self, group: anyio.abc.TaskGroup) -> None:
+        started = 0
+        while not self.control.closed:
+            record = await self.feed.next()
+            if record is None:
+                return
+            if not self.orders.selected(record.task):
+                self.passed_over += 1
+            elif self.orders.most is not None and started >= self.orders.most:
+                self.control.close(Stop.LIMIT, f"--limit {self.orders.most} is reached.")
+            elif await self._room():
+                started += 1
+                self._start(group, record, in_lobby=True)
+
+    async def _room(self) -> bool:
+        """Wait until another task may be started; return whether one may."""
+        with self.control.until_closed() as wait:
+            while self._fetching_now >= BACKLOG:
+                await self.control.changed.wait()
+            await self._lobby.acquire()
+        return not wait.cancelled_caught
+
+    def _start(self, group: anyio.abc.TaskGroup, record: Record, *, in_lobby: bool = False) -> None:
+        self.control.live += 1
+        group.start_soon(self._carry, record, in_lobby)
+
+    def _settled(self, group: anyio.abc.TaskGroup, record: Record) -> None:
+        """Go on with a task that is in doubt no longer."""
+        if record.state is State.PENDING:
+            self.slots.release()
+        if record.state is State.RUNNING or not self.control.closed:
+            self._start(group, record)
+        self.control.changed.notify()
+
+    async def _carry(self, record: Record, in_lobby: bool) -> None:
+        """Carry a task until it has ended, is in doubt, or stays for the next run."""
+        remote: RemoteTask | None = None
+        try:
+            while record.state not in FINAL:
+                before = record
+                if record.state is State.PENDING:
+                    record = await self.submitter.submit(record)
+                    if in_lobby:
+                        self._lobby.release()
+                        in_lobby = False
+                elif record.state is State.RUNNING:
+                    record, remote = await self.tracker.track(record)
+                    if record.state is not State.RUNNING:
+                        self.slots.release()
+                        self.control.changed.notify()
+                elif record.state is State.FETCHING:
+                    record = await self._fetch(record, remote)
+                else:
+                    self.doubts.add(record)
+                if record is before:
+                    return
+            self._ended(record)
+        finally:
+            if in_lobby:
+                self._lobby.release()
+            self.control.live -= 1
+            self.control.changed.notify()
+
+    async def _fetch(self, record: Record, remote: RemoteTask | None) -> Record:
+        """Bring home what a task made; the record stays as it is where that has to wait for another run."""
+        self._fetching_now += 1
+        try:
+            with self.control.until_left():
+                await self._downloads.acquire()
+            if self.control.left:
+                return record
+            try:
+                return await self.fetching(record, remote)
+            finally:
+                self._downloads.release()
+        except NotNowError as error:
+            stop = Stop.DISK if error.disk else Stop.SERVICE
+            self.control.close(stop, error.message)
+            return record
+        finally:
+            self._fetching_now -= 1
+
+    def _ended(self, record: Record) -> None:
+        self.finished(record)
+        if len(self._first_ends) < SAME_FAILURES:
+            self._first_ends.append(record.failure)
+            first = self._first_ends[0]
+            if len(self._first_ends) == SAME_FAILURES and first and all(end == first for end in self._first_ends):
+                self.control.close(
+                    Stop.SAME_FAILURE,
+                    f"The first {SAME_FAILURES} tasks all failed alike: {first.message}"
+                    " Mend the cause, then run the same command again.",
+                )

@@ -1,0 +1,172 @@
+"""How fast: one pacer spaces all API calls of a run, exactly where their bytes are written."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Final
+
+import anyio
+
+from orchestrator.clock import Clock
+from orchestrator.steps.calls import TurnLostError, Urgency
+
+MARGIN: Final = 1.02
+"""Calls are spaced a little wider than the limit says, so that the network's jitter breaks nothing."""
+
+WINDOW_SECONDS: Final = 1.001
+HEAD_START_SECONDS: Final = {Urgency.LIKELY_DONE: 1.0, Urgency.SUBMIT: 0.0, Urgency.ROUTINE: -2.0}
+"""Who comes first when calls are scarce. Places in the queue age, so nobody waits for ever."""
+
+LONGEST_HOLD_SECONDS: Final = 300.0
+PATIENCE_SECONDS: Final = 1.0
+STALE_SECONDS: Final = 5.0
+"""A call is written at most this long after it was let in: its intent must not be older than 10 s."""
+
+SLOWER: Final = 0.75
+FASTER: Final = 1.05
+RECOVERY_SECONDS: Final = 5.0
+FIRST_PAUSE_SECONDS: Final = 1.0
+
+
+class Schedule:
+    """When the next call may be written. Pure: every moment is handed in, in monotonic seconds.
+
+    At most max(1, ⌊rate⌋) calls start in any half-open second, never closer than 1.02/rate, counted
+    from the last real write.
+    """
+
+    def __init__(self, calls_per_second: float) -> None:
+        self.limit = calls_per_second
+        self.rate = calls_per_second
+        self._sent: deque[float] = deque(maxlen=max(1, math.floor(calls_per_second)))
+        self._held_until = -math.inf
+        self._episode_from = -math.inf
+        self._pause = FIRST_PAUSE_SECONDS
+        self._raised_at = -math.inf
+
+    def earliest(self, now: float) -> float:
+        """Return the first moment, `now` or later, at which a call may be written."""
+        moment = max(now, self._held_until)
+        if self._sent:
+            moment = max(moment, self._sent[-1] + MARGIN / self.rate)
+        if len(self._sent) == self._sent.maxlen:
+            moment = max(moment, self._sent[0] + WINDOW_SECONDS)
+        return moment
+
+    def sent(self, at: float) -> None:
+        """A call was written."""
+        self._sent.append(at)
+        if self.rate < self.limit and at - max(self._raised_at, self._held_until) >= RECOVERY_SECONDS:
+            self.rate = min(self.limit, self.rate * FASTER)
+            self._raised_at = at
+            self._pause = FIRST_PAUSE_SECONDS
+
+    def refused(self, written_at: float, now: float, retry_after_seconds: float | None) -> None:
+        """The service says that calls come too fast; refusals of calls that were already out count once."""
+        if retry_after_seconds is not None:
+            self._held_until = max(self._held_until, now + min(retry_after_seconds, LONGEST_HOLD_SECONDS))
+        if written_at < self._episode_from:
+            return
+        self._episode_from = now
+        self.rate = max(self.rate * SLOWER, min(self.limit, 0.1))
+        self._raised_at = now
+        if retry_after_seconds is None:
+            self._held_until = max(self._held_until, now + self._pause)
+            self._pause = min(self._pause * 2, LONGEST_HOLD_SECONDS)
+
+
+class _Turn:
+    """One call between being let in and being written."""
+
+    def __init__(self) -> None:
+        self.granted = anyio.Event()
+        self.granted_at = 0.0
+        self.written_at: float | None = None
+
+
+class Pacer:
+    """Lets calls in by urgency and writes them by schedule.
+
+    A call first asks for a `turn`, then finds its connection, then passes the `gate` and is written.
+    Only few calls are between turn and gate, so that neither connections nor intents grow old in a queue.
+    """
+
+    def __init__(self, calls_per_second: float, clock: Clock) -> None:
+        self.schedule = Schedule(calls_per_second)
+        self._clock = clock
+        self._room = max(1, min(32, math.floor(calls_per_second)))
+        self._order = itertools.count()
+        self._waiting: list[tuple[float, int, _Turn]] = []
+        self._inside = 0
+        self._gate = anyio.Lock()
+        self._current: ContextVar[_Turn] = ContextVar("turn")
+
+    @asynccontextmanager
+    async def turn(self, urgency: Urgency) -> AsyncIterator[None]:
+        """Wait to be let in; the block makes one call."""
+        while (ahead := self._ahead()) > PATIENCE_SECONDS:
+            await self._clock.sleep(ahead - PATIENCE_SECONDS / 2)
+        turn = _Turn()
+        place = self._clock.monotonic() - HEAD_START_SECONDS[urgency]
+        entry = (place, next(self._order), turn)
+        heapq.heappush(self._waiting, entry)
+        self._let_in()
+        try:
+            await turn.granted.wait()
+            token = self._current.set(turn)
+            try:
+                yield
+            finally:
+                self._current.reset(token)
+        finally:
+            if not turn.granted.is_set():
+                self._waiting.remove(entry)
+                heapq.heapify(self._waiting)
+            elif turn.written_at is None:
+                self._leave()
+
+    async def gate(self, _endpoint: str = "") -> None:
+        """Wait for the moment at which the current call may be written.
+
+        Raises:
+            TurnLostError: The moment is too far off to wait for it here: ask for another turn.
+        """
+        turn = self._current.get()
+        async with self._gate:
+            while True:
+                now = self._clock.monotonic()
+                moment = self.schedule.earliest(now)
+                if moment - turn.granted_at > STALE_SECONDS:
+                    raise TurnLostError
+                if moment <= now:
+                    break
+                await self._clock.sleep(moment - now)
+            turn.written_at = now
+            self.schedule.sent(now)
+        self._leave()
+
+    def refused(self, retry_after_seconds: float | None) -> None:
+        """The current call was answered that calls come too fast."""
+        now = self._clock.monotonic()
+        self.schedule.refused(self._current.get().written_at or now, now, retry_after_seconds)
+
+    def _ahead(self) -> float:
+        now = self._clock.monotonic()
+        return self.schedule.earliest(now) - now
+
+    def _leave(self) -> None:
+        self._inside -= 1
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._waiting and self._inside < self._room:
+            _, _, turn = heapq.heappop(self._waiting)
+            turn.granted_at = self._clock.monotonic()
+            turn.granted.set()
+            self._inside += 1

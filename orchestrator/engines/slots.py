@@ -1,0 +1,111 @@
+"""How many at once: the places on the service that tasks of ours hold, and how many there seem to be."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Final
+
+import anyio
+
+from orchestrator.clock import Clock
+
+PROBE_SECONDS: Final = 30.0
+FIRST_PAUSE_SECONDS: Final = 5.0
+LONGEST_PAUSE_SECONDS: Final = 60.0
+
+
+class Capacity:
+    """How many tasks may be active, from what the user says and what the service answers. Pure.
+
+    Without a word from either there is no bound. A refusal sets the bound to what was active when it
+    came; every `PROBE_SECONDS` without one it grows by one, to the user's number at most.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self._most = math.inf if most is None else most
+        self._learned = math.inf
+        self._changed_at = -math.inf
+        self._not_before = -math.inf
+        self._pause = FIRST_PAUSE_SECONDS
+
+    def room(self, active: int, now: float) -> bool:
+        """Return whether one more may be submitted now, with `active` holding places."""
+        if active == 0:
+            return now >= self._not_before
+        if now - self._changed_at >= PROBE_SECONDS and self._learned < math.inf:
+            self._learned += 1
+            self._changed_at = now
+        return active < min(self._most, self._learned) and now >= self._not_before
+
+    def next_chance(self, active: int, now: float) -> float:
+        """Return how many seconds later `room` may answer otherwise although no task has ended."""
+        wait = self._not_before - now
+        if wait > 0:
+            return wait
+        if active < self._most and self._learned < math.inf:
+            return max(0.0, self._changed_at + PROBE_SECONDS - now) + 0.001
+        return math.inf
+
+    def accepted(self) -> None:
+        """A task was accepted: whoever held the places before has left one."""
+        self._pause = FIRST_PAUSE_SECONDS
+
+    def refused(self, others_active: int, stated: int | None, now: float) -> None:
+        """A submit was refused for want of a place, while `others_active` tasks of ours were active.
+
+        Args:
+            others_active: Ours that hold places, the refused one not counted.
+            stated: The limit that the refusal names, if it does.
+            now: Monotonic seconds.
+        """
+        if others_active == 0:  # others hold every place: ask again, less and less often
+            self._not_before = now + self._pause
+            self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        bound = others_active if stated is None else min(others_active, stated)
+        self._learned = max(1, bound)
+        self._changed_at = now
+
+
+class Slots:
+    """Hands out the places; those who wait are served in the order in which they came."""
+
+    def __init__(self, capacity: Capacity, clock: Clock) -> None:
+        self.capacity = capacity
+        self.active = 0
+        self._clock = clock
+        self._waiting: deque[anyio.Event] = deque()
+        self._changed = anyio.Event()
+
+    def take(self) -> None:
+        """Count a task that is active already, whether there is room or not."""
+        self.active += 1
+
+    async def acquire(self) -> None:
+        """Wait for a place."""
+        turn = anyio.Event()
+        self._waiting.append(turn)
+        try:
+            while self._waiting[0] is not turn or not self._room():
+                self._changed = anyio.Event() if self._changed.is_set() else self._changed
+                await self._clock.wait(self._changed, self._until_next_chance())
+            self.active += 1
+        finally:
+            self._waiting.remove(turn)
+            self._changed.set()
+
+    def release(self) -> None:
+        """Give a place back."""
+        self.active -= 1
+        self._changed.set()
+
+    def refused(self, stated: int | None) -> None:
+        """The service has no place for the one who calls, who gives its own back hereby."""
+        self.capacity.refused(self.active - 1, stated, self._clock.monotonic())
+        self.release()
+
+    def _room(self) -> bool:
+        return self.capacity.room(self.active, self._clock.monotonic())
+
+    def _until_next_chance(self) -> float:
+        return min(self.capacity.next_chance(self.active, self._clock.monotonic()), LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,120 @@
+"""Getting a task accepted: money first, then a place, then the request, as often as it is certainly free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from orchestrator.clock import Clock
+from orchestrator.engines.budget import Budget
+from orchestrator.engines.control import Control
+from orchestrator.engines.doubts import Doubts
+from orchestrator.engines.slots import Slots
+from orchestrator.ledger import Ledger
+from orchestrator.lifecycle import FINAL, Record, State
+from orchestrator.steps.calls import Calls
+from orchestrator.steps.outcomes import SILENCE_SECONDS, Outcome, Stop, Verdict, delays
+from orchestrator.steps.submit import Frontier, submit
+from orchestrator.tasks import Parameters
+
+FAULTS: Final = 8
+"""How often in a row the service may fail over one request before its task is given up."""
+
+
+@dataclass(slots=True)
+class Submitter:
+    """Submits pending tasks, many at a time.
+
+    Attributes:
+        model: `owner/model`.
+        reserve_usd: What to keep aside for a task's parameters, given the highest cost seen so far.
+    """
+
+    model: str
+    reserve_usd: Callable[[Parameters, Decimal], Decimal]
+    budget: Budget
+    slots: Slots
+    doubts: Doubts
+    frontier: Frontier
+    control: Control
+    calls: Calls
+    ledger: Ledger
+    clock: Clock
+    random: Callable[[], float]
+
+    async def submit(self, record: Record) -> Record:
+        """Submit a pending task.
+
+        Returns:
+            The record: running, failed, or submitting and in doubt; still pending where the run is closed.
+        """
+        waits = delays(self.random)
+        if record.failure is not None and not await self._pause(next(waits)):
+            return record
+        faults = 0
+        while not self.control.closed:
+            after, outcome = await self._once(record, last=faults == FAULTS - 1)
+            if outcome is None or after.state is not State.PENDING:
+                return after
+            record = after
+            faults = faults + 1 if outcome.verdict is Verdict.AGAIN and outcome.sent else 0
+            if outcome.stop is not None:
+                self.control.close(outcome.stop, outcome.message)
+            if self.calls.silent_seconds() > SILENCE_SECONDS:
+                self.control.leave(Stop.SERVICE, f"The service has not answered for 10 minutes. {outcome.message}")
+            if outcome.verdict is Verdict.AGAIN and not await self._pause(next(waits)):
+                break
+        return record
+
+    async def _once(self, record: Record, *, last: bool) -> tuple[Record, Outcome | None]:
+        reserve = self.reserve_usd(record.task.parameters, self.ledger.totals.dearest_usd)
+        if not await self._money(reserve):
+            return record, None
+        try:
+            if not await self._place():
+                return record, None
+            with self.doubts.posting(record):
+                after, outcome = await submit(
+                    record,
+                    model=self.model,
+                    reserve_usd=reserve,
+                    last=last,
+                    frontier=self.frontier,
+                    calls=self.calls,
+                    ledger=self.ledger,
+                    clock=self.clock,
+                )
+        finally:
+            self.budget.held_usd -= reserve
+            self.control.changed.notify()
+        if outcome is None:
+            self.slots.capacity.accepted()
+        elif outcome.full:
+            self.slots.refused(outcome.places)
+        elif after.state is State.PENDING or after.state in FINAL:
+            self.slots.release()
+        return after, outcome
+
+    async def _money(self, reserve: Decimal) -> bool:
+        """Wait until the budget has room; close the run where nothing under way could make any."""
+        while not self.budget.fits(reserve, self.ledger.totals):
+            if not self.budget.held_usd and not self.slots.active:
+                self.control.close(Stop.BUDGET, "The budget does not hold another task. Raise it to go on.")
+            with self.control.until_closed():
+                await self.control.changed.wait()
+            if self.control.closed:
+                return False
+        self.budget.held_usd += reserve
+        return True
+
+    async def _place(self) -> bool:
+        with self.control.until_closed() as wait:
+            await self.slots.acquire()
+        return not wait.cancelled_caught
+
+    async def _pause(self, seconds: float) -> bool:
+        with self.control.until_closed() as wait:
+            await self.clock.sleep(seconds)
+        return not wait.cancelled_caught

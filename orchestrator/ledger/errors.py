@@ -1,0 +1,31 @@
+"""What can go wrong with the ledger; no error of the database leaves this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.errors import RefusedError, StoppedError
+
+
+class LedgerError(StoppedError):
+    """The ledger cannot be written or read: nothing more can be promised, so the run stops."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(f"The ledger {path} cannot be used: {reason}. Mend the cause and run the same command again.")
+
+
+class NotALedgerError(RefusedError):
+    """There is no ledger that this version can read."""
+
+
+class ConflictError(Exception):
+    """What is to be saved does not follow from what the ledger holds: a bug, and nothing was written."""
+
+
+class ClaimedError(Exception):
+    """This remote task already belongs to another of our tasks."""
+
+    def __init__(self, remote_id: str) -> None:
+        self.remote_id = remote_id
+        super().__init__(f"remote task {remote_id} belongs to another task")

@@ -1,0 +1,106 @@
+"""Between records and the rows of the ledger: plain functions, one for each direction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, Final
+
+from orchestrator.lifecycle import Attempt, Failure, Output, Record, State
+from orchestrator.money import from_pico, to_pico
+from orchestrator.tasks import Task
+
+TASK_COLUMNS: Final = "id, place, state, spec, tries, failures, error, warnings, finished_at"
+ATTEMPT_COLUMNS: Final = (
+    "number, intent_at, reserved, newest_known, gave_up_at, remote_id, token,"
+    " submitted_at, ended_at, status, exit_code, elapsed, cost"
+)
+OUTPUT_COLUMNS: Final = "path, url, content_type, bytes, sha256"
+
+Row = tuple[Any, ...]
+
+
+def spec(task: Task) -> str:
+    """Return what the job file says of a task as JSON; its id and index have columns of their own."""
+    held = {
+        "parameters": dict(task.parameters),
+        "axes": dict(task.axes),
+        "labels": dict(task.labels),
+        "path": task.path,
+        "repeat": task.repeat,
+        "cells": [dict(cell) for cell in task.cells],
+    }
+    return json.dumps(held, ensure_ascii=False, separators=(",", ":"))
+
+
+def record(row: Row, attempt: Row | None, outputs: Iterable[Row]) -> Record:
+    """Return the record that a row of `TASK_COLUMNS`, one of `ATTEMPT_COLUMNS` and some of `OUTPUT_COLUMNS` hold."""
+    identity, place, state, held, tries, failures, error, warnings, finished_at = row
+    said = json.loads(held)
+    task = Task(
+        id=identity,
+        index=-1 if place is None else place,
+        parameters=said["parameters"],
+        axes=said["axes"],
+        labels=said["labels"],
+        path=said["path"],
+        repeat=said["repeat"],
+        cells=tuple(said["cells"]),
+    )
+    return Record(
+        task=task,
+        state=State(state),
+        tries=tries,
+        failures=failures,
+        attempt=None if attempt is None else _attempt(attempt),
+        outputs=tuple(Output(*output) for output in outputs),
+        failure=None if error is None else Failure(**json.loads(error)),
+        warnings=() if warnings is None else tuple(json.loads(warnings)),
+        finished_at=finished_at,
+        dropped=place is None,
+    )
+
+
+def task_values(record: Record) -> Row:
+    """Return state, tries, failures, error, warnings and finished_at, as the ledger keeps them."""
+    error, warnings = record.failure, record.warnings
+    return (
+        record.state.value,
+        record.tries,
+        record.failures,
+        None if error is None else json.dumps({"kind": error.kind, "message": error.message}, ensure_ascii=False),
+        json.dumps(warnings, ensure_ascii=False) if warnings else None,
+        record.finished_at,
+    )
+
+
+def attempt_values(attempt: Attempt) -> Row:
+    """Return the values of `ATTEMPT_COLUMNS`."""
+    return (
+        attempt.number,
+        attempt.intent_at,
+        to_pico(attempt.reserved_usd),
+        attempt.newest_known,
+        attempt.gave_up_at,
+        attempt.remote_id,
+        attempt.token,
+        attempt.submitted_at,
+        attempt.ended_at,
+        attempt.status,
+        attempt.exit_code,
+        attempt.elapsed_seconds,
+        None if attempt.cost_usd is None else to_pico(attempt.cost_usd),
+    )
+
+
+def _attempt(row: Row) -> Attempt:
+    number, intent_at, reserved, *others, cost = row
+    attempt = Attempt(number, intent_at, from_pico(reserved), *others)
+    return replace(attempt, cost_usd=_money(cost))
+
+
+def _money(pico: int | None) -> Decimal | None:
+    """Return an amount as the ledger keeps it in dollars."""
+    return None if pico is None else from_pico(pico)

@@ -1,0 +1,321 @@
+"""The ledger on one machine: an SQLite file, written by one process, readable by its owner only."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from orchestrator.ledger import rows
+from orchestrator.ledger.errors import ClaimedError, ConflictError, LedgerError, NotALedgerError
+from orchestrator.ledger.totals import Totals
+from orchestrator.lifecycle import Record, State
+from orchestrator.money import from_pico
+from orchestrator.tasks import Task
+
+VERSION: Final = 1
+CHUNK: Final = 500
+BUSY_MILLISECONDS: Final = 10_000
+
+_INSERT_ATTEMPT: Final = (
+    f"INSERT OR REPLACE INTO attempts (task, {rows.ATTEMPT_COLUMNS}) VALUES ({', '.join('?' * 14)})"  # noqa: S608 - constants only
+)
+_SELECT_TASKS: Final = (
+    f"SELECT {rows.TASK_COLUMNS}, {rows.ATTEMPT_COLUMNS} FROM tasks LEFT JOIN attempts ON task = id"  # noqa: S608 - constants only
+    " AND number = (SELECT max(number) FROM attempts WHERE task = id)"
+)
+TASK_WIDTH: Final = rows.TASK_COLUMNS.count(",") + 1
+_INSERT_OUTPUT: Final = f"INSERT INTO outputs (task, number, {rows.OUTPUT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants only
+
+
+class SqliteLedger:
+    """Synchronous access to one ledger file; every call may block on the disk."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open a ledger, and make it where there is none.
+
+        Raises:
+            NotALedgerError: The file is no ledger, or one of a later version, or (read only) is not there.
+            LedgerError: The file cannot be opened.
+        """
+        self.path = path
+        self._durable: bool | None = None
+        if read_only and not path.is_file():
+            raise NotALedgerError(f"{path.parent} is not a run folder: it holds no {path.name}.")
+        if not read_only:
+            self._make_private()
+        with self._translated():
+            self._db = self._connect(read_only=read_only)
+        try:
+            with self._translated():
+                self._prepare(read_only=read_only)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        with self._translated():
+            self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Writing
+
+    @contextmanager
+    def transaction(self, *, durable: bool) -> Iterator[None]:
+        """Commit what the block writes as one; `durable` waits until it is on the disk."""
+        with self._translated():
+            if durable is not self._durable:
+                self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._durable = durable
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self._db.in_transaction:  # a full disk may have rolled it back already
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def enter(self, tasks: Iterable[Task], edition: int, rank: int) -> None:
+        """Write tasks down as the job file now has them; what already happened to them stays.
+
+        Args:
+            tasks: In the order in which they are to be submitted.
+            edition: Grows with each change of the job file.
+            rank: The first one's place in that order.
+        """
+        self._db.executemany(
+            "INSERT INTO tasks (id, place, rank, edition, state, spec) VALUES (?, ?, ?, ?, 'pending', ?)"
+            " ON CONFLICT (id) DO UPDATE SET place = excluded.place, rank = excluded.rank,"
+            " edition = excluded.edition, spec = excluded.spec",
+            ((task.id, task.index, at, edition, rows.spec(task)) for at, task in enumerate(tasks, rank)),
+        )
+
+    def drop_all_but(self, edition: int) -> None:
+        """Forget tasks of earlier editions that were never submitted; keep the others without a place."""
+        self._db.execute("DELETE FROM tasks WHERE edition < ? AND state = 'pending' AND tries = 0", (edition,))
+        self._db.execute(
+            "UPDATE tasks SET place = NULL, rank = NULL WHERE edition < ? AND place IS NOT NULL", (edition,)
+        )
+
+    def save(self, before: Record, after: Record) -> None:
+        """Write down one move of one task.
+
+        Raises:
+            ConflictError: The ledger holds the task in another state than `before`; nothing was written.
+            ClaimedError: The remote task belongs to another task; nothing was written.
+        """
+        identity = after.task.id
+        held = self._db.execute("SELECT state FROM tasks WHERE id = ?", (identity,)).fetchone()
+        if held is None or held[0] != before.state.value:
+            raise ConflictError(f"task {identity} is {held and held[0]}, not {before.state}")
+        attempt = after.attempt
+        if attempt is not None and attempt.remote_id is not None:
+            self._check_unclaimed(identity, attempt.number, attempt.remote_id)
+        self._db.execute(
+            "UPDATE tasks SET state = ?, tries = ?, failures = ?, error = ?, warnings = ?, finished_at = ?"
+            " WHERE id = ?",
+            (*rows.task_values(after), identity),
+        )
+        if attempt is not None and attempt != before.attempt:
+            self._db.execute(_INSERT_ATTEMPT, (identity, *rows.attempt_values(attempt)))
+        elif attempt is None and before.attempt is not None:
+            self._db.execute("DELETE FROM attempts WHERE task = ? AND number = ?", (identity, before.attempt.number))
+        if after.outputs != before.outputs:
+            self._db.execute("DELETE FROM outputs WHERE task = ?", (identity,))
+            self._db.executemany(
+                _INSERT_OUTPUT,
+                (
+                    (identity, number, o.path, o.url, o.content_type, o.bytes, o.sha256)
+                    for number, o in enumerate(after.outputs)
+                ),
+            )
+
+    def state(self, facts: Mapping[str, str | None]) -> None:
+        """Set facts; None removes one."""
+        for name, value in facts.items():
+            if value is None:
+                self._db.execute("DELETE FROM facts WHERE name = ?", (name,))
+            else:
+                self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def count(self, counts: Mapping[str, int]) -> None:
+        """Add to counters."""
+        self._db.executemany(
+            "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+            counts.items(),
+        )
+
+    # Reading
+
+    def facts(self) -> dict[str, str]:
+        """Return every fact."""
+        with self._translated():
+            return dict(self._db.execute("SELECT name, value FROM facts"))
+
+    def fact(self, name: str) -> str | None:
+        """Return one fact, None where it was never set."""
+        with self._translated():
+            found = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def totals(self) -> Totals:
+        """Add up the whole ledger."""
+        with self._translated():
+            held = {
+                State(state): (count, dropped)
+                for state, count, dropped in self._db.execute(
+                    "SELECT state, count(*), count(*) - count(place) FROM tasks GROUP BY state"
+                )
+            }
+            spent, reserved = self._db.execute(
+                "SELECT coalesce(sum(cost), 0), coalesce(sum(CASE WHEN cost IS NULL THEN reserved END), 0)"
+                " FROM attempts"
+            ).fetchone()
+            dearest = self._db.execute("SELECT coalesce(max(cost), 0) FROM attempts").fetchone()[0]
+            counters = dict(self._db.execute("SELECT name, value FROM counters"))
+        return Totals(
+            counts={state: held.get(state, (0, 0))[0] for state in State},
+            dropped={state: held.get(state, (0, 0))[1] for state in State},
+            spent_usd=from_pico(spent),
+            reserved_usd=from_pico(reserved),
+            dearest_usd=from_pico(dearest),
+            counters=counters,
+        )
+
+    def pending(self, edition: int, after_rank: int, count: int) -> tuple[list[Record], int]:
+        """Return up to `count` pending tasks of an edition beyond a rank, in order, and the rank of the last one."""
+        query = "SELECT id, rank FROM tasks WHERE state = 'pending' AND rank > ? AND edition = ? ORDER BY rank LIMIT ?"
+        with self._translated():
+            found = self._db.execute(query, (after_rank, edition, count)).fetchall()
+        identities = [identity for identity, _ in found]
+        records = self._records(f"WHERE id IN ({_marks(identities)}) ORDER BY rank", identities)
+        return records, found[-1][1] if found else after_rank
+
+    def unfinished(self) -> list[Record]:
+        """Return every task that is submitting, running or fetching, dropped ones too, in order."""
+        return self._records("WHERE state IN ('submitting', 'running', 'fetching') ORDER BY place", ())
+
+    def finished(self, chunk: int = CHUNK) -> Iterator[Record]:
+        """Yield every done, failed or cancelled task in the order of places, dropped ones last."""
+        yield from self._stream("state IN ('done', 'failed', 'cancelled')", chunk)
+
+    def everything(self, chunk: int = CHUNK) -> Iterator[Record]:
+        """Yield every task in the order of places, dropped ones last."""
+        yield from self._stream("1", chunk)
+
+    def states(self, identities: Sequence[str]) -> dict[str, State]:
+        """Return the states of those of the given tasks (at most `CHUNK`) that the ledger knows."""
+        query = f"SELECT id, state FROM tasks WHERE id IN ({_marks(identities)})"  # noqa: S608 - question marks only
+        with self._translated():
+            found = self._db.execute(query, tuple(identities))
+            return {identity: State(state) for identity, state in found}
+
+    def claimed(self, remote_ids: Sequence[str]) -> set[str]:
+        """Return those of the given remote ids (at most `CHUNK`) that belong to tasks of ours."""
+        query = f"SELECT remote_id FROM attempts WHERE remote_id IN ({_marks(remote_ids)})"  # noqa: S608 - question marks only
+        with self._translated():
+            found = self._db.execute(query, tuple(remote_ids))
+            return {str(row[0]) for row in found}
+
+    # Within
+
+    def _stream(self, condition: str, chunk: int) -> Iterator[Record]:
+        place = -1
+        while batch := self._records(f"WHERE {condition} AND place > ? ORDER BY place LIMIT ?", (place, chunk)):
+            yield from batch
+            place = batch[-1].task.index
+        identity = ""
+        while batch := self._records(
+            f"WHERE {condition} AND place IS NULL AND id > ? ORDER BY id LIMIT ?", (identity, chunk)
+        ):
+            yield from batch
+            identity = batch[-1].task.id
+
+    def _records(self, clause: str, values: Sequence[object]) -> list[Record]:
+        with self._translated():
+            found = self._db.execute(f"{_SELECT_TASKS} {clause}", values).fetchall()
+            outputs: dict[str, list[rows.Row]] = {}
+            for start in range(0, len(found), CHUNK):
+                identities = [row[0] for row in found[start : start + CHUNK]]
+                for identity, *output in self._db.execute(
+                    f"SELECT task, {rows.OUTPUT_COLUMNS} FROM outputs WHERE task IN ({_marks(identities)})"  # noqa: S608 - constants only
+                    " ORDER BY task, number",
+                    identities,
+                ):
+                    outputs.setdefault(identity, []).append(tuple(output))
+        return [rows.record(row[:TASK_WIDTH], _attempt(row[TASK_WIDTH:]), outputs.get(row[0], ())) for row in found]
+
+    def _check_unclaimed(self, identity: str, number: int, remote_id: str) -> None:
+        owner = self._db.execute("SELECT task, number FROM attempts WHERE remote_id = ?", (remote_id,)).fetchone()
+        if owner is not None and owner != (identity, number):
+            raise ClaimedError(remote_id)
+
+    def _make_private(self) -> None:
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise LedgerError(self.path, error.strerror or "it cannot be opened") from error
+
+    def _connect(self, *, read_only: bool) -> sqlite3.Connection:
+        address = f"{self.path.resolve().as_uri()}?mode={'ro' if read_only else 'rw'}"
+        return sqlite3.connect(
+            address, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_MILLISECONDS / 1000
+        )
+
+    def _prepare(self, *, read_only: bool) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise NotALedgerError(
+                f"{self.path} was written by a later version of orchestrator:"
+                " use that version, or another --out folder."
+            )
+        if read_only:
+            if version == 0:
+                raise NotALedgerError(f"{self.path} holds no run yet: `orchestrator run` fills it.")
+            return
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA fullfsync = ON")
+        if version == 0:
+            with self.transaction(durable=True):
+                for statement in _schema():
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise LedgerError(self.path, str(error)) from error
+            raise NotALedgerError(
+                f"{self.path} is damaged or no ledger ({error}): move it away, or choose another --out folder."
+            ) from error
+
+
+def _attempt(columns: rows.Row) -> rows.Row | None:
+    return None if columns[0] is None else columns
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _schema() -> list[str]:
+    text = resources.files("orchestrator.ledger").joinpath("schema.sql").read_text("utf-8")
+    lines = (line.partition("--")[0] for line in text.splitlines())
+    return [statement for statement in " ".join(lines).split(";") if statement.strip()]

@@ -1,0 +1,156 @@
+"""The one writer: many steps ask at once, one transaction answers them all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from orchestrator.clock import Clock
+from orchestrator.errors import OrchestratorError
+from orchestrator.ledger.errors import ClaimedError, ConflictError
+from orchestrator.ledger.sqlite import SqliteLedger
+from orchestrator.ledger.totals import Totals
+from orchestrator.lifecycle import Record
+from orchestrator.tasks import Task
+
+T = TypeVar("T")
+IDLE_SECONDS = 0.05
+"""How long writes that nobody waits for may gather before they are committed."""
+
+Hop = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run blocking work in a thread; even a cancelled caller waits for its end."""
+    return await anyio.to_thread.run_sync(work)
+
+
+class _Ticket(Generic[T]):
+    """One request to the ledger and, once it is committed, its answer."""
+
+    def __init__(self, work: Callable[[SqliteLedger], T], then: Callable[[], None] | None, *, durable: bool) -> None:
+        self.work = work
+        self.then = then
+        self.durable = durable
+        self.done = anyio.Event()
+        self.value: T | None = None
+        self.error: BaseException | None = None
+
+
+class Ledger:
+    """The ledger as steps and engines use it.
+
+    `run` has to be running somewhere that outlives those who write: a request that was made is
+    carried out even if the one who made it is cancelled while waiting.
+    """
+
+    def __init__(self, store: SqliteLedger, clock: Clock, hop: Hop = in_thread) -> None:
+        self.store = store
+        self.totals: Totals = store.totals()
+        self._clock = clock
+        self._hop = hop
+        self._queue: list[_Ticket[Any]] = []
+        self._counts: Counter[str] = Counter()
+        self._asked = anyio.Event()
+        self._urgent = anyio.Event()
+        self._closing = False
+
+    async def run(self) -> None:
+        """Write until `close` is called and nothing is left to write."""
+        while not self._closing or self._queue or self._counts:
+            if not self._queue:
+                await self._idle()
+            self._asked, self._urgent = anyio.Event(), anyio.Event()
+            batch, self._queue = self._queue, []
+            counts, self._counts = self._counts, Counter()
+            if batch or counts:
+                with anyio.CancelScope(shield=True):
+                    await self._commit(batch, counts)
+
+    def close(self) -> None:
+        """Let `run` write what is left and return."""
+        self._closing = True
+        self._asked.set()
+        self._urgent.set()
+
+    async def save(self, before: Record, after: Record, *, durable: bool) -> None:
+        """Write down one move; returns when it is committed, with `durable` when it is on the disk.
+
+        Raises:
+            ClaimedError: The remote task belongs to another of our tasks.
+            LedgerError: It could not be written.
+        """
+
+        def work(store: SqliteLedger) -> None:
+            store.save(before, after)
+
+        await self._ask(work, lambda: self.totals.apply(before, after), durable=durable)
+
+    async def enter(self, tasks: Sequence[Task], edition: int, rank: int) -> None:
+        """Write down the next tasks of the job file, the first of which has `rank` in the order of submission."""
+
+        def work(store: SqliteLedger) -> None:
+            store.enter(tasks, edition, rank)
+            store.state({"entered": str(rank + len(tasks))})
+
+        await self._ask(work, durable=False)
+
+    async def state(self, facts: Mapping[str, str | None], *, durable: bool = False) -> None:
+        """Set facts; None removes one."""
+        await self._ask(lambda store: store.state(facts), durable=durable)
+
+    async def drop_all_but(self, edition: int) -> None:
+        """Forget or retire the tasks that the job file no longer holds."""
+        await self._ask(lambda store: store.drop_all_but(edition), durable=False)
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Add to a counter; committed with the next write, at the latest after `IDLE_SECONDS`."""
+        self._counts[name] += number
+        self.totals.counters[name] = self.totals.counters.get(name, 0) + number
+        self._asked.set()
+
+    async def read(self, work: Callable[[SqliteLedger], T]) -> T:
+        """Read in order with the writes."""
+        return await self._ask(work, durable=False)
+
+    async def _ask(
+        self, work: Callable[[SqliteLedger], T], then: Callable[[], None] | None = None, *, durable: bool
+    ) -> T:
+        ticket = _Ticket(work, then, durable=durable)
+        self._queue.append(ticket)
+        self._asked.set()
+        self._urgent.set()
+        await ticket.done.wait()
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.value  # type: ignore[return-value]  # set together with `done`; None is a T then
+
+    async def _idle(self) -> None:
+        if not self._counts and not self._closing:
+            await self._asked.wait()
+        if not self._queue and not self._closing:
+            await self._clock.wait(self._urgent, IDLE_SECONDS)
+
+    async def _commit(self, batch: list[_Ticket[Any]], counts: Counter[str]) -> None:
+        def work() -> None:
+            with self.store.transaction(durable=any(ticket.durable for ticket in batch)):
+                for ticket in batch:
+                    try:
+                        ticket.value = ticket.work(self.store)
+                    except (ClaimedError, ConflictError) as error:
+                        ticket.error = error
+                self.store.count(counts)
+
+        try:
+            await self._hop(work)
+        except OrchestratorError as error:
+            for ticket in batch:
+                ticket.error = ticket.error or error
+        for ticket in batch:
+            if ticket.then is not None and ticket.error is None:
+                ticket.then()
+            ticket.done.set()

@@ -1,0 +1,74 @@
+"""Keeps the manifest while a run goes on: appends what has ended, and puts it in order at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from orchestrator.ledger import Ledger, SqliteLedger
+from orchestrator.lifecycle import Record
+from orchestrator.output import manifest
+
+FACT: Final = "manifest"
+"""The fact that holds the manifest's size while it is in order; it is taken away before the first append."""
+
+
+class ManifestKeeper:
+    """Writes the manifest of one run folder from what the engine finishes and from the ledger."""
+
+    def __init__(self, path: Path, model: str, ledger: Ledger) -> None:
+        self._path = path
+        self._model = model
+        self._ledger = ledger
+        self._lines: list[str] = []
+        self._told = anyio.Event()
+        self._in_order = False
+        self._closing = False
+
+    def finished(self, record: Record) -> None:
+        """A task has ended: its line is on its way."""
+        self._lines.append(manifest.line(record, self._model))
+        self._told.set()
+
+    async def run(self) -> None:
+        """Write until `close` is called; begins by mending what a kill left behind."""
+        self._in_order = await self._is_in_order()
+        if not self._in_order:
+            await anyio.to_thread.run_sync(self._rewrite)
+        while True:
+            if not self._lines and not self._closing:
+                await self._told.wait()
+            self._told = anyio.Event()
+            lines, self._lines = self._lines, []
+            if lines:
+                await self._unsettle()
+                await anyio.to_thread.run_sync(manifest.append, self._path, lines)
+            elif self._closing:
+                break
+        if not self._in_order:
+            await anyio.to_thread.run_sync(self._rewrite)
+            await self._ledger.state({FACT: str(await anyio.to_thread.run_sync(self._size))})
+
+    def close(self) -> None:
+        """Nothing more will end: let `run` put the manifest in order and return."""
+        self._closing = True
+        self._told.set()
+
+    async def _is_in_order(self) -> bool:
+        size = await self._ledger.read(lambda store: store.fact(FACT))
+        return size is not None and size == str(await anyio.to_thread.run_sync(self._size))
+
+    async def _unsettle(self) -> None:
+        if self._in_order:
+            self._in_order = False
+            await self._ledger.state({FACT: None}, durable=True)
+
+    def _size(self) -> int:
+        return self._path.stat().st_size if self._path.is_file() else -1
+
+    def _rewrite(self) -> None:
+        with SqliteLedger(self._ledger.store.path, read_only=True) as store:
+            manifest.rewrite(self._path, store.finished(), self._model)

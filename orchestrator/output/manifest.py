@@ -1,0 +1,84 @@
+"""What is handed over: one line of JSON for each finished task."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator import money
+from orchestrator.lifecycle import FINAL, Attempt, Output, Record
+
+FORMAT: Final = 1
+NAME: Final = "manifest.jsonl"
+NEVER_SENT: Final = Attempt(number=0, intent_at=0.0, reserved_usd=money.FREE)
+
+
+def entry(record: Record, model: str) -> dict[str, Any]:
+    """Return the manifest's object for a finished task; tokens never enter it."""
+    task, attempt = record.task, record.attempt or NEVER_SENT
+    return {
+        "format": FORMAT,
+        "task": task.id,
+        "index": None if record.dropped else task.index,
+        "state": record.state.value,
+        "model": model,
+        "parameters": dict(task.parameters),
+        "axes": dict(task.axes),
+        "labels": dict(task.labels),
+        "cells": [dict(cell) for cell in task.cells],
+        "remote": {
+            "task_id": attempt.remote_id,
+            "status": attempt.status,
+            "exit_code": attempt.exit_code,
+        },
+        "attempts": record.tries,
+        "submitted_at": moment(attempt.submitted_at),
+        "finished_at": moment(record.finished_at),
+        "elapsed_seconds": attempt.elapsed_seconds,
+        "cost_usd": None if attempt.cost_usd is None else money.text(attempt.cost_usd),
+        "outputs": [_output(output) for output in record.outputs],
+        "error": None if record.failure is None else {"kind": record.failure.kind, "message": record.failure.message},
+        "warnings": list(record.warnings),
+    }
+
+
+def line(record: Record, model: str) -> str:
+    """Return the manifest's line, with its line feed."""
+    return json.dumps(entry(record, model), ensure_ascii=False) + "\n"
+
+
+def append(path: Path, lines: Iterable[str]) -> None:
+    """Add lines at the end."""
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write("".join(lines))
+
+
+def rewrite(path: Path, records: Iterable[Record], model: str) -> None:
+    """Write the whole manifest anew from the ledger's records: the old one stands until the new one is on the disk."""
+    draft = path.with_name(f".{path.name}.new")
+    with draft.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(line(record, model) for record in records if record.state in FINAL)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def moment(seconds: float | None) -> str | None:
+    """Return a time in ISO 8601, UTC, with milliseconds."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _output(output: Output) -> Mapping[str, Any]:
+    return {
+        "path": output.path,
+        "url": output.url,
+        "content_type": output.content_type,
+        "bytes": output.bytes,
+        "sha256": output.sha256,
+    }

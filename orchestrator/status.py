@@ -1,0 +1,112 @@
+"""Where a run stands, as one frozen object: the summary, the progress display and other programs only read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from orchestrator import money
+from orchestrator.ledger import Totals
+from orchestrator.lifecycle import FINAL, State
+
+FORMAT: Final = 1
+CALLS: Final = "calls "
+"""What the names of counters that count calls begin with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One look at a run folder; the counters cover its whole life.
+
+    Attributes:
+        state: `running`, `finished` or `stopped`.
+        counts: Tasks by state, those that are not written down yet counted as pending.
+        saved_usd: What would have been paid again if requests in doubt had simply been repeated.
+        uncertain, adopted, resubmitted: Requests whose reply was lost, and what became of them.
+        started_at, updated_at: ISO 8601, UTC.
+        seconds_left: An estimate, None where there is nothing to base one on.
+    """
+
+    state: str
+    counts: Mapping[State, int]
+    cost_usd: Decimal
+    reserved_usd: Decimal
+    saved_usd: Decimal
+    calls: Mapping[str, int]
+    uncertain: int
+    adopted: int
+    resubmitted: int
+    started_at: str | None
+    updated_at: str | None
+    seconds_left: float | None
+
+    @property
+    def total(self) -> int:
+        """How many tasks there are."""
+        return sum(self.counts.values())
+
+    @property
+    def ended(self) -> int:
+        """How many of them have ended."""
+        return sum(self.counts[state] for state in FINAL)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `status --json` prints."""
+        return {
+            "format": FORMAT,
+            "state": self.state,
+            "counts": {state.value: self.counts[state] for state in State},
+            "cost_usd": money.text(self.cost_usd),
+            "reserved_usd": money.text(self.reserved_usd),
+            "saved_usd": money.text(self.saved_usd),
+            "calls": dict(self.calls),
+            "uncertain": self.uncertain,
+            "adopted": self.adopted,
+            "resubmitted": self.resubmitted,
+            "started_at": self.started_at,
+            "updated_at": self.updated_at,
+            "seconds_left": self.seconds_left,
+        }
+
+
+def status(
+    totals: Totals,
+    *,
+    tasks: int,
+    running: bool,
+    started_at: str | None,
+    updated_at: str | None,
+    seconds_left: float | None = None,
+) -> Status:
+    """Build the status from what the ledger adds up to.
+
+    Args:
+        totals: The ledger's sums.
+        tasks: How many tasks the job file holds.
+        running: Whether a process is at work.
+        started_at: See `Status`.
+        updated_at: See `Status`.
+        seconds_left: See `Status`.
+    """
+    counts = dict(totals.counts)
+    written = sum(counts.values()) - sum(totals.dropped.values())
+    counts[State.PENDING] += max(0, tasks - written)
+    finished = all(not counts[state] for state in State if state not in FINAL)
+    state = "running" if running else "finished" if finished else "stopped"
+    counters = totals.counters
+    return Status(
+        state=state,
+        counts=counts,
+        cost_usd=totals.spent_usd,
+        reserved_usd=totals.reserved_usd,
+        saved_usd=money.from_pico(counters.get("saved", 0)),
+        calls={name.removeprefix(CALLS): number for name, number in sorted(counters.items()) if name.startswith(CALLS)},
+        uncertain=counters.get("uncertain", 0),
+        adopted=counters.get("adopted", 0),
+        resubmitted=counters.get("resubmitted", 0),
+        started_at=started_at,
+        updated_at=updated_at,
+        seconds_left=seconds_left if running else None if not finished else 0.0,
+    )

@@ -1,0 +1,95 @@
+"""Every API call of a run goes through here: let in by urgency, counted, and its refusals told to the pacer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from enum import Enum, auto
+from typing import Protocol, TypeVar
+
+from orchestrator.clock import Clock
+from orchestrator.wiro import Client, NotSent, RateLimited, ReplyLost, WiroError
+
+T = TypeVar("T")
+
+
+class Urgency(Enum):
+    """Who comes first when calls are scarce."""
+
+    LIKELY_DONE = auto()
+    SUBMIT = auto()
+    ROUTINE = auto()
+
+
+class TurnLostError(Exception):
+    """The call was not written in its turn: nothing was sent, ask again."""
+
+
+class Pacing(Protocol):
+    """What calls need of a pacer."""
+
+    def turn(self, urgency: Urgency) -> AbstractAsyncContextManager[None]:
+        """Wait to be let in; the block makes one call."""
+
+    def refused(self, retry_after_seconds: float | None) -> None:
+        """The current call was answered that calls come too fast."""
+
+
+class Calls:
+    """The service, as steps call it.
+
+    Attributes:
+        count: Told the name of each call before it is made.
+        silent_since: Monotonic seconds of the first call in a row that brought no reply; None after a reply.
+    """
+
+    def __init__(self, client: Client, pacing: Pacing, clock: Clock, count: Callable[[str], None]) -> None:
+        self._client = client
+        self._pacing = pacing
+        self._clock = clock
+        self.count = count
+        self.silent_since: float | None = None
+
+    async def make(
+        self,
+        endpoint: str,
+        urgency: Urgency,
+        call: Callable[[Client], Awaitable[T]],
+        *,
+        first: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
+        """Make one call, never a second one.
+
+        Args:
+            endpoint: The name under which it is counted.
+            urgency: Who waits for whom.
+            call: Calls the client once.
+            first: Done when the call is let in, right before it.
+
+        Raises:
+            WiroError: The call gave no result.
+            TurnLostError: Nothing was sent.
+        """
+        async with self._pacing.turn(urgency):
+            if first is not None:
+                await first()
+            self.count(f"calls {endpoint}")
+            try:
+                result = await call(self._client)
+            except WiroError as error:
+                self._note(error)
+                raise
+            self.silent_since = None
+            return result
+
+    def silent_seconds(self) -> float:
+        """Return for how long no call has brought a reply; 0 if the last one did."""
+        return 0.0 if self.silent_since is None else self._clock.monotonic() - self.silent_since
+
+    def _note(self, error: WiroError) -> None:
+        if isinstance(error, RateLimited):
+            self._pacing.refused(error.retry_after_seconds)
+        if not isinstance(error, NotSent | ReplyLost):
+            self.silent_since = None
+        elif self.silent_since is None:
+            self.silent_since = self._clock.monotonic()

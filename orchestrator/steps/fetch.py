@@ -1,0 +1,138 @@
+"""Bring home what a task made: every output verified, or the reason why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from orchestrator.clock import Clock
+from orchestrator.ledger import Ledger
+from orchestrator.lifecycle import Failure, Output, Record
+from orchestrator.names import file_stem
+from orchestrator.steps.calls import Calls, Urgency
+from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, download, save_content
+from orchestrator.steps.outcomes import Outcome
+from orchestrator.steps.saving import shielded
+from orchestrator.steps.track import ask
+from orchestrator.wiro import RemoteOutput, RemoteTask
+from orchestrator.wiro.files import Files
+
+LOOKS_FOR_OUTPUTS: Final = 3
+WAIT_SECONDS: Final = 2.0
+ADDRESSES: Final = 3
+"""How many addresses are tried for one output: a new one is asked for when one has expired."""
+
+
+class NotNowError(Exception):
+    """The outputs cannot be had just now: the task stays as it is, and a later run goes on with it.
+
+    Attributes:
+        disk: Whether it is our disk that cannot take them.
+    """
+
+    def __init__(self, message: str, *, disk: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.disk = disk
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """Fetches the outputs of tasks that the service has made.
+
+    Attributes:
+        run_folder: Paths in the records are relative to it.
+        outputs_folder: Where the outputs go, inside of it.
+    """
+
+    run_folder: Path
+    outputs_folder: Path
+    files: Files
+    calls: Calls
+    ledger: Ledger
+    clock: Clock
+
+    async def fetch(self, record: Record, remote: RemoteTask | None) -> Record:
+        """Fetch every output of a task.
+
+        Args:
+            record: A fetching task.
+            remote: What the service last said of it; None to ask first.
+
+        Returns:
+            The record: done, or failed because what was paid for cannot be had.
+
+        Raises:
+            NotNowError: It may be had later.
+        """
+        remote = await self._with_outputs(record, remote)
+        got: list[Output] = []
+        warnings: list[str] = []
+        failures: list[Failure] = []
+        for number in range(len(remote.outputs)):
+            try:
+                output, said = await self._output(record, remote, number)
+            except DownloadFailed as error:
+                failures.append(Failure("lost" if error.kind == "expired" else error.kind, error.message))
+            else:
+                got.append(output)
+                warnings += [f"{output.path}: {warning}" for warning in said]
+        if not remote.outputs:
+            failures.append(Failure("no_outputs", "The service says that the task succeeded, but lists no outputs."))
+        now = self.clock.now()
+        if failures:
+            after = replace(record.undelivered(failures[0], now, tuple(got)), warnings=tuple(warnings))
+        else:
+            after = record.delivered(tuple(got), tuple(warnings), now)
+        await shielded(self.ledger.save(record, after, durable=bool(failures)))
+        return after
+
+    async def _output(self, record: Record, remote: RemoteTask, number: int) -> tuple[Output, tuple[str, ...]]:
+        stem = file_stem(record.task.path, record.task.short_id, number)
+        landed, url = await self._land(record, remote.outputs[number], number, stem)
+        path = (self.outputs_folder / landed.path).relative_to(self.run_folder).as_posix()
+        return Output(path, url, landed.content_type, landed.bytes, landed.sha256), landed.warnings
+
+    async def _land(
+        self, record: Record, output: RemoteOutput, number: int, stem: str
+    ) -> tuple[Downloaded, str | None]:
+        """Bring one output home; where its address has expired, ask for a new one."""
+        addresses = 1
+        while True:
+            try:
+                return await self._take(output, stem), output.url
+            except DownloadFailed as error:
+                if error.kind in {"unavailable", "disk"}:
+                    raise NotNowError(error.message, disk=error.kind == "disk") from error
+                if error.kind != "expired" or addresses == ADDRESSES:
+                    raise
+            await self.clock.sleep(WAIT_SECONDS * (addresses - 1))
+            outputs = (await self._ask(record)).outputs
+            output = outputs[number] if number < len(outputs) else output
+            addresses += 1
+
+    async def _take(self, output: RemoteOutput, stem: str) -> Downloaded:
+        if output.url is not None:
+            wanted = Wanted(output.url, stem, output.content_type, output.size)
+            return await download(self.files, wanted, self.outputs_folder, self.clock)
+        if output.content is not None:
+            return await save_content(output.content, stem, self.outputs_folder)
+        raise DownloadFailed("refused", "The service lists an output without an address or a text.")
+
+    async def _with_outputs(self, record: Record, remote: RemoteTask | None) -> RemoteTask:
+        """Ask for the task until it shows outputs, a few times: they may come a little after its end."""
+        for attempt in range(LOOKS_FOR_OUTPUTS):
+            if remote is not None and remote.outputs:
+                return remote
+            if attempt:
+                await self.clock.sleep(WAIT_SECONDS)
+            remote = await self._ask(record)
+        assert remote is not None  # noqa: S101 - it was asked for at least once
+        return remote
+
+    async def _ask(self, record: Record) -> RemoteTask:
+        said = await ask(record, Urgency.LIKELY_DONE, self.calls)
+        if isinstance(said, Outcome):
+            raise NotNowError(said.message)
+        return said

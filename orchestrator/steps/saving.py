@@ -1,0 +1,18 @@
+"""What happened is written down even while being cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import anyio
+
+T = TypeVar("T")
+
+
+async def shielded(save: Awaitable[T]) -> T:
+    """Await a save to its end; a cancellation waits until it is done."""
+    done: list[T] = []
+    with anyio.CancelScope(shield=True):
+        done.append(await save)
+    return done[0]

@@ -1,0 +1,117 @@
+"""Submit a task: the intent is on the disk before the request leaves, the token right after the reply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import anyio
+
+from orchestrator.clock import Clock
+from orchestrator.ledger import ClaimedError, Ledger
+from orchestrator.lifecycle import Record, State
+from orchestrator.steps.calls import Calls, TurnLostError, Urgency
+from orchestrator.steps.outcomes import Outcome, Verdict, judge
+from orchestrator.steps.saving import shielded
+from orchestrator.wiro import Accepted, WiroError
+
+
+@dataclass(slots=True)
+class Frontier:
+    """The newest remote task that we know of; a task accepted later has a larger id.
+
+    Attributes:
+        newest: None where the service's ids are no numbers, or none was ever seen.
+    """
+
+    newest: int | None = None
+
+    def saw(self, remote_number: int | None) -> None:
+        """A remote task was seen."""
+        if remote_number is not None:
+            self.newest = remote_number if self.newest is None else max(self.newest, remote_number)
+
+
+async def submit(
+    record: Record,
+    *,
+    model: str,
+    reserve_usd: Decimal,
+    last: bool,
+    frontier: Frontier,
+    calls: Calls,
+    ledger: Ledger,
+    clock: Clock,
+) -> tuple[Record, Outcome | None]:
+    """Send a pending task to the service, once.
+
+    Args:
+        record: The task.
+        model: `owner/model`.
+        reserve_usd: What the budget keeps aside for it.
+        last: Whether it fails for good where the service has a fault.
+        frontier: The newest remote task known.
+        calls: The service.
+        ledger: Where it is written down before and after.
+        clock: Gives the time.
+
+    Returns:
+        The record as it now stands in the ledger, and what stood in the way, if anything did: running
+        without an outcome, pending or failed with one, or submitting and uncertain.
+
+    Raises:
+        LedgerError: It could not be written down; nothing was sent if the intent could not.
+    """
+    intended = record
+
+    async def intend() -> None:
+        nonlocal intended
+        after = record.intended(clock.now(), reserve_usd, frontier.newest)
+        with anyio.CancelScope(shield=True):  # the one who is cancelled here has to know that it is written
+            await ledger.save(record, after, durable=True)
+            intended = after
+
+    try:
+        accepted = await calls.make(
+            "Run", Urgency.SUBMIT, lambda client: client.run(model, record.task.parameters), first=intend
+        )
+    except (WiroError, TurnLostError) as error:
+        outcome = judge(error, paying=True)
+        if last and outcome.verdict is Verdict.AGAIN and outcome.sent:
+            outcome = replace(outcome, verdict=Verdict.GIVE_UP)
+        if intended.state is State.PENDING:
+            return record, outcome
+        return await shielded(_not_accepted(intended, outcome, ledger, clock)), outcome
+    except BaseException:
+        if intended.state is State.SUBMITTING:  # cancelled while the request was out
+            ledger.count("uncertain")
+            await shielded(ledger.save(intended, intended.given_up(clock.now()), durable=True))
+        raise
+    return await shielded(_accepted(intended, accepted, frontier, ledger, clock))
+
+
+async def _accepted(
+    intended: Record, reply: Accepted, frontier: Frontier, ledger: Ledger, clock: Clock
+) -> tuple[Record, Outcome | None]:
+    frontier.saw(int(reply.task_id) if reply.task_id.isdecimal() else None)
+    running = intended.accepted(reply.task_id, reply.token, clock.now())
+    try:
+        await ledger.save(intended, running, durable=True)
+    except ClaimedError:  # the service named a task that is another one's: no proof that it has ours
+        uncertain = intended.given_up(clock.now())
+        ledger.count("uncertain")
+        await ledger.save(intended, uncertain, durable=True)
+        return uncertain, Outcome(Verdict.SETTLE, "The service gave the id of an earlier task.")
+    return running, None
+
+
+async def _not_accepted(intended: Record, outcome: Outcome, ledger: Ledger, clock: Clock) -> Record:
+    if outcome.verdict is Verdict.SETTLE:
+        after = intended.given_up(clock.now())
+        ledger.count("uncertain")
+    elif outcome.verdict is Verdict.GIVE_UP:
+        after = intended.rejected(outcome.failure, clock.now())
+    else:
+        after = intended.not_accepted()
+    await ledger.save(intended, after, durable=outcome.verdict is Verdict.SETTLE)
+    return after

@@ -1,0 +1,132 @@
+"""Look at a remote task once, and end one that is to run no longer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.clock import Clock
+from orchestrator.ledger import Ledger
+from orchestrator.lifecycle import Ending, Failure, Record
+from orchestrator.money import FREE
+from orchestrator.steps.calls import Calls, TurnLostError, Urgency
+from orchestrator.steps.outcomes import Outcome, judge
+from orchestrator.steps.saving import shielded
+from orchestrator.wiro import Client, Phase, RemoteTask, WiroError
+
+MESSAGE_LENGTH: Final = 500
+QUEUED: Final = frozenset({"task_queue"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one look has shown.
+
+    Attributes:
+        record: The task as it now stands in the ledger.
+        remote: What the service said; None where it said nothing usable.
+        trouble: What stood in the way of the look, if anything did.
+    """
+
+    record: Record
+    remote: RemoteTask | None = None
+    trouble: Outcome | None = None
+
+
+async def ask(record: Record, urgency: Urgency, calls: Calls) -> RemoteTask | Outcome:
+    """Ask the service for the task, by its token where there is one."""
+    attempt = record.sent
+
+    def detail(client: Client) -> Awaitable[RemoteTask]:
+        if attempt.token is not None:
+            return client.task(token=attempt.token)
+        return client.task(task_id=attempt.remote_id)
+
+    try:
+        return await calls.make("Task/Detail", urgency, detail)
+    except (WiroError, TurnLostError) as error:
+        return judge(error, paying=False)
+
+
+async def look(
+    record: Record,
+    *,
+    urgency: Urgency,
+    attempts: int,
+    overdue: Failure | None = None,
+    calls: Calls,
+    ledger: Ledger,
+    clock: Clock,
+) -> Sight:
+    """Ask once how a running task fares, and write down its end.
+
+    Args:
+        record: A running task.
+        urgency: How likely it is that the task has ended.
+        attempts: How many times a task is tried in all when it fails unbilled.
+        overdue: Why we had it killed, if we had.
+        calls: The service.
+        ledger: Where the end is written down.
+        clock: Gives the time of the end.
+
+    Returns:
+        The record: still running, or fetching, failed, cancelled, or pending for another try.
+    """
+    said = await ask(record, urgency, calls)
+    if isinstance(said, Outcome):
+        return Sight(record, trouble=said)
+    after = concluded(record, said, attempts, clock.now(), overdue)
+    if after is not record:
+        await shielded(ledger.save(record, after, durable=False))
+    return Sight(after, said)
+
+
+def concluded(record: Record, remote: RemoteTask, attempts: int, now: float, overdue: Failure | None = None) -> Record:
+    """Return the record that follows from what the service says of a running task."""
+    phase = remote.phase
+    if phase is Phase.UNDER_WAY:
+        return record
+    cost = remote.cost_usd
+    if cost is None and phase is not Phase.SUCCEEDED:
+        cost = FREE  # the API page: failed and cancelled tasks are not billed
+    ending = Ending(remote.status, remote.exit_code, cost, remote.elapsed_seconds, now)
+    if phase is Phase.SUCCEEDED:
+        return record.succeeded(ending)
+    if overdue is not None:
+        return record.failed(overdue, now, ending)
+    if phase is Phase.CANCELLED:
+        return record.cancelled(ending)
+    failure = Failure("failed", reason(remote))
+    if cost == FREE and record.failures + 1 < attempts:
+        return record.fell_through(ending, failure)
+    return record.failed(failure, now, ending)
+
+
+def reason(remote: RemoteTask) -> str:
+    """Return the service's words for a failure: the last line that says something."""
+    lines = [line.strip() for line in remote.error_text.splitlines() if line.strip()]
+    if lines:
+        return lines[-1][:MESSAGE_LENGTH]
+    return f"the service gave no reason (status {remote.status}, exit code {remote.exit_text or 'none'})"
+
+
+async def end(record: Record, remote: RemoteTask, calls: Calls) -> None:
+    """Ask the service to end a task: to cancel it while it is queued, to kill it when it runs.
+
+    What the service answers settles nothing: only a look tells what became of the task.
+    """
+    token, remote_id = record.sent.token, remote.task_id
+    if remote.status in QUEUED and await _agreed(
+        "Task/Cancel", lambda client: client.cancel(task_id=remote_id, token=token), calls
+    ):
+        return
+    await _agreed("Task/Kill", lambda client: client.kill(task_id=remote_id, token=token), calls)
+
+
+async def _agreed(endpoint: str, call: Callable[[Client], Awaitable[object]], calls: Calls) -> bool:
+    try:
+        await calls.make(endpoint, Urgency.LIKELY_DONE, call)
+    except (WiroError, TurnLostError):
+        return False
+    return True
