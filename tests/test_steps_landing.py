@@ -135,7 +135,10 @@ def test_a_left_over_part_is_replaced_and_no_link_is_followed(tmp_path: Path) ->
     land(folder, png(), "a")
     assert outside.read_text() == "mine"
     assert not (folder / "a.png").is_symlink()
-    assert files_in(folder) == ["a.png"]
+    (folder / "b.png").symlink_to(folder / "a.png")
+    land(folder, png(), "b")
+    assert not (folder / "b.png").is_symlink()
+    assert files_in(folder) == ["a.png", "b.png"]
 
 
 def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:

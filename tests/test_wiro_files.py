@@ -124,6 +124,14 @@ async def test_a_file_comes_whole_and_nothing_of_ours_is_sent() -> None:
     assert not any(word in head for word in ("cookie", "authorization", "referer", "x-api-key", "range"))
 
 
+async def test_cookies_are_not_kept() -> None:
+    async with serving(reply(200, b"abc", Set_Cookie="a=b")) as server:
+        async with Files(LOOPBACK, resolver=Names("127.0.0.1")) as files:
+            for _ in range(2):
+                await read(files, server.url.replace("127.0.0.1", "cdn.example"))
+        assert not any("cookie" in head.lower() for head in server.heads)
+
+
 async def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(reply(200, b"abc")) as server, serving(reply(200, b"proxy")) as other:
         monkeypatch.setenv("http_proxy", other.url)

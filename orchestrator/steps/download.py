@@ -188,7 +188,7 @@ async def _fetch(files: Files, url: str, arrival: _Arrival, clock: Clock, attemp
 async def _attempt(files: Files, url: str, arrival: _Arrival) -> Landed:
     """Bring the rest of a file, or all of it where what is here cannot be gone on with, and land it."""
     landing = arrival.landing
-    if arrival.is_spoiled or arrival.validator is None:
+    if arrival.is_spoiled:
         landing.restart()
         arrival.is_spoiled = False
     here = landing.size
