@@ -36,16 +36,20 @@ class _Listing:
 
 
 class _Fold:
-    """Cells in their order, equal ones at the place of the first; told apart by eight bytes of their ids."""
+    """Cells in their order, equal ones at the place of the first; told apart by eight bytes of their ids.
 
-    def __init__(self) -> None:
+    Where all cells are known to be different nothing is kept to tell them apart.
+    """
+
+    def __init__(self, *, different: bool) -> None:
+        self._different = different
         self.ordinals = array("Q")
         self.twins: dict[int, list[int]] = {}
         self._first: dict[int, int] = {}
 
     def add(self, ordinal: int, digest: bytes) -> bool:
         """Take a cell; return whether it is the first of its kind."""
-        first = self._first.setdefault(int.from_bytes(digest[:8]), ordinal)
+        first = ordinal if self._different else self._first.setdefault(int.from_bytes(digest[:8]), ordinal)
         if first != ordinal:
             self.twins.setdefault(first, []).append(ordinal)
             return False
@@ -164,7 +168,8 @@ class Expansion:
 
     def _list(self) -> _Listing:
         """Go once over all cells and note those that make the tasks."""
-        fold = _Fold()
+        folds = any(each.twins for each in self._classes) or self._rows or self._collides
+        fold = _Fold(different=not folds)
         sample = self._recipe.sample
         keys = array("Q")
         for ordinal, here in self._kept_cells():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ class JobFile:
         marks: The place of each parameter's, variable's and axis's name.
         variables: The axes that only templates use.
         sweep: The axes that are sent.
+        problems: What is wrong with it, as far as that is known.
     """
 
     path: Path
@@ -71,6 +72,15 @@ class JobFile:
     outputs: Outputs = field(default_factory=Outputs)
     path_mark: Mark | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    problems: tuple[Problem, ...] = ()
+
+    def check(self) -> None:
+        """Raise what is wrong with the file, as far as that can be told without the model's schema.
+
+        Raises:
+            JobFileError: Something is wrong.
+        """
+        Problems(self.secrets, self.problems).raise_any()
 
     def resolve(self, schema: Schema) -> Job:
         """Check the file against the model's schema and return the job in its final form.
@@ -90,8 +100,12 @@ def load(path: Path, *, today: datetime, sets: Sequence[str] = (), secrets: Coll
         sets: `name=value` for variables and parameters that replace the file's.
         secrets: The credentials in use; the file must not hold them, and no message shows them.
 
+    Returns:
+        What the file says. What is wrong with it is in `problems`, and `JobFile.resolve` raises it together with what
+        does not fit the model, so that a user sees all of it at once; `JobFile.check` raises it without a schema.
+
     Raises:
-        JobFileError: The file cannot be read or is wrong, with all that is wrong with it.
+        JobFileError: The file cannot be read, is not YAML, or names no model.
     """
     text = _read(path)
     problems = Problems(secrets)
@@ -105,9 +119,10 @@ def load(path: Path, *, today: datetime, sets: Sequence[str] = (), secrets: Coll
     if not isinstance(root, MapNode):
         problems.raise_any()
         root = MapNode(Mark(Source(str(path), text), 0, 0), {}, {})
-    job = _Reader(path, text, root, problems, tuple(secrets)).job(today, sets)
-    problems.raise_any()
-    return job
+    file = _Reader(path, text, root, problems, tuple(secrets)).job(today, sets)
+    if not file.model:
+        problems.raise_any()
+    return replace(file, problems=problems.found)
 
 
 def _read(path: Path) -> str:
@@ -169,6 +184,8 @@ class _Reader:
         limits = self._members("limits", settings.LIMITS)
         retry = self._members("retry", settings.RETRY)
         outputs = self._members("outputs", settings.OUTPUTS)
+        if not self._is_path(outputs.get("path")):
+            del outputs["path"]
         tracking = settings.word(("auto", "poll"), later=("socket", "webhook"))
         order = settings.word(("grid", "shuffled"))
         return JobFile(
@@ -192,7 +209,7 @@ class _Reader:
             retry=Retry(**retry),
             tracking="poll" if self._read("tracking", tracking) == "poll" else "auto",
             outputs=Outputs(**outputs),
-            path_mark=self._path_mark(outputs.get("path")),
+            path_mark=self._mapping("outputs").entries["path"].mark if "path" in outputs else None,
             secrets=self._secrets,
         )
 
@@ -222,6 +239,7 @@ class _Reader:
         if _MODEL.fullmatch(found) is None or set(found.split("/")) & {".", ".."}:
             hint = "Write the last two parts of the model's address: `model: owner/model`."
             self._problems.add(node.mark, f"{kind_of(node)} stands where owner/model is expected.", hint)
+            return ""
         return found
 
     def _parameters(self, marks: dict[str, Mark]) -> dict[str, Given]:
@@ -291,17 +309,18 @@ class _Reader:
             self._problems.add(node.mark, "A name must not be empty or hold a slash.", "It becomes a folder's name.")
         return name, bool(template_names(parts) & {"date", "time"})
 
-    def _path_mark(self, path: str | None) -> Mark | None:
-        """Check what can be known of the output path; return its place."""
+    def _is_path(self, path: str | None) -> bool:
+        """Return whether an output path can be used, as far as that can be told without a schema."""
         if path is None:
-            return None
+            return True
+        noted = len(self._problems)
         node = self._mapping("outputs").entries["path"]
         self._template(node, path)
         pieces = path.split("/")
         if "\\" in path or any(piece.strip() in ("", ".", "..") for piece in pieces):
             hint = 'Write a relative one, with one `/` between its parts: "{scheduler}/{prompt}".'
             self._problems.add(node.mark, "The path leaves the folder `files/`, or has an empty part.", hint)
-        return node.mark
+        return len(self._problems) == noted
 
     def _template(self, node: Node, text: str) -> Parts:
         try:

@@ -23,6 +23,14 @@ _BARE_BRACE = re.compile(r"(?:^|-\s+|:\s+|,\s*|\[\s*)\{[\w.-]+\}")
 _INDENTED_BY_TAB = re.compile(r"^ *\t")
 
 
+_CAUSES = (
+    (("mapping values are not allowed",), 'A text with a colon must stand in quotes: "a boat: red".'),
+    (("escape",), "In double quotes a backslash begins an escape: write two of them, or use single quotes."),
+    (("end of stream", "end of file"), "A quote or a bracket is opened and not closed."),
+    (("cannot start any token", "anchor", "alias", "tag"), "Put the text in quotes."),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ScalarNode:
     """One word or text; `quoted` texts mean themselves, others what `scalars.meaning` says."""
@@ -278,17 +286,12 @@ def _explain(error: yaml.MarkedYAMLError, source: Source, problems: Problems) ->
     problems.add(Mark(source, line, column), f"This is not YAML: {said}.", _likely_cause(said, near))
 
 
-def _likely_cause(said: str, near: list[str]) -> str | None:
-    if any(_INDENTED_BY_TAB.search(line) for line in near) or "\\t" in said or "'\t'" in said:
+def _likely_cause(said: str, near: list[str]) -> str:
+    if any(_INDENTED_BY_TAB.search(line) for line in near):
         return "Indent with spaces: YAML does not take tabs."
     if any(_BARE_BRACE.search(line) for line in near):
         return 'A text that begins with a brace must stand in quotes: "{style} boat".'
-    if "mapping values are not allowed" in said:
-        return 'A text with a colon must stand in quotes: "a boat: red".'
-    if "cannot start any token" in said or "anchor" in said or "alias" in said or "tag" in said:
-        return "Put the text in quotes."
-    if "escape" in said:
-        return "In double quotes a backslash begins an escape: write two of them, or use single quotes."
-    if "end of stream" in said or "end of file" in said:
-        return "A quote or a bracket is opened and not closed."
-    return "Look at the indentation and the quotes of this line and of the one above."
+    return next(
+        (hint for words, hint in _CAUSES if any(word in said for word in words)),
+        "Look at the indentation and the quotes of this line and of the one above.",
+    )

@@ -106,9 +106,9 @@ class JobFileError(RefusedError):
 class Problems:
     """Collects problems, so that a user sees all of them at once; credentials are blotted out of every text."""
 
-    def __init__(self, secrets: Collection[str] = ()) -> None:
+    def __init__(self, secrets: Collection[str] = (), found: Iterable[Problem] = ()) -> None:
         self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
-        self._found: list[Problem] = []
+        self._found = dict.fromkeys(found)
 
     def __len__(self) -> int:
         return len(self._found)
@@ -122,11 +122,16 @@ class Problems:
         texts = (mark.source.name, mark.path, message)
         name, path, message = (self._clean(text) for text in texts)
         clean_hint = None if hint is None else self._clean(hint)
-        self._found.append(Problem(name, mark.line, mark.column, path, message, clean_hint, line))
+        self._found[Problem(name, mark.line, mark.column, path, message, clean_hint, line)] = None
 
     def has_secret(self, text: str) -> bool:
         """Return whether a credential in use stands in `text`."""
         return any(secret in text for secret in self._secrets)
+
+    @property
+    def found(self) -> tuple[Problem, ...]:
+        """What was noted, each problem once."""
+        return tuple(self._found)
 
     def raise_any(self) -> None:
         """Raise all that was noted.

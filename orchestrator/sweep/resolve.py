@@ -36,7 +36,7 @@ class _Resolver:
     def __init__(self, file: JobFile, schema: Schema) -> None:
         self._file = file
         self._schema = schema
-        self._problems = Problems(file.secrets)
+        self._problems = Problems(file.secrets, file.problems)
         self._known = file.variables.keys() | file.sweep.keys()
 
     def job(self) -> Job:
@@ -44,20 +44,20 @@ class _Resolver:
         variables = [self._axis(name, items, None) for name, items in file.variables.items()]
         swept = [self._axis(name, items, self._parameter(name)) for name, items in file.sweep.items()]
         given = {name: value for name, value in file.parameters.items() if self._parameter(name) is not None}
-        self._problems.raise_any()
         recipe = self._recipe(given, (*variables, *swept))
-        recipe = replace(recipe, zipped=checks.zipped(recipe, file.zipped, self._problems), path=self._path(recipe))
-        checks.circles(recipe, file.marks, self._problems)
-        self._problems.raise_any()
-        checks.rendered(recipe, self._schema, file.marks, self._problems)
         recipe = replace(
             recipe,
+            path=self._path(recipe),
+            zipped=checks.zipped(recipe, file.zipped, self._problems),
             exclude=checks.rules(recipe, file.exclude, self._problems),
-            include=tuple(self._row(row, recipe.path) for row in file.include),
             sample=file.sample,
             repeat=file.repeat,
             shuffled=file.shuffled,
         )
+        checks.circles(recipe, file.marks, self._problems)
+        recipe = replace(recipe, include=tuple(self._row(row, recipe.path) for row in file.include))
+        self._problems.raise_any()
+        checks.rendered(recipe, self._schema, file.marks, self._problems)
         self._problems.raise_any()
         return Job(
             file.name,
@@ -223,7 +223,7 @@ class _Resolver:
         recipe = Recipe(file.model, {})
         if len(self._problems) == noted:
             recipe = replace(self._recipe(others, tuple(axes)), path=path)
-            self._check_row(row, recipe)
+            self._check_row(row, recipe, noted)
         return recipe
 
     def _row_mark(self, row: RowNode) -> Mark:
@@ -246,7 +246,7 @@ class _Resolver:
             made = Cell(parameter.default, as_text(parameter.default), parameter.default)
         return None if made is None else Axis(name, parameter.kind if parameter else None, (Listed((made,)),))
 
-    def _check_row(self, row: RowNode, recipe: Recipe) -> None:
+    def _check_row(self, row: RowNode, recipe: Recipe, noted: int) -> None:
         taken = {axis.name for axis in recipe.axes}
         used = checks.names_used(recipe)
         in_path = names(parse(recipe.path)) - recipe.parameters.keys() - recipe.templates.keys()
@@ -256,5 +256,5 @@ class _Resolver:
         if not (used | in_path) - taken:
             marks = {**self._file.marks, **{name: mark for name, (mark, _) in row.items()}}
             checks.circles(recipe, marks, self._problems)
-            if len(self._problems) == 0:
+            if len(self._problems) == noted:
                 checks.rendered(recipe, self._schema, marks, self._problems)

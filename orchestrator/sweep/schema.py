@@ -147,7 +147,8 @@ def _number(value: str | Decimal | bool) -> Decimal:
     except InvalidOperation:
         number = Decimal("nan")
     if not number.is_finite() or abs(number.adjusted()) > 100:  # plain digits of more would fill the memory
-        raise UnfitError(f"`{shorten(str(value))}` stands where a number is expected")
+        found = f"`{shorten(str(value))}`" if value else "an empty text"
+        raise UnfitError(f"{found} stands where a number is expected")
     return number
 
 
