@@ -110,8 +110,6 @@ class Pacer:
     @asynccontextmanager
     async def turn(self, urgency: Urgency) -> AsyncIterator[None]:
         """Wait to be let in; the block makes one call."""
-        while (ahead := self._ahead()) > PATIENCE_SECONDS:
-            await self._clock.sleep(ahead - PATIENCE_SECONDS / 2)
         turn = _Turn()
         place = self._clock.monotonic() - HEAD_START_SECONDS[urgency]
         entry = (place, next(self._order), turn)
@@ -119,6 +117,9 @@ class Pacer:
         self._let_in()
         try:
             await turn.granted.wait()
+            while (ahead := self._ahead()) > PATIENCE_SECONDS:
+                await self._clock.sleep(ahead - PATIENCE_SECONDS / 2)
+            turn.granted_at = self._clock.monotonic()
             token = self._current.set(turn)
             try:
                 yield
@@ -167,6 +168,5 @@ class Pacer:
     def _let_in(self) -> None:
         while self._waiting and self._inside < self._room:
             _, _, turn = heapq.heappop(self._waiting)
-            turn.granted_at = self._clock.monotonic()
             turn.granted.set()
             self._inside += 1

@@ -1,0 +1,274 @@
+"""Calls are spaced as the limit says, whatever comes at once, and slowed down when the service says so."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+import anyio
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from orchestrator.clock import SystemClock, VirtualClock
+from orchestrator.emulator import Emulator, Profile
+from orchestrator.engines.pacing import Pacer, Schedule
+from orchestrator.steps.calls import TurnLostError, Urgency
+from orchestrator.wiro import Client, Credentials, RateLimited
+
+RATES = st.floats(0.1, 100, allow_nan=False)
+Fate: TypeAlias = Literal["answered", "refused", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Comes at a moment, connects for a while, is answered after another one."""
+
+    arrives: float = 0.0
+    urgency: Urgency = Urgency.SUBMIT
+    fate: Fate = "answered"
+    connects: float = 0.0
+    answered: float = 0.05
+    retry_after: float | None = None
+    patience: float = 1.0
+
+
+@dataclass
+class Seen:
+    """What the service saw of it, in monotonic seconds."""
+
+    written: list[tuple[float, Caller]] = field(default_factory=list)
+    lost: int = 0
+    turns: int = 0
+
+    @property
+    def starts(self) -> list[float]:
+        return [moment for moment, _ in self.written]
+
+
+def drive(rate: float, callers: Sequence[Caller]) -> Seen:
+    """Let all of them call in virtual time, and return when their calls were written."""
+    seen, clock = Seen(), VirtualClock()
+    pacer = Pacer(rate, clock)
+    begin = clock.monotonic()
+
+    async def call(caller: Caller) -> None:
+        while True:
+            seen.turns += 1
+            try:
+                async with pacer.turn(caller.urgency):
+                    await clock.sleep(caller.connects)
+                    await pacer.gate()
+                    seen.written.append((clock.monotonic() - begin, caller))
+                    await clock.sleep(caller.answered)
+                    if caller.fate == "refused":
+                        pacer.refused(caller.retry_after)
+            except TurnLostError:
+                seen.lost += 1
+            else:
+                return
+
+    async def live(caller: Caller) -> None:
+        await clock.sleep(caller.arrives)
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(call, caller)
+                if caller.fate == "cancelled":
+                    await clock.sleep(caller.patience)
+                    scope.cancel()
+
+    async def main() -> None:
+        async with anyio.create_task_group() as outer:
+            outer.start_soon(clock.run)
+            async with anyio.create_task_group() as group:
+                for caller in callers:
+                    group.start_soon(live, caller)
+            outer.cancel_scope.cancel()
+
+    anyio.run(main)
+    return seen
+
+
+CALLERS = st.lists(
+    st.builds(
+        Caller,
+        arrives=st.floats(0, 10),
+        urgency=st.sampled_from(Urgency),
+        fate=st.sampled_from(("answered", "answered", "answered", "refused", "cancelled")),
+        connects=st.floats(0, 3),
+        answered=st.floats(0, 3),
+        retry_after=st.none() | st.floats(0, 30),
+        patience=st.floats(0, 5),
+    ),
+    max_size=25,
+)
+
+
+def assert_within(rate: float, starts: Sequence[float]) -> None:
+    for earlier, later in itertools.pairwise(starts):
+        assert later - earlier >= 1.02 / rate - 1e-6
+    most = max(1, math.floor(rate))
+    for earlier, later in zip(starts, starts[most:], strict=False):
+        assert later - earlier >= 1.0
+
+
+@given(RATES, CALLERS)
+@settings(max_examples=150, deadline=None)
+def test_the_limit_holds_whatever_happens(rate: float, callers: list[Caller]) -> None:
+    """At most max(1, ⌊R⌋) starts in any half-open second, never closer than 1.02/R, and everybody has a turn."""
+    seen = drive(rate, callers)
+    assert_within(rate, seen.starts)
+    patient = [caller for caller in callers if caller.fate != "cancelled"]
+    assert all(any(caller is other for _, other in seen.written) for caller in patient)
+
+
+@given(st.sampled_from((0.1, 0.3, 1.0, 2.5, 20.0, 100.0)), st.integers(1, 60))
+@settings(max_examples=30, deadline=None)
+def test_a_burst_uses_all_that_is_allowed(rate: float, count: int) -> None:
+    """A burst is spread without a gap: spacing and window are the only waits."""
+    starts = drive(rate, [Caller() for _ in range(count)]).starts
+    assert_within(rate, starts)
+    assert starts[-1] <= (count - 1) * max(1.02 / rate, 1.001 / max(1, math.floor(rate))) + 1e-3
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 3.0])
+def test_low_rates_neither_spin_nor_throw_turns_away(rate: float) -> None:
+    """Who waits long keeps its place: no connection is made in vain, no intent written in vain."""
+    seen = drive(rate, [Caller() for _ in range(30)])
+    assert (len(seen.starts), seen.turns, seen.lost) == (30, 30, 0)
+
+
+def test_a_hold_does_not_make_those_in_the_queue_come_again() -> None:
+    """During a hold only those that already had a connection lose their turn, and each of them once."""
+    refused = Caller(fate="refused", retry_after=40.0, answered=0.0)
+    seen = drive(10, [refused, *(Caller(arrives=0.01) for _ in range(200))])
+    assert seen.lost <= 10
+    assert seen.starts[1] >= 40.0
+    assert len(seen.starts) == 201
+
+
+def test_the_likely_done_go_first_and_routine_is_not_starved() -> None:
+    """A look at a task that is done passes a queue of submits; a routine look has its turn within it."""
+    submits = [Caller(arrives=0.1 * number) for number in range(100)]
+    hurried = Caller(arrives=3.0, urgency=Urgency.LIKELY_DONE)
+    routine = Caller(arrives=3.0, urgency=Urgency.ROUTINE)
+    written = drive(5, [*submits, hurried, routine]).written
+    moments = {urgency: [at for at, caller in written if caller.urgency is urgency] for urgency in Urgency}
+    assert moments[Urgency.LIKELY_DONE][0] < 7.0  # behind the submits of the first two seconds only
+    assert moments[Urgency.LIKELY_DONE][0] < moments[Urgency.ROUTINE][0] < moments[Urgency.SUBMIT][-20]
+
+
+def test_a_cancelled_call_gives_its_room_back() -> None:
+    """Whoever is cancelled between turn and write, or in the queue, leaves nothing behind."""
+    gone = [Caller(fate="cancelled", patience=0.01 * number, connects=5.0) for number in range(50)]
+    seen = drive(2, [*gone, Caller(arrives=1.0)])
+    assert [caller.fate for _, caller in seen.written] == ["answered"]
+    assert seen.starts[0] == pytest.approx(1.0, abs=0.01)
+
+
+def schedule(rate: float = 10) -> Schedule:
+    """A schedule that is written to as fast as it allows, for a second."""
+    made, now = Schedule(rate), 100.0
+    for _ in range(math.floor(rate)):
+        now = made.earliest(now)
+        made.sent(now)
+    return made
+
+
+def test_an_episode_of_refusals_counts_once() -> None:
+    """Refusals of calls that were out together slow down once; one of a call written later counts anew."""
+    made = schedule()
+    for answered in (101.2, 101.21, 101.25):
+        made.refused(101.0, answered, None)
+    assert made.rate == 7.5
+    made.refused(103.0, 103.1, None)
+    assert made.rate == pytest.approx(5.625)
+
+
+@pytest.mark.parametrize(("retry_after", "held"), [(3.5, 3.5), (1e9, 300.0), (0.0, 0.0)])
+def test_what_the_service_asks_for_is_waited_for_up_to_five_minutes(retry_after: float, held: float) -> None:
+    made = schedule()
+    made.refused(101.0, 200.0, retry_after)
+    assert made.earliest(200.0) == 200.0 + held
+
+
+def test_without_a_word_on_how_long_the_pauses_double() -> None:
+    """1, 2, 4 … seconds, and again 1 s once it has gone well for a while."""
+    made = schedule()
+    pauses = []
+    for now in (200.0, 210.0, 220.0):
+        made.refused(now, now, None)
+        pauses.append(made.earliest(now) - now)
+    assert pauses == [1.0, 2.0, 4.0]
+    made.sent(240.0)
+    made.refused(241.0, 241.0, None)
+    assert made.earliest(241.0) - 241.0 == 1.0
+
+
+def test_the_rate_never_falls_below_a_tenth_and_recovers_by_itself() -> None:
+    made = schedule()
+    for second in range(200, 300):
+        made.refused(second, second, 0.0)
+    assert made.rate == pytest.approx(0.1, abs=0.03)
+    assert made.rate >= 0.1
+    now = 300.0
+    while made.rate < made.limit:
+        now = made.earliest(now)
+        made.sent(now)
+        assert now < 2000
+    assert made.rate == made.limit
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.none() | st.floats(0, 3)), max_size=40), RATES)
+def test_the_rate_stays_between_its_bounds(refusals: list[tuple[float, float | None]], rate: float) -> None:
+    made, now = Schedule(rate), 100.0
+    for wait, retry_after in refusals:
+        now = made.earliest(now + wait)
+        made.sent(now)
+        made.refused(now, now + 0.01, retry_after)
+        assert min(rate, 0.1) <= made.rate <= rate
+
+
+@pytest.mark.anyio
+async def test_the_service_sees_what_is_promised() -> None:
+    """Through sockets: of a burst, no more than 20 arrive in a second, and hardly fewer."""
+    profile = Profile()
+    pacer = Pacer(20, SystemClock())
+    async with Emulator(profile) as emulator:
+        credentials = Credentials(profile.api_key, profile.api_secret)
+
+        async def look(client: Client) -> None:
+            async with pacer.turn(Urgency.ROUTINE):
+                await client.tasks(start=0, limit=1)
+
+        async with (
+            Client(credentials, emulator.base_url, before_send=pacer.gate) as client,
+            anyio.create_task_group() as group,
+        ):
+            for _ in range(50):
+                group.start_soon(look, client)
+        arrivals = [moment for moment, _ in emulator.stats.arrivals]
+    assert len(arrivals) == 50
+    assert arrivals[-1] - arrivals[0] < 49 * 1.02 / 20 + 0.5
+    jitter = 0.05  # of two cores that do other things too
+    assert all(later - earlier >= 1.0 - jitter for earlier, later in zip(arrivals, arrivals[20:], strict=False))
+
+
+@pytest.mark.anyio
+async def test_a_refusal_by_the_service_slows_the_pacer() -> None:
+    profile = replace(Profile(), rate=1, retry_after_seconds=0.25)
+    pacer = Pacer(50, SystemClock())
+    async with Emulator(profile) as emulator:
+        credentials = Credentials(profile.api_key, profile.api_secret)
+        async with Client(credentials, emulator.base_url, before_send=pacer.gate) as client:
+            async with pacer.turn(Urgency.ROUTINE):
+                await client.tasks(start=0, limit=1)
+            async with pacer.turn(Urgency.ROUTINE):
+                with pytest.raises(RateLimited) as refusal:
+                    await client.tasks(start=0, limit=1)
+                pacer.refused(refusal.value.retry_after_seconds)
+            now = SystemClock().monotonic()
+            assert pacer.schedule.rate == 37.5
+            assert 0.2 < pacer.schedule.earliest(now) - now <= 0.25
