@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from orchestrator.clock import Clock, SystemClock, VirtualClock
+
+START = 1_800_000_000.0
+
+
+@asynccontextmanager
+async def moving(clock: VirtualClock) -> AsyncIterator[VirtualClock]:
+    """Let time move while the block runs."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(clock.run)
+        yield clock
+        group.cancel_scope.cancel()
+
+
+@pytest.fixture(params=["system", "virtual"])
+async def clock(request: pytest.FixtureRequest) -> AsyncIterator[Clock]:
+    if request.param == "system":
+        yield SystemClock()
+    else:
+        async with moving(VirtualClock()) as virtual:
+            yield virtual
+
+
+@pytest.mark.anyio
+class TestEveryClock:
+    async def test_sleeps_as_long_as_it_is_asked_to(self, clock: Clock) -> None:
+        """Time has passed after a sleep, on both faces of the clock."""
+        now, monotonic = clock.now(), clock.monotonic()
+        await clock.sleep(0.01)
+        assert clock.monotonic() - monotonic >= 0.0099
+        assert clock.now() - now == pytest.approx(clock.monotonic() - monotonic, abs=0.05)
+
+    @pytest.mark.parametrize("seconds", [0.0, -5.0])
+    async def test_a_sleep_of_nothing_gives_the_others_a_turn(self, clock: Clock, seconds: float) -> None:
+        """Zero or less does not wait, and does not keep the loop to itself either."""
+        turns: list[str] = []
+
+        async def other() -> None:
+            turns.append("other")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(other)
+            await clock.sleep(seconds)
+            turns.append("sleeper")
+        assert turns == ["other", "sleeper"]
+
+    async def test_waiting_ends_with_the_event(self, clock: Clock) -> None:
+        """`wait` returns True as soon as the event comes, long before its time is over."""
+        event = anyio.Event()
+
+        async def come() -> None:
+            await clock.sleep(0.005)
+            event.set()
+
+        before = clock.monotonic()
+        async with anyio.create_task_group() as group:
+            group.start_soon(come)
+            assert await clock.wait(event, 3600)
+        assert clock.monotonic() - before < 60
+
+    async def test_waiting_ends_with_the_time(self, clock: Clock) -> None:
+        """`wait` returns False once its time is over."""
+        before = clock.monotonic()
+        assert not await clock.wait(anyio.Event(), 0.01)
+        assert clock.monotonic() - before >= 0.0099
+
+    @pytest.mark.parametrize("seconds", [0.0, -1.0, 10.0])
+    async def test_an_event_that_has_come_is_not_waited_for(self, clock: Clock, seconds: float) -> None:
+        """An event that is set counts whatever the time."""
+        event = anyio.Event()
+        event.set()
+        before = clock.monotonic()
+        assert await clock.wait(event, seconds)
+        assert clock.monotonic() - before < 5
+        assert not await clock.wait(anyio.Event(), min(seconds, 0.0))
+
+    async def test_a_wait_can_be_cancelled(self, clock: Clock) -> None:
+        """Cancelling one who waits or sleeps ends it at once and is passed on."""
+        ended: list[str] = []
+
+        async def wait(name: str) -> None:
+            try:
+                await (clock.sleep(3600) if name == "sleep" else clock.wait(anyio.Event(), 3600))
+            finally:
+                ended.append(name)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait, "sleep")
+            group.start_soon(wait, "wait")
+            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+        assert sorted(ended) == ["sleep", "wait"]
+
+
+def test_the_system_clock_tells_the_time() -> None:
+    """`now` is unix time."""
+    assert abs(SystemClock().now() - time.time()) < 5
+
+
+def test_virtual_time_begins_where_it_is_told() -> None:
+    """A new virtual clock stands still at its start."""
+    clock = VirtualClock(1000.0)
+    assert (clock.now(), clock.monotonic()) == (1000.0, 1000.0)
+    assert VirtualClock().now() == START
+
+
+@pytest.mark.anyio
+async def test_virtual_sleepers_wake_in_order() -> None:
+    """Each sleeper wakes at its own moment; those of the same moment in the order in which they lay down."""
+    woken: list[tuple[str, float]] = []
+    async with moving(VirtualClock()) as clock:
+
+        async def sleeper(name: str, seconds: float) -> None:
+            await clock.sleep(seconds)
+            woken.append((name, clock.monotonic() - START))
+
+        async with anyio.create_task_group() as group:
+            for name, seconds in (("late", 3600.0), ("twin", 5.0), ("other twin", 5.0), ("early", 0.25)):
+                group.start_soon(sleeper, name, seconds)
+    assert woken == [("early", 0.25), ("twin", 5.0), ("other twin", 5.0), ("late", 3600.0)]
+
+
+@pytest.mark.anyio
+async def test_time_stands_still_while_somebody_is_busy() -> None:
+    """However many turns of the loop a piece of work takes, no time passes meanwhile."""
+    async with moving(VirtualClock()) as clock:
+
+        async def busy() -> None:
+            for _ in range(200):
+                await anyio.lowlevel.checkpoint()
+                assert clock.monotonic() == START
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(busy)
+            await clock.sleep(1.0)
+    assert clock.monotonic() == START + 1.0
+
+
+@pytest.mark.anyio
+async def test_virtual_hours_take_no_real_time() -> None:
+    """Weeks of many sleepers who work between their sleeps pass within a second."""
+    began = time.monotonic()
+    async with moving(VirtualClock()) as clock:
+
+        async def worker(seconds: float) -> None:
+            for _ in range(50):
+                await clock.sleep(seconds)
+                for _ in range(4):
+                    await anyio.lowlevel.checkpoint()
+                await clock.wait(anyio.Event(), 3.0)
+
+        async with anyio.create_task_group() as group:
+            for number in range(10):
+                group.start_soon(worker, 3600.0 * (number + 1))
+    assert clock.monotonic() - START == 50 * (36_000.0 + 3.0)
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.anyio
+async def test_time_waits_for_the_first_sleeper_after_a_pause() -> None:
+    """A clock that nobody waits on does nothing, and moves on with the next sleeper."""
+    async with moving(VirtualClock()) as clock:
+        await anyio.wait_all_tasks_blocked()
+        assert clock.monotonic() == START
+        await clock.sleep(7.0)
+        assert clock.monotonic() == START + 7.0
+
+
+@pytest.mark.anyio
+async def test_a_jump_moves_the_wall_clock_alone() -> None:
+    """After a jump the wall clock is elsewhere, and sleepers sleep as long as before."""
+    async with moving(VirtualClock()) as clock:
+        moments: list[float] = []
+
+        async def sleeper() -> None:
+            await clock.sleep(10.0)
+            moments.append(clock.monotonic())
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(sleeper)
+            clock.jump(-500.0)
+            assert (clock.now(), clock.monotonic()) == (START - 500.0, START)
+        clock.jump(2000.0)
+        assert moments == [START + 10.0]
+        assert clock.now() == START + 10.0 + 1500.0
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_sleeper_holds_nobody_up() -> None:
+    """Sleepers cancelled out of the middle leave the others' order as it was, and no moment of their own behind."""
+    woken: list[int] = []
+    async with moving(VirtualClock()) as clock:
+        scopes = [anyio.CancelScope() for _ in range(20)]
+
+        async def sleeper(number: int) -> None:
+            with scopes[number]:
+                await clock.sleep(100.0 - 3 * number)
+                woken.append(number)
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(sleeper, number)
+            await clock.sleep(1.0)
+            for number in (0, 7, 8, 13, 19):
+                scopes[number].cancel()
+    kept = [number for number in range(19, -1, -1) if number not in {0, 7, 8, 13, 19}]
+    assert woken == kept
+    assert clock.monotonic() == START + 97.0
+
+
+@pytest.mark.anyio
+async def test_time_moves_for_shielded_work_in_a_cancelled_scope() -> None:
+    """A scope that waits for shielded work to end keeps the loop busy; time moves nevertheless."""
+    async with moving(VirtualClock()) as clock:
+
+        async def saving() -> None:
+            with anyio.CancelScope(shield=True):
+                await clock.sleep(5.0)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(saving)
+            await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+    assert clock.monotonic() == START + 5.0
