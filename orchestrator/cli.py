@@ -2,9 +2,325 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+from collections.abc import Awaitable, Callable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from orchestrator.errors import Exit, RefusedError
+
+if TYPE_CHECKING:
+    from orchestrator.clock import Clock
+    from orchestrator.commands.run import Result
+    from orchestrator.config import Settings
+    from orchestrator.display import Mode
+    from orchestrator.engines.control import Control
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs: `orchestrator --help` has to be there at once
+# ruff: noqa: T201 - this is where results are printed
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="orchestrator",
+    help="Run a grid of prompts, seeds and schedulers on a hosted image model, and get every picture back.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Job = Annotated[Path, typer.Argument(help="The job file.", metavar="JOB", show_default=False)]
+Run = Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN", show_default=False)]
+Out = Annotated[Path | None, typer.Option(help="The run folder; outputs/<name> if not given.", metavar="DIR")]
+Sets = Annotated[list[str], typer.Option("--set", help="Replace a variable or a parameter.", metavar="K=V")]
+Only = Annotated[list[str], typer.Option(help="Only tasks with these values or labels.", metavar="K=V,W")]
+Limit = Annotated[int | None, typer.Option(min=0, help="Start at most so many tasks.", metavar="N")]
+Budget = Annotated[str | None, typer.Option(help="Replace limits.budget_usd.", metavar="USD")]
+Rate = Annotated[float | None, typer.Option(help="Replace limits.requests_per_second.", metavar="R")]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Replace limits.concurrency.", metavar="N")]
+Emulate = Annotated[bool, typer.Option("--emulate", help="Use the built-in emulated service: no key, no costs.")]
+New = Annotated[bool, typer.Option("--new", help="Begin another run instead of going on with this one.")]
+Rebind = Annotated[bool, typer.Option("--rebind", help="Accept that the service has moved or the key is new.")]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Allow plain http beyond this machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Shown = Annotated[str, typer.Option("--progress", help="auto, live, plain, json or off.", metavar="HOW")]
+
+
+@app.command()
+def run(  # noqa: PLR0917 - the command line passes each option by name
+    job: Job,
+    out: Out = None,
+    sets: Sets = [],  # noqa: B006 - typer reads the default and changes nothing
+    only: Only = [],  # noqa: B006 - as above
+    limit: Limit = None,
+    budget: Budget = None,
+    rate: Rate = None,
+    concurrency: Concurrency = None,
+    emulate: Emulate = False,
+    new: New = False,
+    rebind: Rebind = False,
+    insecure: Insecure = False,
+    as_json: Json = False,
+    progress: Shown = "auto",
+) -> None:
+    """Run a job, or go on with it: only what is new or unfinished is submitted."""
+    from orchestrator.commands import run as command
+    from orchestrator.commands.options import Options
+    from orchestrator.display import watching
+
+    options = Options(out, sets, only, limit, _usd(budget), _rate(rate), concurrency, emulate, new, rebind)
+    settings = _settings(insecure)
+    with watching(_mode(progress), sys.stderr) as watcher:
+        result, number = _stoppable(
+            lambda control: command.run(job, options, settings, control=control, clock=_clock(), watcher=watcher)
+        )
+    _ended(result, number, as_json)
+
+
+@app.command()
+def plan(  # noqa: PLR0917 - as above
+    job: Job,
+    out: Out = None,
+    sets: Sets = [],  # noqa: B006 - as above
+    only: Only = [],  # noqa: B006 - as above
+    limit: Limit = None,
+    budget: Budget = None,
+    rate: Rate = None,
+    concurrency: Concurrency = None,
+    emulate: Emulate = False,
+    new: New = False,
+    insecure: Insecure = False,
+    tasks: Annotated[bool, typer.Option("--tasks", help="Print every task, one a line.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a run would do and cost; nothing is submitted."""
+    from orchestrator import display
+    from orchestrator.commands import plan as command
+    from orchestrator.commands.options import Options
+
+    options = Options(out, sets, only, limit, _usd(budget), _rate(rate), concurrency, emulate, new)
+    ready = _wait(lambda: command.prepared(job, options, _settings(insecure), _clock()))
+    if not tasks:
+        planned = command.plan(ready, options)
+        print(json.dumps(planned.to_json()) if as_json else display.plan_text(planned))
+        return
+    for task in command.tasks(ready, options):
+        line = json.dumps(command.describe(task), ensure_ascii=False) if as_json else f"{task.index:>7}  {task.path}"
+        sys.stdout.write(f"{line}\n")
+
+
+@app.command()
+def status(
+    run_folder: Run,
+    as_json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every second until it stands still.")] = False,
+) -> None:
+    """Show where a run stands, also while another process is at work in it."""
+    import time
+
+    from orchestrator import display
+    from orchestrator.commands.status import read_status
+    from orchestrator.runs import RunFolder
+
+    while True:
+        found = read_status(RunFolder(run_folder))
+        print(json.dumps(found.to_json()) if as_json else display.status_text(found), flush=True)
+        if not watch or found.state != "running":
+            return
+        time.sleep(1)
+
+
+@app.command()
+def retry(  # noqa: PLR0917 - as above
+    run_folder: Run,
+    only: Only = [],  # noqa: B006 - as above
+    limit: Limit = None,
+    pay_again: Annotated[
+        bool, typer.Option("--pay-again", help="Send tasks again that were paid for and not delivered.")
+    ] = False,
+    insecure: Insecure = False,
+    as_json: Json = False,
+    progress: Shown = "auto",
+) -> None:
+    """Give failed and cancelled tasks another try, and go on with the run."""
+    from orchestrator.commands import retry as command
+    from orchestrator.commands.options import Options
+    from orchestrator.display import watching
+    from orchestrator.runs import RunFolder
+
+    options = Options(only=only, limit=limit)
+    settings = _settings(insecure)
+    with watching(_mode(progress), sys.stderr) as watcher:
+        result, number = _stoppable(
+            lambda control: command.retry(
+                RunFolder(run_folder),
+                options,
+                settings,
+                pay_again=pay_again,
+                control=control,
+                clock=_clock(),
+                watcher=watcher,
+            )
+        )
+    _ended(result, number, as_json)
+
+
+@app.command()
+def cancel(run_folder: Run, insecure: Insecure = False, as_json: Json = False) -> None:
+    """End what runs on the service; tasks that were not submitted stay pending."""
+    from orchestrator import display
+    from orchestrator.commands import cancel as command
+    from orchestrator.display import watching
+    from orchestrator.lifecycle import ACTIVE
+    from orchestrator.runs import RunFolder
+
+    settings = _settings(insecure)
+    with watching("off", sys.stderr) as watcher:
+        found, number = _stoppable(
+            lambda control: command.cancel(
+                RunFolder(run_folder), settings, control=control, clock=_clock(), watcher=watcher
+            )
+        )
+    print(json.dumps(found.to_json()) if as_json else display.status_text(found))
+    left = sum(found.counts[state] for state in ACTIVE)
+    raise typer.Exit(_signalled(number) or (Exit.STOPPED if left else Exit.DONE))
+
+
+@app.command()
+def verify(
+    run_folder: Run,
+    repair: Annotated[bool, typer.Option("--repair", help="Fetch again what is missing or damaged.")] = False,
+    insecure: Insecure = False,
+    as_json: Json = False,
+) -> None:
+    """Check every file against the manifest; with --repair fetch again, without paying again."""
+    from orchestrator import display
+    from orchestrator.commands import verify as command
+    from orchestrator.display import watching
+    from orchestrator.runs import RunFolder
+
+    settings = _settings(insecure)
+    with watching("off", sys.stderr) as watcher:
+        found, number = _stoppable(
+            lambda control: command.verify(
+                RunFolder(run_folder),
+                settings,
+                repair=repair,
+                control=control,
+                clock=_clock(),
+                watcher=watcher,
+            )
+        )
+    print(json.dumps(found.to_json()) if as_json else display.verification_text(found))
+    raise typer.Exit(_signalled(number) or (Exit.DONE if found.well else Exit.SOME_FAILED))
+
+
+@app.command()
+def emulator(  # noqa: PLR0917 - as above
+    port: Annotated[int, typer.Option(help="The API's port, 0 for any free one.")] = 8750,
+    cdn_port: Annotated[int, typer.Option(help="The port of the outputs, 0 for any free one.")] = 0,
+    state: Annotated[Path | None, typer.Option(help="Keep its state in this folder.", metavar="DIR")] = None,
+    key: Annotated[str, typer.Option(help="The API key that it accepts.")] = "emulated-key",
+    secret: Annotated[  # no secret: it opens nothing but the emulator
+        str, typer.Option(help="Its secret; empty for a project without one.")
+    ] = "emulated-secret",  # noqa: S107 - as said
+    balance: Annotated[str, typer.Option(help="The account's money.", metavar="USD")] = "200",
+    concurrency: Annotated[int | None, typer.Option(help="Tasks at a time; follows the balance if not given.")] = None,
+    rate: Annotated[int | None, typer.Option(help="Calls a second; no limit if not given.")] = None,
+    run_seconds: Annotated[float, typer.Option(help="Median run time of a task.")] = 1.0,
+    failures: Annotated[float, typer.Option(min=0, max=1, help="Share of tasks that fail.")] = 0.0,
+) -> None:
+    """Emulate the service on this machine, until Ctrl-C."""
+    from orchestrator.commands.emulator import emulate
+    from orchestrator.emulator import Profile
+
+    profile = Profile(
+        api_key=key,
+        api_secret=secret or None,
+        balance_usd=_usd(balance) or Decimal(0),
+        concurrency=concurrency,
+        rate=rate,
+        run_seconds_median=run_seconds,
+        failure_share=failures,
+    )
+    _wait(lambda: emulate(profile, port=port, cdn_port=cdn_port, state_dir=state))
 
 
 def main() -> None:
-    """Run the command line."""
-    sys.exit(0)
+    """Run the command line and leave with its exit code."""
+    from orchestrator.reporting import reported
+
+    sys.exit(reported(lambda: app(standalone_mode=False), os.environ))
+
+
+def _settings(insecure: bool) -> Settings:
+    from orchestrator import config
+
+    return config.read(os.environ, Path.cwd(), insecure=insecure)
+
+
+def _clock() -> Clock:
+    from orchestrator.clock import SystemClock
+
+    return SystemClock()
+
+
+def _wait(work: Callable[[], Awaitable[T]]) -> T:
+    import anyio
+
+    return anyio.run(work, backend_options={"use_uvloop": False})
+
+
+def _stoppable(work: Callable[[Control], Awaitable[T]]) -> tuple[T, int | None]:
+    from orchestrator.commands.stopping import stoppable
+
+    return _wait(lambda: stoppable(work))
+
+
+def _ended(result: Result, number: int | None, as_json: bool) -> None:
+    from orchestrator import display
+
+    if as_json:
+        print(json.dumps(result.status.to_json()))
+    else:
+        print(display.summary(result))
+    raise typer.Exit(_signalled(number) or result.exit_code)
+
+
+def _signalled(number: int | None) -> int | None:
+    from orchestrator.commands.stopping import exit_code
+
+    return None if number is None else exit_code(number)
+
+
+def _usd(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        usd = Decimal(text)
+    except InvalidOperation:
+        usd = Decimal("NaN")
+    if not usd.is_finite() or usd < 0:
+        raise RefusedError(f"{text} is no amount of money: write it like 2.50.")
+    return usd
+
+
+def _rate(rate: float | None) -> float | None:
+    if rate is not None and not 0 < rate < float("inf"):
+        raise RefusedError(f"--rate {rate} is no number of calls a second: write a number above 0.")
+    return rate
+
+
+def _mode(progress: str) -> Mode:
+    from orchestrator.display import MODES
+
+    for mode in MODES:
+        if mode == progress:
+            return mode
+    raise RefusedError(f"--progress {progress} is not known: choose one of {', '.join(MODES)}.")

@@ -25,7 +25,7 @@ class Task:
 
     Attributes:
         id: The name for life, see `task_id`.
-        index: The place in the grid, counted from 0 over the cells before equal ones are folded.
+        index: The place in the grid, counted from 0, equal cells folded into the first one.
         parameters: Every parameter as it is sent, defaults filled in.
         axes: Each axis and variable before substitution, decimals as text.
         labels: The labels that the job file gives to this task's values, by axis.

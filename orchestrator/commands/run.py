@@ -35,7 +35,7 @@ from orchestrator.engines.local import Orders
 from orchestrator.engines.pacing import Pacer
 from orchestrator.errors import Exit, RefusedError
 from orchestrator.ledger import SqliteLedger
-from orchestrator.lifecycle import FINAL, State
+from orchestrator.lifecycle import FINAL, Failure, State
 from orchestrator.output.manifest import moment
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status, status
@@ -48,6 +48,7 @@ from orchestrator.wiro import Client, NoSuchModel, TaskPage
 
 HEARTBEAT_SECONDS: Final = 0.25
 GRACE_SECONDS: Final = 10.0
+MOST_REASONS: Final = 5
 MOST_UNSURE: Final = 3
 """How many tasks have to end before the time that is left is guessed from them."""
 
@@ -66,6 +67,8 @@ class Result:
     Attributes:
         halt: Why it stopped early, None if it did not.
         seconds: How long it took.
+        failures: The most frequent reasons of failed tasks, and how many failed for each.
+        warnings: What the job file probably does not mean.
     """
 
     folder: Path
@@ -73,6 +76,7 @@ class Result:
     exit_code: Exit
     halt: Halt | None
     seconds: float
+    failures: tuple[tuple[Failure, int], ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -154,7 +158,8 @@ async def carry_out(shop: Workshop, orders: Orders, watcher: Watcher) -> Result:
     exit_code = _exit_code(shop, halt)
     seconds = clock.monotonic() - started
     shop.log.info("run ended", exit_code=int(exit_code), halt=halt and halt.message, seconds=round(seconds, 3))
-    return Result(shop.folder.path, final, exit_code, halt, seconds, shop.job.warnings)
+    failures = await ledger.read(lambda store: store.failures(MOST_REASONS))
+    return Result(shop.folder.path, final, exit_code, halt, seconds, tuple(failures), shop.job.warnings)
 
 
 async def _prepare(file: JobFile, folder: RunFolder, calls: Calls, clock: Clock) -> Prepared:
@@ -162,6 +167,7 @@ async def _prepare(file: JobFile, folder: RunFolder, calls: Calls, clock: Clock)
     facts = facts_of(folder)
     tool = known_tool(file, facts) if facts else None
     if tool is None:
+        file.check()  # what is wrong anyway is said without asking anybody
 
         async def ask(client: Client) -> Mapping[str, Any]:
             return await client.tool(file.model)

@@ -54,6 +54,16 @@ async def service(settings: Settings, *, emulate: bool, folder: RunFolder) -> As
         raise RefusedError(f"The emulator's state in {folder.emulator} cannot be used: {error}") from error
 
 
+@asynccontextmanager
+async def somewhere(settings: Settings, *, emulate: bool) -> AsyncIterator[Settings]:
+    """Give the settings of a service to ask, not to run on: where it is emulated, nothing is kept."""
+    if not emulate:
+        yield settings
+        return
+    async with Emulator(Profile()) as emulator:
+        yield emulated(settings, emulator.base_url)
+
+
 def emulated(settings: Settings, base_url: str) -> Settings:
     """Return the settings with an emulator in the service's place."""
     profile = Profile()
@@ -137,6 +147,7 @@ class Workshop:
             fetching=Fetcher(
                 run_folder=self.folder.path,
                 outputs_folder=self.folder.files,
+                delete_remote=self.job.outputs.delete_remote,
                 files=self.files,
                 calls=self.calls,
                 ledger=self.ledger,

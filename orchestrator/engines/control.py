@@ -40,6 +40,7 @@ class Control:
 
     Attributes:
         halt: The first reason for closing, or the reason for leaving.
+        begun: Tasks are being carried, so that there is something to leave in peace.
         cancelling: What runs on the service is to be ended.
         live: How many tasks are being carried.
         forced: Not even what is at hand is to be finished.
@@ -50,6 +51,7 @@ class Control:
         self.halt: Halt | None = None
         self.closed = False
         self.left = False
+        self.begun = False
         self.cancelling = False
         self.live = 0
         self.forced = anyio.Event()

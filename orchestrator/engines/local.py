@@ -86,6 +86,7 @@ class LocalEngine:
         Returns:
             None when nothing was left to do, otherwise why it stopped early.
         """
+        self.control.begun = True
         async with anyio.create_task_group() as group:
             for record in unfinished:
                 if record.state in ACTIVE:

@@ -56,11 +56,17 @@ def record(row: Row, attempt: Row | None, outputs: Iterable[Row]) -> Record:
         failures=failures,
         attempt=None if attempt is None else _attempt(attempt),
         outputs=tuple(Output(*output) for output in outputs),
-        failure=None if error is None else Failure(**json.loads(error)),
+        failure=None if error is None else failure(error),
         warnings=() if warnings is None else tuple(json.loads(warnings)),
         finished_at=finished_at,
         dropped=place is None,
     )
+
+
+def failure(error: str) -> Failure:
+    """Return the failure that the column `error` holds."""
+    held = json.loads(error)
+    return Failure(held["kind"], held["message"])
 
 
 def task_values(record: Record) -> Row:

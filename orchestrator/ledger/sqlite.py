@@ -14,7 +14,7 @@ from typing import Final, Self
 from orchestrator.ledger import rows
 from orchestrator.ledger.errors import ClaimedError, ConflictError, LedgerError, NotALedgerError
 from orchestrator.ledger.totals import Totals
-from orchestrator.lifecycle import Record, State
+from orchestrator.lifecycle import Failure, Record, State
 from orchestrator.money import from_pico
 from orchestrator.tasks import Task
 
@@ -216,6 +216,15 @@ class SqliteLedger:
     def everything(self, chunk: int = CHUNK) -> Iterator[Record]:
         """Yield every task in the order of places, dropped ones last."""
         yield from self._stream("1", chunk)
+
+    def failures(self, most: int) -> list[tuple[Failure, int]]:
+        """Return the most frequent reasons of failed tasks and how many failed for each."""
+        query = (
+            "SELECT error, count(*) AS number FROM tasks WHERE state = 'failed' AND error IS NOT NULL"
+            " GROUP BY error ORDER BY number DESC LIMIT ?"
+        )
+        with self._translated():
+            return [(rows.failure(error), number) for error, number in self._db.execute(query, (most,))]
 
     def states(self, identities: Sequence[str]) -> dict[str, State]:
         """Return the states of those of the given tasks (at most `CHUNK`) that the ledger knows."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+import anyio.to_thread
 
 from orchestrator.clock import Clock
 from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import Failure, Output, Record
 from orchestrator.names import file_stem
-from orchestrator.steps.calls import Calls, Urgency
-from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, download, save_content
+from orchestrator.steps.calls import Calls, TurnLostError, Urgency
+from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, download, save_content, sha256_of
 from orchestrator.steps.outcomes import Outcome
 from orchestrator.steps.saving import shielded
 from orchestrator.steps.track import ask
-from orchestrator.wiro import RemoteOutput, RemoteTask
+from orchestrator.wiro import RemoteOutput, RemoteTask, WiroError
 from orchestrator.wiro.files import Files
 
 LOOKS_FOR_OUTPUTS: Final = 3
@@ -44,10 +47,12 @@ class Fetcher:
     Attributes:
         run_folder: Paths in the records are relative to it.
         outputs_folder: Where the outputs go, inside of it.
+        delete_remote: Whether the service's copies are deleted once ours are verified and recorded.
     """
 
     run_folder: Path
     outputs_folder: Path
+    delete_remote: bool
     files: Files
     calls: Calls
     ledger: Ledger
@@ -66,11 +71,15 @@ class Fetcher:
         Raises:
             NotNowError: It may be had later.
         """
+        kept = await anyio.to_thread.run_sync(self._intact, record) if record.outputs else {}
         remote = await self._with_outputs(record, remote)
         got: list[Output] = []
         warnings: list[str] = []
         failures: list[Failure] = []
-        for number in range(len(remote.outputs)):
+        for number in range(max(len(remote.outputs), len(record.outputs))):
+            if number in kept:
+                got.append(kept[number])
+                continue
             try:
                 output, said = await self._output(record, remote, number)
             except DownloadFailed as error:
@@ -78,21 +87,39 @@ class Fetcher:
             else:
                 got.append(output)
                 warnings += [f"{output.path}: {warning}" for warning in said]
-        if not remote.outputs:
+        if not remote.outputs and not kept:
             failures.append(Failure("no_outputs", "The service says that the task succeeded, but lists no outputs."))
         now = self.clock.now()
         if failures:
             after = replace(record.undelivered(failures[0], now, tuple(got)), warnings=tuple(warnings))
         else:
             after = record.delivered(tuple(got), tuple(warnings), now)
-        await shielded(self.ledger.save(record, after, durable=bool(failures)))
+        await shielded(self.ledger.save(record, after, durable=bool(failures) or self.delete_remote))
+        if self.delete_remote and not failures:
+            await self._delete(after.sent.token)
         return after
 
     async def _output(self, record: Record, remote: RemoteTask, number: int) -> tuple[Output, tuple[str, ...]]:
-        stem = file_stem(record.task.path, record.task.short_id, number)
-        landed, url = await self._land(record, remote.outputs[number], number, stem)
+        if number >= len(remote.outputs):
+            raise DownloadFailed("expired", "The service does not list this output any more.")
+        landed, url = await self._land(record, remote.outputs[number], number, self._stem(record, number))
         path = (self.outputs_folder / landed.path).relative_to(self.run_folder).as_posix()
         return Output(path, url, landed.content_type, landed.bytes, landed.sha256), landed.warnings
+
+    def _intact(self, record: Record) -> dict[int, Output]:
+        """Return those of the recorded outputs that stand as they were recorded, by their numbers."""
+        return {
+            number: output
+            for number, output in enumerate(record.outputs)
+            if (path := self.run_folder / output.path).is_file() and sha256_of(path) == output.sha256
+        }
+
+    def _stem(self, record: Record, number: int) -> str:
+        """Return the output's place without its ending: where it was first recorded, it stays for good."""
+        if number < len(record.outputs):
+            recorded = (self.run_folder / record.outputs[number].path).with_suffix("")
+            return recorded.relative_to(self.outputs_folder).as_posix()
+        return file_stem(record.task.path, record.task.short_id, number)
 
     async def _land(
         self, record: Record, output: RemoteOutput, number: int, stem: str
@@ -130,6 +157,15 @@ class Fetcher:
             remote = await self._ask(record)
         assert remote is not None  # noqa: S101 - it was asked for at least once
         return remote
+
+    async def _delete(self, token: str | None) -> None:
+        """Delete the service's copies; where it does not work they go by themselves in time."""
+        if token is None:
+            return
+        with suppress(WiroError, TurnLostError):
+            await self.calls.make(
+                "Task/InputOutputDelete", Urgency.ROUTINE, lambda client: client.delete_outputs(token)
+            )
 
     async def _ask(self, record: Record) -> RemoteTask:
         said = await ask(record, Urgency.LIKELY_DONE, self.calls)

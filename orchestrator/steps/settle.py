@@ -10,6 +10,7 @@ from typing import Final
 from orchestrator.clock import Clock
 from orchestrator.ledger import ClaimedError, Ledger
 from orchestrator.lifecycle import Record
+from orchestrator.money import to_pico
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
 from orchestrator.steps.outcomes import Outcome, Verdict, judge
 from orchestrator.steps.saving import shielded
@@ -208,7 +209,11 @@ async def _save(before: Record, after: Record, ledger: Ledger) -> bool:
         await shielded(ledger.save(before, after, durable=True))
     except ClaimedError:
         return False
-    ledger.count("adopted" if after.attempt is not None else "resubmitted")
+    if after.attempt is None:
+        ledger.count("resubmitted")
+    else:
+        ledger.count("adopted")
+        ledger.count("saved", to_pico(after.attempt.reserved_usd))
     return True
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from aiohttp.abc import AbstractResolver, ResolveResult
-from typing_extensions import override
 
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -57,18 +56,18 @@ class CheckedResolver(AbstractResolver):
         self._policy = policy
         self._resolver = resolver
 
-    @override
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
+        """Resolve a name and keep the addresses that may be connected to; see aiohttp's `AbstractResolver`."""
         found = await self._resolver.resolve(host, port, family)
         permitted = [one for one in found if self._policy.permits(host, one["host"])]
         if found and not permitted:
             raise AddressRefused
         return permitted
 
-    @override
     async def close(self) -> None:
+        """Close the resolver behind this one."""
         await self._resolver.close()
 
 

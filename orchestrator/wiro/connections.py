@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -11,11 +10,6 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 import aiohttp
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override  # aiohttp needs and brings it there
 
 if TYPE_CHECKING:
     from aiohttp.client import ClientTimeout
@@ -74,8 +68,13 @@ class Connector(aiohttp.TCPConnector):
         self._used: WeakSet[ResponseHandler] = WeakSet()
         self._waiting = 0
 
-    @override
-    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> Connection:
+        """Get a connection, and give it out when the current call's turn has come; see aiohttp's `BaseConnector`."""
         call = current_call.get()
         connection = await super().connect(req, traces, timeout)
         if call.pays and self._waiting:

@@ -1,0 +1,218 @@
+"""What a run would do and cost, without doing it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator import money
+from orchestrator.clock import Clock
+from orchestrator.commands import workshop
+from orchestrator.commands.options import Options, selection
+from orchestrator.commands.prepare import Prepared, facts_of, known_tool, prepare, read_job
+from orchestrator.config import Settings
+from orchestrator.engines.pacing import Pacer
+from orchestrator.errors import RefusedError
+from orchestrator.lifecycle import State
+from orchestrator.steps.calls import Calls
+from orchestrator.steps.insist import insist
+from orchestrator.sweep import Limits
+from orchestrator.tasks import Parameters, Task
+from orchestrator.wiro import Client, NoSuchModel, Prices, computing_seconds
+
+FORMAT: Final = 1
+CHUNK: Final = 500
+CALLS_PER_TASK: Final = 3
+"""A submit and, on average, two looks: what the time of a plan is reckoned with."""
+
+LEFT: Final = (None, State.PENDING, State.SUBMITTING, State.RUNNING)
+"""What tasks that still have to be paid for are; None is new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run of a job file would do now.
+
+    Attributes:
+        total: How many tasks there are: new, unfinished, done and failed (or cancelled) ones together.
+        dropped: Tasks in the ledger that the job file no longer holds.
+        axes: The number of values of each axis.
+        cost_usd: What the new and the unfinished ones will cost, None where no price is known.
+        exact: Whether that is what the service states, not an estimate.
+        seconds: How long they will take, roughly.
+    """
+
+    name: str
+    model: str
+    folder: Path
+    new: int
+    unfinished: int
+    done: int
+    failed: int
+    dropped: int
+    axes: Mapping[str, int]
+    cost_usd: Decimal | None
+    exact: bool
+    seconds: float | None
+    warnings: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """How many tasks there are."""
+        return self.new + self.unfinished + self.done + self.failed
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `plan --json` prints."""
+        return {
+            "format": FORMAT,
+            "total": self.total,
+            "new": self.new,
+            "unfinished": self.unfinished,
+            "done": self.done,
+            "failed": self.failed,
+            "dropped": self.dropped,
+            "axes": dict(self.axes),
+            "cost_usd": None if self.cost_usd is None else money.text(self.cost_usd),
+            "seconds": self.seconds,
+            "warnings": list(self.warnings),
+        }
+
+
+async def prepared(path: Path, options: Options, settings: Settings, clock: Clock) -> Prepared:
+    """Read and check a job file, asking the service for the model's schema only where it is not known.
+
+    Raises:
+        OrchestratorError: The file is wrong, or the schema cannot be had.
+    """
+    file, folder = read_job(path, options, settings, clock.now())
+    facts = facts_of(folder)
+    tool = known_tool(file, facts)
+    if tool is None:
+        file.check()  # what is wrong anyway is said without asking anybody
+
+        async def ask(client: Client) -> Mapping[str, Any]:
+            return await client.tool(file.model)
+
+        async with workshop.somewhere(settings, emulate=options.emulate) as service:
+            pacer = Pacer(file.limits.requests_per_second, clock)
+            async with workshop.client(service, pacer, clock) as client:
+                calls = Calls(client, pacer, clock, lambda _: None)
+                try:
+                    tool = await insist("Tool/Detail", ask, calls, clock=clock, random=random.random)
+                except NoSuchModel as error:
+                    raise RefusedError(f"{path}: model: The service has no model {file.model}.") from error
+    return prepare(file, folder, facts, tool)
+
+
+def plan(ready: Prepared, options: Options) -> Plan:
+    """Count what a run would do, against what the run folder already holds.
+
+    Where nothing is to be compared, chosen or priced one by one, no task is built but the first.
+    """
+    job, bill = ready.job, Bill(ready)
+    counts: Counter[State | None] = Counter()
+    dropped = 0
+    if ready.facts or options.only or not bill.one_price:
+        chosen = filter(selection(options.only, list(job.axes_sizes())), job.tasks())
+        for task, state in _with_states(ready, chosen):
+            counts[state] += 1
+            if state in LEFT and bill.tasks != options.limit:
+                bill.add(task.parameters)
+        if ready.facts and not options.only:
+            with ready.folder.opened() as store:
+                dropped = sum(store.totals().counts.values()) - (sum(counts.values()) - counts[None])
+    else:
+        counts[None] = job.total()
+        bill.add(
+            next(job.tasks()).parameters, counts[None] if options.limit is None else min(options.limit, counts[None])
+        )
+    return Plan(
+        name=job.name,
+        model=job.model,
+        folder=ready.folder.path,
+        new=counts[None],
+        unfinished=sum(counts[state] for state in (*LEFT[1:], State.FETCHING)),
+        done=counts[State.DONE],
+        failed=counts[State.FAILED] + counts[State.CANCELLED],
+        dropped=dropped,
+        axes=job.axes_sizes(),
+        cost_usd=bill.total_usd,
+        exact=bill.exact,
+        seconds=_seconds(ready.tool, options.limits(job.limits), bill.tasks),
+        warnings=job.warnings,
+    )
+
+
+def tasks(ready: Prepared, options: Options) -> Iterator[Task]:
+    """Give the tasks of a plan one by one."""
+    selected = selection(options.only, list(ready.job.axes_sizes()))
+    return islice(filter(selected, ready.job.tasks()), options.limit)
+
+
+def describe(task: Task) -> dict[str, Any]:
+    """Return the object that `plan --tasks --json` prints for a task."""
+    return {
+        "task": task.id,
+        "index": task.index,
+        "parameters": dict(task.parameters),
+        "axes": dict(task.axes),
+        "labels": dict(task.labels),
+        "path": task.path,
+    }
+
+
+class Bill:
+    """Adds up what tasks will cost.
+
+    Attributes:
+        tasks: How many were added.
+        total_usd: None where a price is not known.
+        exact: Whether every price is one that the service or the user states.
+        one_price: Whether all tasks of the job cost the same.
+    """
+
+    def __init__(self, ready: Prepared) -> None:
+        self.tasks = 0
+        self.total_usd: Decimal | None = money.FREE
+        self.exact = True
+        recipe = ready.job.recipe
+        self._prices = Prices(ready.tool)
+        self._stated_usd = ready.job.limits.price_usd
+        varying = {*ready.job.axes_sizes(), *recipe.templates}
+        self.one_price = not recipe.include and not self._prices.depends_on & varying
+
+    def add(self, parameters: Parameters, times: int = 1) -> None:
+        """Add so many tasks with these parameters."""
+        self.tasks += times
+        price = self._prices.of(parameters)
+        usd = self._stated_usd if price is None else price.usd
+        self.exact = self.exact and (price.exact if price is not None else usd is not None)
+        self.total_usd = None if usd is None or self.total_usd is None else self.total_usd + usd * times
+
+
+def _with_states(ready: Prepared, tasks: Iterator[Task]) -> Iterator[tuple[Task, State | None]]:
+    """Give each task with the state that the ledger has for it, None where it is new."""
+    with ready.folder.opened() if ready.facts else nullcontext() as store:
+        while chunk := list(islice(tasks, CHUNK)):
+            states = store.states([task.id for task in chunk]) if store is not None else {}
+            for task in chunk:
+                yield task, states.get(task.id)
+
+
+def _seconds(tool: Mapping[str, Any], limits: Limits, left: int) -> float | None:
+    """Reckon how long so many tasks take: the calls at their rate, or the runs side by side, whichever is longer."""
+    if not left:
+        return 0.0
+    by_calls = left * CALLS_PER_TASK / limits.requests_per_second
+    run = computing_seconds(tool)
+    if run is None:
+        return round(by_calls, 1)
+    rounds = 1.0 if limits.concurrency == "auto" else left / limits.concurrency
+    return round(max(by_calls, run * max(1.0, rounds)), 1)

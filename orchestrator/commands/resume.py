@@ -1,0 +1,82 @@
+"""Go on with a run folder without its job file: what the folder keeps says everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from orchestrator import logs
+from orchestrator.clock import Clock
+from orchestrator.commands import workshop
+from orchestrator.commands.options import Options
+from orchestrator.commands.prepare import credentials
+from orchestrator.commands.run import Result, Watcher, carry_out
+from orchestrator.config import Settings
+from orchestrator.engines.control import Control
+from orchestrator.engines.local import Orders
+from orchestrator.engines.pacing import Pacer
+from orchestrator.ledger import SqliteLedger
+from orchestrator.runs import EMULATOR, Binding, RunFolder, frozen_tool, resolved_job
+from orchestrator.steps.calls import Calls
+
+
+async def resume(
+    folder: RunFolder,
+    options: Options,
+    settings: Settings,
+    *,
+    orders: Orders,
+    before: Callable[[SqliteLedger], None],
+    control: Control,
+    clock: Clock,
+    watcher: Watcher,
+) -> Result:
+    """Let the engine go on with a run folder.
+
+    Args:
+        folder: The run folder.
+        options: This invocation's limits.
+        settings: Whom to ask; has to be the service and the account that the folder belongs to.
+        orders: What this invocation is about.
+        before: Changes the ledger before the engine reads it.
+        control: Stops it.
+        clock: Time.
+        watcher: Follows it.
+
+    Raises:
+        OrchestratorError: It cannot start.
+    """
+    with folder.opened() as ledger:
+        emulate = ledger.fact("service") == EMULATOR
+    async with AsyncExitStack() as stack:
+        stack.enter_context(folder.held())
+        settings = await stack.enter_async_context(workshop.service(settings, emulate=emulate, folder=folder))
+        store = stack.enter_context(SqliteLedger(folder.ledger))
+        facts = store.facts()
+        service = EMULATOR if emulate else settings.base_url
+        Binding(facts["source"], service, credentials(settings).fingerprint).check(facts, folder.path)
+        job = resolved_job(facts)
+        limits = options.limits(job.limits)
+        pacer = Pacer(limits.requests_per_second, clock)
+        client = await stack.enter_async_context(workshop.client(settings, pacer, clock))
+        calls = Calls(client, pacer, clock, lambda _: None)
+        with store.transaction(durable=True):
+            store.state({"cancel": None})
+            before(store)
+        shop = await stack.enter_async_context(
+            workshop.opened(
+                folder,
+                store,
+                job=job,
+                limits=limits,
+                tool=frozen_tool(facts),
+                edition=int(facts["edition"]),
+                settings=settings,
+                calls=calls,
+                control=control,
+                clock=clock,
+                log=stack.enter_context(logs.opened(folder.log, secrets=settings.secrets)),
+            )
+        )
+        calls.count = shop.ledger.count
+        return await carry_out(shop, orders, watcher)

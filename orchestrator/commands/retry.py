@@ -1,0 +1,75 @@
+"""Another try for what failed or was cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from orchestrator.clock import Clock
+from orchestrator.commands.options import Options, selection
+from orchestrator.commands.resume import resume
+from orchestrator.commands.run import Result, Watcher
+from orchestrator.config import Settings
+from orchestrator.engines.control import Control
+from orchestrator.engines.local import Orders
+from orchestrator.ledger import SqliteLedger
+from orchestrator.lifecycle import Record, State
+from orchestrator.runs import RunFolder, resolved_job
+from orchestrator.tasks import Task
+
+PAID_KINDS: Final = frozenset({"no_outputs", "refused", "lost", "broken"})
+"""Failures of tasks that were, or may have been, paid for."""
+
+
+async def retry(
+    folder: RunFolder,
+    options: Options,
+    settings: Settings,
+    *,
+    pay_again: bool,
+    control: Control,
+    clock: Clock,
+    watcher: Watcher,
+) -> Result:
+    """Make failed and cancelled tasks pending again, and go on with the run.
+
+    Args:
+        folder: The run folder.
+        options: Which tasks, and this invocation's limits.
+        settings: Whom to ask.
+        pay_again: Send tasks again that were paid for and not delivered; otherwise only their outputs are asked for.
+        control: Stops it.
+        clock: Time.
+        watcher: Follows it.
+
+    Raises:
+        OrchestratorError: It cannot start.
+    """
+    with folder.opened() as store:
+        selected = selection(options.only, list(resolved_job(store.facts()).axes_sizes()))
+    return await resume(
+        folder,
+        options,
+        settings,
+        orders=Orders(selected, options.limit),
+        before=lambda store: reopen(store, selected, pay_again=pay_again),
+        control=control,
+        clock=clock,
+        watcher=watcher,
+    )
+
+
+def reopen(store: SqliteLedger, selected: Callable[[Task], bool], *, pay_again: bool) -> None:
+    """Write down that failed and cancelled tasks are to be tried again; those that were dropped stay."""
+    for record in list(store.finished()):
+        if record.state is not State.DONE and not record.dropped and selected(record.task):
+            paid = not pay_again and may_be_paid(record)
+            store.save(record, record.refetched() if paid else record.retried())
+
+
+def may_be_paid(record: Record) -> bool:
+    """Return whether a failed task was or may have been paid for, so that sending it again might pay twice."""
+    attempt, failure = record.attempt, record.failure
+    if record.state is not State.FAILED or attempt is None or attempt.remote_id is None or failure is None:
+        return False
+    return failure.kind in PAID_KINDS or attempt.cost_usd is None or attempt.cost_usd > 0

@@ -1,0 +1,31 @@
+"""Where a run stands, read from its folder, also while another process is at work in it."""
+
+from __future__ import annotations
+
+from orchestrator.output.manifest import moment
+from orchestrator.runs import RunFolder
+from orchestrator.status import Status, status
+
+
+def read_status(folder: RunFolder) -> Status:
+    """Return where a run stands.
+
+    Raises:
+        NotALedgerError: There is no run in the folder.
+    """
+    running = folder.is_held() if folder.exists() else False
+    with folder.opened() as store:
+        facts, totals = store.facts(), store.totals()
+    left = facts.get("seconds_left")
+    return status(
+        totals,
+        tasks=int(facts.get("total", "0")),
+        running=running,
+        started_at=_moment(facts.get("started_at")),
+        updated_at=_moment(facts.get("updated_at")),
+        seconds_left=None if left is None else float(left),
+    )
+
+
+def _moment(seconds: str | None) -> str | None:
+    return None if seconds is None else moment(float(seconds))

@@ -1,0 +1,207 @@
+"""What a user sees of a run: progress while it goes on, and a summary at its end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, Literal, TextIO, TypeAlias
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from orchestrator import money
+from orchestrator.commands.plan import Plan
+from orchestrator.commands.run import Result, Watcher
+from orchestrator.commands.verify import Verification
+from orchestrator.lifecycle import State
+from orchestrator.status import Status
+
+Mode: TypeAlias = Literal["auto", "live", "plain", "json", "off"]
+MODES: Final[tuple[Mode, ...]] = ("auto", "live", "plain", "json", "off")
+PLAIN_SECONDS: Final = 5.0
+JSON_SECONDS: Final = 1.0
+RATE_SECONDS: Final = 5.0
+
+
+class Rates:
+    """Calls per second over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def note(self, status: Status, now: float) -> float:
+        """Take note of a status and return the rate of calls."""
+        self._seen.append((now, sum(status.calls.values())))
+        while now - self._seen[0][0] > RATE_SECONDS:
+            self._seen.popleft()
+        (then, before), (_, calls) = self._seen[0], self._seen[-1]
+        return (calls - before) / (now - then) if now > then else 0.0
+
+
+class Live:
+    """A bar on a terminal, with what goes on in words behind it."""
+
+    def __init__(self, progress: Progress, clock: Callable[[], float]) -> None:
+        self._progress = progress
+        self._clock = clock
+        self._rates = Rates()
+        self._bar = progress.add_task("", total=None, words="")
+
+    def show(self, status: Status) -> None:
+        """See `Watcher.show`."""
+        words = describe(status, self._rates.note(status, self._clock()))
+        self._progress.update(self._bar, completed=status.ended, total=status.total, words=words)
+
+
+class Lines:
+    """A line now and then, where there is no terminal."""
+
+    def __init__(self, write: Callable[[Status], str], every_seconds: float, stream: TextIO) -> None:
+        self._write = write
+        self._every_seconds = every_seconds
+        self._stream = stream
+        self._last = -every_seconds
+        self._said = ""
+
+    def show(self, status: Status) -> None:
+        """See `Watcher.show`."""
+        now = time.monotonic()
+        if now - self._last < self._every_seconds and status.state == "running":
+            return
+        line = self._write(status)
+        if line != self._said:
+            self._last, self._said = now, line
+            print(line, file=self._stream, flush=True)
+
+
+class Silent:
+    """Shows nothing."""
+
+    def show(self, status: Status) -> None:
+        """See `Watcher.show`."""
+
+
+@contextmanager
+def watching(mode: Mode, stream: TextIO | None) -> Iterator[Watcher]:
+    """Show progress while the block runs.
+
+    Args:
+        mode: `auto` is `live` on a terminal and `plain` elsewhere.
+        stream: Where to, usually stderr; None shows nothing.
+    """
+    if mode == "off" or stream is None:
+        yield Silent()
+    elif mode == "live" or (mode == "auto" and stream.isatty()):
+        columns = (
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total}"),
+            TextColumn("{task.fields[words]}"),
+        )
+        console = Console(file=stream)
+        with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
+            yield Live(progress, time.monotonic)
+    elif mode == "json":
+        yield Lines(lambda status: json.dumps(status.to_json()), JSON_SECONDS, stream)
+    else:
+        rates = Rates()
+        yield Lines(
+            lambda status: f"{status.ended}/{status.total}  {describe(status, rates.note(status, time.monotonic()))}",
+            PLAIN_SECONDS,
+            stream,
+        )
+
+
+def describe(status: Status, calls_per_second: float) -> str:
+    """Return in a few words what goes on."""
+    words = [f"{status.counts[state]} {state}" for state in State if status.counts[state] and state is not State.DONE]
+    words.append(f"${money.text(status.cost_usd)}")
+    if status.state == "running":
+        words.append(f"{calls_per_second:.1f} calls/s")
+        if status.seconds_left is not None:
+            words.append(f"{duration(status.seconds_left)} left")
+    return " · ".join(words)
+
+
+def duration(seconds: float) -> str:
+    """Return a span of time for people: `8 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def plan_text(plan: Plan) -> str:
+    """Return a plan for people."""
+    axes = ", ".join(f"{name} {number}" for name, number in plan.axes.items()) or "no axes"
+    states = {"new": plan.new, "unfinished": plan.unfinished, "done": plan.done, "failed": plan.failed}
+    counted = ", ".join(f"{number:,} {name}" for name, number in states.items() if number)
+    about = "" if plan.exact else "about "
+    cost = "unknown: the service states no price" if plan.cost_usd is None else f"{about}${money.text(plan.cost_usd)}"
+    lines = [
+        f"Job:    {plan.name} ({plan.model})",
+        f"Axes:   {axes}",
+        f"Tasks:  {plan.total:,} ({counted})",
+        f"Cost:   {cost}",
+        f"Time:   {'unknown' if plan.seconds is None else f'about {duration(plan.seconds)}'}",
+        f"Folder: {plan.folder}",
+    ]
+    if plan.dropped:
+        lines.append(f"{plan.dropped:,} tasks in the folder are no longer in the job file.")
+    if plan.failed:
+        lines.append(f"Failed tasks are left alone by run; `orchestrator retry {plan.folder}` tries them again.")
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in plan.warnings)])
+
+
+def status_text(status: Status) -> str:
+    """Return where a run stands for people."""
+    lines = [f"{status.state}: {status.ended:,} of {status.total:,} tasks ended"]
+    lines += [f"  {number:>9,} {state}" for state, number in status.counts.items() if number]
+    lines.append(f"${money.text(status.cost_usd)} spent, ${money.text(status.reserved_usd)} reserved")
+    if status.seconds_left:
+        lines.append(f"{duration(status.seconds_left)} left")
+    if status.calls:
+        lines.append("calls: " + ", ".join(f"{number:,} {name}" for name, number in status.calls.items()))
+    return "\n".join(lines)
+
+
+def verification_text(found: Verification) -> str:
+    """Return what a check of every file has shown for people."""
+    lines = [*found.problems, f"{found.checked:,} files checked: {found.ok:,} ok"]
+    for name in ("missing", "damaged", "repaired", "lost"):
+        if number := getattr(found, name):
+            lines[-1] += f", {number:,} {name}"
+    return "\n".join(lines)
+
+
+def summary(result: Result) -> str:
+    """Return what a user wants to know when a run has ended."""
+    status = result.status
+    lines = [f"warning: {warning}" for warning in result.warnings]
+    done = status.counts[State.DONE]
+    calls = ", ".join(f"{number} {name}" for name, number in status.calls.items())
+    lines.append(
+        f"{done} of {status.total} tasks done, ${money.text(status.cost_usd)} spent, {duration(result.seconds)}."
+    )
+    for failure, number in result.failures:
+        lines.append(f"{number} failed ({failure.kind}): {failure.message}")
+    if status.counts[State.CANCELLED]:
+        lines.append(f"{status.counts[State.CANCELLED]} cancelled.")
+    if result.failures or status.counts[State.CANCELLED]:
+        lines.append(f"`orchestrator retry {result.folder}` tries failed and cancelled tasks again.")
+    if status.uncertain:
+        lines.append(
+            f"{status.uncertain} requests were in doubt: {status.adopted} found and adopted"
+            f" (${money.text(status.saved_usd)} saved), {status.resubmitted} sent again."
+        )
+    left = status.total - status.ended
+    if result.halt is not None:
+        lines.append(f"Stopped: {result.halt.message}")
+    if left:
+        lines.append(f"{left} tasks are left; the same command goes on with them.")
+    lines += [f"Calls:  {calls}", f"Folder: {result.folder}"]
+    return "\n".join(lines)

@@ -1,0 +1,68 @@
+"""How the program ends: every error as a sentence and an exit code, never as a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping
+
+import typer
+
+from orchestrator.errors import Exit, OrchestratorError
+
+SECRETS = ("WIRO_API_KEY", "WIRO_API_SECRET")
+
+
+def reported(work: Callable[[], int | None], environment: Mapping[str, str]) -> int:
+    """Do the work, tell on stderr what went wrong, and return the exit code.
+
+    Args:
+        work: May return an exit code.
+        environment: Where the secrets stand that no report may show.
+    """
+    try:
+        code = work()
+        sys.stdout.flush()
+    except (typer.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        if hasattr(error, "show"):  # the command line's own errors: a wrong option, a missing argument
+            error.show()
+            return Exit.REFUSED
+        return _told(root(error), environment)
+    return code or Exit.DONE
+
+
+def root(error: BaseException) -> BaseException:
+    """Return what is behind the groups that task groups make: an error with a sentence of its own, if there is one."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inner = [root(each) for each in error.exceptions]
+    return next((each for each in inner if isinstance(each, OrchestratorError)), inner[0])
+
+
+def _told(error: BaseException, environment: Mapping[str, str]) -> int:
+    if isinstance(error, OrchestratorError):
+        code = getattr(error, "code", error.exit_code)
+        _say(str(error))
+        return int(code)
+    text = "".join(traceback.format_exception(error))
+    for name in SECRETS:
+        if secret := environment.get(name):
+            text = text.replace(secret, "[secret]")
+    with tempfile.NamedTemporaryFile("w", prefix="orchestrator-", suffix=".log", delete=False) as file:
+        file.write(text)
+    _say(
+        f"This is a bug: {type(error).__name__}. Nothing that was paid for is lost: run the same command again to go"
+        f" on. Please report it with the details in {file.name}"
+    )
+    return Exit.BUG
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"orchestrator: {sentence}\n")
