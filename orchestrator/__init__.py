@@ -12,10 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.api import Result, Status, run, run_async, status
+    from orchestrator.api import Result, Status, read_status, run, run_async
     from orchestrator.errors import OrchestratorError
 
-__all__ = ["OrchestratorError", "Result", "Status", "run", "run_async", "status"]
+__all__ = ["OrchestratorError", "Result", "Status", "read_status", "run", "run_async"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,16 +10,15 @@ import anyio
 
 from orchestrator import config
 from orchestrator.clock import SystemClock
-from orchestrator.commands import run as command
+from orchestrator.commands import run as command, status as command_status
 from orchestrator.commands.options import Options
 from orchestrator.commands.run import Result
-from orchestrator.commands.status import read_status
 from orchestrator.display import watching
 from orchestrator.engines.control import Control
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
 
-__all__ = ["Result", "Status", "run", "run_async", "status"]
+__all__ = ["Result", "Status", "read_status", "run", "run_async"]
 
 
 async def run_async(
@@ -63,10 +62,10 @@ def run(
     return anyio.run(lambda: run_async(job, out=out, emulate=emulate, limit=limit, budget_usd=budget_usd))
 
 
-def status(folder: str | Path) -> Status:
+def read_status(folder: str | Path) -> Status:
     """Return where a run stands, also while another process is at work in it.
 
     Raises:
         RefusedError: There is no run in the folder.
     """
-    return read_status(RunFolder(Path(folder)))
+    return command_status.read_status(RunFolder(Path(folder)))
