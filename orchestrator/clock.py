@@ -8,14 +8,10 @@ import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Protocol
 
 import anyio
 import anyio.lowlevel
-
-TURNS: Final = 1000
-"""How often the others are given a turn before virtual time moves although they seem busy: a scope that waits for
-shielded work to end keeps the event loop busy all the while."""
 
 
 class Clock(Protocol):
@@ -136,7 +132,6 @@ async def _everybody_waits() -> None:
     if ready is None:  # a loop that does not show its queue
         await anyio.wait_all_tasks_blocked()
         return
-    for _ in range(TURNS):
+    await anyio.lowlevel.checkpoint()
+    while ready:
         await anyio.lowlevel.checkpoint()
-        if not ready:
-            return
