@@ -1,0 +1,82 @@
+"""The words by which a run is closed, left or cancelled, and what they do to those who wait."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from orchestrator.engines.control import Control, Halt, Signal
+from orchestrator.steps.outcomes import Stop
+
+pytestmark = pytest.mark.anyio
+
+
+async def until_over(control: Control, *, left: bool) -> None:
+    with control.until_left() if left else control.until_closed():
+        await anyio.sleep_forever()
+
+
+async def test_closing_ends_waits_to_submit_and_nothing_else() -> None:
+    control = Control()
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: until_over(control, left=True))
+        async with anyio.create_task_group() as submitting:
+            submitting.start_soon(lambda: until_over(control, left=False))
+            await anyio.wait_all_tasks_blocked()
+            control.close(Stop.BALANCE, "No money.")
+        assert (control.closed, control.left, control.cancelling) == (True, False, False)
+        control.leave(Stop.INTERRUPTED, "Interrupted.")
+    assert control.left
+
+
+async def test_the_first_reason_to_close_is_told_but_leaving_goes_before_it() -> None:
+    control = Control()
+    control.close(Stop.BALANCE, "No money.")
+    control.close(Stop.CREDENTIALS, "No key.")
+    assert control.halt == Halt(Stop.BALANCE, "No money.")
+    control.leave(Stop.SERVICE, "No service.")
+    control.leave(Stop.INTERRUPTED, "Interrupted.")
+    control.close(Stop.LIMIT, "Enough.")
+    assert control.halt == Halt(Stop.SERVICE, "No service.")
+
+
+async def test_a_wait_that_begins_too_late_does_not_wait() -> None:
+    control = Control()
+    control.leave(Stop.INTERRUPTED, "Interrupted.")
+    await until_over(control, left=True)
+    await until_over(control, left=False)
+
+
+async def test_cancelling_cuts_waits_short_once() -> None:
+    """Everybody looks at once; what has to wait for the service's answer afterwards still can."""
+    control = Control()
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: until_over(control, left=True))
+        await anyio.wait_all_tasks_blocked()
+        control.cancel()
+    assert (control.cancelling, control.closed, control.left) == (True, True, False)
+    with control.until_left() as wait:
+        await anyio.lowlevel.checkpoint()
+    assert not wait.cancelled_caught
+
+
+async def test_a_signal_wakes_all_that_wait_and_none_that_come_later() -> None:
+    signal = Signal()
+    woken = 0
+
+    async def wait() -> None:
+        nonlocal woken
+        await signal.wait()
+        woken += 1
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        signal.notify()
+        await anyio.wait_all_tasks_blocked()
+        assert woken == 3
+        group.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        assert woken == 3
+        group.cancel_scope.cancel()
