@@ -18,10 +18,8 @@ from orchestrator.commands import workshop
 from orchestrator.commands.options import Options, selection
 from orchestrator.commands.prepare import Prepared, facts_of, known_tool, prepare, read_job
 from orchestrator.config import Settings
-from orchestrator.engines.pacing import Pacer
 from orchestrator.errors import RefusedError
 from orchestrator.lifecycle import State
-from orchestrator.steps.calls import Calls
 from orchestrator.steps.insist import insist
 from orchestrator.sweep import Limits
 from orchestrator.tasks import Parameters, Task
@@ -100,14 +98,14 @@ async def prepared(path: Path, options: Options, settings: Settings, clock: Cloc
         async def ask(client: Client) -> Mapping[str, Any]:
             return await client.tool(file.model)
 
-        async with workshop.somewhere(settings, emulate=options.emulate) as service:
-            pacer = Pacer(file.limits.requests_per_second, clock)
-            async with workshop.client(service, pacer, clock) as client:
-                calls = Calls(client, pacer, clock, lambda _: None)
-                try:
-                    tool = await insist("Tool/Detail", ask, calls, clock=clock, random=random.random)
-                except NoSuchModel as error:
-                    raise RefusedError(f"{path}: model: The service has no model {file.model}.") from error
+        async with (
+            workshop.somewhere(settings, emulate=options.emulate) as service,
+            workshop.called(service, file.limits.requests_per_second, clock, workshop.Tally()) as calls,
+        ):
+            try:
+                tool = await insist(ask, calls, clock=clock, random=random.random)
+            except NoSuchModel as error:
+                raise RefusedError(f"{path}: model: The service has no model {file.model}.") from error
     return prepare(file, folder, facts, tool)
 
 

@@ -14,10 +14,8 @@ from orchestrator.commands.run import Result, Watcher, carry_out
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
-from orchestrator.engines.pacing import Pacer
 from orchestrator.ledger import SqliteLedger
 from orchestrator.runs import EMULATOR, Binding, RunFolder, frozen_tool, resolved_job
-from orchestrator.steps.calls import Calls
 
 
 async def resume(
@@ -57,9 +55,8 @@ async def resume(
         Binding(facts["source"], service, credentials(settings).fingerprint).check(facts, folder.path)
         job = resolved_job(facts)
         limits = options.limits(job.limits)
-        pacer = Pacer(limits.requests_per_second, clock)
-        client = await stack.enter_async_context(workshop.client(settings, pacer, clock))
-        calls = Calls(client, pacer, clock, lambda _: None)
+        tally = workshop.Tally()
+        calls = await stack.enter_async_context(workshop.called(settings, limits.requests_per_second, clock, tally))
         with store.transaction(durable=True):
             store.state({"cancel": None})
             before(store)
@@ -73,10 +70,10 @@ async def resume(
                 edition=int(facts["edition"]),
                 settings=settings,
                 calls=calls,
+                tally=tally,
                 control=control,
                 clock=clock,
                 log=stack.enter_context(logs.opened(folder.log, secrets=settings.secrets)),
             )
         )
-        calls.count = shop.ledger.count
         return await carry_out(shop, orders, watcher)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -32,7 +31,6 @@ from orchestrator.commands.workshop import Workshop, check_prices
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.local import Orders
-from orchestrator.engines.pacing import Pacer
 from orchestrator.errors import Exit, RefusedError
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import FINAL, Failure, State
@@ -97,10 +95,8 @@ async def run(
             stack.enter_context(folder.held())
         settings = await stack.enter_async_context(workshop.service(settings, emulate=options.emulate, folder=folder))
         limits = options.limits(file.limits)
-        pacer = Pacer(limits.requests_per_second, clock)
-        early: Counter[str] = Counter()
-        client = await stack.enter_async_context(workshop.client(settings, pacer, clock))
-        calls = Calls(client, pacer, clock, lambda name: early.update((name,)))
+        tally = workshop.Tally()
+        calls = await stack.enter_async_context(workshop.called(settings, limits.requests_per_second, clock, tally))
         prepared = await _prepare(file, folder, calls, clock)
         selected = selection(options.only, list(prepared.job.axes_sizes()))
         check_prices(prepared.tool, limits, next(prepared.job.tasks()).parameters)
@@ -121,14 +117,12 @@ async def run(
                 edition=edition,
                 settings=settings,
                 calls=calls,
+                tally=tally,
                 control=control,
                 clock=clock,
                 log=log,
             )
         )
-        for name, number in early.items():
-            shop.ledger.count(name, number)
-        calls.count = shop.ledger.count
         return await carry_out(shop, Orders(selected, options.limit), watcher)
 
 
@@ -173,7 +167,7 @@ async def _prepare(file: JobFile, folder: RunFolder, calls: Calls, clock: Clock)
             return await client.tool(file.model)
 
         try:
-            tool = await insist("Tool/Detail", ask, calls, clock=clock, random=random.random)
+            tool = await insist(ask, calls, clock=clock, random=random.random)
         except NoSuchModel as error:
             raise RefusedError(
                 f"{file.path}: model: The service has no model {file.model} ({error.message})."
@@ -190,7 +184,7 @@ async def _frontier(shop: Workshop) -> Frontier:
     async def newest(client: Client) -> TaskPage:
         return await client.tasks(start=0, limit=1)
 
-    page = await insist("Task/List", newest, shop.calls, clock=shop.clock, random=shop.random)
+    page = await insist(newest, shop.calls, clock=shop.clock, random=shop.random)
     frontier = Frontier() if page.tasks else Frontier(0)
     for task in page.tasks:
         frontier.saw(task.number)

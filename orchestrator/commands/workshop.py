@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from orchestrator.lifecycle import Record
 from orchestrator.output.keeper import ManifestKeeper
 from orchestrator.output.manifest import moment
 from orchestrator.runs import RunFolder
+from orchestrator.status import CALLS
 from orchestrator.steps.calls import Calls
 from orchestrator.steps.fetch import Fetcher
 from orchestrator.steps.submit import Frontier
@@ -70,9 +72,41 @@ def emulated(settings: Settings, base_url: str) -> Settings:
     return replace(settings, api_key=profile.api_key, api_secret=profile.api_secret, base_url=base_url, proxy=None)
 
 
-def client(settings: Settings, pacer: Pacer, clock: Clock) -> Client:
-    """Return a client of the service that writes each request in its turn."""
-    return Client(credentials(settings), settings.base_url, before_send=pacer.gate, now=clock.now, proxy=settings.proxy)
+class Tally:
+    """Counts the requests that are written: in the ledger, and before it is open for it."""
+
+    def __init__(self) -> None:
+        self._early: Counter[str] = Counter()
+        self._ledger: Ledger | None = None
+
+    def count(self, endpoint: str) -> None:
+        """A request is written to an endpoint, named as in `/Task/Detail`."""
+        name = f"{CALLS}{endpoint.removeprefix('/')}"
+        if self._ledger is None:
+            self._early[name] += 1
+        else:
+            self._ledger.count(name)
+
+    def open(self, ledger: Ledger) -> None:
+        """Count in a ledger from now on, what was counted before included."""
+        self._ledger = ledger
+        for name, number in self._early.items():
+            ledger.count(name, number)
+
+
+@asynccontextmanager
+async def called(settings: Settings, calls_per_second: float, clock: Clock, tally: Tally) -> AsyncIterator[Calls]:
+    """Give the service, paced and counted where its requests are written."""
+    pacer = Pacer(calls_per_second, clock)
+
+    async def before_send(endpoint: str) -> None:
+        await pacer.gate()
+        tally.count(endpoint)
+
+    async with Client(
+        credentials(settings), settings.base_url, before_send=before_send, now=clock.now, proxy=settings.proxy
+    ) as client:
+        yield Calls(client, pacer, clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +204,7 @@ async def opened(
     edition: int,
     settings: Settings,
     calls: Calls,
+    tally: Tally,
     control: Control,
     clock: Clock,
     log: FilteringBoundLogger,
@@ -177,6 +212,7 @@ async def opened(
     """Open everything; at the end the manifest is in order and the ledger written to its last word."""
     ledger = Ledger(store, clock)
     keeper = ManifestKeeper(folder.manifest, job.model, ledger)
+    tally.open(ledger)
     policy = AddressPolicy(settings.on_loopback, settings.download_hosts)
     async with anyio.create_task_group() as writing:
         writing.start_soon(ledger.run)

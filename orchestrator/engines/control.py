@@ -56,12 +56,17 @@ class Control:
         self.live = 0
         self.forced = anyio.Event()
         self.changed = Signal()
+        self._pauses: set[anyio.CancelScope] = set()
         self._until_closed: set[anyio.CancelScope] = set()
         self._until_left: set[anyio.CancelScope] = set()
 
+    def note(self, stop: Stop, message: str) -> None:
+        """No further tasks are begun; those that are go on to their end."""
+        self.halt = self.halt or Halt(stop, message)
+
     def close(self, stop: Stop, message: str) -> None:
         """Submit no more; what runs is finished."""
-        self.halt = self.halt or Halt(stop, message)
+        self.note(stop, message)
         self.closed = True
         self._end(self._until_closed)
 
@@ -70,13 +75,13 @@ class Control:
         if not self.left:
             self.halt = Halt(stop, message)
         self.closed = self.left = True
-        self._end(self._until_closed | self._until_left)
+        self._end(self._until_closed | self._until_left | self._pauses)
 
     def cancel(self) -> None:
         """Submit no more, and end what runs on the service."""
         self.cancelling = True
         self.close(Stop.CANCELLED, "The run was cancelled: what ran on the service was ended.")
-        self._end(self._until_left)
+        self._end(self._pauses)
 
     @contextmanager
     def until_closed(self) -> Iterator[anyio.CancelScope]:
@@ -85,8 +90,13 @@ class Control:
 
     @contextmanager
     def until_left(self) -> Iterator[anyio.CancelScope]:
-        """A wait that is given up when the run is left, and cut short when it is cancelled."""
+        """A wait that is given up when the run is left."""
         yield from self._wait(self._until_left, over=self.left)
+
+    @contextmanager
+    def pause(self) -> Iterator[anyio.CancelScope]:
+        """A wait that is given up when the run is left, and cut short when it is cancelled."""
+        yield from self._wait(self._pauses, over=self.left)
 
     def _wait(self, waits: set[anyio.CancelScope], *, over: bool) -> Iterator[anyio.CancelScope]:
         with anyio.CancelScope() as scope:

@@ -92,11 +92,11 @@ class Doubts:
             waits = delays(self._random, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
             alone_since = None
             while self._open:
-                with self._control.until_left():
+                with self._control.until_left() as settling:
                     await self._clock.sleep(next(waits))
-                if self._control.left:
+                    said = await self._settle()
+                if settling.cancelled_caught:
                     return
-                said = await self._settle()
                 for record in [] if isinstance(said, Outcome) else said:
                     settled(record)
                 alone_since = self._alone_since(alone_since)

@@ -109,7 +109,8 @@ class LocalEngine:
             if not self.orders.selected(record.task):
                 self.passed_over += 1
             elif self.orders.most is not None and started >= self.orders.most:
-                self.control.close(Stop.LIMIT, f"--limit {self.orders.most} is reached.")
+                self.control.note(Stop.LIMIT, f"--limit {self.orders.most} is reached.")
+                return
             elif await self._room():
                 started += 1
                 self._start(group, record, in_lobby=True)

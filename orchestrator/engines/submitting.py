@@ -81,6 +81,7 @@ class Submitter:
                     model=self.model,
                     reserve_usd=reserve,
                     last=last,
+                    wanted=lambda: not self.control.closed,
                     frontier=self.frontier,
                     calls=self.calls,
                     ledger=self.ledger,

@@ -56,11 +56,12 @@ class Tracker:
         """
         watch = _Watch(self.clock.monotonic(), forecast.looks(self.stated_seconds), self.random)
         while True:
-            with self.control.until_left():
+            with self.control.pause():
                 await self.clock.sleep(watch.next_wait())
-            if self.control.left:
+            with self.control.until_left() as looking:
+                sight = await self._look(record, watch)
+            if looking.cancelled_caught:
                 return record, None
-            sight = await self._look(record, watch)
             if sight.record.state is not State.RUNNING:
                 self._learn(sight.record)
                 return sight.record, sight.remote

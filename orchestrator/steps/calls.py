@@ -1,4 +1,4 @@
-"""Every API call of a run goes through here: let in by urgency, counted, and its refusals told to the pacer."""
+"""Every API call of a run goes through here: let in by urgency, and its refusals told to the pacer."""
 
 from __future__ import annotations
 
@@ -39,20 +39,17 @@ class Calls:
     """The service, as steps call it.
 
     Attributes:
-        count: Told the name of each call before it is made.
         silent_since: Monotonic seconds of the first call in a row that brought no reply; None after a reply.
     """
 
-    def __init__(self, client: Client, pacing: Pacing, clock: Clock, count: Callable[[str], None]) -> None:
+    def __init__(self, client: Client, pacing: Pacing, clock: Clock) -> None:
         self._client = client
         self._pacing = pacing
         self._clock = clock
-        self.count = count
         self.silent_since: float | None = None
 
     async def make(
         self,
-        endpoint: str,
         urgency: Urgency,
         call: Callable[[Client], Awaitable[T]],
         *,
@@ -61,7 +58,6 @@ class Calls:
         """Make one call, never a second one.
 
         Args:
-            endpoint: The name under which it is counted.
             urgency: Who waits for whom.
             call: Calls the client once.
             first: Done when the call is let in, right before it.
@@ -73,7 +69,6 @@ class Calls:
         async with self._pacing.turn(urgency):
             if first is not None:
                 await first()
-            self.count(f"calls {endpoint}")
             try:
                 result = await call(self._client)
             except WiroError as error:

@@ -163,9 +163,7 @@ class Fetcher:
         if token is None:
             return
         with suppress(WiroError, TurnLostError):
-            await self.calls.make(
-                "Task/InputOutputDelete", Urgency.ROUTINE, lambda client: client.delete_outputs(token)
-            )
+            await self.calls.make(Urgency.ROUTINE, lambda client: client.delete_outputs(token))
 
     async def _ask(self, record: Record) -> RemoteTask:
         said = await ask(record, Urgency.LIKELY_DONE, self.calls)

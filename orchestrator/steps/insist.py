@@ -16,7 +16,6 @@ TRIES: Final = 4
 
 
 async def insist(
-    endpoint: str,
     call: Callable[[Client], Awaitable[T]],
     calls: Calls,
     *,
@@ -33,7 +32,7 @@ async def insist(
     tries = 0
     while True:
         try:
-            return await calls.make(endpoint, Urgency.SUBMIT, call)
+            return await calls.make(Urgency.SUBMIT, call)
         except (WiroError, TurnLostError) as error:
             outcome = judge(error, paying=False)
             if isinstance(error, WiroError) and outcome.verdict in {Verdict.GONE, Verdict.GIVE_UP}:

@@ -222,7 +222,7 @@ async def _page(start: int, calls: Calls) -> TaskPage | Outcome:
         return await client.tasks(start=start, limit=PAGE)
 
     try:
-        return await calls.make("Task/List", Urgency.LIKELY_DONE, tasks)
+        return await calls.make(Urgency.LIKELY_DONE, tasks)
     except (WiroError, TurnLostError) as error:
         return judge(error, paying=False)
 
@@ -251,7 +251,7 @@ async def _with_parameters(
             return await client.task(token=task.token) if task.token else await client.task(task_id=task.task_id)
 
         try:
-            seen = await calls.make("Task/Detail", Urgency.LIKELY_DONE, detail)
+            seen = await calls.make(Urgency.LIKELY_DONE, detail)
         except (WiroError, TurnLostError):
             continue
         known[remote_id] = replace(task, parameters=seen.parameters, model=task.model or seen.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -38,6 +39,7 @@ async def submit(
     model: str,
     reserve_usd: Decimal,
     last: bool,
+    wanted: Callable[[], bool],
     frontier: Frontier,
     calls: Calls,
     ledger: Ledger,
@@ -50,6 +52,7 @@ async def submit(
         model: `owner/model`.
         reserve_usd: What the budget keeps aside for it.
         last: Whether it fails for good where the service has a fault.
+        wanted: Asked when its turn has come, whether it is still to be sent.
         frontier: The newest remote task known.
         calls: The service.
         ledger: Where it is written down before and after.
@@ -66,6 +69,8 @@ async def submit(
 
     async def intend() -> None:
         nonlocal intended
+        if not wanted():
+            raise TurnLostError
         after = record.intended(clock.now(), reserve_usd, frontier.newest)
         with anyio.CancelScope(shield=True):  # the one who is cancelled here has to know that it is written
             await ledger.save(record, after, durable=True)
@@ -73,7 +78,7 @@ async def submit(
 
     try:
         accepted = await calls.make(
-            "Run", Urgency.SUBMIT, lambda client: client.run(model, record.task.parameters), first=intend
+            Urgency.SUBMIT, lambda client: client.run(model, record.task.parameters), first=intend
         )
     except (WiroError, TurnLostError) as error:
         outcome = judge(error, paying=True)

@@ -44,7 +44,7 @@ async def ask(record: Record, urgency: Urgency, calls: Calls) -> RemoteTask | Ou
         return client.task(task_id=attempt.remote_id)
 
     try:
-        return await calls.make("Task/Detail", urgency, detail)
+        return await calls.make(urgency, detail)
     except (WiroError, TurnLostError) as error:
         return judge(error, paying=False)
 
@@ -117,16 +117,14 @@ async def end(record: Record, remote: RemoteTask, calls: Calls) -> None:
     What the service answers settles nothing: only a look tells what became of the task.
     """
     token, remote_id = record.sent.token, remote.task_id
-    if remote.status in QUEUED and await _agreed(
-        "Task/Cancel", lambda client: client.cancel(task_id=remote_id, token=token), calls
-    ):
+    if remote.status in QUEUED and await _agreed(lambda client: client.cancel(task_id=remote_id, token=token), calls):
         return
-    await _agreed("Task/Kill", lambda client: client.kill(task_id=remote_id, token=token), calls)
+    await _agreed(lambda client: client.kill(task_id=remote_id, token=token), calls)
 
 
-async def _agreed(endpoint: str, call: Callable[[Client], Awaitable[object]], calls: Calls) -> bool:
+async def _agreed(call: Callable[[Client], Awaitable[object]], calls: Calls) -> bool:
     try:
-        await calls.make(endpoint, Urgency.LIKELY_DONE, call)
+        await calls.make(Urgency.LIKELY_DONE, call)
     except (WiroError, TurnLostError):
         return False
     return True
