@@ -201,8 +201,9 @@ class Record:
 
     def accepted(self, remote_id: str, token: str | None, at: float) -> Record:
         """The service has the task."""
+        state = after(self.state, Event.ACCEPTED)
         attempt = replace(self.sent, remote_id=remote_id, token=token, submitted_at=at)
-        return replace(self, state=after(self.state, Event.ACCEPTED), attempt=attempt, tries=attempt.number)
+        return replace(self, state=state, attempt=attempt, tries=attempt.number)
 
     def not_accepted(self) -> Record:
         """The service certainly does not have it."""
@@ -253,6 +254,7 @@ class Record:
         return replace(self, state=after(self.state, Event.REFETCHED), failure=None, finished_at=None)
 
     def _ended(self, event: Event, ending: Ending) -> Record:
+        state = after(self.state, event)
         attempt = replace(
             self.sent,
             status=ending.status,
@@ -261,7 +263,7 @@ class Record:
             elapsed_seconds=ending.elapsed_seconds,
             ended_at=ending.at,
         )
-        return replace(self, state=after(self.state, event), attempt=attempt)
+        return replace(self, state=state, attempt=attempt)
 
 
 def reserved_usd(attempt: Attempt | None) -> Decimal:
