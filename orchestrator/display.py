@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -59,21 +60,23 @@ class Live:
 class Lines:
     """A line now and then, where there is no terminal."""
 
-    def __init__(self, write: Callable[[Status], str], every_seconds: float, stream: TextIO) -> None:
+    def __init__(self, write: Callable[[Status, float], str], every_seconds: float, stream: TextIO) -> None:
         self._write = write
         self._every_seconds = every_seconds
         self._stream = stream
-        self._last = -every_seconds
+        self._rates = Rates()
+        self._next = -math.inf
         self._said = ""
 
     def show(self, status: Status) -> None:
         """See `Watcher.show`."""
         now = time.monotonic()
-        if now - self._last < self._every_seconds and status.state == "running":
+        rate = self._rates.note(status, now)
+        if now < self._next and status.state == "running":
             return
-        line = self._write(status)
+        line = self._write(status, rate)
         if line != self._said:
-            self._last, self._said = now, line
+            self._next, self._said = now + self._every_seconds, line
             print(line, file=self._stream, flush=True)
 
 
@@ -104,13 +107,10 @@ def watching(mode: Mode, stream: TextIO | None) -> Iterator[Watcher]:
         with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
             yield Live(progress, time.monotonic)
     elif mode == "json":
-        yield Lines(lambda status: json.dumps(status.to_json()), JSON_SECONDS, stream)
+        yield Lines(lambda status, _: json.dumps(status.to_json()), JSON_SECONDS, stream)
     else:
-        rates = Rates()
         yield Lines(
-            lambda status: f"{status.ended}/{status.total}  {describe(status, rates.note(status, time.monotonic()))}",
-            PLAIN_SECONDS,
-            stream,
+            lambda status, rate: f"{status.ended}/{status.total}  {describe(status, rate)}", PLAIN_SECONDS, stream
         )
 
 
@@ -199,7 +199,7 @@ def summary(result: Result) -> str:
             f" (${money.text(status.saved_usd)} saved), {status.resubmitted} sent again."
         )
     left = status.total - status.ended
-    if result.halt is not None:
+    if result.halt is not None and (left or status.counts[State.CANCELLED]):
         lines.append(f"Stopped: {result.halt.message}")
     if left:
         lines.append(f"{left} tasks are left; the same command goes on with them.")

@@ -54,7 +54,7 @@ class Tracker:
         Returns:
             The record, and what the service last said: running no longer, or still running where the run is left.
         """
-        watch = _Watch(self.clock.monotonic(), forecast.looks(self.stated_seconds), self.random)
+        watch = _Watch(self.clock.monotonic(), forecast.looks(self.stated_seconds, self.usual_seconds), self.random)
         while True:
             with self.control.pause():
                 await self.clock.sleep(watch.next_wait())
