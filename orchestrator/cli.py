@@ -66,19 +66,29 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     new: New = False,
     rebind: Rebind = False,
     insecure: Insecure = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before money is spent.")] = False,
     as_json: Json = False,
     progress: Shown = "auto",
 ) -> None:
     """Run a job, or go on with it: only what is new or unfinished is submitted."""
     from orchestrator.commands import run as command
     from orchestrator.commands.options import Options
-    from orchestrator.display import watching
+    from orchestrator.display import asking, watching
 
     options = Options(out, sets, only, limit, _usd(budget), _rate(rate), concurrency, emulate, new, rebind)
     settings = _settings(insecure)
+    asks = not (yes or emulate) and sys.stdin.isatty() and sys.stderr.isatty()
     with watching(_mode(progress), sys.stderr) as watcher:
         result, number = _stoppable(
-            lambda control: command.run(job, options, settings, control=control, clock=_clock(), watcher=watcher)
+            lambda control: command.run(
+                job,
+                options,
+                settings,
+                control=control,
+                clock=_clock(),
+                watcher=watcher,
+                agreed=asking(options, sys.stderr) if asks else None,
+            )
         )
     _ended(result, number, as_json)
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Literal, TextIO, TypeAlias
 
+import anyio.to_thread
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from orchestrator import money
-from orchestrator.commands.plan import Plan
+from orchestrator.commands.options import Options
+from orchestrator.commands.plan import Plan, plan
+from orchestrator.commands.prepare import Prepared
 from orchestrator.commands.run import Result, Watcher
 from orchestrator.commands.verify import Verification
 from orchestrator.lifecycle import State
@@ -43,7 +47,7 @@ class Rates:
 
 
 class Live:
-    """A bar on a terminal, with what goes on in words behind it."""
+    """A bar on a terminal, with what goes on in words behind it; it appears with the first status."""
 
     def __init__(self, progress: Progress, clock: Callable[[], float]) -> None:
         self._progress = progress
@@ -53,6 +57,7 @@ class Live:
 
     def show(self, status: Status) -> None:
         """See `Watcher.show`."""
+        self._progress.start()
         words = describe(status, self._rates.note(status, self._clock()))
         self._progress.update(self._bar, completed=status.ended, total=status.total, words=words)
 
@@ -104,8 +109,11 @@ def watching(mode: Mode, stream: TextIO | None) -> Iterator[Watcher]:
             TextColumn("{task.fields[words]}"),
         )
         console = Console(file=stream)
-        with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
+        progress = Progress(*columns, console=console, transient=True, refresh_per_second=4)
+        try:
             yield Live(progress, time.monotonic)
+        finally:
+            progress.stop()
     elif mode == "json":
         yield Lines(lambda status, _: json.dumps(status.to_json()), JSON_SECONDS, stream)
     else:
@@ -155,6 +163,20 @@ def plan_text(plan: Plan) -> str:
     if plan.failed:
         lines.append(f"Failed tasks are left alone by run; `orchestrator retry {plan.folder}` tries them again.")
     return "\n".join([*lines, *(f"warning: {warning}" for warning in plan.warnings)])
+
+
+def asking(options: Options, stream: TextIO) -> Callable[[Prepared], Awaitable[bool]]:
+    """Return what shows the plan of a run and asks whether to go on; it does not ask where nothing is to be paid."""
+
+    async def agreed(prepared: Prepared) -> bool:
+        planned = await anyio.to_thread.run_sync(plan, prepared, options)
+        if planned.cost_usd == 0:
+            return True
+        print(f"{plan_text(planned)}\nGo on? [y/N] ", end="", file=stream, flush=True)
+        answer = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+        return answer.strip().lower() in {"y", "yes"}
+
+    return agreed
 
 
 def status_text(status: Status) -> str:

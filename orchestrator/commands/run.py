@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from orchestrator.commands.workshop import Workshop, check_prices
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.local import Orders
-from orchestrator.errors import Exit, RefusedError
+from orchestrator.errors import Exit, RefusedError, StoppedError
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import FINAL, Failure, State
 from orchestrator.output.manifest import moment
@@ -79,9 +79,25 @@ class Result:
 
 
 async def run(
-    path: Path, options: Options, settings: Settings, *, control: Control, clock: Clock, watcher: Watcher
+    path: Path,
+    options: Options,
+    settings: Settings,
+    *,
+    control: Control,
+    clock: Clock,
+    watcher: Watcher,
+    agreed: Callable[[Prepared], Awaitable[bool]] | None = None,
 ) -> Result:
     """Run a job file, or go on with its run.
+
+    Args:
+        path: The job file.
+        options: What the user asks for beside it.
+        settings: Whom to ask, and as whom.
+        control: Stops it.
+        clock: Time.
+        watcher: Follows it.
+        agreed: Asked before anything is submitted, whether the user wants it; None does not ask.
 
     Raises:
         OrchestratorError: It cannot start; the message says why and what to do.
@@ -100,6 +116,8 @@ async def run(
         prepared = await _prepare(file, folder, calls, clock)
         selected = selection(options.only, list(prepared.job.axes_sizes()))
         check_prices(prepared.tool, limits, next(prepared.job.tasks()).parameters)
+        if agreed is not None and not await agreed(prepared):
+            raise StoppedError("Nothing was submitted.")
         if not (options.emulate or prepared.facts):
             folder.make()
             stack.enter_context(folder.held())
@@ -132,7 +150,7 @@ async def carry_out(shop: Workshop, orders: Orders, watcher: Watcher) -> Result:
     started = clock.monotonic()
     entered = int(await ledger.read(lambda store: store.fact("entered")) or 0)
     unfinished = await ledger.read(SqliteLedger.unfinished)
-    pending = shop.job.total() > entered or ledger.totals.counts[State.PENDING] > 0
+    pending = shop.job.total() > entered or ledger.totals.counts[State.PENDING] > 0 or bool(unfinished)
     frontier = Frontier()
     if orders.submits and pending:
         frontier = await _frontier(shop)
@@ -149,7 +167,8 @@ async def carry_out(shop: Workshop, orders: Orders, watcher: Watcher) -> Result:
     final = _status(shop, running=False, left=None)
     watcher.show(final)
     await ledger.state({"updated_at": repr(clock.now()), "seconds_left": None, "cancel": None})
-    exit_code = _exit_code(shop, halt)
+    left_out = orders.submits and halt is not None and not engine.feed.exhausted
+    exit_code = _exit_code(shop, halt, left_out=left_out)
     seconds = clock.monotonic() - started
     shop.log.info("run ended", exit_code=int(exit_code), halt=halt and halt.message, seconds=round(seconds, 3))
     failures = await ledger.read(lambda store: store.failures(MOST_REASONS))
@@ -238,11 +257,12 @@ def _status(shop: Workshop, *, running: bool, left: float | None) -> Status:
     )
 
 
-def _exit_code(shop: Workshop, halt: Halt | None) -> Exit:
+def _exit_code(shop: Workshop, halt: Halt | None, *, left_out: bool) -> Exit:
+    """Return the exit code; with `left_out`, the ledger does not hold the whole job as it now is."""
     if halt is not None and halt.stop is Stop.INTERRUPTED:
         return Exit.INTERRUPTED
     totals = shop.ledger.totals
     kept = {state: totals.counts[state] - totals.dropped[state] for state in State}
-    if sum(kept[state] for state in FINAL) < shop.job.total():
+    if left_out or sum(kept[state] for state in FINAL) < shop.job.total():
         return Exit.STOPPED
     return Exit.DONE if kept[State.DONE] == shop.job.total() else Exit.SOME_FAILED

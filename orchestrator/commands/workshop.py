@@ -189,6 +189,9 @@ class Workshop:
             ).fetch,
             slots=slots,
             control=self.control,
+            clock=self.clock,
+            random=self.random,
+            log=self.log,
             finished=finished,
         )
 

@@ -99,7 +99,7 @@ class Doubts:
                     return
                 for record in [] if isinstance(said, Outcome) else said:
                     settled(record)
-                alone_since = self._alone_since(alone_since)
+                alone_since = self._alone_since(alone_since, said)
                 if alone_since is not None and self._clock.monotonic() - alone_since > PATIENCE_SECONDS:
                     self._give_up(said)
 
@@ -123,11 +123,13 @@ class Doubts:
         del self._open[doubt.record.task.id]
         return record
 
-    def _alone_since(self, since: float | None) -> float | None:
-        """Return since when nothing but doubts is left; the run's live tasks are the control's to know."""
-        if self._control.live:
+    def _alone_since(self, since: float | None, said: list[Record] | Outcome) -> float | None:
+        """Return since when nothing is left but doubts that the list does not settle although it is time."""
+        now = self._clock.monotonic()
+        due = all(now - doubt.since > self._settle_after_seconds for doubt in self._open.values())
+        if self._control.live or not (isinstance(said, Outcome) or due):
             return None
-        return self._clock.monotonic() if since is None else since
+        return now if since is None else since
 
     def _give_up(self, said: list[Record] | Outcome) -> None:
         why = said.message if isinstance(said, Outcome) else "The service's list does not show what became of them."

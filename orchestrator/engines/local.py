@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, Protocol
 
 import anyio
 import anyio.abc
+from structlog.typing import FilteringBoundLogger
 
+from orchestrator.clock import Clock
 from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.doubts import Doubts
 from orchestrator.engines.feed import Feed
@@ -17,7 +20,7 @@ from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
 from orchestrator.lifecycle import ACTIVE, FINAL, Failure, Record, State
 from orchestrator.steps.fetch import NotNowError
-from orchestrator.steps.outcomes import Stop
+from orchestrator.steps.outcomes import Stop, delays
 from orchestrator.tasks import Task
 from orchestrator.wiro import RemoteTask
 
@@ -29,6 +32,8 @@ BACKLOG: Final = 64
 """How many tasks may wait for their download before no more are started."""
 
 SAME_FAILURES: Final = 20
+FETCHES: Final = 10
+"""How often the outputs of one task are asked for, over about ten minutes, before they are left for another run."""
 
 
 class Fetching(Protocol):
@@ -70,6 +75,9 @@ class LocalEngine:
     fetching: Fetching
     slots: Slots
     control: Control
+    clock: Clock
+    random: Callable[[], float]
+    log: FilteringBoundLogger
     finished: Callable[[Record], None]
     passed_over: int = 0
     _lobby: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(LOBBY))
@@ -167,24 +175,34 @@ class LocalEngine:
     async def _fetch(self, record: Record, remote: RemoteTask | None) -> Record:
         """Bring home what a task made; the record stays as it is where that has to wait for another run."""
         self._fetching_now += 1
+        reason = ""
         try:
-            with self.control.until_left():
-                await self._downloads.acquire()
-            if self.control.left:
-                return record
-            try:
-                return await self.fetching(record, remote)
-            finally:
-                self._downloads.release()
-        except NotNowError as error:
-            stop = Stop.DISK if error.disk else Stop.SERVICE
-            self.control.close(stop, error.message)
+            for wait in islice(delays(self.random, first=2.0, most=120.0), FETCHES):
+                with self.control.until_left():
+                    await self._downloads.acquire()
+                if self.control.left:
+                    return record
+                try:
+                    return await self.fetching(record, remote)
+                except NotNowError as error:
+                    reason, remote = error.message, None
+                    if error.disk:
+                        self.control.close(Stop.DISK, reason)
+                        return record
+                finally:
+                    self._downloads.release()
+                self.log.warning("outputs cannot be had just now", task=record.task.id, reason=reason)
+                with self.control.until_left():
+                    await self.clock.sleep(wait)
+            self.control.note(Stop.SERVICE, f"Some outputs could not be had. {reason}")
             return record
         finally:
             self._fetching_now -= 1
 
     def _ended(self, record: Record) -> None:
         self.finished(record)
+        if record.failure is not None:
+            self.log.warning("task ended", task=record.task.id, state=record.state, reason=record.failure.message)
         if len(self._first_ends) < SAME_FAILURES:
             self._first_ends.append(record.failure)
             first = self._first_ends[0]
