@@ -24,7 +24,7 @@ CREATE TABLE tasks (
     finished_at REAL
 );
 CREATE INDEX tasks_by_state ON tasks (state, rank);
-CREATE INDEX tasks_by_place ON tasks (place);
+CREATE INDEX tasks_by_place ON tasks (place, id);
 
 CREATE TABLE attempts (
     task         TEXT NOT NULL,

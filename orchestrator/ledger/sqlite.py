@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -13,14 +14,18 @@ from typing import Final, Self
 
 from orchestrator.ledger import rows
 from orchestrator.ledger.errors import ClaimedError, ConflictError, LedgerError, NotALedgerError
-from orchestrator.ledger.totals import Totals
-from orchestrator.lifecycle import Failure, Record, State
+from orchestrator.ledger.totals import Entered, Totals
+from orchestrator.lifecycle import FINAL, Failure, Record, State
 from orchestrator.money import from_pico
 from orchestrator.tasks import Task
 
 VERSION: Final = 1
 CHUNK: Final = 500
 BUSY_MILLISECONDS: Final = 10_000
+
+MANIFEST: Final = "manifest"
+"""The fact that holds the manifest's size while the manifest tells what the ledger holds; whatever makes it stale
+takes the fact away in the same commit."""
 
 _INSERT_ATTEMPT: Final = (
     f"INSERT OR REPLACE INTO attempts (task, {rows.ATTEMPT_COLUMNS}) VALUES ({', '.join('?' * 14)})"  # noqa: S608 - constants only
@@ -89,37 +94,57 @@ class SqliteLedger:
                 raise
             self._db.execute("COMMIT")
 
-    def enter(self, tasks: Iterable[Task], edition: int, rank: int) -> None:
+    def enter(self, tasks: Sequence[Task], edition: int, rank: int) -> Entered:
         """Write tasks down as the job file now has them; what already happened to them stays.
 
         Args:
-            tasks: In the order in which they are to be submitted.
+            tasks: A few hundred, in the order in which they are to be submitted.
             edition: Grows with each change of the job file.
             rank: The first one's place in that order.
         """
+        identities = [task.id for task in tasks]
+        known = self._db.execute(
+            f"SELECT state, place IS NULL FROM tasks WHERE id IN ({_marks(identities)})",  # noqa: S608 - question marks only
+            identities,
+        ).fetchall()
         self._db.executemany(
             "INSERT INTO tasks (id, place, rank, edition, state, spec) VALUES (?, ?, ?, ?, 'pending', ?)"
             " ON CONFLICT (id) DO UPDATE SET place = excluded.place, rank = excluded.rank,"
             " edition = excluded.edition, spec = excluded.spec",
             ((task.id, task.index, at, edition, rows.spec(task)) for at, task in enumerate(tasks, rank)),
         )
+        if known:
+            self.state({MANIFEST: None})
+        return Entered(len(tasks) - len(known), Counter(State(state) for state, dropped in known if dropped))
 
-    def drop_all_but(self, edition: int) -> None:
-        """Forget tasks of earlier editions that were never submitted; keep the others without a place."""
-        self._db.execute("DELETE FROM tasks WHERE edition < ? AND state = 'pending' AND tries = 0", (edition,))
-        self._db.execute(
+    def drop_all_but(self, edition: int) -> bool:
+        """Forget tasks of earlier editions that were never submitted; keep the others without a place.
+
+        Returns:
+            Whether there were any.
+        """
+        forgotten = self._db.execute(
+            "DELETE FROM tasks WHERE edition < ? AND state = 'pending' AND tries = 0", (edition,)
+        )
+        kept = self._db.execute(
             "UPDATE tasks SET place = NULL, rank = NULL WHERE edition < ? AND place IS NOT NULL", (edition,)
         )
+        if kept.rowcount:
+            self.state({MANIFEST: None})
+        return forgotten.rowcount + kept.rowcount > 0
 
-    def save(self, before: Record, after: Record) -> None:
+    def save(self, before: Record, after: Record) -> bool:
         """Write down one move of one task.
+
+        Returns:
+            Whether the job file no longer holds the task.
 
         Raises:
             ConflictError: The ledger holds the task in another state than `before`; nothing was written.
             ClaimedError: The remote task belongs to another task; nothing was written.
         """
         identity = after.task.id
-        held = self._db.execute("SELECT state FROM tasks WHERE id = ?", (identity,)).fetchone()
+        held = self._db.execute("SELECT state, place IS NULL FROM tasks WHERE id = ?", (identity,)).fetchone()
         if held is None or held[0] != before.state.value:
             raise ConflictError(f"task {identity} is {held and held[0]}, not {before.state}")
         attempt = after.attempt
@@ -143,6 +168,9 @@ class SqliteLedger:
                     for number, o in enumerate(after.outputs)
                 ),
             )
+        if before.state in FINAL or after.state in FINAL:
+            self.state({MANIFEST: None})
+        return bool(held[1])
 
     def state(self, facts: Mapping[str, str | None]) -> None:
         """Set facts; None removes one."""
@@ -243,10 +271,12 @@ class SqliteLedger:
     # Within
 
     def _stream(self, condition: str, chunk: int) -> Iterator[Record]:
-        place = -1
-        while batch := self._records(f"WHERE {condition} AND place > ? ORDER BY place LIMIT ?", (place, chunk)):
+        place, identity = -1, ""
+        while batch := self._records(  # two tasks share a place while an edition is only partly entered
+            f"WHERE {condition} AND (place, id) > (?, ?) ORDER BY place, id LIMIT ?", (place, identity, chunk)
+        ):
             yield from batch
-            place = batch[-1].task.index
+            place, identity = batch[-1].task.index, batch[-1].task.id
         identity = ""
         while batch := self._records(
             f"WHERE {condition} AND place IS NULL AND id > ? ORDER BY id LIMIT ?", (identity, chunk)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from orchestrator.lifecycle import Record, State, reserved_usd, spent_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What became of tasks that were written down.
+
+    Attributes:
+        new: How many of them the ledger did not know.
+        returned: How many of the others had been dropped from the job file, by state.
+    """
+
+    new: int
+    returned: Mapping[State, int]
 
 
 @dataclass(slots=True)
@@ -29,11 +42,11 @@ class Totals:
     dearest_usd: Decimal
     counters: dict[str, int]
 
-    def apply(self, before: Record, after: Record) -> None:
-        """Follow one move of one task."""
+    def apply(self, before: Record, after: Record, *, dropped: bool) -> None:
+        """Follow one move of one task; `dropped` says whether the job file no longer holds it."""
         self.counts[before.state] -= 1
         self.counts[after.state] += 1
-        if after.dropped:
+        if dropped:
             self.dropped[before.state] -= 1
             self.dropped[after.state] += 1
         replaced = before.attempt
@@ -43,7 +56,12 @@ class Totals:
         self.reserved_usd += reserved_usd(after.attempt) - reserved_usd(replaced)
         self.dearest_usd = max(self.dearest_usd, spent_usd(after.attempt))
 
-    def count(self, counts: Counter[str]) -> None:
-        """Add to the counters."""
-        for name, number in counts.items():
-            self.counters[name] = self.counters.get(name, 0) + number
+    def enter(self, entered: Entered) -> None:
+        """Follow tasks that were written down."""
+        self.counts[State.PENDING] += entered.new
+        for state, number in entered.returned.items():
+            self.dropped[state] -= number
+
+    def recount(self, counted: Totals) -> None:
+        """Take over how many tasks there are."""
+        self.counts, self.dropped = counted.counts, counted.dropped

@@ -10,10 +10,9 @@ import anyio
 import anyio.to_thread
 
 from orchestrator.clock import Clock
-from orchestrator.errors import OrchestratorError
 from orchestrator.ledger.errors import ClaimedError, ConflictError
 from orchestrator.ledger.sqlite import SqliteLedger
-from orchestrator.ledger.totals import Totals
+from orchestrator.ledger.totals import Entered, Totals
 from orchestrator.lifecycle import Record
 from orchestrator.tasks import Task
 
@@ -32,20 +31,21 @@ async def in_thread(work: Callable[[], T]) -> T:
 class _Ticket(Generic[T]):
     """One request to the ledger and, once it is committed, its answer."""
 
-    def __init__(self, work: Callable[[SqliteLedger], T], then: Callable[[], None] | None, *, durable: bool) -> None:
+    def __init__(self, work: Callable[[SqliteLedger], T], then: Callable[[T], None] | None, *, durable: bool) -> None:
         self.work = work
         self.then = then
         self.durable = durable
         self.done = anyio.Event()
         self.value: T | None = None
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
 
 
 class Ledger:
     """The ledger as steps and engines use it.
 
     `run` has to be running somewhere that outlives those who write: a request that was made is
-    carried out even if the one who made it is cancelled while waiting.
+    carried out even if the one who made it is cancelled while waiting. A cancellation does not end
+    `run`, `close` does: others may be saving what happened just because everything is being cancelled.
     """
 
     def __init__(self, store: SqliteLedger, clock: Clock, hop: Hop = in_thread) -> None:
@@ -61,14 +61,14 @@ class Ledger:
 
     async def run(self) -> None:
         """Write until `close` is called and nothing is left to write."""
-        while not self._closing or self._queue or self._counts:
-            if not self._queue:
-                await self._idle()
-            self._asked, self._urgent = anyio.Event(), anyio.Event()
-            batch, self._queue = self._queue, []
-            counts, self._counts = self._counts, Counter()
-            if batch or counts:
-                with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=True):
+            while not self._closing or self._queue or self._counts:
+                if not self._queue:
+                    await self._idle()
+                self._asked, self._urgent = anyio.Event(), anyio.Event()
+                batch, self._queue = self._queue, []
+                counts, self._counts = self._counts, Counter()
+                if batch or counts:
                     await self._commit(batch, counts)
 
     def close(self) -> None:
@@ -84,20 +84,20 @@ class Ledger:
             ClaimedError: The remote task belongs to another of our tasks.
             LedgerError: It could not be written.
         """
-
-        def work(store: SqliteLedger) -> None:
-            store.save(before, after)
-
-        await self._ask(work, lambda: self.totals.apply(before, after), durable=durable)
+        await self._ask(
+            lambda store: store.save(before, after),
+            lambda dropped: self.totals.apply(before, after, dropped=dropped),
+            durable=durable,
+        )
 
     async def enter(self, tasks: Sequence[Task], edition: int, rank: int) -> None:
         """Write down the next tasks of the job file, the first of which has `rank` in the order of submission."""
 
-        def work(store: SqliteLedger) -> None:
-            store.enter(tasks, edition, rank)
+        def work(store: SqliteLedger) -> Entered:
             store.state({"entered": str(rank + len(tasks))})
+            return store.enter(tasks, edition, rank)
 
-        await self._ask(work, durable=False)
+        await self._ask(work, self.totals.enter, durable=False)
 
     async def state(self, facts: Mapping[str, str | None], *, durable: bool = False) -> None:
         """Set facts; None removes one."""
@@ -105,7 +105,15 @@ class Ledger:
 
     async def drop_all_but(self, edition: int) -> None:
         """Forget or retire the tasks that the job file no longer holds."""
-        await self._ask(lambda store: store.drop_all_but(edition), durable=False)
+
+        def work(store: SqliteLedger) -> Totals | None:
+            return store.totals() if store.drop_all_but(edition) else None
+
+        def follow(counted: Totals | None) -> None:
+            if counted is not None:
+                self.totals.recount(counted)
+
+        await self._ask(work, follow, durable=False)
 
     def count(self, name: str, number: int = 1) -> None:
         """Add to a counter; committed with the next write, at the latest after `IDLE_SECONDS`."""
@@ -118,7 +126,7 @@ class Ledger:
         return await self._ask(work, durable=False)
 
     async def _ask(
-        self, work: Callable[[SqliteLedger], T], then: Callable[[], None] | None = None, *, durable: bool
+        self, work: Callable[[SqliteLedger], T], then: Callable[[T], None] | None = None, *, durable: bool
     ) -> T:
         ticket = _Ticket(work, then, durable=durable)
         self._queue.append(ticket)
@@ -147,10 +155,10 @@ class Ledger:
 
         try:
             await self._hop(work)
-        except OrchestratorError as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it, and raises it
             for ticket in batch:
                 ticket.error = ticket.error or error
         for ticket in batch:
             if ticket.then is not None and ticket.error is None:
-                ticket.then()
+                ticket.then(ticket.value)
             ticket.done.set()

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import anyio
 import anyio.to_thread
 
-from orchestrator.ledger import Ledger, SqliteLedger
+from orchestrator.ledger import MANIFEST, Ledger, SqliteLedger
 from orchestrator.lifecycle import Record
 from orchestrator.output import manifest
-
-FACT: Final = "manifest"
-"""The fact that holds the manifest's size while it is in order; it is taken away before the first append."""
 
 
 class ManifestKeeper:
@@ -25,7 +21,6 @@ class ManifestKeeper:
         self._ledger = ledger
         self._lines: list[str] = []
         self._told = anyio.Event()
-        self._in_order = False
         self._closing = False
 
     def finished(self, record: Record) -> None:
@@ -35,8 +30,7 @@ class ManifestKeeper:
 
     async def run(self) -> None:
         """Write until `close` is called; begins by mending what a kill left behind."""
-        self._in_order = await self._is_in_order()
-        if not self._in_order:
+        if not await self._in_order():
             await anyio.to_thread.run_sync(self._rewrite)
         while True:
             if not self._lines and not self._closing:
@@ -44,27 +38,21 @@ class ManifestKeeper:
             self._told = anyio.Event()
             lines, self._lines = self._lines, []
             if lines:
-                await self._unsettle()
                 await anyio.to_thread.run_sync(manifest.append, self._path, lines)
             elif self._closing:
                 break
-        if not self._in_order:
+        if not await self._in_order():
             await anyio.to_thread.run_sync(self._rewrite)
-            await self._ledger.state({FACT: str(await anyio.to_thread.run_sync(self._size))})
+            await self._ledger.state({MANIFEST: str(await anyio.to_thread.run_sync(self._size))})
 
     def close(self) -> None:
         """Nothing more will end: let `run` put the manifest in order and return."""
         self._closing = True
         self._told.set()
 
-    async def _is_in_order(self) -> bool:
-        size = await self._ledger.read(lambda store: store.fact(FACT))
+    async def _in_order(self) -> bool:
+        size = await self._ledger.read(lambda store: store.fact(MANIFEST))
         return size is not None and size == str(await anyio.to_thread.run_sync(self._size))
-
-    async def _unsettle(self) -> None:
-        if self._in_order:
-            self._in_order = False
-            await self._ledger.state({FACT: None}, durable=True)
 
     def _size(self) -> int:
         return self._path.stat().st_size if self._path.is_file() else -1

@@ -1,0 +1,462 @@
+from __future__ import annotations
+
+import itertools
+import sqlite3
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import Exit
+from orchestrator.ledger import MANIFEST, ClaimedError, ConflictError, LedgerError, NotALedgerError, SqliteLedger
+from orchestrator.lifecycle import Ending, Failure, Output, Record, State
+from orchestrator.money import FREE
+from orchestrator.tasks import Task
+
+RESERVE = Decimal("0.02")
+PAID = Ending("task_postprocess_end", 0, Decimal("0.014"), 6.0, 30.0)
+UNBILLED = Ending("task_postprocess_end", 1, FREE, 2.0, 40.0)
+FAILURE = Failure("model", "the model ran out of memory: 灯台")
+
+
+def task(index: int, name: str | None = None) -> Task:
+    return Task(
+        id=name or f"task-{index:03}",
+        index=index,
+        parameters={"prompt": "a harbour", "steps": 40, "hires": True},
+        axes={"prompt": "a harbour", "scale": "3.5"},
+        labels={"prompt": "harbour"},
+        path=f"harbour/{index}",
+        cells=({"prompt": "the same harbour", "scale": "3.5"},),
+    )
+
+
+def output(number: int) -> Output:
+    return Output(f"files/harbour-{number}.png", f"https://cdn.example/{number}", "image/png", number, "0" * 64)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteLedger]:
+    with SqliteLedger(path) as store:
+        yield store
+
+
+def enter(store: SqliteLedger, *tasks: Task, edition: int = 1, rank: int = 0) -> list[Record]:
+    with store.transaction(durable=False):
+        store.enter(tasks, edition, rank)
+    return [Record(each) for each in tasks]
+
+
+def save(store: SqliteLedger, *records: Record) -> Record:
+    """Save a chain of records, each of which follows from the one before; return the last."""
+    for before, after in itertools.pairwise(records):
+        with store.transaction(durable=False):
+            store.save(before, after)
+    return records[-1]
+
+
+def running(store: SqliteLedger, record: Record, remote_id: str) -> Record:
+    intended = record.intended(10.0, RESERVE, 2220)
+    return save(store, record, intended, intended.accepted(remote_id, f"token-{remote_id}", 11.0))
+
+
+def done(store: SqliteLedger, record: Record, remote_id: str) -> Record:
+    sent = running(store, record, remote_id)
+    fetching = sent.succeeded(PAID)
+    return save(store, sent, fetching, fetching.delivered((output(0), output(1)), ("odd size",), 50.0))
+
+
+def drop_all_but(store: SqliteLedger, edition: int) -> bool:
+    with store.transaction(durable=False):
+        return store.drop_all_but(edition)
+
+
+def everything(store: SqliteLedger) -> dict[str, Record]:
+    return {record.task.id: record for record in store.everything()}
+
+
+def rows(path: Path, query: str) -> list[tuple[object, ...]]:
+    """Ask the file itself, behind the ledger's back."""
+    with sqlite3.connect(path) as db:
+        found = db.execute(query).fetchall()
+    db.close()
+    return found
+
+
+class TestSaving:
+    def test_a_record_comes_back_as_it_was_saved(self, store: SqliteLedger) -> None:
+        """Every field of a task, its request, its outputs and its failure survives."""
+        first, second, third = enter(store, task(0), task(1), task(2))
+        saved = [done(store, first, "2221"), running(store, second, "2222")]
+        sent = running(store, third, "2223")
+        saved.append(save(store, sent, sent.fell_through(UNBILLED, FAILURE)))
+        assert list(store.everything()) == saved
+
+    def test_a_save_follows_from_what_is_held(self, store: SqliteLedger) -> None:
+        """A move from another state than the ledger's raises, and nothing is written."""
+        (record,) = enter(store, task(0))
+        sent = running(store, record, "2221")
+        before = everything(store)
+        with pytest.raises(ConflictError, match="task-000 is running, not pending"), store.transaction(durable=False):
+            store.save(record, record.intended(99.0, RESERVE, None))
+        assert everything(store) == before == {"task-000": sent}
+
+    def test_a_task_that_is_not_there_cannot_be_saved(self, store: SqliteLedger) -> None:
+        """Saving a task that was never entered raises, and does not enter it."""
+        record = Record(task(0))
+        with pytest.raises(ConflictError), store.transaction(durable=False):
+            store.save(record, record.intended(10.0, RESERVE, None))
+        assert everything(store) == {}
+
+    def test_a_remote_task_belongs_to_one_task(self, store: SqliteLedger) -> None:
+        """A second task with the same remote id raises `ClaimedError`, and nothing of the move is written."""
+        first, second = enter(store, task(0), task(1))
+        done(store, first, "2221")
+        intended = second.intended(10.0, RESERVE, None)
+        save(store, second, intended)
+        with store.transaction(durable=False), pytest.raises(ClaimedError) as raised:
+            store.save(intended, intended.accepted("2221", "token", 11.0))
+        assert raised.value.remote_id == "2221"
+        assert everything(store)["task-001"] == intended
+
+    def test_a_remote_task_belongs_to_one_attempt(self, store: SqliteLedger) -> None:
+        """A task's own earlier remote task is not taken for that of its next request either."""
+        (record,) = enter(store, task(0))
+        sent = running(store, record, "2221")
+        pending = sent.fell_through(UNBILLED, FAILURE)
+        again = pending.intended(50.0, RESERVE, 2221)
+        save(store, sent, pending, again)
+        with store.transaction(durable=False), pytest.raises(ClaimedError):
+            store.save(again, again.accepted("2221", "token", 51.0))
+
+    def test_uniqueness_is_the_file_s_own(self, store: SqliteLedger, path: Path) -> None:
+        """Even somebody who writes past the ledger cannot give a remote task to two of ours."""
+        first, second = enter(store, task(0), task(1))
+        running(store, first, "2221")
+        running(store, second, "2222")
+        with pytest.raises(sqlite3.IntegrityError):
+            rows(path, "UPDATE attempts SET remote_id = '2221'")
+
+    def test_earlier_attempts_are_kept(self, store: SqliteLedger, path: Path) -> None:
+        """A further request stands beside the earlier ones; the record tells of the latest."""
+        (record,) = enter(store, task(0))
+        sent = running(store, record, "2221")
+        failed = sent.failed(FAILURE, 40.0, UNBILLED)
+        last = running(store, save(store, sent, failed, failed.retried()), "2222")
+        assert rows(path, "SELECT number, remote_id, status FROM attempts ORDER BY number") == [
+            (1, "2221", "task_postprocess_end"),
+            (2, "2222", None),
+        ]
+        assert everything(store) == {"task-000": last}
+
+    def test_a_request_that_was_not_accepted_leaves_nothing(self, store: SqliteLedger, path: Path) -> None:
+        """What was certainly not accepted is forgotten, and earlier attempts stay."""
+        (record,) = enter(store, task(0))
+        intended = record.intended(10.0, RESERVE, None)
+        pending = save(store, record, intended, intended.not_accepted())
+        assert rows(path, "SELECT * FROM attempts") == []
+        sent = running(store, pending, "2221")
+        again = sent.fell_through(UNBILLED, FAILURE)
+        intended = again.intended(50.0, RESERVE, None)
+        save(store, sent, again, intended, intended.rejected(FAILURE, 60.0))
+        assert rows(path, "SELECT number, remote_id FROM attempts") == [(1, "2221")]
+
+    def test_new_outputs_replace_the_old_ones(self, store: SqliteLedger) -> None:
+        """After fetching again only the new files are told of."""
+        (record,) = enter(store, task(0))
+        first = done(store, record, "2221")
+        refetched = first.refetched()
+        second = save(store, first, refetched, refetched.delivered((output(7),), (), 90.0))
+        assert everything(store)["task-000"] == second
+        assert second.outputs == (output(7),)
+
+    def test_a_failed_transaction_leaves_nothing(self, store: SqliteLedger) -> None:
+        """What a block wrote before it failed is not there."""
+
+        def write() -> None:
+            with store.transaction(durable=True):
+                store.enter([task(0)], 1, 0)
+                store.state({"model": "Hevok/Studio-Trigger"})
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            write()
+        assert everything(store) == {}
+        assert store.facts() == {}
+        enter(store, task(0))
+
+    @pytest.mark.parametrize(("durable", "synchronous"), [(True, 2), (False, 1)])
+    def test_a_durable_commit_waits_for_the_disk(self, store: SqliteLedger, durable: bool, synchronous: int) -> None:
+        """A durable transaction commits with `synchronous` FULL, any other with NORMAL, whatever came before."""
+        for before in (True, False):
+            with store.transaction(durable=before):
+                pass
+            with store.transaction(durable=durable):
+                assert store._db.execute("PRAGMA synchronous").fetchone()[0] == synchronous
+        assert store._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+class TestEditions:
+    def test_entering_again_keeps_what_happened(self, store: SqliteLedger) -> None:
+        """An edited job file moves a task and gives it other labels; its state and files stay."""
+        (record,) = enter(store, task(0))
+        held = done(store, record, "2221")
+        moved = replace(task(5, "task-000"), labels={"prompt": "moved"}, path="moved")
+        enter(store, moved, edition=2)
+        assert everything(store) == {"task-000": replace(held, task=moved)}
+
+    def test_entering_says_what_it_met(self, store: SqliteLedger) -> None:
+        """How many tasks are new, and in which states dropped ones came back."""
+        first, second = enter(store, task(0), task(1))
+        done(store, first, "2221")
+        running(store, second, "2222")
+        enter(store, task(2), edition=2)
+        drop_all_but(store, 2)
+        with store.transaction(durable=False):
+            entered = store.enter([task(0), task(1), task(2), task(3)], 3, 0)
+        assert entered.new == 1
+        assert entered.returned == {State.DONE: 1, State.RUNNING: 1}
+
+    def test_dropped_tasks_are_kept_if_they_were_submitted(self, store: SqliteLedger) -> None:
+        """What was never submitted is forgotten; all else stays without a place, and says so."""
+        records = enter(store, *map(task, range(6)))
+        done(store, records[1], "1")
+        running(store, records[2], "2")
+        sent = running(store, records[3], "3")
+        save(store, sent, sent.fell_through(UNBILLED, FAILURE))
+        save(store, records[4], records[4].intended(10.0, RESERVE, None))
+        enter(store, task(5), edition=2)
+        assert drop_all_but(store, 2)
+        held = everything(store)
+        assert sorted(held) == ["task-001", "task-002", "task-003", "task-004", "task-005"]
+        assert [name for name, record in held.items() if not record.dropped] == ["task-005"]
+        assert [record.task.id for record in store.unfinished()] == ["task-002", "task-004"]
+        assert not drop_all_but(store, 2)
+
+    def test_saving_says_whether_the_task_was_dropped(self, store: SqliteLedger) -> None:
+        """Who saves learns that the job file no longer holds the task, even with an older record in hand."""
+        first, second = enter(store, task(0), task(1))
+        sent = running(store, first, "2221")
+        enter(store, task(1), edition=2)
+        drop_all_but(store, 2)
+        with store.transaction(durable=False):
+            assert store.save(sent, sent.succeeded(PAID))
+            assert not store.save(second, second.intended(10.0, RESERVE, None))
+
+    def test_a_dropped_task_can_come_back(self, store: SqliteLedger) -> None:
+        """A task that an edition took out and the next put in again is the same task."""
+        (record,) = enter(store, task(0))
+        held = done(store, record, "2221")
+        drop_all_but(store, 2)
+        assert everything(store)["task-000"].dropped
+        enter(store, task(0), edition=3)
+        assert everything(store) == {"task-000": held}
+
+
+class TestReading:
+    def test_pending_tasks_come_by_rank(self, store: SqliteLedger) -> None:
+        """The order of submission is the rank, not the place; a cursor goes through it once."""
+        records = enter(store, *(task(9 - number) for number in range(10)))
+        running(store, records[1], "2221")
+        first, rank = store.pending(1, -1, 4)
+        second, rank = store.pending(1, rank, 40)
+        assert [record.task.index for record in (*first, *second)] == [9, 7, 6, 5, 4, 3, 2, 1, 0]
+        assert store.pending(1, rank, 40) == ([], rank)
+
+    def test_pending_tasks_are_of_one_edition(self, store: SqliteLedger) -> None:
+        """While an edition is being entered, tasks that only an earlier one holds are not given out."""
+        enter(store, task(0), task(1))
+        enter(store, task(1), task(2), edition=2)
+        assert [record.task.index for record in store.pending(2, -1, 9)[0]] == [1, 2]
+
+    @pytest.mark.parametrize("chunk", [1, 2, 3, 500])
+    def test_finished_tasks_come_by_place_and_dropped_ones_last(self, store: SqliteLedger, chunk: int) -> None:
+        """The stream holds every finished task once, in the order of places, however it is cut."""
+        records = enter(store, *(task((number * 7) % 10) for number in range(10)))
+        for number, record in enumerate(records):
+            if number % 3:
+                done(store, record, str(number))
+            else:
+                running(store, record, str(number))
+        kept = [record.task for record in records if record.task.index % 4]
+        enter(store, *kept, edition=2)
+        drop_all_but(store, 2)
+        finished = list(store.finished(chunk))
+        places = [record.task.index for record in finished if not record.dropped]
+        assert places == sorted(
+            each.index for number, each in enumerate(r.task for r in records) if number % 3 and each.index % 4
+        )
+        assert [record.dropped for record in finished] == sorted(record.dropped for record in finished)
+        assert len(finished) == 6
+        assert all(record.state is State.DONE and len(record.outputs) == 2 for record in finished)
+        assert len(list(store.everything(chunk))) == 10
+
+    @pytest.mark.parametrize("chunk", [1, 2, 500])
+    def test_two_tasks_at_one_place_are_both_told_of(self, store: SqliteLedger, chunk: int) -> None:
+        """While an edition is only partly entered, an old and a new task can share a place; none is skipped."""
+        for record in enter(store, task(0), task(1), task(2)):
+            done(store, record, record.task.id)
+        for record in enter(store, task(0, "new-0"), task(1, "new-1"), edition=2):
+            done(store, record, record.task.id)
+        assert len(list(store.finished(chunk))) == 5
+
+    def test_states_and_claims_are_told_for_those_asked_about(self, store: SqliteLedger) -> None:
+        """Only what is known is told, and only of those asked about."""
+        first, _ = enter(store, task(0), task(1))
+        running(store, first, "2221")
+        assert store.states(["task-000", "task-001", "task-999"]) == {
+            "task-000": State.RUNNING,
+            "task-001": State.PENDING,
+        }
+        assert store.claimed(["2221", "2222"]) == {"2221"}
+        assert store.claimed([]) == set()
+
+    def test_failures_are_told_by_frequency(self, store: SqliteLedger) -> None:
+        """The most frequent reason comes first, with its number."""
+        for number, record in enumerate(enter(store, *map(task, range(5)))):
+            sent = running(store, record, str(number))
+            reason = Failure("model", "often") if number else FAILURE
+            save(store, sent, sent.failed(reason, 40.0, UNBILLED))
+        assert store.failures(5) == [(Failure("model", "often"), 4), (FAILURE, 1)]
+        assert store.failures(1) == [(Failure("model", "often"), 4)]
+
+    def test_facts_and_counters_last(self, store: SqliteLedger, path: Path) -> None:
+        """Facts are set, replaced and removed; counters add up; both are there for the next process."""
+        with store.transaction(durable=False):
+            store.state({"model": "a/b", "cancel": "1"})
+            store.count({"calls Run": 2})
+        with store.transaction(durable=False):
+            store.state({"model": "c/d", "cancel": None})
+            store.count({"calls Run": 3, "uncertain": 1})
+        with SqliteLedger(path, read_only=True) as other:
+            assert other.facts() == {"model": "c/d"}
+            assert other.fact("model") == "c/d"
+            assert other.fact("cancel") is None
+            assert other.totals().counters == {"calls Run": 5, "uncertain": 1}
+
+    def test_a_reader_sees_what_is_committed(self, store: SqliteLedger, path: Path) -> None:
+        """Another process reads along without waiting, and sees whole transactions only."""
+        enter(store, task(0))
+        with SqliteLedger(path, read_only=True) as reader:
+            with store.transaction(durable=False):
+                store.enter([task(1)], 1, 1)
+                assert len(list(reader.everything())) == 1
+            assert len(list(reader.everything())) == 2
+            with pytest.raises(LedgerError, match="readonly"), reader.transaction(durable=False):
+                reader.state({"model": "a/b"})
+
+
+class TestManifestFact:
+    """The fact stands only while the manifest can be up to date."""
+
+    @pytest.fixture(autouse=True)
+    def finished(self, store: SqliteLedger) -> Record:
+        first, self.second, self.third = enter(store, task(0), task(1), task(2))
+        finished = done(store, first, "2221")
+        self.sent = running(store, self.second, "2222")
+        with store.transaction(durable=False):
+            store.state({MANIFEST: "123"})
+        return finished
+
+    def test_it_stays_while_nothing_ends(self, store: SqliteLedger) -> None:
+        """New tasks, and moves between states that are no ends, leave the manifest as it is."""
+        enter(store, task(3), rank=3)
+        running(store, self.third, "2223")
+        assert not drop_all_but(store, 1)
+        assert store.fact(MANIFEST) == "123"
+
+    def test_an_end_takes_it_away(self, store: SqliteLedger) -> None:
+        """It goes with the very commit that a task's end is written in: a kill right after it is noticed."""
+        save(store, self.sent, self.sent.failed(FAILURE, 40.0, UNBILLED))
+        assert store.fact(MANIFEST) is None
+
+    def test_another_try_takes_it_away(self, store: SqliteLedger, finished: Record) -> None:
+        """A task that leaves its end has no line any more."""
+        save(store, finished, finished.refetched())
+        assert store.fact(MANIFEST) is None
+
+    def test_another_edition_takes_it_away(self, store: SqliteLedger) -> None:
+        """A task's place may have changed."""
+        enter(store, task(0), edition=2)
+        assert store.fact(MANIFEST) is None
+
+    def test_dropping_takes_it_away(self, store: SqliteLedger) -> None:
+        """A task that lost its place has another line."""
+        assert drop_all_but(store, 2)
+        assert store.fact(MANIFEST) is None
+
+
+class TestTheFile:
+    def test_only_its_owner_reads_it(self, store: SqliteLedger, path: Path) -> None:
+        """The file and what SQLite keeps beside it hold tokens: nobody else may read them."""
+        enter(store, task(0))
+        files = sorted(path.parent.glob("ledger.sqlite*"))
+        assert len(files) == 3
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+    def test_it_can_be_opened_again(self, path: Path) -> None:
+        """What was written is there after closing; closing twice is closing once."""
+        store = SqliteLedger(path)
+        enter(store, task(0))
+        store.close()
+        store.close()
+        with SqliteLedger(path) as again:
+            assert list(everything(again)) == ["task-000"]
+
+    @pytest.mark.parametrize("read_only", [True, False])
+    def test_a_later_version_is_refused(self, path: Path, read_only: bool) -> None:
+        """A ledger of a version that is not known yet is not touched."""
+        SqliteLedger(path).close()
+        rows(path, "PRAGMA user_version = 2")
+        with pytest.raises(NotALedgerError, match="later version") as raised:
+            SqliteLedger(path, read_only=read_only)
+        assert raised.value.exit_code is Exit.REFUSED
+        assert rows(path, "PRAGMA user_version") == [(2,)]
+
+    @pytest.mark.parametrize("read_only", [True, False])
+    @pytest.mark.parametrize("content", [b"not a ledger\n" * 400, b"SQLite format 3\0" + b"\xff" * 5000])
+    def test_garbage_is_refused(self, path: Path, content: bytes, read_only: bool) -> None:
+        """A file that is no ledger is named and left as it is."""
+        path.write_bytes(content)
+        with pytest.raises(NotALedgerError, match=f"{path} is damaged or no ledger"):
+            SqliteLedger(path, read_only=read_only)
+        assert path.read_bytes() == content
+
+    def test_reading_makes_nothing(self, tmp_path: Path) -> None:
+        """To look into a folder without a ledger is refused, and leaves no file behind."""
+        with pytest.raises(NotALedgerError, match=f"{tmp_path} is not a run folder"):
+            SqliteLedger(tmp_path / "ledger.sqlite", read_only=True)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_file_that_a_kill_left_empty_is_filled(self, path: Path) -> None:
+        """An empty file holds no run yet; the next run begins in it."""
+        path.touch()
+        with pytest.raises(NotALedgerError, match="holds no run yet"):
+            SqliteLedger(path, read_only=True)
+        with SqliteLedger(path) as store:
+            enter(store, task(0))
+
+    def test_a_place_that_cannot_be_written_stops_the_run(self, tmp_path: Path) -> None:
+        """Where no file can be made the error names the file and what to do."""
+        with pytest.raises(LedgerError, match="run the same command again") as raised:
+            SqliteLedger(tmp_path / "missing" / "ledger.sqlite")
+        assert raised.value.exit_code is Exit.STOPPED
+
+    def test_a_full_disk_stops_the_run(self, store: SqliteLedger) -> None:
+        """When the disk is full nothing of the transaction is there, and all goes on once there is room."""
+        enter(store, task(0))
+        store._db.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(LedgerError, match="full"), store.transaction(durable=True):
+            store.enter([task(number) for number in range(1, 1000)], 1, 1)
+        assert len(everything(store)) == 1
+        store._db.execute("PRAGMA max_page_count = 100000")
+        enter(store, *(task(number) for number in range(1, 1000)), rank=1)
+        assert len(everything(store)) == 1000
