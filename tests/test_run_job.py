@@ -1,0 +1,294 @@
+"""A run from its beginning to its end, gone on with, edited, cut short: on the emulator, through `commands.run`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+from orchestrator.clock import SystemClock
+from orchestrator.commands.options import Options
+from orchestrator.commands.run import Result, run
+from orchestrator.config import Settings
+from orchestrator.emulator import Emulator, Profile
+from orchestrator.engines import forecast, tracking
+from orchestrator.engines.control import Control
+from orchestrator.errors import Exit, RefusedError, StoppedError
+from orchestrator.ledger import SqliteLedger
+from orchestrator.lifecycle import State
+from orchestrator.reporting import root
+from orchestrator.runs import RunFolder
+from orchestrator.status import Status
+from orchestrator.steps.outcomes import Stop
+
+pytestmark = pytest.mark.anyio
+
+INSTANT = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0, balance_usd=Decimal(10_000))
+SLOW = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=600, balance_usd=Decimal(10_000))
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> Iterator[None]:
+    """Opening and closing a run may block; what goes on in between, in tasks of its own, must not."""
+    with blockbuster_ctx("orchestrator") as blocking:
+        for function in blocking.functions.values():
+            function.can_block_in("orchestrator/commands/run.py", "run")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instant service is looked at soon."""
+    monkeypatch.setattr(forecast, "SHORTEST_SECONDS", 0.02)
+    monkeypatch.setattr(forecast, "FIRST_SECONDS", 0.02)
+    monkeypatch.setattr(tracking, "ENDING_SECONDS", 0.02)
+
+
+@dataclass
+class Bench:
+    """A job file, its run folder and the service, and a watcher that may do something when it sees enough.
+
+    Attributes:
+        hours: How much later it is on the service than with us.
+    """
+
+    folder: Path
+    service: Emulator
+    hours: list[int]
+    control: Control = field(default_factory=Control)
+    when: Callable[[Status], bool] = lambda _: False
+    then: Callable[[Control], None] = lambda _: None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "out"
+
+    async def run(self, *, seeds: Any = (1, 2, 3), limits: dict[str, Any] | None = None, **options: Any) -> Result:
+        """Run the job with these seeds, or go on with it."""
+        job = {
+            "model": "Hevok/Studio-Trigger",
+            "parameters": {"samples": 2, "prompt": "a lighthouse at dusk"},
+            "limits": {"requests_per_second": 1000, "settle_after": 1} | (limits or {}),
+            "sweep": {"seed": list(seeds)},
+        }
+        path = self.folder / "job.yaml"
+        path.write_text(json.dumps(job))
+        profile = self.service.profile
+        settings = Settings(
+            **{"api_key": profile.api_key, "api_secret": profile.api_secret, "base_url": self.service.base_url}
+            | self.settings
+        )
+        self.control = Control()
+        chosen = Options(**{"out": self.out} | options)
+        return await run(path, chosen, settings, control=self.control, clock=SystemClock(), watcher=self)
+
+    def show(self, status: Status) -> None:
+        if self.when(status):
+            self.then(self.control)
+
+    def manifest(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.out / "manifest.jsonl").read_text().splitlines()]
+
+    @property
+    def accepted(self) -> int:
+        return len(self.service.stats.accepted)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    hours: list[int] = []
+    begin = time.time() - time.monotonic()
+    profile = getattr(request, "param", INSTANT)
+    async with Emulator(profile, now=lambda: begin + time.monotonic() + 3600 * sum(hours)) as service:
+        yield Bench(tmp_path, service, hours)
+
+
+on_slow_service = pytest.mark.parametrize("bench", [SLOW], indirect=True, ids=["slow"])
+
+
+async def test_everything_is_made_fetched_and_told(bench: Bench) -> None:
+    """Every task done, every file as its line says, and what it cost."""
+    result = await bench.run(seeds=range(12))
+    assert (result.exit_code, result.halt, result.status.state) == (Exit.DONE, None, "finished")
+    assert result.status.cost_usd == bench.service.stats.billed_usd == Decimal("0.007") * 12
+    lines = bench.manifest()
+    assert [line["index"] for line in lines] == list(range(12))
+    assert {line["state"] for line in lines} == {"done"}
+    outputs = [output for line in lines for output in line["outputs"]]
+    assert len(outputs) == 24
+    for output in outputs:
+        assert hashlib.sha256((bench.out / output["path"]).read_bytes()).hexdigest() == output["sha256"]
+    files = [path for path in (bench.out / "files").rglob("*") if path.is_file()]
+    assert len(files) == 24
+    assert result.status.calls == bench.service.stats.calls
+
+
+async def test_secrets_stay_where_they_belong(bench: Bench) -> None:
+    """Key and secret are in no file of the run folder, tokens in the ledger alone, none of it at the CDN."""
+    bench.service.lose_replies = lambda endpoint, call: "after" if endpoint == "Run" and call == 2 else None
+    await bench.run()
+    profile = bench.service.profile
+    assert profile.api_secret is not None
+    tokens = [task.token for task in bench.service.stats.accepted]
+    for path in bench.out.rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        assert profile.api_key.encode() not in content
+        assert profile.api_secret.encode() not in content
+        if not path.name.startswith("ledger.sqlite"):
+            assert not any(token.encode() in content for token in tokens), path
+    assert bench.service.stats.leaks == 0
+    assert (bench.out / "ledger.sqlite").stat().st_mode & 0o077 == 0
+
+
+async def test_a_second_run_asks_the_service_for_nothing(bench: Bench) -> None:
+    await bench.run()
+    manifest, calls = bench.manifest(), dict(bench.service.stats.calls)
+    result = await bench.run()
+    assert (result.exit_code, result.status.counts[State.DONE]) == (Exit.DONE, 3)
+    assert bench.service.stats.calls == calls
+    assert bench.manifest() == manifest
+
+
+async def test_a_deleted_file_costs_nothing(bench: Bench) -> None:
+    await bench.run()
+    for output in bench.manifest()[0]["outputs"]:
+        (bench.out / output["path"]).unlink()
+    await bench.run()
+    assert bench.accepted == 3
+
+
+async def test_seeds_that_are_added_are_the_only_ones_submitted(bench: Bench) -> None:
+    await bench.run(seeds=[1, 3])
+    result = await bench.run(seeds=[1, 2, 3, 4])
+    assert (result.exit_code, result.status.total) == (Exit.DONE, 4)
+    assert [task.parameters["seed"] for task in bench.service.stats.accepted[2:]] == ["2", "4"]
+    assert [line["parameters"]["seed"] for line in bench.manifest()] == ["1", "2", "3", "4"]
+
+
+async def test_a_seed_that_is_taken_out_is_dropped_and_its_file_kept(bench: Bench) -> None:
+    await bench.run(seeds=[1, 2, 3])
+    result = await bench.run(seeds=[1, 3])
+    assert result.exit_code is Exit.DONE
+    lines = {line["parameters"]["seed"]: line["index"] for line in bench.manifest()}
+    assert lines == {"1": 0, "3": 1, "2": None}
+    assert (await bench.run(seeds=[1, 3])).exit_code is Exit.DONE
+    assert (await bench.run(seeds=[1, 2, 3])).exit_code is Exit.DONE
+    assert bench.accepted == 3
+
+
+async def test_what_an_edited_file_leaves_out_does_not_hide_what_it_adds(bench: Bench) -> None:
+    """As many are done as the file holds, but they are others: the run is not done."""
+    await bench.run(seeds=[1, 2])
+    result = await bench.run(seeds=[3, 4, 5], limit=1)
+    assert result.exit_code is Exit.STOPPED
+    assert (await bench.run(seeds=[3, 4, 5])).exit_code is Exit.DONE
+
+
+async def test_only_and_limit_leave_the_rest_for_later(bench: Bench) -> None:
+    """Neither drops anything, and both say that something is left."""
+    result = await bench.run(seeds=[1, 2, 3, 4], only=["seed=2,4"])
+    assert (result.exit_code, result.status.counts[State.DONE]) == (Exit.STOPPED, 2)
+    assert [task.parameters["seed"] for task in bench.service.stats.accepted] == ["2", "4"]
+    result = await bench.run(seeds=[1, 2, 3, 4], limit=1)
+    assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.LIMIT)
+    assert bench.accepted == 3
+    result = await bench.run(seeds=[1, 2, 3, 4], limit=1)
+    assert (result.exit_code, result.halt) == (Exit.DONE, None)
+
+
+@on_slow_service
+async def test_what_runs_is_picked_up_by_the_next_run(bench: Bench) -> None:
+    """Leaving submits no more and ends nothing on the service; the next run pays for nothing again."""
+    bench.when = lambda status: status.counts[State.RUNNING] == 3
+    bench.then = lambda control: control.leave(Stop.INTERRUPTED, "Interrupted.")
+    result = await bench.run()
+    assert (result.exit_code, result.status.state) == (Exit.INTERRUPTED, "stopped")
+    assert (result.status.counts[State.RUNNING], bench.service.active) == (3, 3)
+    bench.hours.append(1)
+    bench.when = lambda _: False
+    result = await bench.run()
+    assert result.exit_code is Exit.DONE
+    assert bench.accepted == 3
+
+
+@on_slow_service
+async def test_a_cancel_request_in_the_ledger_is_obeyed_within_a_second(bench: Bench) -> None:
+    """What runs is killed and told as cancelled, unbilled; what is pending stays; the request is then forgotten."""
+    asked: list[float] = []
+
+    def ask(_control: Control) -> None:
+        asked.append(time.monotonic())
+        threading.Thread(target=write).start()
+
+    def write() -> None:
+        with SqliteLedger(RunFolder(bench.out).ledger) as store, store.transaction(durable=False):
+            store.state({"cancel": "now"})
+
+    bench.when = lambda status: status.counts[State.RUNNING] == 2 and not asked
+    bench.then = ask
+    result = await bench.run(limits={"concurrency": 2})
+    assert time.monotonic() - asked[0] < 1.5
+    assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.CANCELLED)
+    counts = result.status.counts
+    assert (counts[State.CANCELLED], counts[State.PENDING]) == (2, 1)
+    assert (bench.service.active, bench.service.stats.billed) == (0, [])
+    assert [line["state"] for line in bench.manifest()] == ["cancelled"] * 2
+    bench.when = lambda status: status.counts[State.RUNNING] == 1
+    bench.then = lambda control: control.leave(Stop.INTERRUPTED, "Interrupted.")
+    assert (await bench.run()).exit_code is Exit.INTERRUPTED
+
+
+@on_slow_service
+async def test_a_deadline_kills_and_is_told_as_a_timeout(bench: Bench) -> None:
+    """A task that takes too long is ended, once; it is not tried again, and not billed."""
+    result = await bench.run(limits={"task_timeout": 0.3})
+    assert result.exit_code is Exit.SOME_FAILED
+    assert {line["error"]["kind"] for line in bench.manifest()} == {"timeout"}
+    assert {line["remote"]["status"] for line in bench.manifest()} == {"task_cancel"}
+    assert (bench.accepted, bench.service.active, bench.service.stats.billed) == (3, 0, [])
+
+
+async def test_refused_credentials_stop_at_once_and_are_not_repeated(bench: Bench) -> None:
+    """One call, one plain sentence, exit 3, nothing submitted, no secret in the words."""
+    bench.settings = {"api_secret": "not-the-secret"}
+    with pytest.raises(StoppedError, match="refused the credentials") as stopped:
+        await bench.run()
+    assert stopped.value.exit_code is Exit.STOPPED
+    assert "secret" not in str(stopped.value).replace("WIRO_API_SECRET", "")
+    assert bench.service.stats.calls.total() == 1
+
+
+async def test_credentials_refused_half_way_leave_the_rest(bench: Bench) -> None:
+    """A run that goes on with a wrong secret is stopped, and changes nothing."""
+    await bench.run(limit=1)
+    bench.settings = {"api_secret": "not-the-secret"}
+    with pytest.raises(BaseExceptionGroup) as group:
+        await bench.run()
+    assert isinstance(root(group.value), StoppedError)
+    bench.settings = {}
+    assert (await bench.run()).exit_code is Exit.DONE
+    assert bench.accepted == 3
+
+
+async def test_a_folder_belongs_to_one_account(bench: Bench) -> None:
+    await bench.run(limit=1)
+    bench.settings = {"api_key": "another-key"}
+    with pytest.raises(RefusedError, match="belongs to the account"):
+        await bench.run()
+    assert bench.accepted == 1
+
+
+async def test_the_time_of_a_run_is_not_spent_asking(bench: Bench) -> None:
+    """One call to submit, one look, one list before the first submit, one schema: nothing else on an instant day."""
+    result = await bench.run(seeds=range(30))
+    assert result.status.calls == {"Run": 30, "Task/Detail": 30, "Task/List": 1, "Tool/Detail": 1}
