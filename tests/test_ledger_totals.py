@@ -1,0 +1,138 @@
+"""Sums in memory, sums read from the disk and sums added up one by one from the history are the same."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import anyio
+from hypothesis import given, settings, strategies as st
+
+from orchestrator.clock import SystemClock
+from orchestrator.ledger import Ledger, SqliteLedger, Totals
+from orchestrator.lifecycle import TABLE, Ending, Event, Failure, Output, Record, State
+from orchestrator.money import FREE
+from orchestrator.tasks import Task
+
+TASKS = 5
+FAILURE = Failure("model", "out of memory")
+OUTPUT = Output("files/x.png", None, "image/png", 3, "0" * 64)
+
+cents = st.integers(min_value=0, max_value=10**13).map(lambda pico: Decimal(pico) / 10**12)
+moves = st.tuples(
+    st.integers(min_value=0, max_value=TASKS - 1), st.integers(min_value=0, max_value=11), cents, st.none() | cents
+)
+editions = st.sets(st.integers(min_value=0, max_value=TASKS - 1))
+histories = st.lists(moves | editions, max_size=30)
+
+Move = tuple[int, int, Decimal, Decimal | None]
+
+
+def task(number: int) -> Task:
+    return Task(f"task-{number}", number, {"seed": str(number)}, {}, {}, "x")
+
+
+def legal(state: State) -> list[Event]:
+    return [event for (held, event) in TABLE if held is state]
+
+
+def after(record: Record, event: Event, reserve: Decimal, cost: Decimal | None, remote_id: str) -> Record:
+    ending = Ending("task_postprocess_end", 0, cost, 6.0, 30.0)
+    return {
+        Event.INTENDED: lambda: record.intended(10.0, reserve, 7),
+        Event.ACCEPTED: lambda: record.accepted(remote_id, "token", 11.0),
+        Event.NOT_ACCEPTED: record.not_accepted,
+        Event.REJECTED: lambda: record.rejected(FAILURE, 12.0),
+        Event.SUCCEEDED: lambda: record.succeeded(ending),
+        Event.FELL_THROUGH: lambda: record.fell_through(ending, FAILURE),
+        Event.FAILED: lambda: record.failed(FAILURE, 40.0, ending if cost else None),
+        Event.CANCELLED: lambda: record.cancelled(ending),
+        Event.DELIVERED: lambda: record.delivered((OUTPUT,), (), 50.0),
+        Event.UNDELIVERED: lambda: record.undelivered(FAILURE, 50.0),
+        Event.RETRIED: record.retried,
+        Event.REFETCHED: record.refetched,
+    }[event]()
+
+
+class Book:
+    """The same history kept in the plainest way: every attempt of every task in a list."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.attempts: dict[tuple[str, int], tuple[Decimal, Decimal | None]] = {}
+        self.dropped: set[str] = set()
+
+    def edit(self, kept: set[str]) -> None:
+        for name in kept:
+            self.records.setdefault(name, Record(task(int(name[-1]))))
+        for name in set(self.records) - kept:
+            if self.records[name].state is State.PENDING and not self.records[name].tries:
+                del self.records[name]
+        self.dropped = set(self.records) - kept
+
+    def move(self, name: str, record: Record) -> None:
+        before = self.records[name].attempt
+        if record.attempt is not None:
+            self.attempts[name, record.attempt.number] = (record.attempt.reserved_usd, record.attempt.cost_usd)
+        elif before is not None:
+            del self.attempts[name, before.number]
+        self.records[name] = record
+
+    def totals(self) -> Totals:
+        costs = [cost for _, cost in self.attempts.values() if cost is not None]
+        counts = Counter(record.state for record in self.records.values())
+        dropped = Counter(self.records[name].state for name in self.dropped)
+        return Totals(
+            counts={state: counts[state] for state in State},
+            dropped={state: dropped[state] for state in State},
+            spent_usd=sum(costs, FREE),
+            reserved_usd=sum((reserve for reserve, cost in self.attempts.values() if cost is None), FREE),
+            dearest_usd=max(costs, default=FREE),
+            counters={},
+        )
+
+
+async def play(history: list[Move | set[int]], ledger: Ledger, book: Book) -> None:
+    edition = 1
+    async with anyio.create_task_group() as group:
+        group.start_soon(ledger.run)
+        await ledger.enter([task(number) for number in range(TASKS)], 1, 0)
+        book.edit({task(number).id for number in range(TASKS)})
+        for number, step in enumerate(history):
+            if isinstance(step, set):
+                edition += 1
+                await ledger.enter([task(each) for each in sorted(step)], edition, 0)
+                await ledger.drop_all_but(edition)
+                book.edit({task(each).id for each in step})
+            elif (record := book.records.get(f"task-{step[0]}")) is not None:
+                event = legal(record.state)[step[1] % len(legal(record.state))]
+                moved = after(record, event, step[2], step[3], str(number))
+                await ledger.save(record, moved, durable=False)
+                book.move(record.task.id, moved)
+            assert ledger.totals == book.totals()
+        ledger.close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories)
+def test_totals_equal_a_recount(history: list[Move | set[int]]) -> None:
+    """After any history of legal moves and edited job files, all three ways to count agree to the last trillionth."""
+    book = Book()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.sqlite"
+        with SqliteLedger(path) as store:
+            anyio.run(play, history, Ledger(store, SystemClock()), book)
+        with SqliteLedger(path, read_only=True) as store:
+            assert store.totals() == book.totals()
+            held = {record.task.id: record for record in store.everything()}
+    assert held.keys() == book.records.keys()
+    for name, record in book.records.items():
+        dropped = name in book.dropped
+        place = -1 if dropped else record.task.index
+        expected = replace(record, dropped=dropped, task=replace(record.task, index=place))
+        if record.attempt is None:  # the ledger still knows an earlier attempt
+            expected = replace(expected, attempt=held[name].attempt)
+        assert held[name] == expected
