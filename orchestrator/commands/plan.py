@@ -99,7 +99,7 @@ async def prepared(path: Path, options: Options, settings: Settings, clock: Cloc
             return await client.tool(file.model)
 
         async with (
-            workshop.somewhere(settings, emulate=options.emulate) as service,
+            workshop.service(settings, emulate=options.emulate, state=None) as service,
             workshop.called(service, file.limits.requests_per_second, clock, workshop.Tally()) as calls,
         ):
             try:

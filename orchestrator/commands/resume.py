@@ -48,7 +48,7 @@ async def resume(
         emulate = ledger.fact("service") == EMULATOR
     async with AsyncExitStack() as stack:
         stack.enter_context(folder.held())
-        settings = await stack.enter_async_context(workshop.service(settings, emulate=emulate, folder=folder))
+        settings = await stack.enter_async_context(workshop.service(settings, emulate=emulate, state=folder.emulator))
         store = stack.enter_context(SqliteLedger(folder.ledger))
         facts = store.facts()
         service = EMULATOR if emulate else settings.base_url

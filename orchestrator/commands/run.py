@@ -109,7 +109,9 @@ async def run(
         if options.emulate or folder.exists():
             folder.make()
             stack.enter_context(folder.held())
-        settings = await stack.enter_async_context(workshop.service(settings, emulate=options.emulate, folder=folder))
+        settings = await stack.enter_async_context(
+            workshop.service(settings, emulate=options.emulate, state=folder.emulator)
+        )
         limits = options.limits(file.limits)
         tally = workshop.Tally()
         calls = await stack.enter_async_context(workshop.called(settings, limits.requests_per_second, clock, tally))

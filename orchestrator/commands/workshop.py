@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,7 +17,6 @@ from structlog.typing import FilteringBoundLogger
 from orchestrator.clock import Clock
 from orchestrator.commands.prepare import credentials
 from orchestrator.config import Settings
-from orchestrator.emulator import Emulator, Profile
 from orchestrator.engines.budget import Budget, reserve_usd
 from orchestrator.engines.control import Control
 from orchestrator.engines.doubts import Doubts
@@ -44,32 +44,27 @@ from orchestrator.wiro.files import Files
 
 
 @asynccontextmanager
-async def service(settings: Settings, *, emulate: bool, folder: RunFolder) -> AsyncIterator[Settings]:
-    """Give the settings of the service to use: as they are, or those of an emulator that runs meanwhile."""
+async def service(settings: Settings, *, emulate: bool, state: Path | None) -> AsyncIterator[Settings]:
+    """Give the settings of the service to use: as they are, or those of an emulator that runs meanwhile.
+
+    Args:
+        settings: Whom to ask where the service is not emulated.
+        emulate: Whether it is.
+        state: Where the emulator keeps its state, None to keep nothing.
+    """
     if not emulate:
         yield settings
         return
-    try:
-        async with Emulator(Profile(), state_dir=folder.emulator) as emulator:
-            yield emulated(settings, emulator.base_url)
-    except ValueError as error:
-        raise RefusedError(f"The emulator's state in {folder.emulator} cannot be used: {error}") from error
+    from orchestrator.emulator import Emulator, Profile  # noqa: PLC0415 - drawing takes long to import, and few need it
 
-
-@asynccontextmanager
-async def somewhere(settings: Settings, *, emulate: bool) -> AsyncIterator[Settings]:
-    """Give the settings of a service to ask, not to run on: where it is emulated, nothing is kept."""
-    if not emulate:
-        yield settings
-        return
-    async with Emulator(Profile()) as emulator:
-        yield emulated(settings, emulator.base_url)
-
-
-def emulated(settings: Settings, base_url: str) -> Settings:
-    """Return the settings with an emulator in the service's place."""
     profile = Profile()
-    return replace(settings, api_key=profile.api_key, api_secret=profile.api_secret, base_url=base_url, proxy=None)
+    async with AsyncExitStack() as stack:
+        try:
+            emulator = await stack.enter_async_context(Emulator(profile, state_dir=state))
+        except ValueError as error:
+            raise RefusedError(f"The emulator's state in {state} cannot be used: {error}") from error
+        key, secret, base_url = profile.api_key, profile.api_secret, emulator.base_url
+        yield replace(settings, api_key=key, api_secret=secret, base_url=base_url, proxy=None)
 
 
 class Tally:
