@@ -38,7 +38,7 @@ def test_with_exact_prices_the_cap_is_never_passed(prices: list[Decimal], cap: D
     running: list[Running] = []
 
     def move(task: Running, after: Record) -> None:
-        sums.apply(task.record, after)
+        sums.apply(task.record, after, dropped=False)
         task.record = after
 
     while waiting or running:
