@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from orchestrator.clock import SystemClock
+from orchestrator.ledger import MANIFEST, Ledger, SqliteLedger
+from orchestrator.lifecycle import Ending, Output, Record
+from orchestrator.output import manifest
+from orchestrator.output.keeper import ManifestKeeper
+from orchestrator.tasks import Task
+
+pytestmark = pytest.mark.anyio
+MODEL = "Hevok/Studio-Trigger"
+PAID = Ending("task_postprocess_end", 0, Decimal("0.014"), 6.0, 30.0)
+
+
+def task(number: int) -> Task:
+    return Task(f"task-{number}", number, {"seed": str(number)}, {}, {}, "x")
+
+
+def indexes(path: Path) -> list[int | None]:
+    """Return the indexes of a manifest's lines, each of which has to be whole."""
+    return [json.loads(line)["index"] for line in path.read_text().splitlines()]
+
+
+@dataclass
+class Run:
+    """One process's work in a run folder."""
+
+    path: Path
+    ledger: Ledger
+    keeper: ManifestKeeper
+
+    async def finish(self, *numbers: int, told: bool = True) -> list[Record]:
+        """Carry tasks to their end, and tell the keeper."""
+        return [await self._finish(number, told=told) for number in numbers]
+
+    async def _finish(self, number: int, *, told: bool) -> Record:
+        output = Output(f"files/{number}.png", None, "image/png", 3, "0" * 64)
+        record = Record(task(number))
+        sent = record.intended(1.0, Decimal("0.02"), None)
+        running = sent.accepted(str(number), "token", 2.0)
+        made = running.succeeded(PAID)
+        done = made.delivered((output,), (), 40.0 + number)
+        for before, after in ((record, sent), (sent, running), (running, made), (made, done)):
+            await self.ledger.save(before, after, durable=False)
+        if told:
+            self.keeper.finished(done)
+        return done
+
+    async def lines(self, number: int) -> None:
+        """Wait until the manifest has this many lines."""
+        while not self.path.exists() or self.path.read_bytes().count(b"\n") < number:
+            await anyio.to_thread.run_sync(lambda: None)
+
+    async def fact(self) -> str | None:
+        return await self.ledger.read(lambda store: store.fact(MANIFEST))
+
+
+@asynccontextmanager
+async def process(folder: Path, *, killed: bool = False) -> AsyncIterator[Run]:
+    """Work in a run folder until the block ends, or until a kill: then nothing is put in order."""
+
+    def opened() -> Ledger:
+        fresh = not (folder / "ledger.sqlite").exists()
+        store = SqliteLedger(folder / "ledger.sqlite")
+        if fresh:
+            with store.transaction(durable=False):
+                store.enter([task(number) for number in range(6)], 1, 0)
+        return Ledger(store, SystemClock())
+
+    ledger = await anyio.to_thread.run_sync(opened)
+    path = folder / manifest.NAME
+    keeper = ManifestKeeper(path, MODEL, ledger)
+    async with anyio.create_task_group() as writing:
+        writing.start_soon(ledger.run)
+        try:
+            async with anyio.create_task_group() as keeping:
+                keeping.start_soon(keeper.run)
+                yield Run(path, ledger, keeper)
+                if killed:
+                    keeping.cancel_scope.cancel()
+                keeper.close()
+        finally:
+            ledger.close()
+    await anyio.to_thread.run_sync(ledger.store.close)
+
+
+async def test_lines_appear_while_the_run_goes_on(tmp_path: Path) -> None:
+    """What has ended stands in the manifest soon after, in the order in which it ended."""
+    async with process(tmp_path) as run:
+        await run.finish(4, 1)
+        await run.lines(2)
+        assert indexes(run.path) == [4, 1]
+        assert await run.fact() is None
+
+
+async def test_the_manifest_is_in_order_at_the_end(tmp_path: Path) -> None:
+    """A clean end leaves the lines in the order of `index`, and the fact that says so."""
+    async with process(tmp_path) as run:
+        records = await run.finish(4, 1, 5, 0)
+    assert run.path.read_text() == "".join(
+        manifest.line(record, MODEL) for record in sorted(records, key=lambda record: record.task.index)
+    )
+    async with process(tmp_path) as again:
+        assert await again.fact() == str(run.path.stat().st_size)
+
+
+async def test_a_manifest_in_order_is_left_alone(tmp_path: Path) -> None:
+    """A run that ends nothing does not touch the file."""
+    async with process(tmp_path) as run:
+        await run.finish(2)
+    before = run.path.stat()
+    async with process(tmp_path):
+        pass
+    after = run.path.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+async def test_a_run_without_results_has_an_empty_manifest(tmp_path: Path) -> None:
+    """The file is there from the first run on."""
+    async with process(tmp_path) as run:
+        pass
+    assert run.path.read_text() == ""
+
+
+@pytest.mark.parametrize("torn", [1, 40, 700])
+async def test_a_torn_manifest_is_mended_at_the_start(tmp_path: Path, torn: int) -> None:
+    """What a kill tore off, be it part of a line or several lines, stands again before anything is added."""
+    async with process(tmp_path, killed=True) as run:
+        await run.finish(3, 1, 2)
+        await run.lines(3)
+    whole = run.path.read_bytes()
+    run.path.write_bytes(whole[:-torn])
+    async with process(tmp_path) as again:
+        await again.lines(3)
+        assert indexes(again.path) == [1, 2, 3]
+        await again.finish(0)
+        await again.lines(4)
+        assert indexes(again.path) == [1, 2, 3, 0]
+    assert indexes(again.path) == [0, 1, 2, 3]
+
+
+async def test_a_line_that_a_kill_swallowed_is_written(tmp_path: Path) -> None:
+    """A task whose end was saved, and nothing more before the kill, gets its line from the next run."""
+    async with process(tmp_path) as run:
+        await run.finish(1)
+    async with process(tmp_path, killed=True) as killed:
+        await killed.lines(1)
+        await killed.finish(3, told=False)
+    assert indexes(run.path) == [1]
+    async with process(tmp_path) as again:
+        await again.lines(2)
+    assert indexes(run.path) == [1, 3]
+
+
+async def test_a_manifest_that_was_removed_is_written_again(tmp_path: Path) -> None:
+    """The ledger is the source of truth."""
+    async with process(tmp_path) as run:
+        await run.finish(1, 0)
+    run.path.unlink()
+    async with process(tmp_path):
+        pass
+    assert indexes(run.path) == [0, 1]
+
+
+async def test_dropped_tasks_move_to_the_end(tmp_path: Path) -> None:
+    """When the job file no longer holds a finished task, its line loses its index even if nothing else happens."""
+    async with process(tmp_path) as run:
+        await run.finish(0, 1, 2)
+    async with process(tmp_path) as again:
+        await again.ledger.enter([task(2), task(0)], 2, 0)
+        await again.ledger.drop_all_but(2)
+    assert indexes(run.path) == [0, 2, None]
