@@ -73,10 +73,17 @@ class Bench:
     def out(self) -> Path:
         return self.folder / "out"
 
-    async def run(self, *, seeds: Any = (1, 2, 3), limits: dict[str, Any] | None = None, **options: Any) -> Result:
+    async def run(
+        self,
+        *,
+        seeds: Any = (1, 2, 3),
+        limits: dict[str, Any] | None = None,
+        model: str = "Hevok/Studio-Trigger",
+        **options: Any,
+    ) -> Result:
         """Run the job with these seeds, or go on with it."""
         job = {
-            "model": "Hevok/Studio-Trigger",
+            "model": model,
             "parameters": {"samples": 2, "prompt": "a lighthouse at dusk"},
             "limits": {"requests_per_second": 1000, "settle_after": 1} | (limits or {}),
             "sweep": {"seed": list(seeds)},
@@ -266,6 +273,13 @@ async def test_refused_credentials_stop_at_once_and_are_not_repeated(bench: Benc
     assert stopped.value.exit_code is Exit.STOPPED
     assert "secret" not in str(stopped.value).replace("WIRO_API_SECRET", "")
     assert bench.service.stats.calls.total() == 1
+
+
+async def test_a_model_that_is_not_there_is_refused(bench: Bench) -> None:
+    """The file is wrong, so it is exit 2, the sentence names it, and no folder is made."""
+    with pytest.raises(RefusedError, match=r"job\.yaml: model: The service has no model Hevok/No-Such"):
+        await bench.run(model="Hevok/No-Such")
+    assert not bench.out.exists()
 
 
 async def test_credentials_refused_half_way_leave_the_rest(bench: Bench) -> None:

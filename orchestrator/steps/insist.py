@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from orchestrator.clock import Clock
 from orchestrator.errors import StoppedError
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
-from orchestrator.steps.outcomes import Verdict, delays, judge
+from orchestrator.steps.outcomes import Stop, Verdict, delays, judge
 from orchestrator.wiro import Client, WiroError
 
 T = TypeVar("T")
@@ -35,7 +35,8 @@ async def insist(
             return await calls.make(Urgency.SUBMIT, call)
         except (WiroError, TurnLostError) as error:
             outcome = judge(error, paying=False)
-            if isinstance(error, WiroError) and outcome.verdict in {Verdict.GONE, Verdict.GIVE_UP}:
+            refused = outcome.verdict in {Verdict.GONE, Verdict.GIVE_UP} or outcome.stop is Stop.MODEL
+            if refused and isinstance(error, WiroError):
                 raise
         if outcome.stop is not None:
             raise StoppedError(outcome.message)

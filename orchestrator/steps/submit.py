@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 import anyio
@@ -82,11 +82,10 @@ async def submit(
         )
     except (WiroError, TurnLostError) as error:
         outcome = judge(error, paying=True)
-        if last and outcome.verdict is Verdict.AGAIN and outcome.sent:
-            outcome = replace(outcome, verdict=Verdict.GIVE_UP)
         if intended.state is State.PENDING:
             return record, outcome
-        return await shielded(_not_accepted(intended, outcome, ledger, clock)), outcome
+        hopeless = outcome.verdict is Verdict.GIVE_UP or (last and outcome.verdict is Verdict.AGAIN and outcome.sent)
+        return await shielded(_not_accepted(intended, outcome, ledger, clock, hopeless=hopeless)), outcome
     except BaseException:
         if intended.state is State.SUBMITTING:  # cancelled while the request was out
             ledger.count("uncertain")
@@ -110,11 +109,11 @@ async def _accepted(
     return running, None
 
 
-async def _not_accepted(intended: Record, outcome: Outcome, ledger: Ledger, clock: Clock) -> Record:
+async def _not_accepted(intended: Record, outcome: Outcome, ledger: Ledger, clock: Clock, *, hopeless: bool) -> Record:
     if outcome.verdict is Verdict.SETTLE:
         after = intended.given_up(clock.now())
         ledger.count("uncertain")
-    elif outcome.verdict is Verdict.GIVE_UP:
+    elif hopeless:
         after = intended.rejected(outcome.failure, clock.now())
     else:
         after = intended.not_accepted()

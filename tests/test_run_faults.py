@@ -1,0 +1,307 @@
+"""Runs on a service that loses replies, refuses, fails and runs dry: all gets done, and is paid for once."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+import pytest
+from blockbuster import blockbuster_ctx
+
+from orchestrator.clock import SystemClock
+from orchestrator.commands.options import Options
+from orchestrator.commands.run import Result, run
+from orchestrator.config import Settings
+from orchestrator.emulator import Emulator, Profile
+from orchestrator.engines import doubts, forecast, tracking
+from orchestrator.engines.control import Control
+from orchestrator.errors import Exit
+from orchestrator.lifecycle import State
+from orchestrator.status import Status
+from orchestrator.steps.outcomes import Stop
+
+pytestmark = pytest.mark.anyio
+
+PRICE = Decimal("0.0035")
+"""What one sample costs on the emulated seed model."""
+
+INSTANT = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0, balance_usd=Decimal(10_000))
+BRISK = replace(INSTANT, run_seconds_median=0.1)
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> Iterator[None]:
+    """Opening and closing a run may block; what goes on in between, in tasks of its own, must not."""
+    with blockbuster_ctx("orchestrator") as blocking:
+        for function in blocking.functions.values():
+            function.can_block_in("orchestrator/commands/run.py", "run")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instant service is looked at soon, and asked soon for what was lost."""
+    monkeypatch.setattr(forecast, "SHORTEST_SECONDS", 0.02)
+    monkeypatch.setattr(forecast, "FIRST_SECONDS", 0.02)
+    monkeypatch.setattr(tracking, "ENDING_SECONDS", 0.02)
+    monkeypatch.setattr(doubts, "FIRST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(doubts, "LONGEST_WAIT_SECONDS", 0.2)
+
+
+@dataclass
+class Bench:
+    folder: Path
+    service: Emulator
+    seen: Status | None = None
+
+    async def run(
+        self, prompts: Sequence[str] = ("a lighthouse",), seeds: int = 4, attempts: int = 3, **limits: Any
+    ) -> Result:
+        """Run a job of prompts times seeds with these limits, or go on with it."""
+        job = {
+            "model": "Hevok/Studio-Trigger",
+            "parameters": {"samples": 1},
+            "limits": {"requests_per_second": 1000, "settle_after": 0.5} | limits,
+            "retry": {"attempts": attempts},
+            "sweep": {"prompt": list(prompts), "seed": list(range(seeds))},
+        }
+        path = self.folder / "job.yaml"
+        path.write_text(json.dumps(job))
+        profile = self.service.profile
+        settings = Settings(profile.api_key, profile.api_secret, self.service.base_url)
+        options = Options(out=self.folder / "out")
+        return await run(path, options, settings, control=Control(), clock=SystemClock(), watcher=self)
+
+    def show(self, status: Status) -> None:
+        self.seen = status
+
+    def manifest(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "out" / "manifest.jsonl").read_text().splitlines()]
+
+    def assert_paid_once(self, tasks: int) -> None:
+        stats = self.service.stats
+        assert (len(stats.billed), stats.double_payments) == (tasks, 0)
+
+
+@asynccontextmanager
+async def bench_on(folder: Path, profile: Profile = INSTANT) -> AsyncIterator[Bench]:
+    async with Emulator(profile) as service:
+        yield Bench(folder, service)
+
+
+def losing(fates: Mapping[int, Literal["before", "after"]], endpoint: str = "Run") -> Any:
+    """Lose these calls to an endpoint, counted from 1."""
+    return lambda called, number: fates.get(number) if called == endpoint else None
+
+
+FORMS = [
+    INSTANT,
+    replace(INSTANT, form="older"),
+    replace(INSTANT, quirks=frozenset({"run_under_data", "errors_as_text", "parameters_as_text"})),
+    replace(INSTANT, form="older", quirks=frozenset({"parameters_as_text"}), api_secret=None),
+]
+
+
+@pytest.mark.parametrize("profile", FORMS, ids=["newer", "older", "quirks", "older as text, key only"])
+async def test_lost_replies_are_settled_in_every_form_of_replies(tmp_path: Path, profile: Profile) -> None:
+    """Lost after acceptance: found in the list and adopted. Lost before: sent again once it is sure. Paid once."""
+    async with bench_on(tmp_path, profile) as bench:
+        bench.service.lose_replies = losing({1: "after", 3: "before", 4: "after"})
+        result = await bench.run(seeds=5)
+        assert result.exit_code is Exit.DONE
+        status = result.status
+        assert (status.uncertain, status.adopted, status.resubmitted) == (3, 2, 1)
+        assert status.cost_usd + status.reserved_usd == 5 * PRICE  # the older form does not state the cost
+        bench.assert_paid_once(5)
+
+
+async def test_nothing_is_sent_again_before_settle_after(tmp_path: Path) -> None:
+    """A request that left no trace is repeated only when the list has not shown it for long enough."""
+    async with bench_on(tmp_path) as bench:
+        bench.service.lose_replies = losing({1: "before"})
+        result = await bench.run(seeds=1, settle_after=1)
+        sent = [at for at, endpoint in bench.service.stats.arrivals if endpoint == "Run"]
+        assert (result.exit_code, result.status.resubmitted) == (Exit.DONE, 1)
+        assert len(sent) == 2
+        assert 1.0 <= sent[1] - sent[0] < 3.0
+
+
+async def test_equal_tasks_in_doubt_are_told_apart(tmp_path: Path) -> None:
+    """Two tasks with equal parameters, one reply lost each way: two payments, neither more nor less."""
+    async with bench_on(tmp_path) as bench:
+        bench.service.lose_replies = losing({1: "after", 2: "before"})
+        result = await bench.run(prompts=["a lighthouse"], seeds=1)
+        assert result.exit_code is Exit.DONE
+        assert len(bench.service.stats.billed) == 1
+        path = bench.folder / "job.yaml"
+        path.write_text(path.read_text().replace('"sweep"', '"repeat": 3, "sweep"'))
+        bench.service.lose_replies = losing({2: "after", 3: "before"})
+        settings = Settings(bench.service.profile.api_key, bench.service.profile.api_secret, bench.service.base_url)
+        options = Options(out=bench.folder / "out")
+        result = await run(path, options, settings, control=Control(), clock=SystemClock(), watcher=bench)
+        assert (result.exit_code, result.status.total) == (Exit.DONE, 3)
+        assert len(bench.service.stats.billed) == 3
+
+
+async def test_looks_and_lists_that_are_lost_are_made_again(tmp_path: Path) -> None:
+    async with bench_on(tmp_path) as bench:
+        lost = {"Task/Detail": (1, 2, 4), "Task/List": (2,), "Run": (2,)}
+        bench.service.lose_replies = lambda name, number: "after" if number in lost.get(name, ()) else None
+        result = await bench.run()
+        assert result.exit_code is Exit.DONE
+        bench.assert_paid_once(4)
+
+
+async def test_a_full_service_is_waited_for(tmp_path: Path) -> None:
+    """96 is no failure: the number is learned, everything gets done, and few submits are refused."""
+    async with bench_on(tmp_path, replace(BRISK, concurrency=3)) as bench:
+        result = await bench.run(seeds=30)
+        assert result.exit_code is Exit.DONE
+        bench.assert_paid_once(30)
+        stats = bench.service.stats
+        assert stats.peak_concurrency == 3
+        assert stats.refusals["96"] <= 16
+        assert {line["attempts"] for line in bench.manifest()} == {1}
+
+
+async def test_the_users_number_of_tasks_is_kept(tmp_path: Path) -> None:
+    async with bench_on(tmp_path, BRISK) as bench:
+        await bench.run(seeds=12, concurrency=2)
+        assert bench.service.stats.peak_concurrency == 2
+        assert not bench.service.stats.refusals
+
+
+async def test_an_empty_account_stops_and_a_filled_one_goes_on(tmp_path: Path) -> None:
+    """97: what runs is finished, the rest stays pending, exit 3 with the reason; the next run goes on."""
+    async with bench_on(tmp_path, replace(INSTANT, concurrency=1, balance_usd=PRICE * 3 + PRICE / 2)) as bench:
+        result = await bench.run(seeds=8)
+        assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.BALANCE)
+        assert result.halt is not None
+        assert "Add funds" in result.halt.message
+        counts = result.status.counts
+        assert (counts[State.DONE], counts[State.PENDING], sum(counts.values())) == (3, 5, 8)
+        bench.service.balance_usd = Decimal(100)
+        assert (await bench.run(seeds=8)).exit_code is Exit.DONE
+        bench.assert_paid_once(8)
+
+
+async def test_the_budget_is_kept_over_the_life_of_the_folder(tmp_path: Path) -> None:
+    """A cap of five tasks pays for five, however many run at once; a larger cap later counts what was spent."""
+    async with bench_on(tmp_path, BRISK) as bench:
+        result = await bench.run(seeds=12, budget_usd=float(PRICE * 5))
+        assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.BUDGET)
+        assert (bench.service.stats.billed_usd, len(bench.service.stats.accepted)) == (PRICE * 5, 5)
+        result = await bench.run(seeds=12, budget_usd=float(PRICE * 5))
+        assert (result.exit_code, len(bench.service.stats.accepted)) == (Exit.STOPPED, 5)
+        await bench.run(seeds=12, budget_usd=float(PRICE * 7 + PRICE / 2))
+        assert bench.service.stats.billed_usd == PRICE * 7
+        assert (await bench.run(seeds=12)).exit_code is Exit.DONE
+        bench.assert_paid_once(12)
+
+
+async def test_money_that_failures_give_back_is_used(tmp_path: Path) -> None:
+    """The cap holds two tasks; the failing ones cost nothing, so that both good ones are made at the end."""
+    async with bench_on(tmp_path, BRISK) as bench:
+        result = await bench.run(["a [fail] boat", "a boat"], seeds=2, attempts=1, budget_usd=float(PRICE * 2))
+        assert (result.exit_code, result.halt) == (Exit.SOME_FAILED, None)
+        assert (result.status.counts[State.DONE], result.status.cost_usd) == (2, PRICE * 2)
+
+
+@pytest.mark.parametrize("retry_after", [None, 0.3])
+async def test_too_many_calls_slow_the_run_and_nothing_else(tmp_path: Path, retry_after: float | None) -> None:
+    async with bench_on(tmp_path, replace(INSTANT, rate=15, retry_after_seconds=retry_after)) as bench:
+        result = await bench.run(seeds=12)
+        assert result.exit_code is Exit.DONE
+        bench.assert_paid_once(12)
+        assert 0 < bench.service.stats.refusals["429"] <= 32
+        assert result.status.uncertain == 0
+
+
+async def test_failures_are_tried_again_and_then_told(tmp_path: Path) -> None:
+    """Three tries in all for what failed unbilled; the others are not touched by it; a second run leaves it."""
+    async with bench_on(tmp_path) as bench:
+        result = await bench.run(["a [fail] boat", "a [error] boat", "a boat"], seeds=1)
+        assert result.exit_code is Exit.SOME_FAILED
+        failed, never_ran, done = bench.manifest()
+        assert (failed["state"], failed["attempts"], failed["cost_usd"]) == ("failed", 3, "0")
+        assert failed["error"] == {"kind": "failed", "message": "RuntimeError: out of memory"}
+        assert (never_ran["state"], never_ran["error"]["message"]) == ("failed", "Output folder creation failed")
+        assert (done["state"], done["attempts"], done["cost_usd"]) == ("done", 1, "0.0035")
+        accepted = len(bench.service.stats.accepted)
+        assert accepted == 7
+        assert (await bench.run(["a [fail] boat", "a [error] boat", "a boat"], seeds=1)).exit_code is Exit.SOME_FAILED
+        assert len(bench.service.stats.accepted) == accepted
+
+
+async def test_a_wrong_request_fails_its_task_alone(tmp_path: Path) -> None:
+    """What the service calls invalid is not sent again, and does not end the run."""
+    async with bench_on(tmp_path) as bench:
+        path = bench.folder / "job.yaml"
+        job = {
+            "model": "Hevok/Studio-Trigger",
+            "parameters": {"prompt": "a boat", "samples": 1},
+            "sweep": {"width": [512, 9000]},
+        }
+        path.write_text(json.dumps(job))
+        settings = Settings(bench.service.profile.api_key, bench.service.profile.api_secret, bench.service.base_url)
+        options = Options(out=bench.folder / "out")
+        result = await run(path, options, settings, control=Control(), clock=SystemClock(), watcher=bench)
+        assert result.exit_code is Exit.SOME_FAILED
+        good, wrong = bench.manifest()
+        assert (good["state"], wrong["state"], wrong["error"]["kind"]) == ("done", "failed", "invalid")
+        assert "[width] must be between" in wrong["error"]["message"]
+        assert bench.service.stats.calls["Run"] == 2
+
+
+async def test_twenty_alike_failures_stop_the_run(tmp_path: Path) -> None:
+    """When the first twenty all fail with one cause, nobody has to watch the other ones fail."""
+    async with bench_on(tmp_path) as bench:
+        result = await bench.run(["a [fail] boat"], seeds=80, concurrency=4)
+        assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.SAME_FAILURE)
+        assert result.halt is not None
+        assert "out of memory" in result.halt.message
+        assert 20 <= result.status.counts[State.FAILED] <= 40
+        assert len(bench.service.stats.accepted) < 240
+
+
+async def test_nineteen_alike_do_not(tmp_path: Path) -> None:
+    async with bench_on(tmp_path) as bench:
+        result = await bench.run(["a boat", "a [fail] boat"], seeds=21, concurrency=1)
+        assert (result.exit_code, result.halt) == (Exit.SOME_FAILED, None)
+        assert result.status.counts[State.DONE] == 21
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_all_at_once(tmp_path: Path, seed: int) -> None:
+    """Lost replies, failures, a tight rate, a moving number of places: everything is done and paid for once."""
+    dice = random.Random(seed)  # noqa: S311 - chooses faults
+
+    def lose(_endpoint: str, _number: int) -> Literal["before", "after"] | None:
+        return dice.choice(("before", "after")) if dice.random() < 0.12 else None
+
+    async def move(service: Emulator) -> None:
+        while True:
+            await anyio.sleep(0.1)
+            service.concurrency = dice.randrange(2, 9)
+
+    profile = replace(BRISK, failure_share=0.1, rate=60, seed=seed, retry_after_seconds=0.2)
+    async with bench_on(tmp_path, profile) as bench:
+        bench.service.lose_replies = lose
+        async with anyio.create_task_group() as group:
+            group.start_soon(move, bench.service)
+            result = await bench.run(seeds=25, requests_per_second=50)
+            group.cancel_scope.cancel()
+        assert {line["error"] and line["error"]["kind"] for line in bench.manifest()} <= {None, "failed"}
+        counts = result.status.counts
+        assert counts[State.DONE] + counts[State.FAILED] == 25
+        bench.assert_paid_once(counts[State.DONE])
+        assert result.status.cost_usd == bench.service.stats.billed_usd
+        assert result.status.reserved_usd == 0
+        assert bench.service.stats.leaks == 0

@@ -1,0 +1,115 @@
+"""A run that is killed again and again loses nothing and pays for nothing twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+TASKS = 120
+KILLS = 5
+
+SERVE = """
+from decimal import Decimal
+import anyio
+from orchestrator.emulator import Profile, serve
+profile = Profile(balance_usd=Decimal(1000), concurrency=40, run_seconds_median=0.2, plain_bytes=200_000)
+anyio.run(lambda: serve(profile, announce=lambda emulator: print(emulator.base_url, flush=True)))
+"""
+
+RUN = """
+import sys
+from pathlib import Path
+import anyio
+from orchestrator.clock import SystemClock
+from orchestrator.commands.options import Options
+from orchestrator.commands.run import run
+from orchestrator.config import Settings
+from orchestrator.engines.control import Control
+class Watcher:
+    def show(self, status):
+        print("begun", flush=True)
+folder, url = Path(sys.argv[1]), sys.argv[2]
+async def main():
+    settings = Settings("emulated-key", "emulated-secret", url)
+    options = Options(out=folder / "out")
+    return await run(
+        folder / "job.yaml", options, settings, control=Control(), clock=SystemClock(), watcher=Watcher()
+    )
+result = anyio.run(main)
+print(result.exit_code, result.halt)
+sys.exit(result.exit_code)
+"""
+
+JOB = {
+    "model": "Hevok/Studio-Trigger",
+    "parameters": {"samples": 1, "prompt": "a lighthouse at dusk"},
+    "limits": {"requests_per_second": 60, "settle_after": 1},
+    "sweep": {"seed": {"from": 1, "to": TASKS, "step": 1}},
+}
+
+
+@contextmanager
+def process(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a script, and leave nothing of it behind."""
+    command = [sys.executable, "-c", script, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603 - scripts of our own
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def line_of(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
+
+
+def stats_of(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(url.replace("/v1", "/emulator/stats")) as reply:  # noqa: S310 - the emulator's address
+        stats: dict[str, Any] = json.load(reply)
+    return stats
+
+
+def test_killed_five_times(tmp_path: Path) -> None:
+    """Every task is done and paid for once, every file is whole and as the manifest says, and there are no others."""
+    dice = random.Random(1)  # noqa: S311 - chooses moments
+    (tmp_path / "job.yaml").write_text(json.dumps(JOB))
+    with process(SERVE) as service:
+        url = line_of(service)
+        for _ in range(KILLS):
+            with process(RUN, str(tmp_path), url) as run:
+                assert line_of(run) == "begun"
+                time.sleep(dice.uniform(0.05, 0.6))  # the moment of the kill is what is tested
+                run.kill()
+                assert run.wait() == -signal.SIGKILL
+        with process(RUN, str(tmp_path), url) as run:
+            watchdog = threading.Timer(25, run.kill)
+            watchdog.start()
+            told = run.communicate()[0].splitlines()[-1]
+            watchdog.cancel()
+            assert (run.returncode, told) == (0, "0 None")
+        stats = stats_of(url)
+    assert (stats["accepted"], stats["billed"], stats["double_payments"]) == (TASKS, TASKS, 0)
+    assert (stats["active"], stats["leaks"]) == (0, 0)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
+    assert [line["index"] for line in lines] == list(range(TASKS))
+    assert {line["state"] for line in lines} == {"done"}
+    told_of = {}
+    for line in lines:
+        for output in line["outputs"]:
+            path = tmp_path / "out" / output["path"]
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == output["sha256"]
+            told_of[path] = output
+    assert len(told_of) == TASKS
+    assert {path for path in (tmp_path / "out" / "files").rglob("*") if path.is_file()} == set(told_of)

@@ -1,0 +1,109 @@
+"""Every call is let in first, made once, and its refusals are told to the pacer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import pytest
+
+from orchestrator.clock import VirtualClock
+from orchestrator.emulator import Emulator, Profile
+from orchestrator.steps.calls import Calls, TurnLostError, Urgency
+from orchestrator.wiro import Client, Credentials, NotSent, RateLimited, ReplyLost, ServerFault, TaskPage
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Noting:
+    """Lets everybody in, and notes what it is told."""
+
+    told: list[object] = field(default_factory=list)
+    closed: bool = False
+
+    @asynccontextmanager
+    async def turn(self, urgency: Urgency) -> AsyncIterator[None]:
+        if self.closed:
+            raise TurnLostError
+        self.told.append(urgency)
+        yield
+        self.told.append("answered")
+
+    def refused(self, retry_after_seconds: float | None) -> None:
+        self.told.append(retry_after_seconds)
+
+
+@asynccontextmanager
+async def calling(profile: Profile) -> AsyncIterator[tuple[Emulator, Calls, Noting, VirtualClock]]:
+    clock, pacing = VirtualClock(), Noting()
+    credentials = Credentials(profile.api_key, profile.api_secret)
+    async with Emulator(profile) as service, Client(credentials, service.base_url) as client:
+        yield service, Calls(client, pacing, clock), pacing, clock
+
+
+def newest(client: Client) -> Awaitable[TaskPage]:
+    return client.tasks(start=0, limit=1)
+
+
+async def test_first_things_are_done_when_let_in_and_before_the_call() -> None:
+    async with calling(Profile()) as (service, calls, pacing, _):
+
+        async def first() -> None:
+            pacing.told.append(f"first, {service.stats.calls.total()} calls")
+
+        await calls.make(Urgency.SUBMIT, newest, first=first)
+        assert pacing.told == [Urgency.SUBMIT, "first, 0 calls", "answered"]
+        assert service.stats.calls.total() == 1
+
+
+async def test_nothing_is_made_of_a_turn_that_is_lost() -> None:
+    async with calling(Profile()) as (service, calls, pacing, _):
+        pacing.closed = True
+        with pytest.raises(TurnLostError):
+            await calls.make(Urgency.SUBMIT, newest)
+        assert service.stats.calls.total() == 0
+
+
+async def test_a_refusal_for_haste_is_told_while_the_turn_lasts() -> None:
+    async with calling(replace(Profile(), rate=1, retry_after_seconds=2.5)) as (_, calls, pacing, _clock):
+        await calls.make(Urgency.ROUTINE, newest)
+        with pytest.raises(RateLimited):
+            await calls.make(Urgency.ROUTINE, newest)
+        assert pacing.told[-2:] == [Urgency.ROUTINE, 2.5]
+
+
+async def raising(error: Exception) -> TaskPage:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("answer", "silent"),
+    [
+        (lambda _: raising(ReplyLost("/Task/List", "lost")), 40.0),
+        (lambda _: raising(NotSent("/Task/List", "no connection")), 40.0),
+        (lambda _: raising(ServerFault("/Task/List", "oops")), 0.0),
+        (newest, 0.0),
+    ],
+    ids=["lost", "not sent", "a fault", "an answer"],
+)
+async def test_silence_is_counted_from_the_first_call_without_an_answer(
+    answer: Callable[[Client], Awaitable[TaskPage]], silent: float
+) -> None:
+    async with calling(Profile()) as (service, calls, _, clock):
+
+        def lose(_endpoint: str, number: int) -> Literal["after"] | None:
+            return "after" if number == 1 else None
+
+        service.lose_replies = lose
+        assert calls.silent_seconds() == 0
+        with pytest.raises(ReplyLost):
+            await calls.make(Urgency.ROUTINE, newest)
+        clock._time += 30
+        assert calls.silent_seconds() == 30
+        clock._time += 10
+        with suppress(ReplyLost, NotSent, ServerFault):
+            await calls.make(Urgency.ROUTINE, answer)
+        assert calls.silent_seconds() == silent
