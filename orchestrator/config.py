@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,14 +27,14 @@ class Settings:
         api_key, api_secret: Credentials; without a secret the project is taken to use the key alone.
         base_url: The API's address without a slash at its end.
         download_hosts: Hosts that outputs may come from although their address is private.
-        proxy: An HTTP proxy for all connections.
+        proxy: An HTTP proxy for all connections; its address may hold a password.
     """
 
     api_key: str | None = field(default=None, repr=False)
     api_secret: str | None = field(default=None, repr=False)
     base_url: str = BASE_URL
     download_hosts: frozenset[str] = frozenset()
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -57,7 +58,7 @@ def read(environment: Mapping[str, str], folder: Path, *, insecure: bool = False
     """
     filed = {name: value for name, value in _file(folder).items() if name in NAMES and value}
     given = {name: value for name in NAMES if (value := environment.get(name, "").strip())}
-    if "WIRO_API_KEY" in given:
+    if "WIRO_API_KEY" in given or "WIRO_API_KEY" not in filed:
         filed = {name: value for name, value in filed.items() if name not in ADDRESSES}
     values = filed | given
     base_url = values.get("WIRO_BASE_URL", BASE_URL).rstrip("/")
@@ -97,7 +98,7 @@ def _check_address(url: str, *, insecure: bool) -> None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         parts, host = urlsplit(""), None
-    if parts.scheme not in {"http", "https"} or not host or parts.username or parts.query or parts.fragment:
+    if parts.scheme not in {"http", "https"} or not host or "@" in parts.netloc or parts.query or parts.fragment:
         raise RefusedError(f"WIRO_BASE_URL is not an address of the form {BASE_URL}: {_shown(url)}")
     if parts.scheme == "http" and not is_loopback(host) and not insecure:
         raise RefusedError(
@@ -107,5 +108,5 @@ def _check_address(url: str, *, insecure: bool) -> None:
 
 
 def _shown(url: str) -> str:
-    """Return an address without what may be a password in it."""
-    return url.rpartition("@")[2][:200] if "@" in url else url[:200]
+    """Return an address without what may be a credential in it."""
+    return re.split("[?#]", url, maxsplit=1)[0].rpartition("@")[2][:200]
