@@ -353,6 +353,14 @@ class TestReading:
             with pytest.raises(LedgerError, match="readonly"), reader.transaction(durable=False):
                 reader.state({"model": "a/b"})
 
+    def test_a_frozen_ledger_stays_as_it_is(self, store: SqliteLedger) -> None:
+        """What is committed later is not seen, however long one reads."""
+        enter(store, task(0))
+        with store.frozen() as frozen:
+            enter(store, task(1), rank=1)
+            assert list(everything(frozen)) == ["task-000"]
+        assert len(everything(store)) == 2
+
 
 class TestManifestFact:
     """The fact stands only while the manifest can be up to date."""

@@ -68,6 +68,14 @@ class SqliteLedger:
         with self._translated():
             self._db.close()
 
+    def frozen(self) -> SqliteLedger:
+        """Open the file once more, to be read as it is now whatever is committed later."""
+        other = SqliteLedger(self.path, read_only=True)
+        with other._translated():
+            other._db.execute("BEGIN")
+            other._db.execute("SELECT 1 FROM facts").fetchone()  # fixes the moment
+        return other
+
     def __enter__(self) -> Self:
         return self
 
@@ -244,6 +252,12 @@ class SqliteLedger:
     def everything(self, chunk: int = CHUNK) -> Iterator[Record]:
         """Yield every task in the order of places, dropped ones last."""
         yield from self._stream("1", chunk)
+
+    def edition(self, identity: str) -> int | None:
+        """Return the edition of the job file that last held a task, None where the ledger does not know it."""
+        with self._translated():
+            found = self._db.execute("SELECT edition FROM tasks WHERE id = ?", (identity,)).fetchone()
+        return None if found is None else int(found[0])
 
     def failures(self, most: int) -> list[tuple[Failure, int]]:
         """Return the most frequent reasons of failed tasks and how many failed for each."""

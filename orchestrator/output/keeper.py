@@ -29,9 +29,13 @@ class ManifestKeeper:
         self._told.set()
 
     async def run(self) -> None:
-        """Write until `close` is called; begins by mending what a kill left behind."""
-        if not await self._in_order():
-            await anyio.to_thread.run_sync(self._rewrite)
+        """Write until `close` is called; begins by mending what a kill left behind.
+
+        What ends while that goes on comes after it: the ledger is read as it was at the first moment.
+        """
+        stale = await self._ledger.read(lambda store: None if self._in_order(store) else store.frozen())
+        if stale is not None:
+            await anyio.to_thread.run_sync(self._rewrite, stale)
         while True:
             if not self._lines and not self._closing:
                 await self._told.wait()
@@ -41,22 +45,25 @@ class ManifestKeeper:
                 await anyio.to_thread.run_sync(manifest.append, self._path, lines)
             elif self._closing:
                 break
-        if not await self._in_order():
-            await anyio.to_thread.run_sync(self._rewrite)
-            await self._ledger.state({MANIFEST: str(await anyio.to_thread.run_sync(self._size))})
+        if not await self._ledger.read(self._in_order):
+            size = await anyio.to_thread.run_sync(self._put_in_order)
+            await self._ledger.state({MANIFEST: str(size)})
 
     def close(self) -> None:
         """Nothing more will end: let `run` put the manifest in order and return."""
         self._closing = True
         self._told.set()
 
-    async def _in_order(self) -> bool:
-        size = await self._ledger.read(lambda store: store.fact(MANIFEST))
-        return size is not None and size == str(await anyio.to_thread.run_sync(self._size))
+    def _in_order(self, store: SqliteLedger) -> bool:
+        return store.fact(MANIFEST) == str(self._size())
+
+    def _put_in_order(self) -> int:
+        self._rewrite(SqliteLedger(self._ledger.store.path, read_only=True))
+        return self._size()
 
     def _size(self) -> int:
         return self._path.stat().st_size if self._path.is_file() else -1
 
-    def _rewrite(self) -> None:
-        with SqliteLedger(self._ledger.store.path, read_only=True) as store:
-            manifest.rewrite(self._path, store.finished(), self._model)
+    def _rewrite(self, source: SqliteLedger) -> None:
+        with source:
+            manifest.rewrite(self._path, source.finished(), self._model)
