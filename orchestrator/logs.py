@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import queue
-from collections.abc import Collection, Iterator, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,16 +20,30 @@ class Redact:
     """Takes secrets out of everything that is told, whatever put them there."""
 
     def __init__(self, secrets: Collection[str]) -> None:
-        self._secrets = [secret for secret in secrets if secret]
+        self._secrets = sorted(filter(None, secrets), key=len, reverse=True)  # one may be a part of another
 
     def __call__(self, _logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """Clean one event, see structlog's processors."""
-        for key, value in event.items():
-            if isinstance(value, str) and any(secret in value for secret in self._secrets):
-                for secret in self._secrets:
-                    value = value.replace(secret, "[secret]")  # noqa: PLW2901 - one secret after the other
-                event[key] = value
-        return event
+        return {self._text(key): self._clean(value) for key, value in event.items()}
+
+    def _clean(self, value: object) -> object:
+        match value:
+            case str():
+                return self._text(value)
+            case None | int() | float():
+                return value
+            case Mapping():
+                return {self._text(str(key)): self._clean(held) for key, held in value.items()}
+            case list() | tuple():
+                return [self._clean(held) for held in value]
+        shown = repr(value)  # which is how it would be told
+        cleaned = self._text(shown)
+        return value if cleaned == shown else cleaned
+
+    def _text(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "[secret]")
+        return text
 
 
 @contextmanager
@@ -70,7 +84,7 @@ def opened(
 
 def silent() -> FilteringBoundLogger:
     """Return a logger that tells nobody."""
-    return _logger(logging.Logger("silent", SILENT), (), SILENT)  # noqa: LOG001 - as above
+    return _logger(logging.Logger("silent", SILENT), (), logging.CRITICAL)  # noqa: LOG001 - as above
 
 
 class _Handover(logging.handlers.QueueHandler):
