@@ -47,10 +47,9 @@ class Feed:
                 return None
         return self._batch.pop()
 
-    async def enter_all(self) -> None:
-        """Write down what is left, so that the ledger holds the whole grid."""
-        while await self._enter():
-            pass
+    async def holds(self, identity: str) -> bool:
+        """Return whether the job file, as far as it is written down, holds a task."""
+        return await self._ledger.read(lambda store: store.edition(identity) == self._edition)
 
     async def _enter(self) -> bool:
         if self.exhausted:

@@ -31,6 +31,9 @@ DOWNLOADS: Final = 8
 BACKLOG: Final = 64
 """How many tasks may wait for their download before no more are started."""
 
+INHERITANCE_SECONDS: Final = 1.0
+"""How often a task of an earlier run asks whether the job file, still being read, holds it."""
+
 SAME_FAILURES: Final = 20
 FETCHES: Final = 10
 """How often the outputs of one task are asked for, over about ten minutes, before they are left for another run."""
@@ -83,6 +86,7 @@ class LocalEngine:
     _lobby: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(LOBBY))
     _downloads: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(DOWNLOADS))
     _fetching_now: int = 0
+    _inherited: set[str] = field(default_factory=set)
     _first_ends: list[Failure | None] = field(default_factory=list)
 
     async def run(self, unfinished: list[Record]) -> Halt | None:
@@ -97,6 +101,7 @@ class LocalEngine:
         self.control.begun = True
         async with anyio.create_task_group() as group:
             for record in unfinished:
+                self._inherited.add(record.task.id)
                 if record.state in ACTIVE:
                     self.slots.take()
                 self._start(group, await self.doubts.recovered(record))
@@ -150,6 +155,8 @@ class LocalEngine:
             while record.state not in FINAL:
                 before = record
                 if record.state is State.PENDING:
+                    if not await self._wanted(record):
+                        return
                     record = await self.submitter.submit(record)
                     if in_lobby:
                         self._lobby.release()
@@ -171,6 +178,19 @@ class LocalEngine:
                 self._lobby.release()
             self.control.live -= 1
             self.control.changed.notify()
+
+    async def _wanted(self, record: Record) -> bool:
+        """Return whether a pending task is to be submitted: the job file may have dropped what an earlier run left."""
+        if record.task.id not in self._inherited:
+            return True
+        while self.orders.submits and not self.control.closed:
+            if await self.feed.holds(record.task.id):
+                return True
+            if self.feed.exhausted:
+                return False
+            with self.control.until_closed():
+                await self.clock.sleep(INHERITANCE_SECONDS)
+        return False
 
     async def _fetch(self, record: Record, remote: RemoteTask | None) -> Record:
         """Bring home what a task made; the record stays as it is where that has to wait for another run."""

@@ -54,7 +54,9 @@ class Tracker:
         Returns:
             The record, and what the service last said: running no longer, or still running where the run is left.
         """
-        watch = _Watch(self.clock.monotonic(), forecast.looks(self.stated_seconds, self.usual_seconds), self.random)
+        passed = self._passed(record)
+        looks = forecast.looks(self.stated_seconds, self.usual_seconds, passed)
+        watch = _Watch(self.clock.monotonic() - passed, looks, self.random)
         while True:
             with self.control.pause():
                 await self.clock.sleep(watch.next_wait())
@@ -63,7 +65,8 @@ class Tracker:
             if looking.cancelled_caught:
                 return record, None
             if sight.record.state is not State.RUNNING:
-                self._learn(sight.record)
+                if not passed:  # one that ran on while nobody looked teaches nothing
+                    self._learn(sight.record)
                 return sight.record, sight.remote
             if sight.remote is not None:
                 over = await self._under_way(record, sight.remote, watch)
@@ -92,7 +95,7 @@ class Tracker:
             self._strange.add(remote.status)
             self.log.warning("unknown status, taken as under way", status=remote.status, task=record.task.id)
         if watch.ending_since is None:
-            passed = self.clock.now() - (record.sent.submitted_at or self.clock.now())
+            passed = self._passed(record)
             if passed > self.timeout_seconds:
                 watch.overdue = Failure("timeout", f"It still ran {passed:.0f} s after it was accepted, and was ended.")
             if watch.overdue is not None or self.control.cancelling:
@@ -123,6 +126,11 @@ class Tracker:
         after = record.failed(failure, self.clock.now())
         await self.ledger.save(record, after, durable=True)
         return after
+
+    def _passed(self, record: Record) -> float:
+        """Return the seconds since the service accepted the task."""
+        now = self.clock.now()
+        return max(0.0, now - (record.sent.submitted_at or now))
 
     def _learn(self, record: Record) -> None:
         attempt = record.sent
