@@ -84,6 +84,7 @@ class RunFolder:
 
         Raises:
             LockedError: Another one is.
+            RefusedError: It cannot be found out.
         """
         lock = self._lock()
         try:
@@ -92,15 +93,22 @@ class RunFolder:
             raise LockedError(
                 f"Another process is at work in {self.path}. `orchestrator status {self.path}` shows how far it is."
             ) from None
+        except OSError as error:
+            raise RefusedError(
+                f"The run folder {self.path} cannot be locked: {error.strerror}. Choose another with --out."
+            ) from error
         try:
             yield
         finally:
             lock.release()
 
     def is_held(self) -> bool:
-        """Return whether a process is at work here."""
+        """Return whether a process is at work here; to look makes nothing."""
+        lock = self._lock()
+        if not Path(lock.lock_file).exists():
+            return False
         try:
-            with self._lock().acquire(timeout=0):
+            with lock.acquire(timeout=0):
                 return False
         except filelock.Timeout:
             return True

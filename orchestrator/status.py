@@ -93,7 +93,7 @@ def status(
     counts = dict(totals.counts)
     written = sum(counts.values()) - sum(totals.dropped.values())
     counts[State.PENDING] += max(0, tasks - written)
-    finished = all(not counts[state] for state in State if state not in FINAL)
+    finished = sum(counts[state] for state in State if state not in FINAL) == totals.dropped[State.PENDING]
     state = "running" if running else "finished" if finished else "stopped"
     counters = totals.counters
     return Status(

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import Exit, LockedError, RefusedError
+from orchestrator.ledger import NotALedgerError, SqliteLedger
+from orchestrator.runs import Binding, RunFolder, frozen_tool, resolved_job
+from orchestrator.sweep import Job, Schema, load
+
+TOOL = json.loads((Path(__file__).parent / "recordings" / "tool_detail_studio_trigger.json").read_text())["tool"][0]
+FACTS = {"source": "/jobs/harbour.yaml", "service": "https://api.wiro.ai/v1", "account": "a1b2c3"}
+HOLD = """
+import sys
+from pathlib import Path
+from orchestrator.runs import RunFolder
+with RunFolder(Path(sys.argv[1])).held():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "outputs" / "harbour")
+    folder.make()
+    return folder
+
+
+def test_everything_lies_where_the_contract_says(tmp_path: Path) -> None:
+    """The names in a run folder are fixed."""
+    folder = RunFolder(tmp_path)
+    paths = (folder.job, folder.ledger, folder.manifest, folder.files, folder.log)
+    assert [path.name for path in paths] == ["job.yaml", "ledger.sqlite", "manifest.jsonl", "files", "run.log"]
+    assert {path.parent for path in (*paths, folder.emulator)} == {tmp_path}
+
+
+def test_making_a_folder_makes_its_parents(folder: RunFolder) -> None:
+    """The folder stands with room for the outputs and nothing else; making it again changes nothing."""
+    folder.make()
+    assert [path.name for path in folder.path.iterdir()] == ["files"]
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    """Where a file stands in the way, nothing is submitted."""
+    (tmp_path / "file").touch()
+    with pytest.raises(RefusedError, match="Choose another with --out") as raised:
+        RunFolder(tmp_path / "file" / "run").make()
+    assert raised.value.exit_code is Exit.REFUSED
+
+
+def test_one_process_works_in_a_folder(folder: RunFolder) -> None:
+    """While another process holds the folder it is refused with 75 and seen to be held; afterwards it is free."""
+    assert not folder.is_held()
+    with subprocess.Popen(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", HOLD, folder.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        assert folder.is_held()
+        with pytest.raises(LockedError, match=f"orchestrator status {folder.path}") as raised, folder.held():
+            raise AssertionError
+        assert raised.value.exit_code is Exit.LOCKED
+        process.kill()
+        process.communicate()
+    assert not folder.is_held()
+    with folder.held():
+        assert folder.is_held()
+
+
+def test_a_folder_is_let_go_of_after_an_error(folder: RunFolder) -> None:
+    """However the work ends, the next one can begin."""
+
+    def fail() -> None:
+        with folder.held():
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    with folder.held():
+        pass
+
+
+def test_somebody_who_only_looks_holds_nobody_up(folder: RunFolder) -> None:
+    """A look at a folder leaves it free, and the lock is for its owner only."""
+    with folder.held():
+        pass
+    assert not folder.is_held()
+    with folder.held():
+        assert stat.S_IMODE((folder.path / ".lock").stat().st_mode) == 0o600
+
+
+def test_looking_makes_nothing(tmp_path: Path) -> None:
+    """Neither a folder nor a lock appears because somebody asked."""
+    assert not RunFolder(tmp_path / "missing").is_held()
+    assert not RunFolder(tmp_path).is_held()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_cannot_be_used_is_refused(folder: RunFolder) -> None:
+    """Where it cannot be found out who is at work, nobody works."""
+    (folder.path / ".lock").mkdir()
+    with pytest.raises(RefusedError, match="cannot be locked"), folder.held():
+        raise AssertionError
+    assert not folder.is_held()
+
+
+def test_a_ledger_is_opened_to_read(folder: RunFolder) -> None:
+    """A folder without a ledger is no run folder; with one it is read."""
+    with pytest.raises(NotALedgerError, match=f"{folder.path} is not a run folder"):
+        folder.opened()
+    with SqliteLedger(folder.ledger) as store, store.transaction(durable=False):
+        store.state(FACTS)
+    assert folder.exists()
+    with folder.opened() as store:
+        assert store.facts() == FACTS
+
+
+def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
+    """What it belongs to comes back from the facts and is welcome."""
+    binding = Binding(**FACTS)
+    assert binding.facts() == FACTS
+    binding.check({**FACTS, "edition": "3"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("source", "belongs to the job file /other"),
+        ("service", "belongs to the service at /other"),
+        ("account", "belongs to the account with the key's fingerprint /other"),
+    ],
+)
+def test_another_job_service_or_account_is_refused(tmp_path: Path, name: str, words: str) -> None:
+    """Each of the three is named with both sides and what to do."""
+    with pytest.raises(RefusedError, match=words) as raised:
+        Binding(**FACTS).check({**FACTS, name: "/other"}, tmp_path)
+    assert f"not {FACTS[name]}" in str(raised.value)
+    assert "--rebind" in str(raised.value)
+
+
+def test_the_kept_job_comes_back(tmp_path: Path) -> None:
+    """The resolved job and the frozen schema are read from the ledger's facts, never from the source."""
+    path = tmp_path / "job.yaml"
+    path.write_text("model: Hevok/Studio-Trigger\nsweep:\n  prompt: [a boat, a pier]\n  seed: {random: 2, from: 1, to: 9}\n")
+    job = load(path, today=datetime(2026, 11, 22, tzinfo=UTC)).resolve(Schema.from_tool(TOOL))
+    path.unlink()
+    facts = {"job": json.dumps(job.to_json()), "tool": json.dumps(TOOL)}
+    kept = resolved_job(facts)
+    assert isinstance(kept, Job)
+    assert [task.id for task in kept.tasks()] == [task.id for task in job.tasks()]
+    assert kept.total() == 4
+    assert frozen_tool(facts) == TOOL
+
+
+@pytest.mark.parametrize("facts", [{}, {"job": "{"}, {"job": "{}"}, {"job": '{"recipe": 7}'}])
+def test_a_job_that_cannot_be_read_is_refused(facts: dict[str, str]) -> None:
+    """What this version cannot read is a sentence, not a traceback."""
+    with pytest.raises(RefusedError, match="job that the run folder keeps cannot be read"):
+        resolved_job(facts)
