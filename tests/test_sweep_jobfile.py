@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from orchestrator.errors import Exit
 from orchestrator.sweep import Job, JobFileError, Limits, Problem, Schema, load
+from orchestrator.sweep.keys import KEYS
 
 ROOT = Path(__file__).parents[1]
 CORPUS = sorted((ROOT / "tests" / "jobs").glob("*.yaml"))
@@ -218,16 +219,24 @@ def examples() -> list[str]:
     return re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+BESIDE = {
+    "prompts.txt": "# boats\na red boat\na blue boat\n",
+    "seeds.json": "[7, 42]",
+    "styles.csv": "name,text\nink,ink wash on rough paper\noil,oil on canvas\n",
+}
+"""The files that the examples name."""
+
+
 @pytest.mark.parametrize("text", examples())
-def test_examples_of_the_reference(read: Read, text: str) -> None:
+def test_examples_of_the_reference(read: Read, tmp_path: Path, text: str) -> None:
+    for name, content in BESIDE.items():
+        (tmp_path / name).write_text(content)
     job = read(text)
     assert job.total() >= 1
     assert next(job.tasks()).id
 
 
 def test_the_reference_has_an_example_of_each_key() -> None:
-    from orchestrator.sweep.jobfile import KEYS  # noqa: PLC0415 - a word list that only this test needs
-
     used = set(re.findall(r"^(\w+):", "\n".join(examples()), re.MULTILINE))
     assert used == set(KEYS)
 

@@ -1,8 +1,9 @@
 """From a job file to the tasks that it stands for."""
 
 from orchestrator.sweep.job import Job
-from orchestrator.sweep.jobfile import JobFile, load
+from orchestrator.sweep.jobfile import JobFile
 from orchestrator.sweep.problems import JobFileError, Problem
+from orchestrator.sweep.reading import load
 from orchestrator.sweep.schema import Parameter, Schema
 from orchestrator.sweep.settings import Limits, Outputs, Retry
 

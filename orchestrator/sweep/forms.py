@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from orchestrator.sweep import settings
-from orchestrator.sweep.axes import PRECISION, Drawn, Spaced
+from orchestrator.sweep.axes import Drawn, Spaced
 from orchestrator.sweep.nodes import ListNode, MapNode, Node, ScalarNode, kind_of, secret_key_problem
 from orchestrator.sweep.problems import Mark, Problems, did_you_mean
+from orchestrator.sweep.ranges import MOST, counted, drawn, stepped
+from orchestrator.sweep.readers import (
+    NUMBER,
+    SCALAR,
+    TEXT,
+    JsonSchema,
+    Key,
+    Keys,
+    Reader,
+    capital,
+    members_schema,
+    scalar,
+    whole,
+)
+from orchestrator.sweep.scalars import plain
 
-LATER = ("file", "files", "template")
-MOST = 10**9
-"""How many values an axis has at most."""
-
-_KEYS = ("value", "label", "raw", "from", "to", "step", "count", "random", "rng", "file", "files", "template")
 _EXAMPLE = "Write a list, `{from: 1, to: 5, step: 1}`, `{random: 4, from: 1, to: 1000}` or `all`."
-_DIGITS = 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,55 @@ class Every:
     alone: bool
 
 
-Item: TypeAlias = Given | Computed | Every
+@dataclass(frozen=True, slots=True)
+class FromFile:
+    """The values in a file; `column` and `label` name columns of a table."""
+
+    mark: Mark
+    file: str
+    column: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """The files that fit a pattern, to be sent themselves."""
+
+    mark: Mark
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variants:
+    """All texts that a template with variants and wildcards stands for."""
+
+    mark: Mark
+    template: str
+
+
+Filled: TypeAlias = Given | Computed | Every
+"""Values that need no other file."""
+
+Item: TypeAlias = Filled | FromFile | Matching | Variants
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A mapping that stands for values.
+
+    Attributes:
+        says: What it stands for, for editors.
+        keys: What may stand in it.
+        required: What must stand in it.
+        example: How to write it.
+        make: Returns what it stands for, or None after noting a problem.
+    """
+
+    says: str
+    keys: Keys
+    required: tuple[str, ...]
+    example: str
+    make: Callable[[MapNode, Mapping[str, Any], Problems], Item | None]
 
 
 def read_axis(name: str, node: Node, problems: Problems) -> tuple[Item, ...]:
@@ -61,36 +118,121 @@ def read_axis(name: str, node: Node, problems: Problems) -> tuple[Item, ...]:
         What could be read, in order.
     """
     if isinstance(node, ScalarNode):
-        if node.text == "all" and not node.quoted:
-            return (Every(node.mark, alone=True),)
-        if not node.text and not node.quoted:
-            problems.add(node.mark, "The axis has no values.", _EXAMPLE)
-        else:
-            shown = f'"{node.text}"' if node.quoted else node.text
-            hint = f"Write [{shown}] for one value." if len(shown) < 40 else _EXAMPLE
-            problems.add(node.mark, f"{kind_of(node)} stands where the values of an axis are expected.", hint)
+        return _word(node, problems)
+    if isinstance(node, MapNode) and node.entries.keys() & {"value", "raw"}:
+        problems.add(node.mark, "A value by itself is no axis.", "Put it in a list: begin the line with `- `.")
         return ()
-    if isinstance(node, MapNode):
-        if node.entries.keys() & {"value", "raw"}:
-            problems.add(node.mark, "A value by itself is no axis.", "Put it in a list: begin the line with `- `.")
-            return ()
-        item = _form(name, node, problems)
-        return () if item is None else (item,)
-    if not node.items:
+    if isinstance(node, ListNode) and not node.items:
         problems.add(node.mark, "The axis has no values.", _EXAMPLE)
-    items = (_item(name, each, problems) for each in node.items)
-    return tuple(item for item in items if item is not None)
+    found = (_item(each, problems) for each in (node.items if isinstance(node, ListNode) else (node,)))
+    return tuple(_named(name, item) for item in found if item is not None)
+
+
+def read_axes(node: Node, problems: Problems) -> dict[str, tuple[Mark, tuple[Item, ...]]]:
+    """Read axes by their names, each with the place of its name."""
+    found = _entries(node, problems)
+    return {name: (mark, read_axis(name, value, problems)) for name, (mark, value) in found.items()}
 
 
 def read_given(node: Node, problems: Problems) -> Given | None:
     """Read one value: a scalar, `{value, label}` or `{raw}`."""
     if isinstance(node, MapNode):
         if node.entries.keys() & {"value", "raw"}:
-            return _labelled(node, problems)
+            found = _form(node, problems)
+            return found if isinstance(found, Given) else None
         problems.add(node.mark, "A mapping stands where one value is expected.", _text_hint(node))
         return None
-    value = settings.scalar(node, problems, "one value")
+    value = scalar(node, problems, "one value")
     return None if value is None else Given(node.mark, value)
+
+
+def read_row(node: Node, problems: Problems) -> dict[str, tuple[Mark, Given]]:
+    """Read single values by their names, each with the place of its name."""
+    found = {}
+    for name, (mark, value) in _entries(node, problems).items():
+        given = read_given(value, problems)
+        if given is not None:
+            found[name] = (mark, given)
+    return found
+
+
+def _entries(node: Node, problems: Problems) -> dict[str, tuple[Mark, Node]]:
+    if isinstance(node, MapNode):
+        return {name: (node.keys[name], value) for name, value in node.entries.items()}
+    if not isinstance(node, ScalarNode) or node.text:
+        problems.add(node.mark, f"{capital(kind_of(node))} stands where a mapping is expected.")
+    return {}
+
+
+def _word(node: ScalarNode, problems: Problems) -> tuple[Item, ...]:
+    """Read an axis that is one word, which only `all` can be."""
+    if node.text == "all" and not node.quoted:
+        return (Every(node.mark, alone=True),)
+    if not node.text and not node.quoted:
+        problems.add(node.mark, "The axis has no values.", _EXAMPLE)
+    else:
+        shown = f'"{node.text}"' if node.quoted else node.text
+        hint = f"Write [{shown}] for one value." if len(shown) < 40 else _EXAMPLE
+        problems.add(node.mark, f"{kind_of(node)} stands where the values of an axis are expected.", hint)
+    return ()
+
+
+def _item(node: Node, problems: Problems) -> Item | None:
+    if isinstance(node, MapNode):
+        return _form(node, problems)
+    if isinstance(node, ListNode):
+        problems.add(node.mark, "A list stands within the list of values.", "Write the values one below the other.")
+        return None
+    if node.text == "all" and not node.quoted:
+        return Every(node.mark, alone=False)
+    value = scalar(node, problems, "a value")
+    return None if value is None else Given(node.mark, value)
+
+
+def _named(name: str, item: Item) -> Item:
+    """Tell a draw which axis it is of."""
+    if isinstance(item, Computed) and isinstance(item.segment, Drawn):
+        return replace(item, segment=replace(item.segment, axis=name))
+    return item
+
+
+def _form(node: MapNode, problems: Problems) -> Item | None:
+    known = list(dict.fromkeys(key for form in _FORMS.values() for key in form.keys))
+    unknown = [key for key in node.entries if key not in known]
+    for key in unknown:
+        if not secret_key_problem(node.keys[key], key, problems):
+            hint = _text_hint(node) if len(node.entries) == 1 else did_you_mean(key, known)
+            problems.add(node.keys[key], "This key is not known in a value.", hint)
+    if unknown:
+        return None
+    main = next((key for key in _FORMS if key in node.entries), None)
+    if {"from", "to"} & node.entries.keys() if main is None else _is_two_ranges(node):
+        problems.add(node.mark, "A range needs `from`, `to`, and either `step` or `count`.", _RANGE_EXAMPLE)
+        return None
+    if main is None:
+        alone = f"`{next(iter(node.entries))}` by itself" if node.entries else "An empty mapping"
+        problems.add(node.mark, f"{alone} stands for no value.", _EXAMPLE)
+        return None
+    return _read_form(main, node, problems)
+
+
+def _is_two_ranges(node: MapNode) -> bool:
+    return {"step", "count"} <= node.entries.keys() <= {"from", "to", "step", "count"}
+
+
+def _read_form(main: str, node: MapNode, problems: Problems) -> Item | None:
+    form = _FORMS[main]
+    strange = [key for key in node.entries if key not in form.keys]
+    for key in strange:
+        together = ", ".join(f"`{each}`" for each in node.entries if each != key)
+        problems.add(node.keys[key], f"`{key}` does not go together with {together}.", form.example)
+    missing = " and ".join(f"`{key}`" for key in form.required if key not in node.entries)
+    if missing and not strange:
+        problems.add(node.mark, f"`{main}` needs {missing} beside it.", form.example)
+    if strange or missing:
+        return None
+    found = {key: form.keys[key].reader(value, problems) for key, value in node.entries.items()}
+    return None if None in found.values() else form.make(node, found, problems)
 
 
 def _text_hint(node: MapNode) -> str | None:
@@ -100,132 +242,106 @@ def _text_hint(node: MapNode) -> str | None:
     return 'A text with a colon must stand in quotes: "a boat: red".'
 
 
-def _item(name: str, node: Node, problems: Problems) -> Item | None:
-    if isinstance(node, MapNode):
-        return _form(name, node, problems)
-    if isinstance(node, ListNode):
-        problems.add(node.mark, "A list stands within the list of values.", "Write the values one below the other.")
+def _read_label(node: Node, problems: Problems) -> str | None:
+    found = scalar(node, problems, "a label")
+    if isinstance(found, bool):
+        problems.add(node.mark, "A truth value stands where a label is expected.", "Put it in quotes.")
         return None
-    if node.text == "all" and not node.quoted:
-        return Every(node.mark, alone=False)
-    value = settings.scalar(node, problems, "a value")
-    return None if value is None else Given(node.mark, value)
+    return plain(found) if isinstance(found, Decimal) else found
 
 
-def _form(name: str, node: MapNode, problems: Problems) -> Item | None:
-    keys = node.entries.keys()
-    unknown = [key for key in keys if key not in _KEYS]
-    for key in unknown:
-        if secret_key_problem(node.keys[key], key, problems):
-            continue
-        hint = _text_hint(node) if len(node.entries) == 1 else did_you_mean(key, _KEYS)
-        problems.add(node.keys[key], "This key is not known in a value.", hint)
-    for key in LATER:
-        if key in keys:
-            problems.add(node.keys[key], f"`{key}` is not supported yet.", "Write the values out as a list.")
-    if unknown or keys & set(LATER):
-        return None
-    if keys & {"value", "raw"}:
-        return _labelled(node, problems)
-    if "random" in keys:
-        return _drawn(name, node, problems)
-    return _spaced(node, problems)
+def _given(node: MapNode, found: Mapping[str, Any], _: Problems) -> Given:
+    main = "raw" if "raw" in found else "value"
+    return Given(node.entries[main].mark, found[main], found.get("label"), main == "raw")
 
 
-def _labelled(node: MapNode, problems: Problems) -> Given | None:
-    main = "raw" if "raw" in node.entries else "value"
-    if not _only(node, {main, "label"}, problems):
-        return None
-    inner = node.entries[main]
-    value = settings.scalar(inner, problems, "a value") if main == "value" else settings.text(inner, problems)
-    label = None
-    if "label" in node.entries:
-        found = settings.scalar(node.entries["label"], problems, "a label")
-        label = found if isinstance(found, str) else None
-        if isinstance(found, Decimal):
-            label = format(found, "f")
-        if isinstance(found, bool):
-            problems.add(
-                node.entries["label"].mark, "A truth value stands where a label is expected.", "Put it in quotes."
-            )
-    return None if value is None else Given(inner.mark, value, label, main == "raw")
+def _computed(
+    make: Callable[[MapNode, Mapping[str, Any], Problems], Spaced | Drawn | None],
+) -> Callable[[MapNode, Mapping[str, Any], Problems], Computed | None]:
+    def made(node: MapNode, found: Mapping[str, Any], problems: Problems) -> Computed | None:
+        segment = make(node, found, problems)
+        return None if segment is None else Computed(node.mark, segment)
+
+    return made
 
 
-def _spaced(node: MapNode, problems: Problems) -> Computed | None:
-    if not _only(node, {"from", "to", "step", "count"}, problems):
-        return None
-    if not node.entries.keys() >= {"from", "to"} or len(node.entries) != 3:
-        hint = "Write `{from: 1, to: 5, step: 1}` or `{from: 1, to: 5, count: 5}`."
-        problems.add(node.mark, "A range needs `from`, `to`, and either `step` or `count`.", hint)
-        return None
-    bounds = [settings.number(node.entries[key], problems) for key in ("from", "to")]
-    low, high = bounds
-    if "count" in node.entries:
-        count = settings.whole(1, MOST)(node.entries["count"], problems)
-        if low is None or high is None or count is None:
-            return None
-        return _counted(node, low, high, count, problems)
-    step = settings.number(node.entries["step"], problems)
-    if low is None or high is None or step is None:
-        return None
-    return _stepped(node, low, high, step, problems)
+_VALUE: Reader[Any] = Reader(lambda node, problems: scalar(node, problems, "a value"), SCALAR)
+_LABEL = Key("Its name in paths and tables.", Reader(_read_label, {"type": ["string", "number"]}))
+_ENDS: Keys = {"from": Key("The first value.", NUMBER), "to": Key("The last value.", NUMBER)}
+_LOW, _HIGH = whole(-(10**18)), whole(-(10**18), 10**20)
+_RANGE_EXAMPLE = "Write `{from: 1, to: 5, step: 1}` or `{from: 1, to: 5, count: 5}`."
+
+_FORMS: Mapping[str, _Form] = {
+    "value": _Form(
+        "A value with a label.",
+        {"value": Key("The value.", _VALUE), "label": _LABEL},
+        ("value",),
+        "Write `{value: a harbour in fog, label: harbour}`.",
+        _given,
+    ),
+    "raw": _Form(
+        "A text in which braces mean nothing.",
+        {"raw": Key("The text.", TEXT), "label": _LABEL},
+        ("raw",),
+        'Write `{raw: "{as it stands}"}`.',
+        _given,
+    ),
+    "random": _Form(
+        "Distinct whole numbers at random, the same ones for ever.",
+        {
+            "random": Key("How many.", whole(1, MOST)),
+            "from": Key("The smallest that may be drawn.", _LOW),
+            "to": Key("The largest that may be drawn.", _HIGH),
+            "rng": Key("Another number gives other draws. 0 by default.", whole(0)),
+        },
+        ("random", "from", "to"),
+        "Write `{random: 4, from: 1, to: 1000}`.",
+        _computed(drawn),
+    ),
+    "file": _Form(
+        "The values in a file beside the job file: a line each, or a column of a .csv, .json or .yaml table.",
+        {
+            "file": Key("The file.", TEXT),
+            "column": Key("The column of a table whose values are meant.", TEXT),
+            "label": Key("The column of a table that names them.", TEXT),
+        },
+        ("file",),
+        "Write `{file: prompts.txt}` or `{file: rows.csv, column: text}`.",
+        lambda node, found, _: FromFile(node.entries["file"].mark, **found),
+    ),
+    "step": _Form(
+        "Numbers at a fixed distance, both ends included, exact.",
+        {**_ENDS, "step": Key("The distance.", NUMBER)},
+        ("from", "to", "step"),
+        _RANGE_EXAMPLE,
+        _computed(stepped),
+    ),
+    "count": _Form(
+        "Evenly spaced numbers, both ends included.",
+        {**_ENDS, "count": Key("How many.", whole(1, MOST))},
+        ("from", "to", "count"),
+        _RANGE_EXAMPLE,
+        _computed(counted),
+    ),
+}
 
 
-def _stepped(node: MapNode, low: Decimal, high: Decimal, step: Decimal, problems: Problems) -> Computed | None:
-    mark = node.entries["step"].mark
-    if step == 0:
-        problems.add(mark, "A range needs a `step` other than 0.")
-        return None
-    if (high - low) * step < 0:
-        problems.add(
-            mark,
-            f"With a step of {step} the range from {low} never gets to {high}: it has no values.",
-            "Turn the sign.",
-        )
-        return None
-    finest = min(int(number.as_tuple().exponent) for number in (low, high, step))
-    if max(low.adjusted(), high.adjusted(), step.adjusted()) - finest >= _DIGITS or abs(high - low) / abs(step) >= MOST:
-        problems.add(node.mark, f"The range has more than {MOST} values, or numbers of more than {_DIGITS} digits.")
-        return None
-    return Computed(node.mark, Spaced(low, high, int((high - low) // step) + 1, step))
+def form_schemas() -> dict[str, JsonSchema]:
+    """Return what each form of values looks like, by the key that tells it from the others."""
+    return {
+        name: {"description": form.says, **members_schema(form.keys, form.required)} for name, form in _FORMS.items()
+    }
 
 
-def _counted(node: MapNode, low: Decimal, high: Decimal, count: int, problems: Problems) -> Computed | None:
-    mark = node.entries["count"].mark
-    if (count == 1) != (low == high):
-        problems.add(mark, f"{count} values cannot stand at equal distances from {low} to {high}.", "Change `count`.")
-        return None
-    spaced = Spaced(low, high, count)
-    biggest = max(low.adjusted(), high.adjusted())
-    if count > 1 and abs(high - low) / (count - 1) < Decimal(1).scaleb(biggest - PRECISION + 2):
-        problems.add(mark, f"The values lie closer together than {PRECISION} digits can tell.", "Ask for fewer.")
-        return None
-    return Computed(node.mark, spaced)
+def row_schema() -> JsonSchema:
+    """Return what single values by their names look like."""
+    forms = form_schemas()
+    return {"type": "object", "additionalProperties": {"anyOf": [SCALAR, forms["value"], forms["raw"]]}}
 
 
-def _drawn(name: str, node: MapNode, problems: Problems) -> Computed | None:
-    if not _only(node, {"random", "from", "to", "rng"}, problems):
-        return None
-    if not node.entries.keys() >= {"from", "to"}:
-        problems.add(node.mark, "Random values need `from` and `to`.", "Write `{random: 4, from: 1, to: 1000}`.")
-        return None
-    count = settings.whole(1, MOST)(node.entries["random"], problems)
-    low, high = (settings.whole(-(10**18), 10**20)(node.entries[key], problems) for key in ("from", "to"))
-    rng = settings.whole(0)(node.entries["rng"], problems) if "rng" in node.entries else 0
-    if count is None or low is None or high is None or rng is None:
-        return None
-    if count > high - low + 1:
-        message = (
-            f"{count} distinct whole numbers are wanted, and from {low} to {high} there are {max(0, high - low + 1)}."
-        )
-        problems.add(node.entries["random"].mark, message, "Ask for fewer, or widen `from` and `to`.")
-        return None
-    return Computed(node.mark, Drawn(name, low, high, count, rng))
-
-
-def _only(node: MapNode, keys: set[str], problems: Problems) -> bool:
-    wrong = [key for key in node.entries if key not in keys]
-    for key in wrong:
-        together = ", ".join(f"`{each}`" for each in node.entries if each != key)
-        problems.add(node.keys[key], f"`{key}` does not go together with {together}.")
-    return not wrong
+def axes_schema() -> JsonSchema:
+    """Return what axes by their names look like."""
+    forms = form_schemas()
+    values = {"type": "array", "items": {"anyOf": [SCALAR, *forms.values()]}, "minItems": 1}
+    alone = [form for name, form in forms.items() if name not in ("value", "raw")]
+    return {"type": "object", "additionalProperties": {"anyOf": [{"const": "all"}, values, *alone]}}

@@ -17,6 +17,9 @@ DEEPEST = 20
 MOST_ALIASED = 100_000
 """How many nodes all aliases of a file together may stand for."""
 
+IN_USE = "The value holds a credential that is in use."
+CREDENTIALS_HINT = "Credentials come from the environment or a .env file: WIRO_API_KEY and WIRO_API_SECRET."
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _BARE_BRACE = re.compile(r"(?:^|-\s+|:\s+|,\s*|\[\s*)\{[\w.-]+\}")
@@ -196,12 +199,12 @@ class _Composer:
 
     def _check_secret_key(self, key: ScalarNode) -> None:
         if self.problems.has_secret(key.text):
-            self.problems.add(key.mark, "A credential stands in the job file.", _CREDENTIALS_HINT, show=False)
+            self.problems.add(key.mark, "A credential stands in the job file.", CREDENTIALS_HINT, show=False)
 
     def _scalar(self, event: yaml.ScalarEvent, mark: Mark) -> ScalarNode:
         text: str = event.value
         if self.problems.has_secret(text):
-            self.problems.add(mark, "The value holds a credential that is in use.", _CREDENTIALS_HINT, show=False)
+            self.problems.add(mark, IN_USE, CREDENTIALS_HINT, show=False)
             return ScalarNode(mark, "", quoted=True)
         unwanted = _UNWANTED.search(text)
         if unwanted:
@@ -240,7 +243,9 @@ class _Composer:
         raise _SyntaxFoundError
 
 
-_CREDENTIALS_HINT = "Credentials come from the environment or a .env file: WIRO_API_KEY and WIRO_API_SECRET."
+def unwanted(text: str) -> re.Match[str] | None:
+    """Return the first character that can neither stand in a file nor be sent, or None."""
+    return _UNWANTED.search(text)
 
 
 def secret_key_problem(mark: Mark, key: str, problems: Problems) -> bool:
@@ -250,7 +255,7 @@ def secret_key_problem(mark: Mark, key: str, problems: Problems) -> bool:
     problems.add(
         mark,
         f"`{key}` looks like a credential, and credentials never stand in a job file.",
-        _CREDENTIALS_HINT,
+        CREDENTIALS_HINT,
         show=False,
     )
     return True

@@ -21,7 +21,8 @@ _SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 _SECRET_LINE = re.compile(r"[\"']?([\w.-]+)[\"']?\s*[:=]")
-_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+_YAML_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+_BREAK = re.compile("\r\n|[\r\n]")
 _SHORTEST_SECRET = 4
 
 
@@ -32,15 +33,17 @@ class Source:
     Attributes:
         name: The file as the user named it, or the option that the text came from.
         text: All of it.
+        yaml: Whether lines are counted as YAML counts them, which knows more ends of lines than others.
     """
 
     name: str
     text: str = field(repr=False)
+    yaml: bool = True
 
     @cached_property
     def lines(self) -> list[str]:
-        """The lines as YAML counts them."""
-        return _BREAK.split(self.text)
+        """The lines without their ends."""
+        return (_YAML_BREAK if self.yaml else _BREAK).split(self.text)
 
 
 @dataclass(frozen=True, slots=True)

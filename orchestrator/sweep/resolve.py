@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from orchestrator.sweep import checks
 from orchestrator.sweep.axes import Axis, Cell, Drawn, Listed, Segment, as_text, cell, shown, spelled
-from orchestrator.sweep.forms import Computed, Every, Given, Item
+from orchestrator.sweep.forms import Computed, Every, Filled, Given
 from orchestrator.sweep.job import Job
 from orchestrator.sweep.nodes import secret_key_problem
-from orchestrator.sweep.problems import Mark, Problems, did_you_mean, shorten
+from orchestrator.sweep.problems import SHOWN, Mark, Problems, did_you_mean, shorten
 from orchestrator.sweep.recipe import Recipe
 from orchestrator.sweep.schema import FILE_TYPES, Kind, Parameter, Schema, UnfitError, missing
 from orchestrator.sweep.selection import RowNode
@@ -78,11 +78,14 @@ class _Resolver:
             self._problems.add(mark, f"The model has no parameter `{shorten(name)}`.", did_you_mean(name, known))
         return parameter
 
-    def _axis(self, name: str, items: Iterable[Item], parameter: Parameter | None) -> Axis:
+    def _axis(self, name: str, items: Iterable[Filled], parameter: Parameter | None) -> Axis:
         """Return an axis; variables have no parameter, and neither have unknown names, which are noted already."""
         segments: list[Segment] = []
         cells: list[Cell] = []
+        noted = len(self._problems)
         for item in items:
+            if len(self._problems) - noted >= SHOWN:
+                break  # thousands of values that are wrong alike need not all be told
             if isinstance(item, Computed):
                 self._check_computed(item, parameter)
                 segments += [Listed(tuple(cells)), item.segment] if cells else [item.segment]

@@ -53,9 +53,23 @@ def meaning(word: str) -> Meaning:
     if _LIKE_A_NUMBER.fullmatch(word) is None and _NOT_FINITE.fullmatch(word) is None:
         return word
     if _INTEGER.fullmatch(word) or _DECIMAL.fullmatch(word):
-        return _exact(word)
+        return exact(word)
     _refuse_surprises(word)
     return word
+
+
+def exact(word: str) -> Decimal:
+    """Return the number that digits spell.
+
+    Raises:
+        SurpriseError: It has too many digits, or is out of reach.
+    """
+    if len(word) > _LONGEST:
+        raise SurpriseError("a number with too many digits", f'Put it in quotes if it is text: "…"; {_BIGGEST}')
+    number = Decimal(word)
+    if number and abs(number.adjusted()) > _LARGEST_EXPONENT:
+        raise SurpriseError(f"`{word}` is out of reach", f'Put it in quotes if it is text: "{word}"; {_BIGGEST}')
+    return abs(number) if number == 0 else number
 
 
 def plain(number: Decimal) -> str:
@@ -81,15 +95,6 @@ def json_number(number: Decimal) -> int | float:
     if Decimal(repr(nearest)) != number:
         raise ValueError(f"{plain(number)} has more digits than can be sent")
     return nearest
-
-
-def _exact(word: str) -> Decimal:
-    if len(word) > _LONGEST:
-        raise SurpriseError("a number with too many digits", f'Put it in quotes if it is text: "…"; {_BIGGEST}')
-    number = Decimal(word)
-    if number and abs(number.adjusted()) > _LARGEST_EXPONENT:
-        raise SurpriseError(f"`{word}` is out of reach", f'Put it in quotes if it is text: "{word}"; {_BIGGEST}')
-    return abs(number) if number == 0 else number
 
 
 def _refuse_surprises(word: str) -> None:

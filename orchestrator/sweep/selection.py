@@ -6,10 +6,24 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TypeAlias
 
-from orchestrator.sweep import settings
-from orchestrator.sweep.forms import Given, read_given
+from orchestrator.sweep.forms import Given, read_row, row_schema
 from orchestrator.sweep.nodes import ListNode, MapNode, Node, kind_of
 from orchestrator.sweep.problems import Mark, Problems, did_you_mean
+from orchestrator.sweep.readers import (
+    NUMBER,
+    SCALAR,
+    JsonSchema,
+    Key,
+    Keys,
+    Reader,
+    capital,
+    items,
+    members,
+    members_schema,
+    scalar,
+    text,
+    whole,
+)
 from orchestrator.sweep.recipe import Matcher, Sample
 from orchestrator.tasks import Scalar
 
@@ -19,20 +33,19 @@ RuleNode: TypeAlias = tuple[tuple[Mark, str, Matcher], ...]
 RowNode: TypeAlias = Mapping[str, tuple[Mark, Given]]
 """A row of `include`: for each axis its place and value."""
 
-_BOUNDS = ("lt", "le", "gt", "ge")
-_SAMPLE: Mapping[str, tuple[str, settings.Reader]] = {
-    "count": ("count", settings.whole(1)),
-    "rng": ("rng", settings.whole(0)),
+SAMPLE: Keys = {
+    "count": Key("How many tasks are kept.", whole(1)),
+    "rng": Key("Another number keeps others. 0 by default.", whole(0)),
 }
 
 
 def read_zip(node: Node, problems: Problems) -> tuple[tuple[tuple[Mark, str], ...], ...]:
     """Read groups of axes that move together: a list of lists of names."""
     groups = []
-    for group in _items(node, problems, "a list of groups like [[width, height]]"):
+    for group in items(node, problems, "a list of groups like [[width, height]]"):
         found = []
-        for each in _items(group, problems, "a group like [width, height]"):
-            name = settings.text(each, problems, "the name of an axis")
+        for each in items(group, problems, "a group like [width, height]"):
+            name = text(each, problems, "the name of an axis")
             if name is not None:
                 found.append((each.mark, name))
         if isinstance(group, ListNode) and len(group.items) < 2:
@@ -44,10 +57,10 @@ def read_zip(node: Node, problems: Problems) -> tuple[tuple[tuple[Mark, str], ..
 def read_rules(node: Node, problems: Problems) -> tuple[RuleNode, ...]:
     """Read the rules of `exclude`: a list of mappings from axes to conditions."""
     rules = []
-    for rule in _items(node, problems, "a list of rules like {seed: 1}"):
+    for rule in items(node, problems, "a list of rules like {seed: 1}"):
         if not isinstance(rule, MapNode) or not rule.entries:
             problems.add(
-                rule.mark, f"{kind_of(rule).capitalize()} stands where a rule is expected.", "Write `- {seed: 1}`."
+                rule.mark, f"{capital(kind_of(rule))} stands where a rule is expected.", "Write `- {seed: 1}`."
             )
             continue
         rules.append(
@@ -59,24 +72,17 @@ def read_rules(node: Node, problems: Problems) -> tuple[RuleNode, ...]:
 def read_rows(node: Node, problems: Problems) -> tuple[RowNode, ...]:
     """Read the rows of `include`: a list of mappings from axes to values."""
     rows = []
-    for row in _items(node, problems, "a list of rows like {seed: 1}"):
-        if not isinstance(row, MapNode):
-            problems.add(
-                row.mark, f"{kind_of(row).capitalize()} stands where a row is expected.", "Write `- {seed: 1}`."
-            )
-            continue
-        found = {}
-        for name, value in row.entries.items():
-            given = read_given(value, problems)
-            if given is not None:
-                found[name] = (row.keys[name], given)
-        rows.append(found)
+    for row in items(node, problems, "a list of rows like {seed: 1}"):
+        if isinstance(row, MapNode):
+            rows.append(read_row(row, problems))
+        else:
+            problems.add(row.mark, f"{capital(kind_of(row))} stands where a row is expected.", "Write `- {seed: 1}`.")
     return tuple(rows)
 
 
 def read_sample(node: Node, problems: Problems) -> Sample | None:
     """Read `{count, rng}`."""
-    found = settings.members(node, _SAMPLE, problems)
+    found = members(node, SAMPLE, problems)
     if isinstance(node, MapNode) and "count" not in node.entries:
         problems.add(node.mark, "A sample needs a `count`.", "Write `sample: {count: 200}`.")
     return Sample(**found) if "count" in found else None
@@ -86,31 +92,49 @@ def read_matcher(node: Node, problems: Problems) -> Matcher:
     """Read a condition: a value, a list of values, or `lt`, `le`, `gt`, `ge`, `not`."""
     if not isinstance(node, MapNode):
         return Matcher(any_of=_wanted(node, problems))
-    bounds: list[tuple[str, Decimal]] = []
-    excluded: tuple[Scalar | Decimal, ...] = ()
-    for word, value in node.entries.items():
-        if word == "not":
-            excluded = _wanted(value, problems)
-        elif word in _BOUNDS:
-            bound = settings.number(value, problems)
-            bounds += [] if bound is None else [(word, bound)]
-        else:
-            problems.add(node.keys[word], "This is not known in a condition.", did_you_mean(word, (*_BOUNDS, "not")))
     if not node.entries:
         problems.add(node.mark, "An empty mapping is no condition.", "Write `{gt: 5}`.")
-    return Matcher((), tuple(bounds), excluded)
+    found = {}
+    for name, value in node.entries.items():
+        if name in CONDITION:
+            read = CONDITION[name].reader(value, problems)
+            found.update({} if read is None else {name: read})
+        else:
+            problems.add(node.keys[name], "This is not known in a condition.", did_you_mean(name, CONDITION))
+    excluded = found.pop("not", ())
+    return Matcher((), tuple(found.items()), excluded)
 
 
 def _wanted(node: Node, problems: Problems) -> tuple[Scalar | Decimal, ...]:
     nodes = node.items if isinstance(node, ListNode) else (node,)
     if not nodes:
         problems.add(node.mark, "An empty list is no condition.", "Write the values that are meant.")
-    found = (settings.scalar(each, problems, "a value") for each in nodes)
+    found = (scalar(each, problems, "a value") for each in nodes)
     return tuple(each for each in found if each is not None)
 
 
-def _items(node: Node, problems: Problems, expected: str) -> tuple[Node, ...]:
-    if isinstance(node, ListNode):
-        return node.items
-    problems.add(node.mark, f"{kind_of(node).capitalize()} stands where {expected} is expected.")
-    return ()
+_WANTED: JsonSchema = {"anyOf": [SCALAR, {"type": "array", "items": SCALAR, "minItems": 1}]}
+CONDITION: Keys = {
+    "lt": Key("The number is less.", NUMBER),
+    "le": Key("The number is less or equal.", NUMBER),
+    "gt": Key("The number is greater.", NUMBER),
+    "ge": Key("The number is greater or equal.", NUMBER),
+    "not": Key("Neither the value nor one of these values or labels.", Reader(_wanted, _WANTED)),
+}
+
+
+def zip_schema() -> JsonSchema:
+    """Return what `zip` looks like."""
+    return {"type": "array", "items": {"type": "array", "items": {"type": "string"}, "minItems": 2}}
+
+
+def rules_schema() -> JsonSchema:
+    """Return what `exclude` looks like."""
+    members = {**members_schema(CONDITION), "minProperties": 1}
+    condition = {"anyOf": [*_WANTED["anyOf"], members]}
+    return {"type": "array", "items": {"type": "object", "additionalProperties": condition, "minProperties": 1}}
+
+
+def rows_schema() -> JsonSchema:
+    """Return what `include` looks like."""
+    return {"type": "array", "items": row_schema()}

@@ -1,0 +1,63 @@
+"""What may stand at the top of a job file."""
+
+from __future__ import annotations
+
+import re
+
+from orchestrator.sweep.forms import axes_schema, read_axes, read_row, row_schema
+from orchestrator.sweep.nodes import Node, kind_of
+from orchestrator.sweep.problems import Problems
+from orchestrator.sweep.readers import TEXT, Key, Keys, Reader, mapping, members_schema, text, whole, word
+from orchestrator.sweep.selection import (
+    SAMPLE,
+    read_rows,
+    read_rules,
+    read_sample,
+    read_zip,
+    rows_schema,
+    rules_schema,
+    zip_schema,
+)
+from orchestrator.sweep.settings import LIMITS, OUTPUTS, RETRY
+
+LATER = ("notify", "callback_url")
+"""Keys that are described and not built."""
+
+_MODEL = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_TRACKING = word(("auto", "poll"), later=("socket", "webhook"))
+
+
+def _read_model(node: Node, problems: Problems) -> str | None:
+    found = text(node, problems, "owner/model")
+    if found is None or (_MODEL.fullmatch(found) and not set(found.split("/")) & {".", ".."}):
+        return found
+    hint = "Write the last two parts of the model's address: `model: owner/model`."
+    problems.add(node.mark, f"{kind_of(node)} stands where owner/model is expected.", hint)
+    return None
+
+
+KEYS: Keys = {
+    "name": Key(
+        "The run's name and that of its folder; {date} and {time} can stand in it. The file's name by default.", TEXT
+    ),
+    "model": Key(
+        "Which model, owner/model.", Reader(_read_model, {"type": "string", "pattern": f"^{_MODEL.pattern}$"})
+    ),
+    "parameters": Key("What is sent with every task.", Reader(read_row, row_schema())),
+    "variables": Key(
+        "Axes that only templates use; they are never sent by themselves.", Reader(read_axes, axes_schema())
+    ),
+    "sweep": Key("What is varied: every combination, the first axis outermost.", Reader(read_axes, axes_schema())),
+    "zip": Key("Groups of axes that move together.", Reader(read_zip, zip_schema())),
+    "exclude": Key(
+        "Cells to leave out: those where all conditions of a rule hold.", Reader(read_rules, rules_schema())
+    ),
+    "include": Key("Extra tasks.", Reader(read_rows, rows_schema())),
+    "sample": Key("A part of the grid that stays the same.", Reader(read_sample, members_schema(SAMPLE, ["count"]))),
+    "repeat": Key("How many times each task is done. 1 by default.", whole(1, 100_000)),
+    "order": Key("The order of the tasks. grid by default.", word(("grid", "shuffled"))),
+    "limits": Key("What a run may not exceed.", mapping(LIMITS)),
+    "retry": Key("How often a failed task is tried.", mapping(RETRY)),
+    "tracking": Key("How the end of a task is found out. auto by default.", _TRACKING),
+    "outputs": Key("Where outputs go.", mapping(OUTPUTS)),
+}
