@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import anyio.to_thread
@@ -15,13 +16,16 @@ from orchestrator.lifecycle import Failure, Output, Record
 from orchestrator.names import file_stem
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
 from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, download, save_content, sha256_of
-from orchestrator.steps.outcomes import Outcome
+from orchestrator.steps.outcomes import Outcome, Verdict
 from orchestrator.steps.saving import shielded
 from orchestrator.steps.track import ask
 from orchestrator.wiro import RemoteOutput, RemoteTask, WiroError
 from orchestrator.wiro.files import Files
 
 LOOKS_FOR_OUTPUTS: Final = 3
+QUESTIONS: Final = 5
+"""How often the service is asked for a task before its silence is taken for an answer."""
+
 WAIT_SECONDS: Final = 2.0
 ADDRESSES: Final = 3
 """How many addresses are tried for one output: a new one is asked for when one has expired."""
@@ -71,54 +75,65 @@ class Fetcher:
         Raises:
             NotNowError: It may be had later.
         """
-        kept = await anyio.to_thread.run_sync(self._intact, record) if record.outputs else {}
-        remote = await self._with_outputs(record, remote)
+        recorded = {_number(output): output for output in record.outputs}
+        kept = await anyio.to_thread.run_sync(self._intact, recorded) if recorded else {}
         got: list[Output] = []
         warnings: list[str] = []
         failures: list[Failure] = []
-        for number in range(max(len(remote.outputs), len(record.outputs))):
+        try:
+            remote = await self._with_outputs(record, remote)
+        except DownloadFailed as error:
+            return await self._concluded(record, tuple(kept.values()), (), [_failure(error)])
+        for number in range(max(len(remote.outputs), max(recorded, default=-1) + 1)):
             if number in kept:
                 got.append(kept[number])
                 continue
             try:
-                output, said = await self._output(record, remote, number)
+                output, said = await self._output(record, remote, number, recorded.get(number))
             except DownloadFailed as error:
-                failures.append(Failure("lost" if error.kind == "expired" else error.kind, error.message))
+                failures.append(_failure(error))
             else:
                 got.append(output)
                 warnings += [f"{output.path}: {warning}" for warning in said]
         if not remote.outputs and not kept:
             failures.append(Failure("no_outputs", "The service says that the task succeeded, but lists no outputs."))
+        return await self._concluded(record, tuple(got), tuple(warnings), failures)
+
+    async def _concluded(
+        self, record: Record, got: tuple[Output, ...], warnings: tuple[str, ...], failures: list[Failure]
+    ) -> Record:
         now = self.clock.now()
         if failures:
-            after = replace(record.undelivered(failures[0], now, tuple(got)), warnings=tuple(warnings))
+            after = replace(record.undelivered(failures[0], now, got), warnings=warnings)
         else:
-            after = record.delivered(tuple(got), tuple(warnings), now)
+            after = record.delivered(got, warnings, now)
         await shielded(self.ledger.save(record, after, durable=bool(failures) or self.delete_remote))
         if self.delete_remote and not failures:
             await self._delete(after.sent.token)
         return after
 
-    async def _output(self, record: Record, remote: RemoteTask, number: int) -> tuple[Output, tuple[str, ...]]:
+    async def _output(
+        self, record: Record, remote: RemoteTask, number: int, recorded: Output | None
+    ) -> tuple[Output, tuple[str, ...]]:
         if number >= len(remote.outputs):
             raise DownloadFailed("expired", "The service does not list this output any more.")
-        landed, url = await self._land(record, remote.outputs[number], number, self._stem(record, number))
+        landed, url = await self._land(record, remote.outputs[number], number, self._stem(record, number, recorded))
         path = (self.outputs_folder / landed.path).relative_to(self.run_folder).as_posix()
         return Output(path, url, landed.content_type, landed.bytes, landed.sha256), landed.warnings
 
-    def _intact(self, record: Record) -> dict[int, Output]:
+    def _intact(self, recorded: Mapping[int, Output]) -> dict[int, Output]:
         """Return those of the recorded outputs that stand as they were recorded, by their numbers."""
         return {
             number: output
-            for number, output in enumerate(record.outputs)
+            for number, output in recorded.items()
             if (path := self.run_folder / output.path).is_file() and sha256_of(path) == output.sha256
         }
 
-    def _stem(self, record: Record, number: int) -> str:
+    def _stem(self, record: Record, number: int, recorded: Output | None) -> str:
         """Return the output's place without its ending: where it was first recorded, it stays for good."""
-        if number < len(record.outputs):
-            recorded = (self.run_folder / record.outputs[number].path).with_suffix("")
-            return recorded.relative_to(self.outputs_folder).as_posix()
+        if recorded is not None:
+            stem = (self.run_folder / recorded.path).with_suffix("")
+            return stem.relative_to(self.outputs_folder).as_posix()
         return file_stem(record.task.path, record.task.short_id, number)
 
     async def _land(
@@ -166,7 +181,29 @@ class Fetcher:
             await self.calls.make(Urgency.ROUTINE, lambda client: client.delete_outputs(token))
 
     async def _ask(self, record: Record) -> RemoteTask:
-        said = await ask(record, Urgency.LIKELY_DONE, self.calls)
-        if isinstance(said, Outcome):
-            raise NotNowError(said.message)
-        return said
+        """Ask for the task; what stands in the way may pass, up to a point.
+
+        Raises:
+            DownloadFailed: The service does not know the task any more.
+            NotNowError: It does not say.
+        """
+        questions = 0
+        while True:
+            said = await ask(record, Urgency.LIKELY_DONE, self.calls)
+            if not isinstance(said, Outcome):
+                return said
+            questions += said.verdict is not Verdict.WAIT
+            if said.stop is not None or questions == QUESTIONS:
+                if said.verdict is Verdict.GONE:
+                    raise DownloadFailed("expired", "The service does not know the task any more.")
+                raise NotNowError(said.message)
+            await self.clock.sleep(WAIT_SECONDS)
+
+
+def _number(output: Output) -> int:
+    """Return which output of its task it is: its name says it for good."""
+    return int(PurePosixPath(output.path).stem.rpartition("-")[2])
+
+
+def _failure(error: DownloadFailed) -> Failure:
+    return Failure("lost" if error.kind == "expired" else error.kind, error.message)

@@ -1,0 +1,243 @@
+"""What was made and paid for is brought home, or it is said loudly why not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from orchestrator.clock import SystemClock
+from orchestrator.emulator import Emulator, Profile, Task as Made
+from orchestrator.engines.pacing import Pacer
+from orchestrator.ledger import Ledger, SqliteLedger
+from orchestrator.lifecycle import Ending, Record, State
+from orchestrator.money import FREE
+from orchestrator.steps import fetch
+from orchestrator.steps.calls import Calls, Urgency
+from orchestrator.steps.fetch import Fetcher, NotNowError
+from orchestrator.tasks import Task
+from orchestrator.wiro import Client, Credentials, RemoteTask
+from orchestrator.wiro.addresses import AddressPolicy
+from orchestrator.wiro.files import Files
+
+pytestmark = pytest.mark.anyio
+PROFILE = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0)
+ENDING = Ending("task_postprocess_end", 0, Decimal("0.007"), 1.0, 1_800_000_000.0)
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "WAIT_SECONDS", 0.01)
+
+
+@dataclass
+class Rig:
+    folder: Path
+    service: Emulator
+    ledger: Ledger
+    fetcher: Fetcher
+
+    async def made(self, path: str = "dusk/boat", model: str = "Hevok/Studio-Trigger", **parameters: Any) -> Record:
+        """A task that the service has made, and that is to be fetched."""
+        task = Task(f"task-{len(self.service.stats.accepted)}-long-id", 0, parameters, {}, {}, path)
+        accepted = await self.fetcher.calls.make(
+            Urgency.SUBMIT, lambda client: client.run(model, {"prompt": "a boat"} | parameters)
+        )
+        moves = [record := Record(task)]
+        moves.append(record := record.intended(1.0, FREE, None))
+        moves.append(record := record.accepted(accepted.task_id, accepted.token, 2.0))
+        moves.append(record := record.succeeded(ENDING))
+        await self.ledger.enter([task], 1, len(self.service.stats.accepted))
+        for before, after in pairwise(moves):
+            await self.ledger.save(before, after, durable=False)
+        return record
+
+    async def shown(self, record: Record) -> RemoteTask:
+        return await self.fetcher.calls.make(Urgency.ROUTINE, lambda client: client.task(token=record.sent.token))
+
+    @property
+    def remote(self) -> Made:
+        """The newest task as the service keeps it."""
+        return self.service.stats.accepted[-1]
+
+    def files(self) -> dict[str, bytes]:
+        found = (path for path in self.folder.rglob("*") if path.is_file() and "files" in path.parts)
+        return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in found}
+
+
+@asynccontextmanager
+async def rigged(folder: Path, *, loopback: bool = True, delete_remote: bool = False) -> AsyncIterator[Rig]:
+    clock = SystemClock()
+    pacer = Pacer(1000, clock)
+    store = await anyio.to_thread.run_sync(SqliteLedger, folder / "ledger.sqlite")
+    ledger = await anyio.to_thread.run_sync(Ledger, store, clock)
+    credentials = Credentials(PROFILE.api_key, PROFILE.api_secret)
+    async with Emulator(PROFILE) as service, anyio.create_task_group() as group:
+        group.start_soon(ledger.run)
+        try:
+            async with (
+                Client(credentials, service.base_url, before_send=pacer.gate) as client,
+                Files(AddressPolicy(loopback, frozenset())) as files,
+            ):
+                calls = Calls(client, pacer, clock)
+                fetcher = Fetcher(folder, folder / "files", delete_remote, files, calls, ledger, clock)
+                yield Rig(folder, service, ledger, fetcher)
+        finally:
+            ledger.close()
+    await anyio.to_thread.run_sync(store.close)
+
+
+@pytest.mark.parametrize("knows", [True, False])
+async def test_every_output_is_fetched_and_recorded(tmp_path: Path, knows: bool) -> None:
+    """From what was just seen of the task, or, after a restart, from asking for it."""
+    async with rigged(tmp_path) as rig:
+        record = await rig.made(samples=3)
+        done = await rig.fetcher.fetch(record, await rig.shown(record) if knows else None)
+        assert (done.state, len(done.outputs)) == (State.DONE, 3)
+        held = await rig.ledger.read(lambda store: list(store.finished()))
+        assert held == [done]
+    files = rig.files()
+    assert {output.path: output.sha256 for output in done.outputs} == {
+        path: hashlib.sha256(content).hexdigest() for path, content in files.items()
+    }
+    assert sorted(files) == [f"files/dusk/boat-task-0-l-{number}.png" for number in range(3)]
+
+
+async def test_text_becomes_a_file_without_an_address(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        record = await rig.made(model="acme/word-smith")
+        done = await rig.fetcher.fetch(record, None)
+        [output] = done.outputs
+        assert (done.state, output.url, output.path[-5:]) == (State.DONE, None, ".json")
+        assert json.loads(rig.files()[output.path])["answer"]
+
+
+async def test_outputs_that_are_not_listed_are_told_as_paid_and_missing(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        record = await rig.made(samples=1)
+        rig.remote.deleted = True
+        failed = await rig.fetcher.fetch(record, None)
+        assert failed.failure is not None
+        assert (failed.state, failed.failure.kind, failed.attempt) == (State.FAILED, "no_outputs", record.attempt)
+
+
+async def test_outputs_that_come_a_little_later_are_waited_for(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        record = await rig.made(samples=1)
+        empty = replace(await rig.shown(record), outputs=())
+        assert (await rig.fetcher.fetch(record, empty)).state is State.DONE
+
+
+async def test_an_address_that_has_expired_is_asked_for_again(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        record = await rig.made(samples=1)
+        seen = await rig.shown(record)
+        old = replace(seen.outputs[0], url=f"{rig.service.cdn_url}/gone/0.png")
+        done = await rig.fetcher.fetch(record, replace(seen, outputs=(old,)))
+        assert (done.state, done.outputs[0].url) == (State.DONE, seen.outputs[0].url)
+
+
+async def test_files_that_are_gone_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few addresses are tried; what could be had of the other outputs is kept, and the rest may come later."""
+    async with rigged(tmp_path) as rig:
+        record = await rig.made(samples=2)
+        with monkeypatch.context() as gone:
+            gone.setattr(rig.service._cdn, "_has_output", lambda _, number: number == "1")
+            failed = await rig.fetcher.fetch(record, None)
+        assert failed.failure is not None
+        assert (failed.state, failed.failure.kind) == (State.FAILED, "lost")
+        assert rig.service.stats.downloads["404"] == fetch.ADDRESSES
+        assert [output.path for output in failed.outputs] == ["files/dusk/boat-task-0-l-1.png"]
+        done = await refetched(rig, failed)
+        assert done.state is State.DONE
+        assert [output.path[-6:] for output in done.outputs] == ["-0.png", "-1.png"]
+        assert sorted(rig.files()) == [output.path for output in done.outputs]
+        assert rig.service.stats.downloads["200"] == 2
+
+
+async def refetched(rig: Rig, record: Record) -> Record:
+    again = record.refetched()
+    await rig.ledger.save(record, again, durable=False)
+    return await rig.fetcher.fetch(again, None)
+
+
+async def test_only_what_is_missing_or_damaged_is_fetched_again(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        done = await rig.fetcher.fetch(await rig.made(samples=3), None)
+        (tmp_path / done.outputs[0].path).unlink()
+        (tmp_path / done.outputs[2].path).write_bytes(b"damaged")
+        again = await refetched(rig, done)
+        assert again == replace(done, finished_at=again.finished_at)
+        files = rig.files()
+        assert [hashlib.sha256(files[output.path]).hexdigest() for output in again.outputs] == [
+            output.sha256 for output in done.outputs
+        ]
+        assert rig.service.stats.downloads["200"] == 5
+
+
+async def test_a_refused_address_is_told(tmp_path: Path) -> None:
+    """Outputs on loopback of a service that is not: nothing is fetched from there."""
+    async with rigged(tmp_path, loopback=False) as rig:
+        failed = await rig.fetcher.fetch(await rig.made(samples=1), None)
+        assert failed.failure is not None
+        assert (failed.state, failed.failure.kind) == (State.FAILED, "refused")
+        assert not rig.service.stats.downloads
+
+
+async def test_a_task_that_the_service_forgot_is_lost(tmp_path: Path) -> None:
+    """It is asked for a few times, and does not stay unfinished for ever."""
+    async with rigged(tmp_path) as rig:
+        record = await rig.made(samples=1)
+        unknown = replace(record, attempt=replace(record.sent, token="no-such-token", remote_id="1"))
+        failed = await rig.fetcher.fetch(unknown, None)
+        assert failed.failure is not None
+        assert (failed.state, failed.failure.kind) == (State.FAILED, "lost")
+        assert rig.service.stats.calls["Task/Detail"] == fetch.QUESTIONS
+
+
+async def test_a_question_that_is_lost_is_asked_again_and_silence_waits_for_another_run(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+
+        def lose(endpoint: str, number: int) -> Literal["before"] | None:
+            return "before" if endpoint == "Task/Detail" and number != 3 else None
+
+        rig.service.lose_replies = lose
+        record = await rig.made(samples=1)
+        other = await rig.made(samples=1)
+        assert (await rig.fetcher.fetch(record, None)).state is State.DONE
+        with pytest.raises(NotNowError):
+            await rig.fetcher.fetch(other, None)
+        assert rig.ledger.totals.counts[State.FETCHING] == 1
+
+
+async def test_a_disk_that_takes_nothing_leaves_the_task_for_another_run(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        await anyio.Path(tmp_path / "files").mkdir()
+        await anyio.Path(tmp_path / "files" / "dusk").write_text("in the way of a folder")
+        with pytest.raises(NotNowError) as not_now:
+            await rig.fetcher.fetch(await rig.made(samples=1), None)
+        assert not_now.value.disk
+        assert rig.ledger.totals.counts[State.FETCHING] == 1
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_the_services_copy_is_deleted_only_where_that_is_wanted(tmp_path: Path, wanted: bool) -> None:
+    async with rigged(tmp_path, delete_remote=wanted) as rig:
+        done = await rig.fetcher.fetch(await rig.made(samples=1), None)
+        assert (done.state, rig.remote.deleted) == (State.DONE, wanted)
+
+
+async def test_nothing_is_deleted_before_everything_is_ours(tmp_path: Path) -> None:
+    async with rigged(tmp_path, loopback=False, delete_remote=True) as rig:
+        failed = await rig.fetcher.fetch(await rig.made(samples=1), None)
+        assert (failed.state, rig.remote.deleted) == (State.FAILED, False)
