@@ -23,16 +23,19 @@ class Signal:
     """Something has changed: whoever waits looks again."""
 
     def __init__(self) -> None:
-        self._event = anyio.Event()
+        self._awaited: anyio.Event | None = None
 
     def notify(self) -> None:
-        """Wake everybody who waits."""
-        self._event.set()
-        self._event = anyio.Event()
+        """Wake everybody who waits; costs nothing where nobody does."""
+        if self._awaited is not None:
+            self._awaited.set()
+            self._awaited = None
 
     async def wait(self) -> None:
         """Wait for the next change."""
-        await self._event.wait()
+        if self._awaited is None:
+            self._awaited = anyio.Event()
+        await self._awaited.wait()
 
 
 class Control:

@@ -32,11 +32,10 @@ def looks(
         passed_seconds: How long ago the task was accepted.
     """
     if usual_seconds is not None:
-        passed = EARLY * usual_seconds
+        passed = max(SHORTEST_SECONDS, EARLY * usual_seconds)
     else:
         share = FIRST_SECONDS if stated_seconds is None else stated_seconds / 8
         passed = min(max(SOONEST_FIRST_SECONDS, share), LONGEST_FIRST_SECONDS)
-    passed = min(max(SHORTEST_SECONDS, passed), LONGEST_SECONDS)
     yield max(0.0, passed - passed_seconds)
     passed = max(passed, passed_seconds)
     while True:
