@@ -96,24 +96,29 @@ class Book:
 
 
 async def play(history: list[Move | set[int]], ledger: Ledger, book: Book) -> None:
-    edition = 1
     async with anyio.create_task_group() as group:
         group.start_soon(ledger.run)
-        await ledger.enter([task(number) for number in range(TASKS)], 1, 0)
-        book.edit({task(number).id for number in range(TASKS)})
-        for number, step in enumerate(history):
-            if isinstance(step, set):
-                edition += 1
-                await ledger.enter([task(each) for each in sorted(step)], edition, 0)
-                await ledger.drop_all_but(edition)
-                book.edit({task(each).id for each in step})
-            elif (record := book.records.get(f"task-{step[0]}")) is not None:
-                event = legal(record.state)[step[1] % len(legal(record.state))]
-                moved = after(record, event, step[2], step[3], str(number))
-                await ledger.save(record, moved, durable=False)
-                book.move(record.task.id, moved)
-            assert ledger.totals == book.totals()
-        ledger.close()
+        try:
+            await ledger.enter([task(number) for number in range(TASKS)], 1, 0)
+            book.edit({task(number).id for number in range(TASKS)})
+            for number, step in enumerate(history):
+                await follow(step, number, ledger, book)
+                assert ledger.totals == book.totals()
+        finally:
+            ledger.close()
+
+
+async def follow(step: Move | set[int], number: int, ledger: Ledger, book: Book) -> None:
+    """Edit the job file, or move a task, if it is there, along one of the ways that are open to it."""
+    if isinstance(step, set):
+        await ledger.enter([task(each) for each in sorted(step)], number + 2, 0)
+        await ledger.drop_all_but(number + 2)
+        book.edit({task(each).id for each in step})
+    elif (record := book.records.get(f"task-{step[0]}")) is not None:
+        event = legal(record.state)[step[1] % len(legal(record.state))]
+        moved = after(record, event, step[2], step[3], str(number))
+        await ledger.save(record, moved, durable=False)
+        book.move(record.task.id, moved)
 
 
 @settings(max_examples=60, deadline=None)

@@ -165,7 +165,7 @@ def test_rewriting_takes_the_finished_in_the_given_order(tmp_path: Path) -> None
 def test_a_rewrite_that_fails_leaves_the_old_manifest(tmp_path: Path) -> None:
     """The old manifest stands until the new one is whole."""
     path = tmp_path / manifest.NAME
-    path.write_text(LINE)
+    path.write_text("old\n")
 
     def broken() -> Iterator[Record]:
         yield DONE
@@ -173,4 +173,4 @@ def test_a_rewrite_that_fails_leaves_the_old_manifest(tmp_path: Path) -> None:
 
     with pytest.raises(OSError):  # noqa: PT011 - raised above
         manifest.rewrite(path, broken(), MODEL)
-    assert path.read_text() == LINE
+    assert path.read_text() == "old\n"
