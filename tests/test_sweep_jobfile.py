@@ -221,6 +221,7 @@ def examples() -> list[str]:
 
 BESIDE = {
     "prompts.txt": "# boats\na red boat\na blue boat\n",
+    "colours.txt": "red\ndeep {blue|green}\n",
     "seeds.json": "[7, 42]",
     "styles.csv": "name,text\nink,ink wash on rough paper\noil,oil on canvas\n",
 }

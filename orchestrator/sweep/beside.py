@@ -97,26 +97,24 @@ class Beside:
             raise UnreadableError(f"{shown} cannot be read: it is no ordinary file.")
         return path, file
 
-    def text(self, written: str, mark: Mark, problems: Problems) -> Source | None:
-        """Return the text of a file, or None after noting what is wrong with it.
+    def text(self, written: str, path: str, problems: Problems) -> Source | None:
+        """Return the text of a file, or None after noting what is wrong within it.
 
         Args:
             written: The file, as the job file names it.
-            mark: Where it does.
+            path: The key that names it.
             problems: Takes what is wrong.
+
+        Raises:
+            UnreadableError: It cannot or may not be read, or is too large.
         """
-        try:
-            _, file = self.open(written)
-        except UnreadableError as error:
-            problems.add(mark, str(error), error.hint)
-            return None
+        _, file = self.open(written)
         with file:
             data = file.read(MOST_TEXT_BYTES + 1)
         if len(data) > MOST_TEXT_BYTES:
-            problems.add(mark, f"`{shorten(written)}` is over {MOST_TEXT_BYTES // 10**6} MB.", "Split it.")
-            return None
-        source = decoded(str(self.base / written), data, problems, path=mark.path)
-        return source if source is not None and _is_fit(source, mark.path, problems) else None
+            raise UnreadableError(f"`{shorten(written)}` is over {MOST_TEXT_BYTES // 10**6} MB.", "Split it.")
+        source = decoded(str(self.base / written), data, problems, path=path)
+        return source if source is not None and _is_fit(source, path, problems) else None
 
     def matches(self, pattern: str) -> list[str]:
         """Return the files that fit a pattern, as one would write them, in the order of their names.

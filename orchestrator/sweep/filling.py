@@ -1,28 +1,83 @@
-"""The values that other files hold, put in their places."""
+"""What other files hold and templates stand for, put in its place among the values of an axis."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from orchestrator.sweep.beside import Beside
-from orchestrator.sweep.forms import Filled, FromFile, Item
+from orchestrator.sweep.forms import Filled, FromFile, Given, Item, Variants
 from orchestrator.sweep.problems import Problems
+from orchestrator.sweep.templates import names, parse as parse_template, render
 from orchestrator.sweep.values import read_values
+from orchestrator.sweep.variants import MOST_TEXTS, Size, VariantError, parse, texts
+from orchestrator.sweep.wildcards import NotedError, Wildcards
+
+MOST_VALUES: Final = 1_000_000
+"""How many values the files of a job may hold together."""
 
 
-def filled(items: Iterable[Item], *, beside: Beside, problems: Problems) -> tuple[Filled, ...]:
-    """Return the values of an axis with nothing left to read.
+class Filler:
+    """Fills the axes of one job file, and keeps in hand how much that is all together."""
 
-    Args:
-        items: As the job file gives them.
-        beside: The files that it may name.
-        problems: Takes what is wrong with them.
-    """
-    return tuple(each for item in items for each in _filled(item, beside, problems))
+    def __init__(self, beside: Beside, problems: Problems) -> None:
+        self._beside = beside
+        self._problems = problems
+        self._wildcards = Wildcards(beside, problems)
+        self._values = 0
+        self._size = Size(0, 0)
 
+    def axis(self, items: Iterable[Item]) -> tuple[Filled, ...]:
+        """Return the values of an axis with nothing left to read."""
+        return tuple(each for item in items for each in self._filled(item))
 
-def _filled(item: Item, beside: Beside, problems: Problems) -> Iterator[Filled]:
-    if isinstance(item, FromFile):
-        yield from read_values(item, beside, problems)
-    elif isinstance(item, Filled):
-        yield item
+    def variable(self, items: Iterable[Item]) -> tuple[Filled, ...]:
+        """Return the values of a variable, whose texts hold no names."""
+        return tuple(
+            self._plain(each) if isinstance(item, Variants) else each for item in items for each in self._filled(item)
+        )
+
+    def _filled(self, item: Item) -> Iterator[Filled]:
+        if isinstance(item, FromFile):
+            yield from self._read(item)
+        elif isinstance(item, Variants):
+            yield from self._written_out(item)
+        elif isinstance(item, Filled):
+            yield item
+
+    def _read(self, item: FromFile) -> list[Given]:
+        found = read_values(item, self._beside, self._problems)
+        self._values += len(found)
+        if self._values > MOST_VALUES:
+            message = f"With this file the job has more than {MOST_VALUES:,} values from files."
+            self._problems.add(item.mark, message, "Split the job.")
+            return []
+        return found
+
+    def _written_out(self, item: Variants) -> Iterator[Given]:
+        try:
+            row = parse(item.template, self._wildcards.at(item.mark))
+        except NotedError:
+            return
+        except VariantError as error:
+            self._problems.add(item.mark, f"In the template {error}.", error.hint)
+            return
+        self._size += row.size
+        if self._size.explodes:
+            message = (
+                f"With this template those of the job stand for more than {MOST_TEXTS:,} texts, or very long ones."
+            )
+            self._problems.add(item.mark, message, "Use fewer variants, or make variables of them.")
+            return
+        for text in texts(row):
+            yield Given(item.mark, text)
+
+    def _plain(self, value: Filled) -> Filled:
+        """Return a value of a variable as it stands in other texts."""
+        if not isinstance(value, Given) or not isinstance(value.value, str):
+            return value
+        parts = parse_template(value.value)
+        for name in sorted(names(parts)):
+            message = f"`{{{name}}}` stands in a value of a variable, where nothing is replaced."
+            self._problems.add(value.mark, message, "Write it in the text that uses the variable.")
+        return Given(value.mark, render(parts, str), value.label, raw=True)

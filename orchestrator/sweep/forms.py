@@ -309,6 +309,13 @@ _FORMS: Mapping[str, _Form] = {
         "Write `{file: prompts.txt}` or `{file: rows.csv, column: text}`.",
         lambda node, found, _: FromFile(node.entries["file"].mark, **found),
     ),
+    "template": _Form(
+        "Every text that a template with variants, combinations and wildcards stands for.",
+        {"template": Key("A text with {a|b}, {2$$a|b|c}, __file__ or {name} in it.", TEXT)},
+        ("template",),
+        'Write `{template: "a {red|blue} boat"}`.',
+        lambda node, found, _: Variants(node.entries["template"].mark, **found),
+    ),
     "step": _Form(
         "Numbers at a fixed distance, both ends included, exact.",
         {**_ENDS, "step": Key("The distance.", NUMBER)},

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from orchestrator.sweep.axes import spelled
 from orchestrator.sweep.beside import Beside, decoded
-from orchestrator.sweep.filling import filled
+from orchestrator.sweep.filling import Filler
 from orchestrator.sweep.forms import Given, Item, read_given
 from orchestrator.sweep.jobfile import JobFile
 from orchestrator.sweep.keys import KEYS, LATER
@@ -117,7 +116,7 @@ class _Reader:
         if not self._is_path(outputs.get("path")):
             del outputs["path"]
         name, dated = self._name(found, today, {key: value for key, value in replaced.items() if key in variables})
-        fill = partial(filled, beside=beside, problems=self._problems)
+        filler = Filler(beside, self._problems)
         return JobFile(
             path=self._path,
             text=self._text,
@@ -127,8 +126,8 @@ class _Reader:
             mark=self._root.mark,
             parameters=parameters,
             marks=marks,
-            variables={name: fill(items) for name, items in variables.items()},
-            sweep={name: fill(items) for name, items in sweep.items()},
+            variables={name: filler.variable(items) for name, items in variables.items()},
+            sweep={name: filler.axis(items) for name, items in sweep.items()},
             zipped=found.get("zip", ()),
             exclude=found.get("exclude", ()),
             include=found.get("include", ()),

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeAlias
 
-from orchestrator.sweep.beside import Beside
+from orchestrator.sweep.beside import Beside, UnreadableError
 from orchestrator.sweep.forms import FromFile, Given
 from orchestrator.sweep.nodes import (
     CREDENTIALS_HINT,
@@ -53,7 +53,11 @@ def read_values(item: FromFile, beside: Beside, problems: Problems) -> list[Give
         beside: Where the file may lie.
         problems: Takes what is wrong, with its place in the file.
     """
-    source = beside.text(item.file, item.mark, problems)
+    try:
+        source = beside.text(item.file, item.mark.path, problems)
+    except UnreadableError as error:
+        problems.add(item.mark, str(error), error.hint)
+        return []
     if source is None:
         return []
     noted = len(problems)
