@@ -47,17 +47,35 @@ async def test_a_wait_that_begins_too_late_does_not_wait() -> None:
     await until_over(control, left=False)
 
 
-async def test_cancelling_cuts_waits_short_once() -> None:
+async def test_cancelling_cuts_pauses_short_and_ends_no_other_wait() -> None:
     """Everybody looks at once; what has to wait for the service's answer afterwards still can."""
     control = Control()
+
+    async def pause() -> None:
+        with control.pause():
+            await anyio.sleep_forever()
+
     async with anyio.create_task_group() as group:
         group.start_soon(lambda: until_over(control, left=True))
-        await anyio.wait_all_tasks_blocked()
-        control.cancel()
-    assert (control.cancelling, control.closed, control.left) == (True, True, False)
-    with control.until_left() as wait:
-        await anyio.lowlevel.checkpoint()
-    assert not wait.cancelled_caught
+        async with anyio.create_task_group() as pausing:
+            pausing.start_soon(pause)
+            await anyio.wait_all_tasks_blocked()
+            control.cancel()
+        assert (control.cancelling, control.closed, control.left) == (True, True, False)
+        with control.pause() as another:
+            await anyio.lowlevel.checkpoint()
+        assert not another.cancelled_caught
+        control.leave(Stop.INTERRUPTED, "Interrupted.")
+    await pause()
+
+
+async def test_what_is_noted_stops_nothing() -> None:
+    """A reason why no further task is begun; those that are go on."""
+    control = Control()
+    control.note(Stop.LIMIT, "Enough.")
+    assert (control.closed, control.left) == (False, False)
+    control.close(Stop.BALANCE, "No money.")
+    assert control.halt == Halt(Stop.LIMIT, "Enough.")
 
 
 async def test_a_signal_wakes_all_that_wait_and_none_that_come_later() -> None:

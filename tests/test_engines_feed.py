@@ -108,11 +108,3 @@ async def test_another_edition_adds_keeps_and_drops(tmp_path: Path) -> None:
         assert await drain(feed) == [5, 20, 6]
         kept = await ledger.read(lambda store: {record.task.id: record.dropped for record in store.everything()})
         assert kept == {task(number).id: number == 0 for number in (0, 1, 5, 6, 20)}
-
-
-async def test_a_grid_that_is_entered_whole_stands_in_the_ledger(tmp_path: Path) -> None:
-    async with opened(tmp_path) as ledger:
-        feed = Feed(lambda start: map(task, range(start, 1500)), 0, 1, ledger)
-        await feed.enter_all()
-        assert len(await ledger.read(lambda store: list(store.everything()))) == 1500
-        assert await drain(feed) == list(range(1500))

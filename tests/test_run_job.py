@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,7 @@ def blocking_calls_are_errors() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """An instant service is looked at soon."""
-    monkeypatch.setattr(forecast, "SHORTEST_SECONDS", 0.02)
-    monkeypatch.setattr(forecast, "FIRST_SECONDS", 0.02)
+    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
     monkeypatch.setattr(tracking, "ENDING_SECONDS", 0.02)
 
 

@@ -94,15 +94,15 @@ class Tracker:
         if not remote.known_status and remote.status not in self._strange:
             self._strange.add(remote.status)
             self.log.warning("unknown status, taken as under way", status=remote.status, task=record.task.id)
-        if watch.ending_since is None:
-            passed = self._passed(record)
-            if passed > self.timeout_seconds:
-                watch.overdue = Failure("timeout", f"It still ran {passed:.0f} s after it was accepted, and was ended.")
-            if watch.overdue is not None or self.control.cancelling:
-                await end(record, remote, self.calls)
-                watch.ending_since = self.clock.monotonic()
-        elif self.clock.monotonic() - watch.ending_since > ENDING_PATIENCE_SECONDS:
+        passed, now = self._passed(record), self.clock.monotonic()
+        if watch.ending_since is None and passed > self.timeout_seconds:
+            watch.overdue = Failure("timeout", f"It still ran {passed:.0f} s after it was accepted, and was ended.")
+        if watch.overdue is None and not self.control.cancelling:
+            return None
+        watch.ending_since = now if watch.ending_since is None else watch.ending_since
+        if now - watch.ending_since > ENDING_PATIENCE_SECONDS:
             return record if watch.overdue is None else await self._failed(record, watch.overdue)
+        await end(record, remote, self.calls)  # again at each look: the request may have been lost
         return None
 
     async def _in_trouble(self, record: Record, trouble: Outcome | None, watch: _Watch) -> Record | None:
