@@ -1,0 +1,331 @@
+"""The documentation says what is so: every command, option, key, file and exit code, no more and no fewer."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import get_args
+
+import pytest
+import typer
+import yaml
+from typer.core import TyperGroup
+
+from orchestrator import config
+from orchestrator.cli import app
+from orchestrator.commands.retry import PAID_KINDS
+from orchestrator.display import MODES
+from orchestrator.emulator.models import CATALOGUE
+from orchestrator.errors import Exit
+from orchestrator.lifecycle import TABLE, Record, State
+from orchestrator.output import manifest
+from orchestrator.steps.download import Reason
+from orchestrator.tasks import Task
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+JOBS = sorted((ROOT / "jobs").glob("*.yaml"))
+QUICKSTART_JOB = "jobs/quickstart.yaml"
+QUICKSTART = "outputs/quickstart-emulated"
+CLEAN = {"PATH": "", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+TASK = Task("k" * 24, 0, {"prompt": "a"}, {"prompt": "a"}, {}, "a")
+
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+
+
+def text(page: str) -> str:
+    return (ROOT / "docs" / page).read_text("utf-8")
+
+
+def section(page: str, heading: str) -> str:
+    """Return what stands under a heading, up to the next one of any level."""
+    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", page, re.MULTILINE | re.DOTALL)
+    assert found, heading
+    return found[1]
+
+
+def rows(part: str, head: str = "") -> list[list[str]]:
+    """Return the cells of the first table whose head begins with a text, marks of code taken off."""
+    table = re.search(rf"^\| {head}.*\n\|[- |]+\n((?:\|.*\n?)+)", part, re.MULTILINE)
+    assert table, head
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in table[1].splitlines()]
+
+
+def first_column(page: str, heading: str) -> list[str]:
+    return [row[0] for row in rows(section(page, heading))]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return [body for kind, body in BLOCK.findall(page) if kind == language]
+
+
+def commands() -> TyperGroup:
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    return group
+
+
+def options(command: str) -> set[str]:
+    return {name for parameter in commands().commands[command].params for name in parameter.opts if name[0] == "-"}
+
+
+def command_lines(page: str) -> Iterator[list[str]]:
+    """Give the words of every command of ours in a page's blocks, from behind the program's name."""
+    for line in "".join(blocks(page, "sh") + blocks(page, "crontab") + blocks(page, "powershell")).splitlines():
+        for part in re.split(r"&&|;|>", line.replace("\\", "/")):
+            words = shlex.split(part)
+            if words and Path(words[0]).name == "orchestrator":
+                yield words[1:]
+
+
+def slug(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.fixture(scope="session")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the README's first command was run."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    (folder / "jobs").symlink_to(ROOT / "jobs", target_is_directory=True)
+    first = next(command_lines(README.read_text("utf-8")))
+    done = orchestrator(*first, cwd=folder)
+    assert (done.returncode, done.stdout.splitlines()[0][:20]) == (0, "24 of 24 tasks done,"), done.stderr
+    return folder
+
+
+def run(
+    *arguments: str, cwd: Path, settings: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    """Run Python without a terminal and with no other settings than these."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env={**CLEAN, **settings},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+def orchestrator(
+    *arguments: str, cwd: Path, settings: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    return run("-m", "orchestrator", *arguments, cwd=cwd, settings=settings)
+
+
+@pytest.fixture
+def service() -> Iterator[Mapping[str, str]]:
+    """The settings that a quick emulator announces."""
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator",
+        "emulator",
+        "--port",
+        "0",
+        "--run-seconds",
+        "0",
+        "--balance",
+        "9999",
+    ]
+    with subprocess.Popen(command, env=CLEAN, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        told = ""
+        while "WIRO_API_SECRET" not in told and (line := process.stdout.readline()):
+            told += line
+        yield dict(re.findall(r"export (\w+)=(\S+)", told))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+
+
+def test_every_command_is_told_and_no_other() -> None:
+    known = list(commands().commands)
+    assert re.findall(r"^## ([a-z]+)$", text("command-line.md"), re.MULTILINE) == known
+    assert [row[0].split()[1] for row in rows(README.read_text("utf-8"), "command")] == known
+
+
+@pytest.mark.parametrize("command", list(commands().commands))
+def test_every_option_is_told_and_no_other(command: str) -> None:
+    told = [row[0].split()[0] for row in rows(section(text("command-line.md"), command))]
+    assert sorted(told) == sorted(options(command))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_no_page_names_an_option_that_does_not_exist(path: Path) -> None:
+    known = {"--help"}.union(*map(options, commands().commands))
+    page = re.sub(r"\"--\w+\"", "", path.read_text("utf-8"))  # values of the model's parameters
+    assert set(OPTION.findall(page)) <= known
+
+
+def test_how_progress_can_be_shown_is_told() -> None:
+    told = next(row[1] for row in rows(section(text("command-line.md"), "run")) if row[0].startswith("--progress"))
+    assert all(f"`{mode}`" in told for mode in MODES)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_commands_in_blocks_can_be_given(path: Path) -> None:
+    for name, *arguments in command_lines(path.read_text("utf-8")):
+        with commands().commands[name].make_context(name, list(arguments)) as context:
+            job = context.params.get("job")
+        assert job is None or (ROOT / job).is_file(), job
+
+
+@pytest.mark.parametrize(("page", "head"), [("README.md", "exit code"), ("docs/command-line.md", "code")])
+def test_every_exit_code_is_told_and_no_other(page: str, head: str) -> None:
+    told = [row[0] for row in rows((ROOT / page).read_text("utf-8"), head)]
+    assert [int(code) for cell in told for code in cell.split(",")] == sorted(Exit)
+
+
+def test_every_setting_is_told_and_no_other() -> None:
+    assert sorted(first_column(text("command-line.md"), "Settings")) == sorted(config.NAMES)
+    assert config.BASE_URL in section(text("command-line.md"), "Settings")
+
+
+def test_every_key_of_the_json_is_told_and_no_other(quickstart: Path) -> None:
+    for command, target in (("plan", QUICKSTART_JOB), ("status", QUICKSTART), ("verify", QUICKSTART)):
+        done = orchestrator(command, target, "--json", cwd=quickstart)
+        assert first_column(text("command-line.md"), f"{command} --json") == list(json.loads(done.stdout))
+    done = orchestrator("plan", QUICKSTART_JOB, "--tasks", "--json", cwd=quickstart)
+    assert first_column(text("command-line.md"), "plan --tasks --json") == list(json.loads(done.stdout.splitlines()[0]))
+
+
+def test_every_key_of_the_manifest_is_told_and_no_other() -> None:
+    assert first_column(text("run-folder.md"), "The manifest") == list(manifest.entry(Record(TASK), "owner/model"))
+
+
+def test_every_state_is_told_and_no_other() -> None:
+    assert first_column(text("run-folder.md"), "States") == [state.value for state in State]
+
+
+def test_every_kind_of_error_is_told_and_no_other() -> None:
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "orchestrator").rglob("*.py"))
+    kinds = set(re.findall(r'\bFailure\(\s*"(\w+)"', code)) | {"service"}
+    kinds |= set(get_args(Reason)) - {"expired", "unavailable", "disk"}  # looked for again, in this run or the next
+    table = rows(section(text("run-folder.md"), "Kinds of errors"))
+    assert {row[0] for row in table} == kinds
+    assert {row[0] for row in table if row[2] != "no"} == PAID_KINDS
+
+
+def test_the_table_of_moves_is_the_programs() -> None:
+    told = [tuple(row) for row in rows(section(text("design.md"), "The life of a task"))]
+    assert told == [(state.value, event.value, after.value) for (state, event), after in TABLE.items()]
+
+
+def test_every_library_is_told_and_no_other() -> None:
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    needed = re.findall(r'^    "([\w-]+)>=', project.partition("[project.optional-dependencies]")[0], re.MULTILINE)
+    assert sorted([*first_column(text("design.md"), "Libraries"), "yarl"]) == sorted(needed)
+
+
+def test_every_room_is_told_and_no_other() -> None:
+    """Modules at the top that only wire others together are left out."""
+    told = {name for row in rows(text("design.md"), "in") for name in row[0].replace("`", "").split(", ")}
+    package = ROOT / "orchestrator"
+    assert [name for name in told if not (package / name).exists()] == []
+    assert {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").is_file()} <= told
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for found in LINK.findall(BLOCK.sub("", path.read_text("utf-8"))):
+        target, _, anchor = (found[0] or found[1]).partition("#")
+        if "://" in target:
+            continue
+        page = (path.parent / target).resolve() if target else path
+        assert page.exists(), target
+        if anchor:
+            assert anchor in {slug(heading) for heading in HEADING.findall(page.read_text("utf-8"))}, anchor
+
+
+def test_the_picture_is_small() -> None:
+    assert (ROOT / "docs" / "quickstart.png").stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.name)
+def test_every_job_has_a_plan(path: Path, tmp_path: Path) -> None:
+    done = orchestrator("plan", str(path), "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert plan["new"] == plan["total"] > 0
+    assert plan["warnings"] == []
+    assert Decimal(plan["cost_usd"]) <= Decimal(str(yaml.safe_load(path.read_text("utf-8"))["limits"]["budget_usd"]))
+
+
+@pytest.mark.parametrize("path", [path for path in JOBS if path.name != "quickstart.yaml"], ids=lambda path: path.name)
+def test_every_job_finishes_on_the_emulator(path: Path, service: Mapping[str, str], tmp_path: Path) -> None:
+    """The quickstart does in the tests that look at what it leaves."""
+    done = orchestrator("run", str(path), "--rate", "1000", "--json", cwd=tmp_path, settings=service)
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)["counts"]
+    assert counts["done"] == sum(counts.values()) > 0
+
+
+def test_the_run_folder_holds_what_is_told(quickstart: Path) -> None:
+    told = {name.rstrip("/") for name in first_column(text("run-folder.md"), "The run folder")}
+    passing = set(re.findall(r"`(\.lock|ledger\.sqlite-\w+)`", text("run-folder.md")))
+    held = {path.name for path in (quickstart / QUICKSTART).iterdir()}
+    assert told <= held <= told | passing
+    shown = re.findall(r"^  ([\w.]+)/? ", blocks(README.read_text("utf-8"), "")[0], re.MULTILINE)
+    assert set(shown) <= told
+    example = re.search(r"the pictures: (\S+)", README.read_text("utf-8"))
+    assert example
+    assert (quickstart / QUICKSTART / "files" / example[1]).is_file()
+
+
+def test_the_commands_on_a_run_folder_answer(quickstart: Path) -> None:
+    for command in ("status", "verify"):
+        assert orchestrator(command, QUICKSTART, cwd=quickstart).returncode == 0
+
+
+def test_the_sheet_in_the_readme_can_be_drawn(quickstart: Path, tmp_path: Path) -> None:
+    target = tmp_path / "sheet.png"
+    done = run(str(ROOT / "docs" / "contact_sheet.py"), QUICKSTART, str(target), cwd=quickstart)
+    assert done.returncode == 0, done.stderr
+    assert target.read_bytes() == (ROOT / "docs" / "quickstart.png").read_bytes()
+
+
+def test_the_example_in_python_runs(quickstart: Path) -> None:
+    (example,) = blocks(README.read_text("utf-8"), "python")
+    done = run("-W", "error", "-c", example, cwd=quickstart)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 25
+
+
+def test_job_files_in_the_readme_have_a_plan(tmp_path: Path) -> None:
+    (example,) = blocks(README.read_text("utf-8"), "yaml")
+    (tmp_path / "harbours.yaml").write_text(example, "utf-8")
+    done = orchestrator("plan", "harbours.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "56 (56 new)" in done.stdout
+
+
+def test_the_emulators_marks_do_what_is_told(tmp_path: Path) -> None:
+    (example,) = blocks(text("emulator.md"), "yaml")
+    (tmp_path / "marks.yaml").write_text(example, "utf-8")
+    done = orchestrator("run", "marks.yaml", "--emulate", "--json", cwd=tmp_path)
+    assert done.returncode == Exit.SOME_FAILED, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["counts"]["failed"], found["counts"]["done"], found["cost_usd"]) == (2, 1, "0.0035")
+
+
+def test_the_emulators_defaults_and_models_are_told() -> None:
+    assert sorted(first_column(text("emulator.md"), "Models")) == sorted(model.name for model in CATALOGUE.values())
+    table = rows(section(text("command-line.md"), "emulator"))
+    for parameter in commands().commands["emulator"].params:
+        told = next(row[2] for row in table if row[0].split()[0] in parameter.opts)
+        if parameter.default is not None:
+            assert told == str(parameter.default).removesuffix(".0")
