@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from orchestrator.emulator.models import CATALOGUE
 from orchestrator.errors import Exit
 from orchestrator.sweep import Job, JobFileError, Limits, Problem, Schema, load
 from orchestrator.sweep.keys import KEYS
@@ -19,6 +20,8 @@ CORPUS = sorted((ROOT / "tests" / "jobs").glob("*.yaml"))
 SCHEMA = Schema.from_tool(
     json.loads((ROOT / "tests/recordings/tool_detail_studio_trigger.json").read_text())["tool"][0]
 )
+SCHEMAS = {model.name: Schema.from_tool(model.tool) for model in CATALOGUE.values()}
+"""The models of the emulator."""
 NOW = datetime(2026, 11, 22, 10, 15, 30, tzinfo=UTC)
 SECRET = "k3y-in-use"
 HEAD = "model: Hevok/Studio-Trigger\n"
@@ -33,7 +36,8 @@ def read(tmp_path: Path) -> Read:
     def read(text: str | bytes, *sets: str) -> Job:
         path = tmp_path / "job.yaml"
         path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return load(path, today=NOW, sets=sets, secrets=[SECRET]).resolve(SCHEMA)
+        file = load(path, today=NOW, sets=sets, secrets=[SECRET])
+        return file.resolve(SCHEMAS.get(file.model, SCHEMA))
 
     return read
 
@@ -220,6 +224,9 @@ def examples() -> list[str]:
 
 
 BESIDE = {
+    "harbour.png": "1",
+    "inputs/cat.png": "2",
+    "inputs/dog.png": "3",
     "prompts.txt": "# boats\na red boat\na blue boat\n",
     "colours.txt": "red\ndeep {blue|green}\n",
     "seeds.json": "[7, 42]",
@@ -231,6 +238,7 @@ BESIDE = {
 @pytest.mark.parametrize("text", examples())
 def test_examples_of_the_reference(read: Read, tmp_path: Path, text: str) -> None:
     for name, content in BESIDE.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
     job = read(text)
     assert job.total() >= 1

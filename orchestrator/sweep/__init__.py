@@ -6,5 +6,20 @@ from orchestrator.sweep.problems import JobFileError, Problem
 from orchestrator.sweep.reading import load
 from orchestrator.sweep.schema import Parameter, Schema
 from orchestrator.sweep.settings import Limits, Outputs, Retry
+from orchestrator.sweep.uploads import LocalFile, Uploads, with_uploads
 
-__all__ = ["Job", "JobFile", "JobFileError", "Limits", "Outputs", "Parameter", "Problem", "Retry", "Schema", "load"]
+__all__ = [
+    "Job",
+    "JobFile",
+    "JobFileError",
+    "Limits",
+    "LocalFile",
+    "Outputs",
+    "Parameter",
+    "Problem",
+    "Retry",
+    "Schema",
+    "Uploads",
+    "load",
+    "with_uploads",
+]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from orchestrator.sweep.beside import Beside
-from orchestrator.sweep.forms import Filled, FromFile, Given, Item, Variants
+from orchestrator.sweep.beside import Beside, UnreadableError
+from orchestrator.sweep.forms import Filled, FromFile, Given, Item, Matching, Variants
 from orchestrator.sweep.problems import Problems
 from orchestrator.sweep.templates import names, parse as parse_template, render
 from orchestrator.sweep.values import read_values
@@ -33,16 +33,22 @@ class Filler:
 
     def variable(self, items: Iterable[Item]) -> tuple[Filled, ...]:
         """Return the values of a variable, whose texts hold no names."""
-        return tuple(
-            self._plain(each) if isinstance(item, Variants) else each for item in items for each in self._filled(item)
-        )
+        found: list[Filled] = []
+        for item in items:
+            if isinstance(item, Matching):
+                self._problems.add(item.mark, "A variable takes no files to send.", "Use `file:` for values in a file.")
+            else:
+                found += [self._plain(each) if isinstance(item, Variants) else each for each in self._filled(item)]
+        return tuple(found)
 
     def _filled(self, item: Item) -> Iterator[Filled]:
         if isinstance(item, FromFile):
             yield from self._read(item)
         elif isinstance(item, Variants):
             yield from self._written_out(item)
-        elif isinstance(item, Filled):
+        elif isinstance(item, Matching):
+            yield from self._matched(item)
+        else:
             yield item
 
     def _read(self, item: FromFile) -> list[Given]:
@@ -53,6 +59,14 @@ class Filler:
             self._problems.add(item.mark, message, "Split the job.")
             return []
         return found
+
+    def _matched(self, item: Matching) -> list[Given]:
+        try:
+            found = self._beside.matches(item.pattern)
+        except UnreadableError as error:
+            self._problems.add(item.mark, str(error), error.hint)
+            return []
+        return [Given(item.mark, written, raw=True, file=True) for written in found]
 
     def _written_out(self, item: Variants) -> Iterator[Given]:
         try:

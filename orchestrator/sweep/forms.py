@@ -31,12 +31,13 @@ _EXAMPLE = "Write a list, `{from: 1, to: 5, step: 1}`, `{random: 4, from: 1, to:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One value as it stands; in a `raw` one braces mean nothing."""
+    """One value as it stands; in a `raw` one braces mean nothing, and a `file` one can only be a file to send."""
 
     mark: Mark
     value: str | Decimal | bool
     label: str | None = None
     raw: bool = False
+    file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +309,13 @@ _FORMS: Mapping[str, _Form] = {
         ("file",),
         "Write `{file: prompts.txt}` or `{file: rows.csv, column: text}`.",
         lambda node, found, _: FromFile(node.entries["file"].mark, **found),
+    ),
+    "files": _Form(
+        "The local files that fit a pattern, to be sent themselves.",
+        {"files": Key("A pattern that starts from the folder of the job file.", TEXT)},
+        ("files",),
+        'Write `{files: "inputs/*.png"}`.',
+        lambda node, found, _: Matching(node.entries["files"].mark, found["files"]),
     ),
     "template": _Form(
         "Every text that a template with variants, combinations and wildcards stands for.",

@@ -11,7 +11,8 @@ from orchestrator.names import safe_part
 from orchestrator.sweep.expand import Expansion
 from orchestrator.sweep.recipe import Recipe
 from orchestrator.sweep.settings import Limits, Outputs, Retry, Tracking
-from orchestrator.tasks import Task
+from orchestrator.sweep.uploads import LocalFile, Uploads
+from orchestrator.tasks import Parameters, Task
 
 FORMAT = 1
 
@@ -28,6 +29,7 @@ class Job:
         tracking: How the end of a task is found out.
         outputs: Where outputs go; the path is never None here.
         warnings: Sentences for the user about what is likely not meant.
+        files: The local files that its tasks send.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Job:
     tracking: Tracking = "auto"
     outputs: Outputs = field(default_factory=Outputs)
     warnings: tuple[str, ...] = ()
+    files: Uploads = field(default_factory=Uploads)
 
     @property
     def model(self) -> str:
@@ -61,6 +64,15 @@ class Job:
         """
         return self._expansion.tasks(start)
 
+    def uploads(self, parameters: Parameters) -> list[LocalFile]:
+        """Return the local files that a task sends, each once.
+
+        Args:
+            parameters: The task's parameters, in which a local file stands as `"sha256:…"`; `with_uploads` replaces
+                them by the addresses that the service gives.
+        """
+        return self.files.of(parameters)
+
     def axes_sizes(self) -> dict[str, int]:
         """Return the number of values of each axis and variable."""
         return {axis.name: len(axis) for axis in self.recipe.axes}
@@ -80,6 +92,7 @@ class Job:
             "tracking": self.tracking,
             "outputs": asdict(self.outputs),
             "warnings": list(self.warnings),
+            "files": self.files.to_json(),
         }
 
     @classmethod
@@ -101,4 +114,5 @@ class Job:
             tracking=data["tracking"],
             outputs=Outputs(**data["outputs"]),
             warnings=tuple(data["warnings"]),
+            files=Uploads.from_json(data["files"]),
         )

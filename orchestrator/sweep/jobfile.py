@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.sweep.beside import Beside
 from orchestrator.sweep.forms import Filled, Given
 from orchestrator.sweep.job import Job
 from orchestrator.sweep.problems import Mark, Problem, Problems
@@ -31,6 +32,7 @@ class JobFile:
         marks: The place of each parameter's, variable's and axis's name.
         variables: The axes that only templates use.
         sweep: The axes that are sent.
+        beside: The local files that it may name.
         problems: What is wrong with it, as far as that is known.
     """
 
@@ -44,6 +46,7 @@ class JobFile:
     marks: Mapping[str, Mark]
     variables: Mapping[str, tuple[Filled, ...]]
     sweep: Mapping[str, tuple[Filled, ...]]
+    beside: Beside = field(repr=False)
     zipped: tuple[tuple[tuple[Mark, str], ...], ...] = ()
     exclude: tuple[RuleNode, ...] = ()
     include: tuple[RowNode, ...] = ()

@@ -128,6 +128,7 @@ class _Reader:
             marks=marks,
             variables={name: filler.variable(items) for name, items in variables.items()},
             sweep={name: filler.axis(items) for name, items in sweep.items()},
+            beside=beside,
             zipped=found.get("zip", ()),
             exclude=found.get("exclude", ()),
             include=found.get("include", ()),

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from orchestrator.sweep import checks
-from orchestrator.sweep.axes import Axis, Cell, Drawn, Listed, Segment, as_text, cell, shown, spelled
-from orchestrator.sweep.forms import Computed, Every, Filled, Given
+from orchestrator.sweep.axes import Axis, Cell, Listed, as_text
+from orchestrator.sweep.fitting import Fitter
+from orchestrator.sweep.forms import Given
 from orchestrator.sweep.job import Job
 from orchestrator.sweep.nodes import secret_key_problem
-from orchestrator.sweep.problems import SHOWN, Mark, Problems, did_you_mean, shorten
+from orchestrator.sweep.problems import Mark, Problems, did_you_mean, shorten
 from orchestrator.sweep.recipe import Recipe
-from orchestrator.sweep.schema import FILE_TYPES, Kind, Parameter, Schema, UnfitError, missing
+from orchestrator.sweep.schema import FILE_TYPES, Parameter, Schema, missing
 from orchestrator.sweep.selection import RowNode
-from orchestrator.sweep.templates import TemplateError, names, parse
+from orchestrator.sweep.templates import names, parse
+from orchestrator.sweep.uploads import Uploads
 from orchestrator.tasks import Scalar
 
 if TYPE_CHECKING:
@@ -38,12 +39,18 @@ class _Resolver:
         self._schema = schema
         self._problems = Problems(file.secrets, file.problems)
         self._known = file.variables.keys() | file.sweep.keys()
+        self._fitter = Fitter(self._known, file.beside, self._problems)
 
     def job(self) -> Job:
         file = self._file
-        variables = [self._axis(name, items, None) for name, items in file.variables.items()]
-        swept = [self._axis(name, items, self._parameter(name)) for name, items in file.sweep.items()]
-        given = {name: value for name, value in file.parameters.items() if self._parameter(name) is not None}
+        variables = [self._fitter.axis(name, items, None) for name, items in file.variables.items()]
+        swept = [self._fitter.axis(name, items, self._parameter(name)) for name, items in file.sweep.items()]
+        given = {
+            name: value
+            for name, value in file.parameters.items()
+            if self._parameter(name) is not None and not (value.value == "" and self._takes_file(name))
+        }
+        self._check_twins()
         recipe = self._recipe(given, (*variables, *swept))
         recipe = replace(
             recipe,
@@ -67,7 +74,31 @@ class _Resolver:
             file.tracking,
             replace(file.outputs, path=recipe.path),
             tuple(checks.warnings(recipe)),
+            self._uploads(),
         )
+
+    def _uploads(self) -> Uploads:
+        if not self._fitter.files:
+            return Uploads()
+        parameters = self._schema.parameters
+        takes_files = [name for name, parameter in parameters.items() if parameter.type in FILE_TYPES]
+        twins = {name: f"{name}Url" for name in takes_files}
+        places = {name: twin if twin in parameters else name for name, twin in twins.items()}
+        return Uploads(places, self._fitter.files)
+
+    def _check_twins(self) -> None:
+        """Note file parameters that are given both as a file and as an address."""
+        empty = {name for name, given in self._file.parameters.items() if given.value == ""}
+        taken = (self._file.parameters.keys() | self._file.sweep.keys()) - empty
+        for name in taken:
+            twin = f"{name}Url"
+            if twin in taken and self._takes_file(name):
+                message = f"`{name}` and `{twin}` are given, and a task takes only one of them."
+                self._problems.add(self._file.marks[twin], message, "Keep one.")
+
+    def _takes_file(self, name: str) -> bool:
+        parameter = self._schema.parameters.get(name)
+        return parameter is not None and parameter.type in FILE_TYPES
 
     def _parameter(self, name: str) -> Parameter | None:
         """Return a parameter of the model, or None after noting that there is no such one."""
@@ -78,102 +109,6 @@ class _Resolver:
             self._problems.add(mark, f"The model has no parameter `{shorten(name)}`.", did_you_mean(name, known))
         return parameter
 
-    def _axis(self, name: str, items: Iterable[Filled], parameter: Parameter | None) -> Axis:
-        """Return an axis; variables have no parameter, and neither have unknown names, which are noted already."""
-        segments: list[Segment] = []
-        cells: list[Cell] = []
-        noted = len(self._problems)
-        for item in items:
-            if len(self._problems) - noted >= SHOWN:
-                break  # thousands of values that are wrong alike need not all be told
-            if isinstance(item, Computed):
-                self._check_computed(item, parameter)
-                segments += [Listed(tuple(cells)), item.segment] if cells else [item.segment]
-                cells = []
-            else:
-                cells += self._cells(item, parameter)
-        segments += [Listed(tuple(cells))] if cells else []
-        return Axis(name, parameter.kind if parameter else None, tuple(segments))
-
-    def _cells(self, item: Given | Every, parameter: Parameter | None) -> Iterator[Cell]:
-        options = [option.value for option in parameter.options] if parameter else []
-        if isinstance(item, Every) and options and (item.alone or "all" not in options):
-            yield from (cell(Kind.TEXT, option) for option in options)
-        elif isinstance(item, Every) and item.alone:
-            hint = "Only a parameter with options can be swept over all of them; write the values as a list."
-            self._problems.add(item.mark, "The model lists no options to take all of.", hint)
-        else:
-            given = Given(item.mark, "all") if isinstance(item, Every) else item
-            made = self._cell(given, parameter)
-            yield from () if made is None else (made,)
-
-    def _cell(self, given: Given, parameter: Parameter | None) -> Cell | None:
-        """Return the cell of one value, checked; None after noting a problem."""
-        value = given.value
-        if parameter is not None and isinstance(value, str) and not given.raw and ("{" in value or "}" in value):
-            return self._template_cell(given, value, parameter)
-        sent = None if parameter is None else self._send(given.mark, value, parameter)
-        if parameter is None and isinstance(value, bool):
-            self._problems.add(
-                given.mark, "A truth value stands where text is expected.", 'Put the word in quotes: "no".'
-            )
-        return None if parameter is not None and sent is None else Cell(shown(value), spelled(value), sent, given.label)
-
-    def _template_cell(self, given: Given, source: str, parameter: Parameter) -> Cell | None:
-        try:
-            parts = parse(source)
-        except TemplateError as error:
-            hint = "Literal braces are written {{ and }}, or the value as {raw: …}."
-            self._problems.add(given.mark, f"In the template {error}.", hint)
-            return None
-        unknown = sorted(names(parts) - self._known)
-        for name in unknown:
-            hint = did_you_mean(name, self._known) or "Literal braces are written {{ and }}, or the value as {raw: …}."
-            self._problems.add(given.mark, f"`{{{shorten(name)}}}` is no variable and no axis.", hint)
-        if unknown:
-            return None
-        if names(parts):
-            return Cell(source, source, None, given.label, template=True)
-        text = "".join(part for part in parts if isinstance(part, str))
-        sent = self._send(given.mark, text, parameter)
-        return None if sent is None else Cell(source, text, sent, given.label)
-
-    def _send(self, mark: Mark, value: str | Decimal | bool, parameter: Parameter) -> Scalar:
-        """Return a value as sent, or None after noting a problem."""
-        if parameter.type in FILE_TYPES and value != "":
-            return self._file_address(mark, spelled(value), parameter)
-        try:
-            return parameter.send(value)
-        except UnfitError as error:
-            self._problems.add(mark, f"{str(error)[0].upper()}{str(error)[1:]}.", error.hint)
-            return None
-
-    def _file_address(self, mark: Mark, value: str, parameter: Parameter) -> str | None:
-        is_address = value.startswith(("http://", "https://"))
-        if is_address and parameter.type == "combinefileinput":
-            return value
-        hint = f"Give the file's address under `{parameter.name}Url`."
-        if parameter.type == "combinefileinput":
-            hint = "Give the file's address: https://…"
-        message = "An address stands where a file is expected." if is_address else "Local files are not supported yet."
-        self._problems.add(mark, message, hint)
-        return None
-
-    def _check_computed(self, item: Computed, parameter: Parameter | None) -> None:
-        segment = item.segment
-        if parameter is None:
-            return
-        if isinstance(segment, Drawn):
-            numbers: Iterable[Decimal] = (Decimal(segment.low), Decimal(segment.high))
-        elif parameter.options:
-            numbers = (segment.number(place) for place in range(len(segment)))
-        else:
-            places = {0, 1, len(segment) - 1} & set(range(min(len(segment), 2))) | {len(segment) - 1}
-            numbers = (segment.number(place) for place in sorted(places))
-        for number in numbers:
-            if self._send(item.mark, number, parameter) is None:
-                return
-
     def _recipe(self, given: Mapping[str, Given], axes: tuple[Axis, ...]) -> Recipe:
         """Return what is sent: the given values, and the schema's defaults for the others."""
         swept = {axis.name for axis in axes}
@@ -183,12 +118,12 @@ class _Resolver:
             if name in swept:
                 continue
             if name in given:
-                made = self._cell(given[name], parameter)
+                made = self._fitter.cell(given[name], parameter)
                 if made is not None and made.template:
                     templates[name] = made.text
                 elif made is not None:
                     fixed[name] = made.sent
-            elif f"{name}Url" in swept | given.keys() and parameter.type in FILE_TYPES:
+            elif self._is_other_way(name, swept | given.keys()):
                 fixed[name] = ""
             elif parameter.default is not None:
                 fixed[name] = parameter.default
@@ -196,6 +131,11 @@ class _Resolver:
                 self._problems.add(self._file.mark, missing(parameter))
         kinds = {name: self._schema.parameters[name].kind for name in templates}
         return Recipe(self._file.model, fixed, templates, kinds, axes)
+
+    def _is_other_way(self, name: str, given: Collection[str]) -> bool:
+        """Return whether a file that `name` could give is given the other way, as an address or as a file."""
+        file = name.removesuffix("Url")
+        return self._takes_file(file) and (f"{name}Url" if file == name else file) in given
 
     def _path(self, recipe: Recipe) -> str:
         path = self._file.outputs.path
@@ -240,7 +180,7 @@ class _Resolver:
                 self._problems.add(mark, f"`{shorten(name)}` is no axis and no variable.", did_you_mean(name, known))
             return None
         if given is not None:
-            made = self._cell(given, parameter)
+            made = self._fitter.cell(given, parameter)
         elif parameter is None or parameter.default is None:
             message = f"The row gives no `{name}`, and neither `parameters` nor the model's defaults do."
             self._problems.add(mark, message, f"Add `{name}` to the row.")
