@@ -59,7 +59,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 def test_one_process_works_in_a_folder(folder: RunFolder) -> None:
     """While another process holds the folder it is refused with 75 and seen to be held; afterwards it is free."""
     assert not folder.is_held()
-    with subprocess.Popen(  # noqa: S603 - our own interpreter
+    with subprocess.Popen(
         [sys.executable, "-c", HOLD, folder.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
@@ -149,7 +149,9 @@ def test_another_job_service_or_account_is_refused(tmp_path: Path, name: str, wo
 def test_the_kept_job_comes_back(tmp_path: Path) -> None:
     """The resolved job and the frozen schema are read from the ledger's facts, never from the source."""
     path = tmp_path / "job.yaml"
-    path.write_text("model: Hevok/Studio-Trigger\nsweep:\n  prompt: [a boat, a pier]\n  seed: {random: 2, from: 1, to: 9}\n")
+    path.write_text(
+        "model: Hevok/Studio-Trigger\nsweep: {prompt: [a boat, a pier], seed: {random: 2, from: 1, to: 9}}\n"
+    )
     job = load(path, today=datetime(2026, 11, 22, tzinfo=UTC)).resolve(Schema.from_tool(TOOL))
     path.unlink()
     facts = {"job": json.dumps(job.to_json()), "tool": json.dumps(TOOL)}
