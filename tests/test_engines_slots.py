@@ -94,6 +94,59 @@ def test_first_come_first_served() -> None:
     assert order == list(range(9))
 
 
+def test_nobody_overtakes() -> None:
+    """Who asks in the very moment in which a place is given back waits behind those who asked before."""
+    order: list[str] = []
+
+    async def work(clock: VirtualClock) -> None:
+        slots = Slots(Capacity(1), clock)
+
+        async def ask(name: str) -> None:
+            await slots.acquire()
+            order.append(name)
+            slots.release()
+
+        await slots.acquire()
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask, "early")
+            await clock.sleep(1)
+            slots.release()
+            await ask("late")
+
+    in_virtual_time(work)
+    assert order == ["early", "late"]
+
+
+def test_who_stands_behind_one_that_gives_up_is_not_forgotten() -> None:
+    """The first in the queue is cancelled just when a place comes free: the next one has it at once."""
+    waited: list[float] = []
+
+    async def work(clock: VirtualClock) -> None:
+        slots = Slots(Capacity(1), clock)
+        begin = clock.monotonic()
+        first = anyio.CancelScope()
+
+        async def give_up() -> None:
+            with first:
+                await slots.acquire()
+
+        async def ask() -> None:
+            await slots.acquire()
+            waited.append(clock.monotonic() - begin)
+
+        await slots.acquire()
+        async with anyio.create_task_group() as group:
+            group.start_soon(give_up)
+            await clock.sleep(1)
+            group.start_soon(ask)
+            await clock.sleep(1)
+            slots.release()
+            first.cancel()
+
+    in_virtual_time(work)
+    assert waited == [pytest.approx(2.0)]
+
+
 def test_a_task_that_is_active_already_is_counted_whether_there_is_room_or_not() -> None:
     async def work(clock: VirtualClock) -> None:
         slots = Slots(Capacity(1), clock)

@@ -126,7 +126,7 @@ async def test_nothing_is_sent_again_before_settle_after(tmp_path: Path) -> None
     """A request that left no trace is repeated only when the list has not shown it for long enough."""
     async with bench_on(tmp_path) as bench:
         bench.service.lose_replies = losing({1: "before"})
-        result = await bench.run(seeds=1, settle_after=1)
+        result = await bench.run(seeds=1, settle_after=1, concurrency=1)
         sent = [at for at, endpoint in bench.service.stats.arrivals if endpoint == "Run"]
         assert (result.exit_code, result.status.resubmitted) == (Exit.DONE, 1)
         assert len(sent) == 2

@@ -63,7 +63,7 @@ JOB = {
 def process(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run a script, and leave nothing of it behind."""
     command = [sys.executable, "-c", script, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603 - scripts of our own
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             yield child
         finally:
