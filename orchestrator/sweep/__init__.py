@@ -2,6 +2,7 @@
 
 from orchestrator.sweep.job import Job
 from orchestrator.sweep.jobfile import JobFile
+from orchestrator.sweep.keys import job_schema
 from orchestrator.sweep.problems import JobFileError, Problem
 from orchestrator.sweep.reading import load
 from orchestrator.sweep.schema import Parameter, Schema
@@ -20,6 +21,7 @@ __all__ = [
     "Retry",
     "Schema",
     "Uploads",
+    "job_schema",
     "load",
     "with_uploads",
 ]

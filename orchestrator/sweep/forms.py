@@ -26,6 +26,7 @@ from orchestrator.sweep.readers import (
 )
 from orchestrator.sweep.scalars import plain
 
+_SINGLE = ("value", "raw")
 _EXAMPLE = "Write a list, `{from: 1, to: 5, step: 1}`, `{random: 4, from: 1, to: 1000}` or `all`."
 
 
@@ -120,7 +121,7 @@ def read_axis(name: str, node: Node, problems: Problems) -> tuple[Item, ...]:
     """
     if isinstance(node, ScalarNode):
         return _word(node, problems)
-    if isinstance(node, MapNode) and node.entries.keys() & {"value", "raw"}:
+    if isinstance(node, MapNode) and node.entries.keys() & set(_SINGLE):
         problems.add(node.mark, "A value by itself is no axis.", "Put it in a list: begin the line with `- `.")
         return ()
     if isinstance(node, ListNode) and not node.items:
@@ -138,7 +139,7 @@ def read_axes(node: Node, problems: Problems) -> dict[str, tuple[Mark, tuple[Ite
 def read_given(node: Node, problems: Problems) -> Given | None:
     """Read one value: a scalar, `{value, label}` or `{raw}`."""
     if isinstance(node, MapNode):
-        if node.entries.keys() & {"value", "raw"}:
+        if node.entries.keys() & set(_SINGLE):
             found = _form(node, problems)
             return found if isinstance(found, Given) else None
         problems.add(node.mark, "A mapping stands where one value is expected.", _text_hint(node))
@@ -341,22 +342,20 @@ _FORMS: Mapping[str, _Form] = {
 }
 
 
-def form_schemas() -> dict[str, JsonSchema]:
-    """Return what each form of values looks like, by the key that tells it from the others."""
-    return {
+def definitions() -> dict[str, JsonSchema]:
+    """Return what each form of values looks like, by the key that tells it from the others, and what an axis is."""
+    forms: dict[str, JsonSchema] = {
         name: {"description": form.says, **members_schema(form.keys, form.required)} for name, form in _FORMS.items()
     }
+    refs = {name: {"$ref": f"#/definitions/{name}"} for name in forms}
+    values = {"type": "array", "items": {"anyOf": [SCALAR, *refs.values()]}, "minItems": 1}
+    alone = [ref for name, ref in refs.items() if name not in _SINGLE]
+    single = [refs[name] for name in _SINGLE]
+    return {**forms, "axis": {"anyOf": [{"const": "all"}, values, *alone]}, "one": {"anyOf": [SCALAR, *single]}}
 
 
-def row_schema() -> JsonSchema:
-    """Return what single values by their names look like."""
-    forms = form_schemas()
-    return {"type": "object", "additionalProperties": {"anyOf": [SCALAR, forms["value"], forms["raw"]]}}
+ROW: JsonSchema = {"type": "object", "additionalProperties": {"$ref": "#/definitions/one"}}
+"""What single values by their names look like."""
 
-
-def axes_schema() -> JsonSchema:
-    """Return what axes by their names look like."""
-    forms = form_schemas()
-    values = {"type": "array", "items": {"anyOf": [SCALAR, *forms.values()]}, "minItems": 1}
-    alone = [form for name, form in forms.items() if name not in ("value", "raw")]
-    return {"type": "object", "additionalProperties": {"anyOf": [{"const": "all"}, values, *alone]}}
+AXES: JsonSchema = {"type": "object", "additionalProperties": {"$ref": "#/definitions/axis"}}
+"""What axes by their names look like."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.sweep.forms import axes_schema, read_axes, read_row, row_schema
+from orchestrator.sweep.forms import AXES, ROW, definitions, read_axes, read_row
 from orchestrator.sweep.nodes import Node, kind_of
 from orchestrator.sweep.problems import Problems
-from orchestrator.sweep.readers import TEXT, Key, Keys, Reader, mapping, members_schema, text, whole, word
+from orchestrator.sweep.readers import TEXT, JsonSchema, Key, Keys, Reader, mapping, members_schema, text, whole, word
 from orchestrator.sweep.selection import (
+    ROWS,
+    RULES,
     SAMPLE,
+    ZIP,
     read_rows,
     read_rules,
     read_sample,
     read_zip,
-    rows_schema,
-    rules_schema,
-    zip_schema,
 )
 from orchestrator.sweep.settings import LIMITS, OUTPUTS, RETRY
 
@@ -43,16 +43,12 @@ KEYS: Keys = {
     "model": Key(
         "Which model, owner/model.", Reader(_read_model, {"type": "string", "pattern": f"^{_MODEL.pattern}$"})
     ),
-    "parameters": Key("What is sent with every task.", Reader(read_row, row_schema())),
-    "variables": Key(
-        "Axes that only templates use; they are never sent by themselves.", Reader(read_axes, axes_schema())
-    ),
-    "sweep": Key("What is varied: every combination, the first axis outermost.", Reader(read_axes, axes_schema())),
-    "zip": Key("Groups of axes that move together.", Reader(read_zip, zip_schema())),
-    "exclude": Key(
-        "Cells to leave out: those where all conditions of a rule hold.", Reader(read_rules, rules_schema())
-    ),
-    "include": Key("Extra tasks.", Reader(read_rows, rows_schema())),
+    "parameters": Key("What is sent with every task.", Reader(read_row, ROW)),
+    "variables": Key("Axes that only templates use; they are never sent by themselves.", Reader(read_axes, AXES)),
+    "sweep": Key("What is varied: every combination, the first axis outermost.", Reader(read_axes, AXES)),
+    "zip": Key("Groups of axes that move together.", Reader(read_zip, ZIP)),
+    "exclude": Key("Cells to leave out: those where all conditions of a rule hold.", Reader(read_rules, RULES)),
+    "include": Key("Extra tasks.", Reader(read_rows, ROWS)),
     "sample": Key("A part of the grid that stays the same.", Reader(read_sample, members_schema(SAMPLE, ["count"]))),
     "repeat": Key("How many times each task is done. 1 by default.", whole(1, 100_000)),
     "order": Key("The order of the tasks. grid by default.", word(("grid", "shuffled"))),
@@ -61,3 +57,13 @@ KEYS: Keys = {
     "tracking": Key("How the end of a task is found out. auto by default.", _TRACKING),
     "outputs": Key("Where outputs go.", mapping(OUTPUTS)),
 }
+
+
+def job_schema() -> JsonSchema:
+    """Return the JSON Schema of the job file, for editors; the package ships it as `sweep/job.schema.json`."""
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "A job file of orchestrator",
+        **members_schema(KEYS, ["model"]),
+        "definitions": definitions(),
+    }

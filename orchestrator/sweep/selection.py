@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TypeAlias
 
-from orchestrator.sweep.forms import Given, read_row, row_schema
+from orchestrator.sweep.forms import ROW, Given, read_row
 from orchestrator.sweep.nodes import ListNode, MapNode, Node, kind_of
 from orchestrator.sweep.problems import Mark, Problems, did_you_mean
 from orchestrator.sweep.readers import (
@@ -122,19 +122,15 @@ CONDITION: Keys = {
     "not": Key("Neither the value nor one of these values or labels.", Reader(_wanted, _WANTED)),
 }
 
+ZIP: JsonSchema = {"type": "array", "items": {"type": "array", "items": {"type": "string"}, "minItems": 2}}
+"""What `zip` looks like."""
 
-def zip_schema() -> JsonSchema:
-    """Return what `zip` looks like."""
-    return {"type": "array", "items": {"type": "array", "items": {"type": "string"}, "minItems": 2}}
+_CONDITION: JsonSchema = {"anyOf": [*_WANTED["anyOf"], {**members_schema(CONDITION), "minProperties": 1}]}
+RULES: JsonSchema = {
+    "type": "array",
+    "items": {"type": "object", "additionalProperties": _CONDITION, "minProperties": 1},
+}
+"""What `exclude` looks like."""
 
-
-def rules_schema() -> JsonSchema:
-    """Return what `exclude` looks like."""
-    members = {**members_schema(CONDITION), "minProperties": 1}
-    condition = {"anyOf": [*_WANTED["anyOf"], members]}
-    return {"type": "array", "items": {"type": "object", "additionalProperties": condition, "minProperties": 1}}
-
-
-def rows_schema() -> JsonSchema:
-    """Return what `include` looks like."""
-    return {"type": "array", "items": row_schema()}
+ROWS: JsonSchema = {"type": "array", "items": ROW}
+"""What `include` looks like."""
