@@ -15,6 +15,7 @@ from orchestrator.commands.options import Options
 from orchestrator.commands.run import Result
 from orchestrator.display import watching
 from orchestrator.engines.control import Control
+from orchestrator.reporting import root
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
 
@@ -47,7 +48,12 @@ async def run_async(
     settings = config.read(os.environ, Path.cwd())
     options = Options(out=None if out is None else Path(out), emulate=emulate, limit=limit, budget_usd=budget_usd)
     with watching("off", None) as watcher:
-        return await command.run(Path(job), options, settings, control=Control(), clock=SystemClock(), watcher=watcher)
+        try:
+            return await command.run(
+                Path(job), options, settings, control=Control(), clock=SystemClock(), watcher=watcher
+            )
+        except BaseExceptionGroup as group:
+            raise root(group) from group
 
 
 def run(

@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from orchestrator import logs
 from orchestrator.clock import Clock
-from orchestrator.commands import workshop
+from orchestrator.commands import plan, workshop
 from orchestrator.commands.options import Options, selection
 from orchestrator.commands.prepare import (
     Prepared,
@@ -42,6 +42,7 @@ from orchestrator.steps.insist import insist
 from orchestrator.steps.outcomes import Stop
 from orchestrator.steps.submit import Frontier
 from orchestrator.sweep import JobFile
+from orchestrator.tasks import Task
 from orchestrator.wiro import Client, NoSuchModel, TaskPage
 
 HEARTBEAT_SECONDS: Final = 0.25
@@ -102,9 +103,11 @@ async def run(
     Raises:
         OrchestratorError: It cannot start; the message says why and what to do.
     """
+    file, folder = read_job(path, options, settings, clock.now())
     if not options.emulate:
         credentials(settings)
-    file, folder = read_job(path, options, settings, clock.now())
+    elif not folder.exists():  # the emulator keeps its state there: a job that is refused must not leave any
+        _check(await plan.prepared(path, options, settings, clock), options)
     async with AsyncExitStack() as stack:
         if options.emulate or folder.exists():
             folder.make()
@@ -116,8 +119,7 @@ async def run(
         tally = workshop.Tally()
         calls = await stack.enter_async_context(workshop.called(settings, limits.requests_per_second, clock, tally))
         prepared = await _prepare(file, folder, calls, clock)
-        selected = selection(options.only, list(prepared.job.axes_sizes()))
-        check_prices(prepared.tool, limits, next(prepared.job.tasks()).parameters)
+        selected = _check(prepared, options)
         if agreed is not None and not await agreed(prepared):
             raise StoppedError("Nothing was submitted.")
         if not (options.emulate or prepared.facts):
@@ -194,9 +196,19 @@ async def _prepare(file: JobFile, folder: RunFolder, calls: Calls, clock: Clock)
                 f"{file.path}: model: The service has no model {file.model} ({error.message})."
                 " Check the name; it is the last two parts of the model's address."
             ) from error
-    prepared = prepare(file, folder, facts, tool)
-    check_size(prepared.job)
-    return prepared
+    return prepare(file, folder, facts, tool)
+
+
+def _check(prepared: Prepared, options: Options) -> Callable[[Task], bool]:
+    """Refuse what this invocation cannot do with a job, and return which tasks it is about.
+
+    Raises:
+        RefusedError: The job is too large, has no price for its budget, or lacks an axis of `--only`.
+    """
+    job = prepared.job
+    check_size(job)
+    check_prices(prepared.tool, options.limits(prepared.file.limits), next(job.tasks()).parameters)
+    return selection(options.only, list(job.axes_sizes()))
 
 
 async def _frontier(shop: Workshop) -> Frontier:

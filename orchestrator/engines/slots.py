@@ -11,6 +11,7 @@ import anyio
 from orchestrator.clock import Clock
 
 PROBE_SECONDS: Final = 30.0
+QUICKEST_PROBE_SECONDS: Final = 1.0
 FIRST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
 
@@ -19,13 +20,16 @@ class Capacity:
     """How many tasks may be active, from what the user says and what the service answers. Pure.
 
     Without a word from either there is no bound. A refusal sets the bound to what was active when it
-    came; every `PROBE_SECONDS` without one it grows by one, to the user's number at most.
+    came. After `PROBE_SECONDS` without one the bound grows by one, then after half that time by another
+    one, and so on, to the user's number at most: a place or two more are found without many refusals,
+    and many that became free within a minute or two.
     """
 
     def __init__(self, most: int | None) -> None:
         self._most = math.inf if most is None else most
         self._learned = math.inf
         self._changed_at = -math.inf
+        self._probe_seconds = PROBE_SECONDS
         self._not_before = -math.inf
         self._pause = FIRST_PAUSE_SECONDS
 
@@ -33,9 +37,10 @@ class Capacity:
         """Return whether one more may be submitted now, with `active` holding places."""
         if active == 0:
             return now >= self._not_before
-        if now - self._changed_at >= PROBE_SECONDS and self._learned < math.inf:
+        if active >= self._learned and now - self._changed_at >= self._probe_seconds:
             self._learned += 1
             self._changed_at = now
+            self._probe_seconds = max(QUICKEST_PROBE_SECONDS, self._probe_seconds / 2)
         return active < min(self._most, self._learned) and now >= self._not_before
 
     def next_chance(self, active: int, now: float) -> float:
@@ -44,7 +49,7 @@ class Capacity:
         if wait > 0:
             return wait
         if active < self._most and self._learned < math.inf:
-            return max(0.0, self._changed_at + PROBE_SECONDS - now) + 0.001
+            return max(0.0, self._changed_at + self._probe_seconds - now) + 0.001
         return math.inf
 
     def accepted(self) -> None:
@@ -65,6 +70,7 @@ class Capacity:
         bound = others_active if stated is None else min(others_active, stated)
         self._learned = max(1, bound)
         self._changed_at = now
+        self._probe_seconds = PROBE_SECONDS
 
 
 class Slots:
