@@ -75,7 +75,7 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     from orchestrator.commands.options import Options
     from orchestrator.display import asking, watching
 
-    options = Options(out, sets, only, limit, _usd(budget), _rate(rate), concurrency, emulate, new, rebind)
+    options = Options(out, sets, only, limit, _usd("--budget", budget), _rate(rate), concurrency, emulate, new, rebind)
     settings = _settings(insecure)
     asks = not (yes or emulate) and sys.stdin.isatty() and sys.stderr.isatty()
     with watching(_mode(progress), sys.stderr) as watcher:
@@ -114,7 +114,7 @@ def plan(  # noqa: PLR0917 - as above
     from orchestrator.commands import plan as command
     from orchestrator.commands.options import Options
 
-    options = Options(out, sets, only, limit, _usd(budget), _rate(rate), concurrency, emulate, new)
+    options = Options(out, sets, only, limit, _usd("--budget", budget), _rate(rate), concurrency, emulate, new)
     ready = _wait(lambda: command.prepared(job, options, _settings(insecure), _clock()))
     if not tasks:
         planned = command.plan(ready, options)
@@ -253,7 +253,7 @@ def emulator(  # noqa: PLR0917 - as above
     profile = Profile(
         api_key=key,
         api_secret=secret or None,
-        balance_usd=_usd(balance) or Decimal(0),
+        balance_usd=_usd("--balance", balance) or Decimal(0),
         concurrency=concurrency,
         rate=rate,
         run_seconds_median=run_seconds,
@@ -309,7 +309,7 @@ def _signalled(number: int | None) -> int | None:
     return None if number is None else exit_code(number)
 
 
-def _usd(text: str | None) -> Decimal | None:
+def _usd(option: str, text: str | None) -> Decimal | None:
     if text is None:
         return None
     try:
@@ -317,7 +317,7 @@ def _usd(text: str | None) -> Decimal | None:
     except InvalidOperation:
         usd = Decimal("NaN")
     if not usd.is_finite() or usd < 0:
-        raise RefusedError(f"{text} is no amount of money: write it like 2.50.")
+        raise RefusedError(f"{option} {text} is no amount of money: write it like 2.50.")
     return usd
 
 

@@ -43,6 +43,6 @@ async def insist(
         tries += outcome.verdict is Verdict.AGAIN
         if tries == TRIES:
             hint = "Check WIRO_BASE_URL and the network, then run the same command again."
-            raise StoppedError(f"{outcome.message} {hint}")
+            raise StoppedError(f"{outcome.message.removesuffix('.')}. {hint}")
         if outcome.verdict is Verdict.AGAIN:
             await clock.sleep(next(waits))
