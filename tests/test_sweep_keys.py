@@ -26,7 +26,7 @@ TYPES = {"string": str, "number": Decimal, "boolean": bool, "array": list, "obje
 def fits(value: Any, schema: Any) -> bool:
     """Return whether a value is valid, as far as draft 7 of JSON Schema is used here; an unknown word is an error."""
     words = schema.keys() - {"description", "title", "$schema", "definitions"}
-    return all([CHECKS[word](value, schema[word], schema) for word in words])
+    return all(CHECKS[word](value, schema[word], schema) for word in words)
 
 
 def is_type(value: Any, wanted: str | list[str], _: Any) -> bool:

@@ -7,6 +7,7 @@ from orchestrator.sweep.problems import JobFileError, Problem
 from orchestrator.sweep.reading import load
 from orchestrator.sweep.schema import Parameter, Schema
 from orchestrator.sweep.settings import Limits, Outputs, Retry
+from orchestrator.sweep.starter import init_text
 from orchestrator.sweep.uploads import LocalFile, Uploads, with_uploads
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Retry",
     "Schema",
     "Uploads",
+    "init_text",
     "job_schema",
     "load",
     "with_uploads",

@@ -16,7 +16,7 @@ from orchestrator.sweep.problems import Mark, Problems, did_you_mean, shorten
 from orchestrator.sweep.recipe import Recipe
 from orchestrator.sweep.schema import FILE_TYPES, Parameter, Schema, missing
 from orchestrator.sweep.selection import RowNode
-from orchestrator.sweep.templates import names, parse
+from orchestrator.sweep.templates import is_name, names, parse
 from orchestrator.sweep.uploads import Uploads
 from orchestrator.tasks import Scalar
 
@@ -140,7 +140,7 @@ class _Resolver:
     def _path(self, recipe: Recipe) -> str:
         path = self._file.outputs.path
         if path is None:
-            first = next((axis.name for axis in recipe.axes if axis.kind is not None), None)
+            first = next((axis.name for axis in recipe.axes if axis.kind is not None and is_name(axis.name)), None)
             sent = {*recipe.parameters, *recipe.templates, *(axis.name for axis in recipe.axes)}
             return "{prompt}" if "prompt" in sent else f"{{{first}}}" if first else recipe.model.split("/")[-1]
         known = {*recipe.parameters, *recipe.templates, *self._known}

@@ -26,6 +26,11 @@ class TemplateError(ValueError):
     """Braces that make no template."""
 
 
+def is_name(text: str) -> bool:
+    """Return whether a template can use this as a name."""
+    return _NAME.fullmatch(text) is not None
+
+
 def parse(text: str) -> Parts:
     """Read a template: `{name}` is a name, `{{` and `}}` are braces.
 
@@ -44,7 +49,7 @@ def parse(text: str) -> Parts:
         name = token.group(1)
         if name is None:
             raise TemplateError(f"a single `{token.group()}` stands at character {token.start() + 1}")
-        if _NAME.fullmatch(name) is None:
+        if not is_name(name):
             raise TemplateError(f"`{token.group()}` is no name")
         parts += [literal, Ref(name)] if literal else [Ref(name)]
         literal = ""
