@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from orchestrator.emulator.models import CATALOGUE
 from orchestrator.errors import Exit
-from orchestrator.sweep import Job, JobFileError, Limits, Problem, Schema, load
+from orchestrator.sweep import Job, JobFileError, Limits, Problem, Schema, load, with_uploads
 from orchestrator.sweep.keys import KEYS
 
 ROOT = Path(__file__).parents[1]
@@ -203,11 +203,35 @@ def test_many_problems_are_cut(read: Read) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_jobs_to_start_from(path: Path) -> None:
-    job = load(path, today=NOW).resolve(SCHEMA)
-    assert path.read_text(encoding="utf-8").startswith("# ")
+    """Each is valid, told by its comment, small, and every task has a path of its own; the service takes each task."""
+    file = load(path, today=NOW)
+    model = CATALOGUE[file.model.lower()]
+    job = file.resolve(SCHEMAS[file.model])
+    text = path.read_text(encoding="utf-8")
+    assert text.split("\n")[1].startswith("# ")
+    assert max(map(len, text.split("\n"))) <= 130
     assert job.warnings == ()
-    assert job.total() == {"quickstart": 24, "studio-trigger": 84}[path.stem]
-    assert len({task.path for task in job.tasks()}) == job.total()
+    assert job.total() == TOTALS[path.stem]
+    tasks = list(job.tasks())
+    assert len({task.path for task in tasks}) == job.total()
+    urls = dict.fromkeys(job.files.files, "https://cdn1.wiro.ai/x/picture.png")
+    prices = [model.price_usd(with_uploads(task.parameters, job.files.places, urls), 6) for task in tasks]
+    for task in tasks:
+        model.check(with_uploads(task.parameters, job.files.places, urls))
+    assert job.limits.budget_usd is not None
+    assert sum(prices) <= job.limits.budget_usd
+
+
+TOTALS = {
+    "quickstart": 24,
+    "studio-trigger": 84,
+    "schedulers": 7,
+    "seed-hunt": 8,
+    "wildcards": 10,
+    "sizes": 6,
+    "input-picture": 6,
+    "nightly": 4,
+}
 
 
 def test_quickstart_is_cheap() -> None:
