@@ -109,7 +109,8 @@ async def run(
     elif not folder.exists():  # the emulator keeps its state there: a job that is refused must not leave any
         _check(await plan.prepared(path, options, settings, clock), options)
     async with AsyncExitStack() as stack:
-        if options.emulate or folder.exists():
+        early = options.emulate or folder.exists()
+        if early:
             folder.make()
             stack.enter_context(folder.held())
         settings = await stack.enter_async_context(
@@ -122,7 +123,7 @@ async def run(
         selected = _check(prepared, options)
         if agreed is not None and not await agreed(prepared):
             raise StoppedError("Nothing was submitted.")
-        if not (options.emulate or prepared.facts):
+        if not early:
             folder.make()
             stack.enter_context(folder.held())
         store = stack.enter_context(SqliteLedger(folder.ledger))
