@@ -16,7 +16,7 @@ from orchestrator.errors import Exit, RefusedError
 
 if TYPE_CHECKING:
     from orchestrator.clock import Clock
-    from orchestrator.commands.run import Result
+    from orchestrator.commands.run import Result, Watcher
     from orchestrator.config import Settings
     from orchestrator.display import Mode
     from orchestrator.engines.control import Control
@@ -73,24 +73,24 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     """Run a job, or go on with it: only what is new or unfinished is submitted."""
     from orchestrator.commands import run as command
     from orchestrator.commands.options import Options
-    from orchestrator.display import asking, watching
+    from orchestrator.display import asking
 
     options = Options(out, sets, only, limit, _usd("--budget", budget), _rate(rate), concurrency, emulate, new, rebind)
     settings = _settings(insecure)
     asks = not (yes or emulate) and sys.stdin.isatty() and sys.stderr.isatty()
-    with watching(_mode(progress), sys.stderr) as watcher:
-        result, number = _stoppable(
-            lambda control: command.run(
-                job,
-                options,
-                settings,
-                control=control,
-                clock=_clock(),
-                watcher=watcher,
-                agreed=asking(options, sys.stderr) if asks else None,
-            )
-        )
-    _ended(result, number, as_json)
+    _carry_out(
+        lambda control, watcher: command.run(
+            job,
+            options,
+            settings,
+            control=control,
+            clock=_clock(),
+            watcher=watcher,
+            agreed=asking(options, sys.stderr) if asks else None,
+        ),
+        progress,
+        as_json,
+    )
 
 
 @app.command()
@@ -161,24 +161,23 @@ def retry(  # noqa: PLR0917 - as above
     """Give failed and cancelled tasks another try, and go on with the run."""
     from orchestrator.commands import retry as command
     from orchestrator.commands.options import Options
-    from orchestrator.display import watching
     from orchestrator.runs import RunFolder
 
     options = Options(only=only, limit=limit)
     settings = _settings(insecure)
-    with watching(_mode(progress), sys.stderr) as watcher:
-        result, number = _stoppable(
-            lambda control: command.retry(
-                RunFolder(run_folder),
-                options,
-                settings,
-                pay_again=pay_again,
-                control=control,
-                clock=_clock(),
-                watcher=watcher,
-            )
-        )
-    _ended(result, number, as_json)
+    _carry_out(
+        lambda control, watcher: command.retry(
+            RunFolder(run_folder),
+            options,
+            settings,
+            pay_again=pay_again,
+            control=control,
+            clock=_clock(),
+            watcher=watcher,
+        ),
+        progress,
+        as_json,
+    )
 
 
 @app.command()
@@ -293,13 +292,25 @@ def _stoppable(work: Callable[[Control], Awaitable[T]]) -> tuple[T, int | None]:
     return _wait(lambda: stoppable(work))
 
 
-def _ended(result: Result, number: int | None, as_json: bool) -> None:
-    from orchestrator import display
+def _carry_out(
+    work: Callable[[Control, Watcher], Awaitable[Result]],
+    progress: str,
+    as_json: bool,
+) -> None:
+    """Let a run go on, show how it does and how it ended, and leave with its exit code."""
+    from dataclasses import replace
 
-    if as_json:
-        print(json.dumps(result.status.to_json()))
-    else:
-        print(display.summary(result))
+    from orchestrator.display import Remembering, summary, watching
+
+    with watching(_mode(progress), sys.stderr) as shown:
+        watcher = Remembering(shown)
+        try:
+            result, number = _stoppable(lambda control: work(control, watcher))
+        except BaseException:
+            if as_json and watcher.latest is not None:  # whoever reads JSON gets it, however the run ends
+                print(json.dumps(replace(watcher.latest, state="stopped").to_json()), flush=True)
+            raise
+    print(json.dumps(result.status.to_json()) if as_json else summary(result))
     raise typer.Exit(_signalled(number) or result.exit_code)
 
 

@@ -92,6 +92,19 @@ class Silent:
         """See `Watcher.show`."""
 
 
+class Remembering:
+    """Passes on to another watcher what it is shown, and keeps the latest."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self.latest: Status | None = None
+
+    def show(self, status: Status) -> None:
+        """See `Watcher.show`."""
+        self.latest = status
+        self._watcher.show(status)
+
+
 @contextmanager
 def watching(mode: Mode, stream: TextIO | None) -> Iterator[Watcher]:
     """Show progress while the block runs.

@@ -169,6 +169,8 @@ async def carry_out(shop: Workshop, orders: Orders, watcher: Watcher) -> Result:
             halt = await engine.run(unfinished)
         group.cancel_scope.cancel()
     halt = halt or shop.control.halt
+    if orders.submits and shop.edition > 1 and not shop.control.left:
+        await engine.feed.finish()  # what an edited job file has dropped has to be known however early the run stops
     final = _status(shop, running=False, left=None)
     watcher.show(final)
     await ledger.state({"updated_at": repr(clock.now()), "seconds_left": None, "cancel": None})

@@ -35,8 +35,10 @@ from orchestrator.runs import RunFolder
 from orchestrator.status import CALLS
 from orchestrator.steps.calls import Calls
 from orchestrator.steps.fetch import Fetcher
+from orchestrator.steps.matching import spelt
+from orchestrator.steps.settle import Settler
 from orchestrator.steps.submit import Frontier
-from orchestrator.sweep import Job, Limits
+from orchestrator.sweep import Job, Limits, Schema
 from orchestrator.tasks import Parameters
 from orchestrator.wiro import Client, Prices, computing_seconds
 from orchestrator.wiro.addresses import AddressPolicy
@@ -93,13 +95,13 @@ class Tally:
 async def called(settings: Settings, calls_per_second: float, clock: Clock, tally: Tally) -> AsyncIterator[Calls]:
     """Give the service, paced and counted where its requests are written."""
     pacer = Pacer(calls_per_second, clock)
-
-    async def before_send(endpoint: str) -> None:
-        await pacer.gate()
-        tally.count(endpoint)
-
     async with Client(
-        credentials(settings), settings.base_url, before_send=before_send, now=clock.now, proxy=settings.proxy
+        credentials(settings),
+        settings.base_url,
+        before_send=pacer.gate,
+        on_send=tally.count,
+        now=clock.now,
+        proxy=settings.proxy,
     ) as client:
         yield Calls(client, pacer, clock)
 
@@ -136,11 +138,19 @@ class Workshop:
         """
         most = None if self.limits.concurrency == "auto" else self.limits.concurrency
         slots = Slots(Capacity(most), self.clock)
-        doubts = Doubts(
+        parameters = Schema.from_tool(self.tool).parameters
+        settler = Settler(
             model=self.job.model,
+            defaults=spelt({name: parameter.default for name, parameter in parameters.items()}),
             settle_after_seconds=self.limits.settle_after_seconds,
-            control=self.control,
             calls=self.calls,
+            ledger=self.ledger,
+            clock=self.clock,
+        )
+        doubts = Doubts(
+            settler,
+            frontier=frontier,
+            control=self.control,
             ledger=self.ledger,
             clock=self.clock,
             random=self.random,

@@ -10,9 +10,9 @@ from orchestrator.clock import Clock
 from orchestrator.engines.control import Control, Signal
 from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import Record, State
-from orchestrator.steps.calls import Calls
 from orchestrator.steps.outcomes import Outcome, Stop, delays
-from orchestrator.steps.settle import Doubt, settle
+from orchestrator.steps.settle import Doubt, Settler
+from orchestrator.steps.submit import Frontier
 
 FIRST_WAIT_SECONDS: Final = 1.0
 LONGEST_WAIT_SECONDS: Final = 15.0
@@ -28,19 +28,17 @@ class Doubts:
 
     def __init__(
         self,
+        settler: Settler,
         *,
-        model: str,
-        settle_after_seconds: float,
+        frontier: Frontier,
         control: Control,
-        calls: Calls,
         ledger: Ledger,
         clock: Clock,
         random: Callable[[], float],
     ) -> None:
-        self._model = model
-        self._settle_after_seconds = settle_after_seconds
+        self._settler = settler
+        self._frontier = frontier
         self._control = control
-        self._calls = calls
         self._ledger = ledger
         self._clock = clock
         self._random = random
@@ -104,14 +102,10 @@ class Doubts:
                     self._give_up(said)
 
     async def _settle(self) -> list[Record] | Outcome:
-        said = await settle(
+        said = await self._settler.settle(
             list(self._open.values()),
             posting=[record.task.parameters for record in self._posting.values()],
-            model=self._model,
-            settle_after_seconds=self._settle_after_seconds,
-            calls=self._calls,
-            ledger=self._ledger,
-            clock=self._clock,
+            newest=self._frontier.newest,
         )
         if isinstance(said, Outcome):
             if said.stop is not None:
@@ -126,7 +120,7 @@ class Doubts:
     def _alone_since(self, since: float | None, said: list[Record] | Outcome) -> float | None:
         """Return since when nothing is left but doubts that the list does not settle although it is time."""
         now = self._clock.monotonic()
-        due = all(now - doubt.since > self._settle_after_seconds for doubt in self._open.values())
+        due = all(now - doubt.since > self._settler.settle_after_seconds for doubt in self._open.values())
         if self._control.live or not (isinstance(said, Outcome) or due):
             return None
         return now if since is None else since

@@ -51,6 +51,15 @@ class Feed:
         """Return whether the job file, as far as it is written down, holds a task."""
         return await self._ledger.read(lambda store: store.edition(identity) == self._edition)
 
+    async def forget(self) -> None:
+        """Forget the pending tasks that the job file, now read to its end, does not hold."""
+        await self._ledger.drop_all_but(self._edition)
+
+    async def finish(self) -> None:
+        """Write down what is left, so that the ledger knows which tasks the job file holds."""
+        while await self._enter():
+            pass
+
     async def _enter(self) -> bool:
         if self.exhausted:
             return False
@@ -62,5 +71,5 @@ class Feed:
             self._entered += len(chunk)
         else:
             self.exhausted = True
-            await self._ledger.drop_all_but(self._edition)
+            await self.forget()
         return bool(chunk)

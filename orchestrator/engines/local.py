@@ -35,8 +35,8 @@ INHERITANCE_SECONDS: Final = 1.0
 """How often a task of an earlier run asks whether the job file, still being read, holds it."""
 
 SAME_FAILURES: Final = 20
-FETCHES: Final = 10
-"""How often the outputs of one task are asked for, over about ten minutes, before they are left for another run."""
+FETCHES: Final = 6
+"""How often the outputs of one task are asked for, over about a minute, before they are left for another run."""
 
 
 class Fetching(Protocol):
@@ -118,6 +118,8 @@ class LocalEngine:
         while not self.control.closed:
             record = await self.feed.next()
             if record is None:
+                if self.passed_over and not started:
+                    self.control.note(Stop.LIMIT, f"--only leaves out all {self.passed_over:,} pending tasks.")
                 return
             if not self.orders.selected(record.task):
                 self.passed_over += 1
@@ -187,6 +189,7 @@ class LocalEngine:
             if await self.feed.holds(record.task.id):
                 return True
             if self.feed.exhausted:
+                await self.feed.forget()
                 return False
             with self.control.until_closed():
                 await self.clock.sleep(INHERITANCE_SECONDS)
@@ -197,7 +200,7 @@ class LocalEngine:
         self._fetching_now += 1
         reason = ""
         try:
-            for wait in islice(delays(self.random, first=2.0, most=120.0), FETCHES):
+            for wait in islice(delays(self.random, first=2.0, most=60.0), FETCHES):
                 with self.control.until_left():
                     await self._downloads.acquire()
                 if self.control.left:
@@ -212,8 +215,10 @@ class LocalEngine:
                 finally:
                     self._downloads.release()
                 self.log.warning("outputs cannot be had just now", task=record.task.id, reason=reason)
+                self._fetching_now -= 1  # one that waits keeps nobody from being started
                 with self.control.until_left():
                     await self.clock.sleep(wait)
+                self._fetching_now += 1
             self.control.note(Stop.SERVICE, f"Some outputs could not be had. {reason}")
             return record
         finally:

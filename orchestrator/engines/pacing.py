@@ -19,7 +19,7 @@ from orchestrator.steps.calls import TurnLostError, Urgency
 MARGIN: Final = 1.02
 """Calls are spaced a little wider than the limit says, so that the network's jitter breaks nothing."""
 
-WINDOW_SECONDS: Final = 1.001
+WINDOW_SECONDS: Final = MARGIN
 HEAD_START_SECONDS: Final = {Urgency.LIKELY_DONE: 1.0, Urgency.SUBMIT: 0.0, Urgency.ROUTINE: -2.0}
 """Who comes first when calls are scarce. Places in the queue age, so nobody waits for ever."""
 

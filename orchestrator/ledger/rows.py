@@ -88,7 +88,7 @@ def attempt_values(attempt: Attempt) -> Row:
         attempt.number,
         attempt.intent_at,
         to_pico(attempt.reserved_usd),
-        attempt.newest_known,
+        None if attempt.newest_known is None else str(attempt.newest_known),
         attempt.gave_up_at,
         attempt.remote_id,
         attempt.token,
@@ -102,8 +102,8 @@ def attempt_values(attempt: Attempt) -> Row:
 
 
 def _attempt(row: Row) -> Attempt:
-    number, intent_at, reserved, *others, cost = row
-    attempt = Attempt(number, intent_at, from_pico(reserved), *others)
+    number, intent_at, reserved, newest, *others, cost = row
+    attempt = Attempt(number, intent_at, from_pico(reserved), None if newest is None else int(newest), *others)
     return replace(attempt, cost_usd=_money(cost))
 
 

@@ -31,7 +31,7 @@ CREATE TABLE attempts (
     number       INTEGER NOT NULL,
     intent_at    REAL NOT NULL,
     reserved     INTEGER NOT NULL,
-    newest_known INTEGER,
+    newest_known TEXT,              -- a number that may be longer than an INTEGER
     gave_up_at   REAL,
     remote_id    TEXT UNIQUE,       -- no remote task can belong to two of ours
     token        TEXT,

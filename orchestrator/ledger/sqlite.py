@@ -24,7 +24,7 @@ CHUNK: Final = 500
 BUSY_MILLISECONDS: Final = 10_000
 
 MANIFEST: Final = "manifest"
-"""The fact that holds the manifest's size while the manifest tells what the ledger holds; whatever makes it stale
+"""The fact that holds the manifest's stamp while the manifest tells what the ledger holds; whatever makes it stale
 takes the fact away in the same commit."""
 
 _INSERT_ATTEMPT: Final = (

@@ -46,8 +46,8 @@ class ManifestKeeper:
             elif self._closing:
                 break
         if not await self._ledger.read(self._in_order):
-            size = await anyio.to_thread.run_sync(self._put_in_order)
-            await self._ledger.state({MANIFEST: str(size)})
+            stamp = await anyio.to_thread.run_sync(self._put_in_order)
+            await self._ledger.state({MANIFEST: stamp})
 
     def close(self) -> None:
         """Nothing more will end: let `run` put the manifest in order and return."""
@@ -55,14 +55,18 @@ class ManifestKeeper:
         self._told.set()
 
     def _in_order(self, store: SqliteLedger) -> bool:
-        return store.fact(MANIFEST) == str(self._size())
+        return store.fact(MANIFEST) == self._stamp()
 
-    def _put_in_order(self) -> int:
+    def _put_in_order(self) -> str:
         self._rewrite(SqliteLedger(self._ledger.store.path, read_only=True))
-        return self._size()
+        return self._stamp()
 
-    def _size(self) -> int:
-        return self._path.stat().st_size if self._path.is_file() else -1
+    def _stamp(self) -> str:
+        """Return what changes when anybody else writes the manifest: its size and the moment of the last write."""
+        if not self._path.is_file():
+            return "missing"
+        found = self._path.stat()
+        return f"{found.st_size} {found.st_mtime_ns}"
 
     def _rewrite(self, source: SqliteLedger) -> None:
         with source:

@@ -18,7 +18,7 @@ from orchestrator.steps.calls import Calls, TurnLostError, Urgency
 from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, download, save_content, sha256_of
 from orchestrator.steps.outcomes import Outcome, Verdict
 from orchestrator.steps.saving import shielded
-from orchestrator.steps.track import ask
+from orchestrator.steps.track import ask, reason
 from orchestrator.wiro import RemoteOutput, RemoteTask, WiroError
 from orchestrator.wiro.files import Files
 
@@ -96,7 +96,8 @@ class Fetcher:
                 got.append(output)
                 warnings += [f"{output.path}: {warning}" for warning in said]
         if not remote.outputs and not kept:
-            failures.append(Failure("no_outputs", "The service says that the task succeeded, but lists no outputs."))
+            words = f" It says: {reason(remote)}" if remote.error_text.strip() else ""
+            failures.append(Failure("no_outputs", f"The task has ended, and the service lists no outputs.{words}"))
         return await self._concluded(record, tuple(got), tuple(warnings), failures)
 
     async def _concluded(

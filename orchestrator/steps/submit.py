@@ -97,7 +97,7 @@ async def submit(
 async def _accepted(
     intended: Record, reply: Accepted, frontier: Frontier, ledger: Ledger, clock: Clock
 ) -> tuple[Record, Outcome | None]:
-    frontier.saw(int(reply.task_id) if reply.task_id.isdecimal() else None)
+    frontier.saw(reply.number)
     running = intended.accepted(reply.task_id, reply.token, clock.now())
     try:
         await ledger.save(intended, running, durable=True)

@@ -87,11 +87,13 @@ def concluded(record: Record, remote: RemoteTask, attempts: int, now: float, ove
     phase = remote.phase
     if phase is Phase.UNDER_WAY:
         return record
+    # One that ended without saying how may be paid for and its outputs on their way: it is never tried again by itself.
+    made = phase is Phase.SUCCEEDED or remote.unclear
     cost = remote.cost_usd
-    if cost is None and phase is not Phase.SUCCEEDED:
+    if cost is None and not made:
         cost = FREE  # the API page: failed and cancelled tasks are not billed
     ending = Ending(remote.status, remote.exit_code, cost, remote.elapsed_seconds, now)
-    if phase is Phase.SUCCEEDED:
+    if made:
         return record.succeeded(ending)
     if overdue is not None:
         return record.failed(overdue, now, ending)

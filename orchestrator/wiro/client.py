@@ -37,6 +37,7 @@ class Client:
         base_url: str,
         *,
         before_send: BeforeSend | None = None,
+        on_send: Callable[[str], None] | None = None,
         timeouts: Timeouts = STANDARD_TIMEOUTS,
         nonce: Nonce = fresh_nonce,
         now: Callable[[], float] = time.time,
@@ -49,6 +50,7 @@ class Client:
             base_url: The API base with its version, http or https; whether http is acceptable is the caller's say.
             before_send: Awaited with the endpoint (`/Run`, `/Task/Detail`, …) when a connection is held, immediately
                 before the request is written. What it raises reaches the caller, and nothing is sent.
+            on_send: Told the endpoint of each request that is really written.
             timeouts: See `Timeouts`; waiting in `before_send` does not count.
             nonce: Gives a new nonce for each attempt.
             now: The wall clock in unix seconds, for a `Retry-After` that is a date.
@@ -58,7 +60,14 @@ class Client:
             ValueError: `base_url` is no plain http(s) address.
         """
         self._transport = Transport(
-            credentials, base_url, before_send=before_send, timeouts=timeouts, nonce=nonce, now=now, proxy=proxy
+            credentials,
+            base_url,
+            before_send=before_send,
+            on_send=on_send,
+            timeouts=timeouts,
+            nonce=nonce,
+            now=now,
+            proxy=proxy,
         )
 
     async def __aenter__(self) -> Self:

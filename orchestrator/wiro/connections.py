@@ -33,6 +33,7 @@ class Call:
     Attributes:
         endpoint: What `before_send` is told.
         before_send: Awaited between having a connection and writing.
+        on_send: Told the endpoint right before it is written.
         pays: Whether it is a `/Run`.
         seconds: How long writing and reading may take.
         deadline: The time-out, started when the connection is handed out for writing.
@@ -41,6 +42,7 @@ class Call:
 
     endpoint: str
     before_send: BeforeSend | None
+    on_send: Callable[[str], None] | None
     pays: bool
     seconds: float
     deadline: asyncio.Timeout
@@ -91,6 +93,8 @@ class Connector(aiohttp.TCPConnector):
         if connection.protocol is not None:
             self._used.add(connection.protocol)
         call.sent = True
+        if call.on_send is not None:
+            call.on_send(call.endpoint)
         call.deadline.reschedule(asyncio.get_running_loop().time() + call.seconds)
         return connection
 

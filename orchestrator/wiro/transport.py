@@ -68,6 +68,7 @@ class Transport:
         base_url: str,
         *,
         before_send: BeforeSend | None,
+        on_send: Callable[[str], None] | None,
         timeouts: Timeouts,
         nonce: Nonce,
         now: Callable[[], float],
@@ -79,6 +80,7 @@ class Transport:
         self._base = str(base).rstrip("/")
         self._credentials = credentials
         self._before_send = before_send
+        self._on_send = on_send
         self._timeouts = timeouts
         self._nonce = nonce
         self._now = now
@@ -116,7 +118,8 @@ class Transport:
 
     def _call(self, endpoint: str, more_seconds: float = 0.0) -> Call:
         seconds = self._timeouts.total + more_seconds
-        return Call(endpoint, self._before_send, endpoint == "/Run", seconds, asyncio.timeout(None))
+        pays = endpoint == "/Run"
+        return Call(endpoint, self._before_send, self._on_send, pays, seconds, asyncio.timeout(None))
 
     async def _exchange(
         self, call: Call, path: str, data: Any, headers: Mapping[str, str], tokens: Iterable[str]

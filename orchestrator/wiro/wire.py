@@ -51,6 +51,11 @@ class Accepted:
     task_id: str
     token: str | None = field(repr=False)
 
+    @property
+    def number(self) -> int | None:
+        """See `RemoteTask.number`."""
+        return id_number(self.task_id)
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteOutput:
@@ -110,7 +115,7 @@ class RemoteTask:
     @property
     def number(self) -> int | None:
         """The id as a number; a task that was created later has a greater one."""
-        return whole(self.task_id)
+        return id_number(self.task_id)
 
     @property
     def exit_code(self) -> int | None:
@@ -131,6 +136,11 @@ class RemoteTask:
         if self.status == CANCELLED:
             return Phase.CANCELLED
         return Phase.FAILED if self.status == ENDED_BEFORE_IT_RAN else Phase.UNDER_WAY
+
+    @property
+    def unclear(self) -> bool:
+        """Whether it ended without saying how: no `pexit`, no outputs (yet), and not said to be free."""
+        return self.status == FINISHED and not (self.exit_text or self.outputs) and self.cost_usd != 0
 
     @property
     def progress(self) -> float | None:
@@ -245,6 +255,11 @@ def whole(value: object) -> int | None:
         return int(value)  # nearly every reply, and so worth a short way
     found = number(value)
     return int(found) if found is not None and found == found.to_integral_value() else None
+
+
+def id_number(task_id: str) -> int | None:
+    """Return a task's id as a number however long it is; None where it is none, and so has no order."""
+    return int(task_id) if re.fullmatch(r"\d{1,100}", task_id, re.ASCII) else None
 
 
 def money(value: object) -> Decimal | None:
