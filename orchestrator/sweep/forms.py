@@ -142,7 +142,12 @@ def read_given(node: Node, problems: Problems) -> Given | None:
         if node.entries.keys() & set(_SINGLE):
             found = _form(node, problems)
             return found if isinstance(found, Given) else None
-        problems.add(node.mark, "A mapping stands where one value is expected.", _text_hint(node))
+        form = next((key for key in _FORMS if key in node.entries), None)
+        if form is not None:
+            message = f"`{form}` stands for the values of an axis, and one value is expected here."
+            problems.add(node.keys[form], message, "Vary the parameter under `sweep` instead.")
+        else:
+            problems.add(node.mark, "A mapping stands where one value is expected.", _text_hint(node))
         return None
     value = scalar(node, problems, "one value")
     return None if value is None else Given(node.mark, value)

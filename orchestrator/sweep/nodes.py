@@ -283,6 +283,8 @@ def kind_of(node: Node) -> str:
 def _explain(error: yaml.MarkedYAMLError, source: Source, problems: Problems) -> None:
     """Turn what the YAML parser says into a sentence with the likely cause."""
     place = error.problem_mark or error.context_mark
+    if error.problem and "end of stream" in error.problem:
+        place = error.context_mark or place  # where the quote or the bracket is opened
     line, column = (place.line + 1, place.column + 1) if place else (1, 1)
     lines = source.lines
     context = error.context_mark.line + 1 if error.context_mark else line

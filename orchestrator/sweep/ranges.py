@@ -30,7 +30,7 @@ def stepped(node: MapNode, found: Mapping[str, Any], problems: Problems) -> Spac
         return None
     finest = min(int(number.as_tuple().exponent) for number in (low, high, step))
     if max(low.adjusted(), high.adjusted(), step.adjusted()) - finest >= _DIGITS or abs(high - low) / abs(step) >= MOST:
-        problems.add(node.mark, f"The range has more than {MOST} values, or numbers of more than {_DIGITS} digits.")
+        problems.add(node.mark, f"The range has more than {MOST:,} values, or numbers of more than {_DIGITS} digits.")
         return None
     return Spaced(low, high, int((high - low) // step) + 1, step)
 

@@ -102,11 +102,11 @@ def mapping(keys: Keys, required: Iterable[str] = ()) -> Reader[dict[str, Any]]:
     return Reader(lambda node, problems: members(node, keys, problems), members_schema(keys, required))
 
 
-def items(node: Node, problems: Problems, expected: str) -> tuple[Node, ...]:
+def items(node: Node, problems: Problems, expected: str, hint: str | None = None) -> tuple[Node, ...]:
     """Return the items of a list; anything else is a problem."""
     if isinstance(node, ListNode):
         return node.items
-    problems.add(node.mark, f"{capital(kind_of(node))} stands where {expected} is expected.")
+    problems.add(node.mark, f"{capital(kind_of(node))} stands where {expected} is expected.", hint)
     return ()
 
 

@@ -101,7 +101,7 @@ class _Reader:
         found = self._members()
         given: dict[str, tuple[Mark, Given]] = found.get("parameters", {})
         axes = {key: found.get(key, {}) for key in ("sweep", "variables")}
-        marks = {name: mark for group in (given, *axes.values()) for name, (mark, _) in group.items()}
+        marks = self._marks()
         parameters = {name: value for name, (_, value) in given.items()}
         sweep, variables = ({name: items for name, (_, items) in group.items()} for group in axes.values())
         self._check_overlaps(parameters, sweep, variables, marks)
@@ -142,6 +142,11 @@ class _Reader:
             path_mark=self._path_node().mark if "path" in outputs else None,
             secrets=self._secrets,
         )
+
+    def _marks(self) -> dict[str, Mark]:
+        """Return where each parameter, variable and axis is named, also those whose values cannot be read."""
+        groups = (self._root.entries.get(key) for key in ("parameters", "sweep", "variables"))
+        return {name: mark for group in groups if isinstance(group, MapNode) for name, mark in group.keys.items()}
 
     def _members(self) -> dict[str, Any]:
         """Read every key; those whose value cannot be read are left out."""

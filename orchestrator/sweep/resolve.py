@@ -127,10 +127,15 @@ class _Resolver:
                 fixed[name] = ""
             elif parameter.default is not None:
                 fixed[name] = parameter.default
-            elif parameter.required:
-                self._problems.add(self._file.mark, missing(parameter))
+            elif parameter.required and not self._is_unreadable(name):
+                hint = f"Give a local file, or an address under `{name}Url`." if self._takes_file(name) else None
+                self._problems.add(self._file.mark, missing(parameter), hint)
         kinds = {name: self._schema.parameters[name].kind for name in templates}
         return Recipe(self._file.model, fixed, templates, kinds, axes)
+
+    def _is_unreadable(self, name: str) -> bool:
+        """Return whether a parameter is given, and its value is noted as a problem already."""
+        return name in self._file.marks.keys() - self._file.parameters.keys() - self._file.sweep.keys()
 
     def _is_other_way(self, name: str, given: Collection[str]) -> bool:
         """Return whether a file that `name` could give is given the other way, as an address or as a file."""

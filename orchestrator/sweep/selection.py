@@ -33,6 +33,7 @@ RuleNode: TypeAlias = tuple[tuple[Mark, str, Matcher], ...]
 RowNode: TypeAlias = Mapping[str, tuple[Mark, Given]]
 """A row of `include`: for each axis its place and value."""
 
+_ZIP_HINT = "Write `zip: [[width, height]]`."
 SAMPLE: Keys = {
     "count": Key("How many tasks are kept.", whole(1)),
     "rng": Key("Another number keeps others. 0 by default.", whole(0)),
@@ -42,14 +43,14 @@ SAMPLE: Keys = {
 def read_zip(node: Node, problems: Problems) -> tuple[tuple[tuple[Mark, str], ...], ...]:
     """Read groups of axes that move together: a list of lists of names."""
     groups = []
-    for group in items(node, problems, "a list of groups like [[width, height]]"):
+    for group in items(node, problems, "a list of groups", _ZIP_HINT):
         found = []
-        for each in items(group, problems, "a group like [width, height]"):
+        for each in items(group, problems, "a group of axes", _ZIP_HINT):
             name = text(each, problems, "the name of an axis")
             if name is not None:
                 found.append((each.mark, name))
         if isinstance(group, ListNode) and len(group.items) < 2:
-            problems.add(group.mark, "A group needs two axes or more.", "Write `zip: [[width, height]]`.")
+            problems.add(group.mark, "A group needs two axes or more.", _ZIP_HINT)
         groups.append(tuple(found))
     return tuple(groups)
 
@@ -57,7 +58,7 @@ def read_zip(node: Node, problems: Problems) -> tuple[tuple[tuple[Mark, str], ..
 def read_rules(node: Node, problems: Problems) -> tuple[RuleNode, ...]:
     """Read the rules of `exclude`: a list of mappings from axes to conditions."""
     rules = []
-    for rule in items(node, problems, "a list of rules like {seed: 1}"):
+    for rule in items(node, problems, "a list of rules", "Begin each rule with `- `."):
         if not isinstance(rule, MapNode) or not rule.entries:
             problems.add(
                 rule.mark, f"{capital(kind_of(rule))} stands where a rule is expected.", "Write `- {seed: 1}`."
@@ -72,7 +73,7 @@ def read_rules(node: Node, problems: Problems) -> tuple[RuleNode, ...]:
 def read_rows(node: Node, problems: Problems) -> tuple[RowNode, ...]:
     """Read the rows of `include`: a list of mappings from axes to values."""
     rows = []
-    for row in items(node, problems, "a list of rows like {seed: 1}"):
+    for row in items(node, problems, "a list of rows", "Begin each row with `- `."):
         if isinstance(row, MapNode):
             rows.append(read_row(row, problems))
         else:
@@ -82,8 +83,12 @@ def read_rows(node: Node, problems: Problems) -> tuple[RowNode, ...]:
 
 def read_sample(node: Node, problems: Problems) -> Sample | None:
     """Read `{count, rng}`."""
+    if not isinstance(node, MapNode):
+        message = f"{capital(kind_of(node))} stands where a mapping is expected."
+        problems.add(node.mark, message, "Write `sample: {count: 200}`.")
+        return None
     found = members(node, SAMPLE, problems)
-    if isinstance(node, MapNode) and "count" not in node.entries:
+    if "count" not in node.entries:
         problems.add(node.mark, "A sample needs a `count`.", "Write `sample: {count: 200}`.")
     return Sample(**found) if "count" in found else None
 
