@@ -276,6 +276,13 @@ def test_a_ledger_that_is_none(desk: Desk) -> None:
     desk.refused("plan", "job.yaml", "--out", ".", says=r"ledger\.sqlite")
 
 
+def test_a_ledger_that_a_kill_left_empty_is_gone_on_with(desk: Desk, service: Mapping[str, str]) -> None:
+    (desk.folder / "run").mkdir()
+    (desk.folder / "run" / "ledger.sqlite").touch()
+    done = desk.run("run", "job.yaml", "--out", "run", settings=service)
+    assert done.returncode == Exit.DONE, done.stderr
+
+
 def test_the_folder_of_another_job(desk: Desk) -> None:
     assert desk.run("run", "job.yaml", "--emulate", "--out", "run", "--limit", "0").returncode == Exit.STOPPED
     desk.write("other.yaml", JOB)

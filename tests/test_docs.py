@@ -39,6 +39,7 @@ QUICKSTART = "outputs/quickstart-emulated"
 CLEAN = {"PATH": "", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
 TASK = Task("k" * 24, 0, {"prompt": "a"}, {"prompt": "a"}, {}, "a")
 
+ENOUGH = 100
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
@@ -257,21 +258,24 @@ def test_the_picture_is_small() -> None:
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.name)
 def test_every_job_has_a_plan(path: Path, tmp_path: Path) -> None:
-    done = orchestrator("plan", str(path), "--json", cwd=tmp_path)
+    done = orchestrator("plan", str(path), "--emulate", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert plan["new"] == plan["total"] > 0
     assert plan["warnings"] == []
-    assert Decimal(plan["cost_usd"]) <= Decimal(str(yaml.safe_load(path.read_text("utf-8"))["limits"]["budget_usd"]))
+    budget = yaml.safe_load(path.read_text("utf-8")).get("limits", {}).get("budget_usd", "Infinity")
+    assert Decimal(plan["cost_usd"] or 0) <= Decimal(str(budget))
 
 
 @pytest.mark.parametrize("path", [path for path in JOBS if path.name != "quickstart.yaml"], ids=lambda path: path.name)
-def test_every_job_finishes_on_the_emulator(path: Path, service: Mapping[str, str], tmp_path: Path) -> None:
-    """The quickstart does in the tests that look at what it leaves."""
-    done = orchestrator("run", str(path), "--rate", "1000", "--json", cwd=tmp_path, settings=service)
-    assert done.returncode == 0, done.stderr
+def test_every_job_runs_on_the_emulator(path: Path, service: Mapping[str, str], tmp_path: Path) -> None:
+    """Small ones to their end. The quickstart does in the tests that look at what it leaves."""
+    done = orchestrator(
+        "run", str(path), "--rate", "1000", "--limit", str(ENOUGH), "--json", cwd=tmp_path, settings=service
+    )
+    assert done.returncode in {Exit.DONE, Exit.STOPPED}, done.stderr
     counts = json.loads(done.stdout)["counts"]
-    assert counts["done"] == sum(counts.values()) > 0
+    assert counts["done"] == min(ENOUGH, sum(counts.values())) > 0, counts
 
 
 def test_the_run_folder_holds_what_is_told(quickstart: Path) -> None:
