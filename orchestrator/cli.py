@@ -47,6 +47,9 @@ Concurrency = Annotated[int | None, typer.Option(min=1, help="Replace limits.con
 Emulate = Annotated[bool, typer.Option("--emulate", help="Use the built-in emulated service: no key, no costs.")]
 New = Annotated[bool, typer.Option("--new", help="Begin another run instead of going on with this one.")]
 Rebind = Annotated[bool, typer.Option("--rebind", help="Accept that the service has moved or the key is new.")]
+Allow = Annotated[
+    list[Path], typer.Option("--allow-files", help="The job file may name files of this folder too.", metavar="DIR")
+]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Allow plain http beyond this machine.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Shown = Annotated[str, typer.Option("--progress", help="auto, live, plain, json or off.", metavar="HOW")]
@@ -65,6 +68,7 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     emulate: Emulate = False,
     new: New = False,
     rebind: Rebind = False,
+    allow: Allow = [],  # noqa: B006 - as above
     insecure: Insecure = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before money is spent.")] = False,
     as_json: Json = False,
@@ -75,7 +79,9 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     from orchestrator.commands.options import Options
     from orchestrator.display import asking
 
-    options = Options(out, sets, only, limit, _usd("--budget", budget), _rate(rate), concurrency, emulate, new, rebind)
+    options = Options(
+        out, sets, only, limit, _usd("--budget", budget), _rate(rate), concurrency, emulate, new, rebind, allow
+    )
     settings = _settings(insecure)
     asks = not (yes or emulate) and sys.stdin.isatty() and sys.stderr.isatty()
     _carry_out(
@@ -105,6 +111,7 @@ def plan(  # noqa: PLR0917 - as above
     concurrency: Concurrency = None,
     emulate: Emulate = False,
     new: New = False,
+    allow: Allow = [],  # noqa: B006 - as above
     insecure: Insecure = False,
     tasks: Annotated[bool, typer.Option("--tasks", help="Print every task, one a line.")] = False,
     as_json: Json = False,
@@ -114,7 +121,9 @@ def plan(  # noqa: PLR0917 - as above
     from orchestrator.commands import plan as command
     from orchestrator.commands.options import Options
 
-    options = Options(out, sets, only, limit, _usd("--budget", budget), _rate(rate), concurrency, emulate, new)
+    options = Options(
+        out, sets, only, limit, _usd("--budget", budget), _rate(rate), concurrency, emulate, new, allowed=allow
+    )
     ready = _wait(lambda: command.prepared(job, options, _settings(insecure), _clock()))
     if not tasks:
         planned = command.plan(ready, options)
@@ -228,6 +237,42 @@ def verify(
         )
     print(json.dumps(found.to_json()) if as_json else display.verification_text(found))
     raise typer.Exit(_signalled(number) or (Exit.DONE if found.well else Exit.SOME_FAILED))
+
+
+@app.command()
+def init(
+    model: Annotated[str, typer.Argument(help="The model.", metavar="OWNER/MODEL", show_default=False)],
+    emulate: Emulate = False,
+    insecure: Insecure = False,
+) -> None:
+    """Print a commented job file for a model, made from its schema: `orchestrator init OWNER/MODEL > job.yaml`."""
+    from orchestrator.commands.models import first_job
+
+    sys.stdout.write(_wait(lambda: first_job(model, _settings(insecure), emulate=emulate, clock=_clock())))
+
+
+@app.command()
+def models(
+    words: Annotated[list[str], typer.Argument(help="What to search for.", metavar="WORDS")] = [],  # noqa: B006 - as above
+    emulate: Emulate = False,
+    insecure: Insecure = False,
+    as_json: Json = False,
+) -> None:
+    """Search the service's catalogue."""
+    from orchestrator import display
+    from orchestrator.commands.models import models as search
+
+    found = _wait(lambda: search(" ".join(words), _settings(insecure), emulate=emulate, clock=_clock()))
+    for model in found:
+        print(json.dumps(model.to_json(), ensure_ascii=False) if as_json else display.model_text(model))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the job file, for editors."""
+    from orchestrator.sweep import job_schema
+
+    print(json.dumps(job_schema(), indent=2, ensure_ascii=False))
 
 
 @app.command()

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from orchestrator import money
+from orchestrator.commands.models import Model
 from orchestrator.commands.options import Options
 from orchestrator.commands.plan import Plan, plan
 from orchestrator.commands.prepare import Prepared
@@ -190,6 +191,13 @@ def asking(options: Options, stream: TextIO) -> Callable[[Prepared], Awaitable[b
         return answer.strip().lower() in {"y", "yes"}
 
     return agreed
+
+
+def model_text(model: Model) -> str:
+    """Return one model of the catalogue for people."""
+    price = "price unknown" if model.price_usd is None else f"about ${model.price_usd} a task"
+    seconds = "" if model.seconds is None else f", about {duration(model.seconds)}"
+    return f"{model.name}  ({price}{seconds})\n    {model.title}: {model.description}"
 
 
 def status_text(status: Status) -> str:

@@ -38,6 +38,7 @@ FINAL: Final = frozenset({State.DONE, State.FAILED, State.CANCELLED})
 class Event(StrEnum):
     """What can happen to a task."""
 
+    UNREADY = "unready"  # it cannot be sent: a file of it has changed or gone
     INTENDED = "intended"  # the request is about to be sent
     ACCEPTED = "accepted"  # the service named the task, in its reply or later in its list
     NOT_ACCEPTED = "not accepted"  # certainly not accepted: free to be sent again
@@ -55,6 +56,7 @@ class Event(StrEnum):
 TABLE: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
     {
         (State.PENDING, Event.INTENDED): State.SUBMITTING,
+    (State.PENDING, Event.UNREADY): State.FAILED,
         (State.SUBMITTING, Event.ACCEPTED): State.RUNNING,
         (State.SUBMITTING, Event.NOT_ACCEPTED): State.PENDING,
         (State.SUBMITTING, Event.REJECTED): State.FAILED,
@@ -189,6 +191,10 @@ class Record:
         if self.attempt is None:
             raise ValueError(f"task {self.task.id} is {self.state} without a request")
         return self.attempt
+
+    def unready(self, failure: Failure, at: float) -> Record:
+        """It cannot be sent."""
+        return replace(self, state=after(self.state, Event.UNREADY), failure=failure, finished_at=at)
 
     def intended(self, at: float, reserved_usd: Decimal, newest_known: int | None) -> Record:
         """The request is about to be sent."""

@@ -25,6 +25,7 @@ class Options:
         emulate: Use the emulated service.
         new: Begin another run instead of going on with an unfinished one.
         rebind: The run folder may change its service or its key.
+        allowed: Folders whose files the job file may name beside those of its own folder.
     """
 
     out: Path | None = None
@@ -37,6 +38,7 @@ class Options:
     emulate: bool = False
     new: bool = False
     rebind: bool = False
+    allowed: Sequence[Path] = ()
 
     def limits(self, limits: Limits) -> Limits:
         """Return the file's limits with this invocation's in their place."""

@@ -47,7 +47,7 @@ def read_job(path: Path, options: Options, settings: Settings, now: float) -> tu
         JobFileError: The file is wrong.
     """
     today = datetime.fromtimestamp(now, UTC).astimezone()
-    file = load(path, today=today, sets=options.sets, secrets=settings.secrets)
+    file = load(path, today=today, sets=options.sets, secrets=settings.secrets, allowed=options.allowed)
     return file, RunFolder(_folder(file, options))
 
 

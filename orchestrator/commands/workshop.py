@@ -38,6 +38,7 @@ from orchestrator.steps.fetch import Fetcher
 from orchestrator.steps.matching import spelt
 from orchestrator.steps.settle import Settler
 from orchestrator.steps.submit import Frontier
+from orchestrator.steps.upload import Uploader, known_urls
 from orchestrator.sweep import Job, Limits, Schema
 from orchestrator.tasks import Parameters
 from orchestrator.wiro import Client, Prices, computing_seconds
@@ -124,6 +125,7 @@ class Workshop:
     log: FilteringBoundLogger
     random: Callable[[], float]
     started_at: str | None
+    urls: Mapping[str, str]
 
     def engine(
         self, orders: Orders, entered: int, frontier: Frontier, finished: Callable[[Record], None]
@@ -139,7 +141,9 @@ class Workshop:
         most = None if self.limits.concurrency == "auto" else self.limits.concurrency
         slots = Slots(Capacity(most), self.clock)
         parameters = Schema.from_tool(self.tool).parameters
+        uploader = Uploader(self.job.files, dict(self.urls), self.calls, self.ledger)
         settler = Settler(
+            sent=uploader.sent,
             model=self.job.model,
             defaults=spelt({name: parameter.default for name, parameter in parameters.items()}),
             settle_after_seconds=self.limits.settle_after_seconds,
@@ -164,6 +168,7 @@ class Workshop:
                 budget=Budget(self.limits.budget_usd),
                 slots=slots,
                 doubts=doubts,
+                uploader=uploader,
                 frontier=frontier,
                 control=self.control,
                 calls=self.calls,
@@ -245,6 +250,7 @@ async def opened(
                     log=log,
                     random=random.random,
                     started_at=moment(float(store.fact("started_at") or clock.now())),
+                    urls=known_urls(store.facts()),
                 )
                 keeper.close()
         finally:

@@ -14,10 +14,12 @@ from orchestrator.engines.doubts import Doubts
 from orchestrator.engines.slots import Slots
 from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import FINAL, Record, State
-from orchestrator.steps.calls import Calls
-from orchestrator.steps.outcomes import SILENCE_SECONDS, Outcome, Stop, Verdict, delays
+from orchestrator.steps.calls import Calls, TurnLostError
+from orchestrator.steps.outcomes import SILENCE_SECONDS, Outcome, Stop, Verdict, delays, judge
 from orchestrator.steps.submit import Frontier, submit
+from orchestrator.steps.upload import Uploader
 from orchestrator.tasks import Parameters
+from orchestrator.wiro import WiroError
 
 FAULTS: Final = 8
 """How often in a row the service may fail over one request before its task is given up."""
@@ -37,6 +39,7 @@ class Submitter:
     budget: Budget
     slots: Slots
     doubts: Doubts
+    uploader: Uploader
     frontier: Frontier
     control: Control
     calls: Calls
@@ -75,10 +78,16 @@ class Submitter:
         try:
             if not await self._place():
                 return record, None
+            try:
+                parameters = await self.uploader.ready(record.task.parameters)
+            except (WiroError, TurnLostError) as error:
+                self.slots.release()
+                return await self._unready(record, judge(error, paying=False))
             with self.doubts.posting(record):
                 after, outcome = await submit(
                     record,
                     model=self.model,
+                    parameters=parameters,
                     reserve_usd=reserve,
                     last=last,
                     wanted=lambda: not self.control.closed,
@@ -96,6 +105,14 @@ class Submitter:
             self.slots.refused(outcome.places)
         elif after.state is State.PENDING or after.state in FINAL:
             self.slots.release()
+        return after, outcome
+
+    async def _unready(self, record: Record, outcome: Outcome) -> tuple[Record, Outcome]:
+        """A file of the task could not be uploaded: where that cannot pass, the task fails."""
+        if outcome.verdict is not Verdict.GIVE_UP:
+            return record, outcome
+        after = record.unready(outcome.failure, self.clock.now())
+        await self.ledger.save(record, after, durable=True)
         return after, outcome
 
     async def _money(self, reserve: Decimal) -> bool:

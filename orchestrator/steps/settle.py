@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
@@ -70,10 +70,12 @@ class Settler:
         model: `owner/model`.
         defaults: The model's default parameters: what the service leaves out of its list.
         settle_after_seconds: How long after a request was given up the service may still come to show it.
+        sent: Gives a task's parameters as they were sent.
     """
 
     model: str
     defaults: Spelling
+    sent: Callable[[Parameters], Parameters]
     settle_after_seconds: float
     calls: Calls
     ledger: Ledger
@@ -86,7 +88,7 @@ class Settler:
 
         Args:
             doubts: What is to be settled.
-            posting: Parameters of requests that are still out: nothing like them is adopted.
+            posting: Parameters of tasks whose requests are still out: nothing like them is adopted.
             newest: The newest remote task known: a list without it is not complete.
 
         Returns:
@@ -97,8 +99,9 @@ class Settler:
             return listing
         claimed = await self._claimed(listing)
         free = [task for remote_id, task in listing.tasks.items() if remote_id not in claimed]
-        free = await self._with_parameters(free, doubts)
-        matching = match([doubt.record for doubt in doubts], posting, free, self.model, self.defaults)
+        sought = [self._as_sent(doubt.record) for doubt in doubts]
+        free = await self._with_parameters(free, sought)
+        matching = match(sought, [self.sent(parameters) for parameters in posting], free, self.model, self.defaults)
         settled = []
         for doubt in doubts:
             after = self._certain(doubt, matching, listing)
@@ -176,23 +179,26 @@ class Settler:
     async def _claimed_of(self, ids: Sequence[str]) -> set[str]:
         return await self.ledger.read(lambda store: store.claimed(ids))
 
-    async def _with_parameters(self, free: Sequence[RemoteTask], doubts: Sequence[Doubt]) -> list[RemoteTask]:
+    def _as_sent(self, record: Record) -> Record:
+        return replace(record, task=replace(record.task, parameters=self.sent(record.task.parameters)))
+
+    async def _with_parameters(self, free: Sequence[RemoteTask], sought: Sequence[Record]) -> list[RemoteTask]:
         """Ask, one by one, for those that might be ours if only the list showed all of their parameters."""
         known, asked = [], 0
         for task in free:
-            if asked < MOST_DETAILS and self._is_unclear(task, doubts):
+            if asked < MOST_DETAILS and self._is_unclear(task, sought):
                 asked += 1
                 known.append(await self._in_detail(task))
             else:
                 known.append(task)
         return known
 
-    def _is_unclear(self, task: RemoteTask, doubts: Sequence[Doubt]) -> bool:
+    def _is_unclear(self, task: RemoteTask, sought: Sequence[Record]) -> bool:
         return is_of_model(task, self.model) and any(
-            likeness(spelt(doubt.record.task.parameters), task.parameters, self.defaults)
+            likeness(spelt(record.task.parameters), task.parameters, self.defaults)
             in {Likeness.UNCLEAR, Likeness.LIKELY}
-            and not is_older(task, doubt.record)
-            for doubt in doubts
+            and not is_older(task, record)
+            for record in sought
         )
 
     async def _in_detail(self, task: RemoteTask) -> RemoteTask:

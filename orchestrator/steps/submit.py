@@ -14,6 +14,7 @@ from orchestrator.lifecycle import Record, State
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
 from orchestrator.steps.outcomes import Outcome, Verdict, judge
 from orchestrator.steps.saving import shielded
+from orchestrator.tasks import Parameters
 from orchestrator.wiro import Accepted, WiroError
 
 
@@ -37,6 +38,7 @@ async def submit(
     record: Record,
     *,
     model: str,
+    parameters: Parameters,
     reserve_usd: Decimal,
     last: bool,
     wanted: Callable[[], bool],
@@ -50,6 +52,7 @@ async def submit(
     Args:
         record: The task.
         model: `owner/model`.
+        parameters: The task's, as they are sent.
         reserve_usd: What the budget keeps aside for it.
         last: Whether it fails for good where the service has a fault.
         wanted: Asked when its turn has come, whether it is still to be sent.
@@ -77,9 +80,7 @@ async def submit(
             intended = after
 
     try:
-        accepted = await calls.make(
-            Urgency.SUBMIT, lambda client: client.run(model, record.task.parameters), first=intend
-        )
+        accepted = await calls.make(Urgency.SUBMIT, lambda client: client.run(model, parameters), first=intend)
     except (WiroError, TurnLostError) as error:
         outcome = judge(error, paying=True)
         if intended.state is State.PENDING:

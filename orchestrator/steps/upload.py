@@ -1,0 +1,78 @@
+"""Upload the local files that a task sends: each once, for every task and every later run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from orchestrator.ledger import Ledger
+from orchestrator.steps.calls import Calls, Urgency
+from orchestrator.steps.download import sha256_of
+from orchestrator.steps.saving import shielded
+from orchestrator.sweep import LocalFile, Uploads, with_uploads
+from orchestrator.tasks import Parameters
+from orchestrator.wiro import Client, InvalidRequest, Upload
+
+FACT: Final = "upload "
+"""What the names of facts that hold a file's address begin with; its SHA-256 follows."""
+
+
+@dataclass(slots=True)
+class Uploader:
+    """Turns a task's parameters into what is sent.
+
+    Attributes:
+        uploads: The job's local files.
+        urls: The addresses of those that are uploaded, by SHA-256.
+    """
+
+    uploads: Uploads
+    urls: dict[str, str]
+    calls: Calls
+    ledger: Ledger
+    _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
+
+    def sent(self, parameters: Parameters) -> Parameters:
+        """Return parameters as they are sent, as far as their files are uploaded."""
+        known = [file.sha256 in self.urls for file in self.uploads.of(parameters)]
+        return with_uploads(parameters, self.uploads.places, self.urls) if known and all(known) else parameters
+
+    async def ready(self, parameters: Parameters) -> Parameters:
+        """Upload what is not uploaded yet and return parameters as they are sent.
+
+        Raises:
+            WiroError: A file could not be uploaded; `InvalidRequest` where it has changed or gone.
+            TurnLostError: Nothing was sent.
+            LedgerError: Its address could not be written down.
+        """
+        for file in self.uploads.of(parameters):
+            async with self._one_at_a_time:
+                if file.sha256 not in self.urls:
+                    await self._upload(file)
+        return self.sent(parameters)
+
+    async def _upload(self, file: LocalFile) -> None:
+        path = Path(file.path)
+        try:
+            found = await anyio.to_thread.run_sync(sha256_of, path)
+        except OSError as error:
+            raise InvalidRequest("/File/Upload", f"{file.path} cannot be read: {error.strerror}") from error
+        if found != file.sha256:
+            raise InvalidRequest("/File/Upload", f"{file.path} has changed since the job file was read")
+
+        async def upload(client: Client) -> Upload:
+            return await client.upload(path, name=file.name)
+
+        uploaded = await self.calls.make(Urgency.SUBMIT, upload)
+        await shielded(self.ledger.state({f"{FACT}{file.sha256}": uploaded.url}, durable=True))
+        self.urls[file.sha256] = uploaded.url
+
+
+def known_urls(facts: Mapping[str, str]) -> dict[str, str]:
+    """Return the addresses of uploaded files that a ledger's facts hold, by SHA-256."""
+    return {name.removeprefix(FACT): url for name, url in facts.items() if name.startswith(FACT)}
