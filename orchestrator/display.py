@@ -167,7 +167,7 @@ def plan_text(plan: Plan) -> str:
     lines = [
         f"Job:    {plan.name} ({plan.model})",
         f"Axes:   {axes}",
-        f"Tasks:  {plan.total:,} ({counted})",
+        f"Tasks:  {plan.total:,}{f' ({counted})' if counted else ''}",
         f"Cost:   {cost}",
         f"Time:   {'unknown' if plan.seconds is None else f'about {duration(plan.seconds)}'}",
         f"Folder: {plan.folder}",
@@ -231,7 +231,8 @@ def summary(result: Result) -> str:
         f"{done} of {status.total} tasks done, ${money.text(status.cost_usd)} spent, {duration(result.seconds)}."
     )
     for failure, number in result.failures:
-        lines.append(f"{number} failed ({failure.kind}): {failure.message}")
+        kind = "" if failure.kind == "failed" else f" ({failure.kind})"
+        lines.append(f"{number} failed{kind}: {failure.message}")
     if status.counts[State.CANCELLED]:
         lines.append(f"{status.counts[State.CANCELLED]} cancelled.")
     if result.failures or status.counts[State.CANCELLED]:
@@ -239,7 +240,7 @@ def summary(result: Result) -> str:
     if status.uncertain:
         lines.append(
             f"{status.uncertain} requests were in doubt: {status.adopted} found and adopted"
-            f" (${money.text(status.saved_usd)} saved), {status.resubmitted} sent again."
+            f" (${money.text(status.saved_usd)} saved), {status.resubmitted} free to be sent again."
         )
     left = status.total - status.ended
     if result.halt is not None and (left or status.counts[State.CANCELLED]):

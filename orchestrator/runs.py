@@ -143,8 +143,13 @@ class Binding:
     service: str
     account: str
 
-    def check(self, facts: Mapping[str, str], folder: Path) -> None:
+    def check(self, facts: Mapping[str, str], folder: Path, hint: str) -> None:
         """Compare with what the folder says.
+
+        Args:
+            facts: What its ledger holds.
+            folder: The folder, for the message.
+            hint: What the user can do.
 
         Raises:
             RefusedError: It belongs to something else.
@@ -152,14 +157,11 @@ class Binding:
         theirs = Binding(facts["source"], facts["service"], facts["account"])
         for ours, held, what in (
             (self.source, theirs.source, "the job file"),
-            (self.service, theirs.service, "the service at"),
-            (self.account, theirs.account, "the account with the key's fingerprint"),
+            (self.service, theirs.service, "the service"),
+            (self.account, theirs.account, "the account whose key has the fingerprint"),
         ):
             if ours != held:
-                raise RefusedError(
-                    f"The run folder {folder} belongs to {what} {held}, not {ours}."
-                    " Choose another folder with --out, or add --rebind if it has only moved or been renewed."
-                )
+                raise RefusedError(f"The run folder {folder} belongs to {what} {held}, not {ours}. {hint}")
 
     def facts(self) -> dict[str, str]:
         """Return it as facts of the ledger."""

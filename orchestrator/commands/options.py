@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from orchestrator.errors import RefusedError
 from orchestrator.sweep import Limits
-from orchestrator.tasks import Task
+from orchestrator.tasks import Scalar, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,18 @@ def selection(only: Sequence[str], axes: Sequence[str]) -> Callable[[Task], bool
 
     def selected(task: Task) -> bool:
         return all(
-            task.labels.get(name) in values or str(task.axes.get(name)) in values for name, values in wanted.items()
+            task.labels.get(name) in values or any(_equal(task.axes.get(name), value) for value in values)
+            for name, values in wanted.items()
         )
 
     return selected
+
+
+def _equal(held: Scalar, wanted: str) -> bool:
+    """Compare an axis value with what a user wrote: text as text, numbers by value."""
+    if str(held) == wanted:
+        return True
+    try:
+        return held is not None and Decimal(str(held)) == Decimal(wanted)
+    except InvalidOperation:
+        return False

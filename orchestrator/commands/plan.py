@@ -114,7 +114,8 @@ def plan(ready: Prepared, options: Options) -> Plan:
 
     Where nothing is to be compared, chosen or priced one by one, no task is built but the first.
     """
-    job, bill = ready.job, Bill(ready)
+    job, bill, limits = ready.job, Bill(ready), options.limits(ready.job.limits)
+    spent = money.FREE
     counts: Counter[State | None] = Counter()
     dropped = 0
     if ready.facts or options.only or not bill.one_price:
@@ -123,9 +124,11 @@ def plan(ready: Prepared, options: Options) -> Plan:
             counts[state] += 1
             if state in LEFT and bill.tasks != options.limit:
                 bill.add(task.parameters)
-        if ready.facts and not options.only:
+        if ready.facts:
             with ready.folder.opened() as store:
-                dropped = sum(store.totals().counts.values()) - (sum(counts.values()) - counts[None])
+                totals = store.totals()
+            spent = totals.spent_usd
+            dropped = 0 if options.only else sum(totals.counts.values()) - (sum(counts.values()) - counts[None])
     else:
         counts[None] = job.total()
         bill.add(
@@ -143,8 +146,8 @@ def plan(ready: Prepared, options: Options) -> Plan:
         axes=job.axes_sizes(),
         cost_usd=bill.total_usd,
         exact=bill.exact,
-        seconds=_seconds(ready.tool, options.limits(job.limits), bill.tasks),
-        warnings=job.warnings,
+        seconds=_seconds(ready.tool, limits, bill.tasks),
+        warnings=(*job.warnings, *_over_budget(limits, spent, bill)),
     )
 
 
@@ -202,6 +205,16 @@ def _with_states(ready: Prepared, tasks: Iterator[Task]) -> Iterator[tuple[Task,
             states = store.states([task.id for task in chunk]) if store is not None else {}
             for task in chunk:
                 yield task, states.get(task.id)
+
+
+def _over_budget(limits: Limits, spent_usd: Decimal, bill: Bill) -> list[str]:
+    """Say so where the budget does not hold all that is left."""
+    if limits.budget_usd is None or bill.total_usd is None or spent_usd + bill.total_usd <= limits.budget_usd:
+        return []
+    room = money.text(max(money.FREE, limits.budget_usd - spent_usd))
+    return [
+        f"The budget has room for ${room}, and what is left costs ${money.text(bill.total_usd)}: the run will stop."
+    ]
 
 
 def _seconds(tool: Mapping[str, Any], limits: Limits, left: int) -> float | None:

@@ -22,6 +22,7 @@ from orchestrator.wiro import Credentials, seed_model
 
 OUTPUTS: Final = "outputs"
 EMULATED: Final = "-emulated"
+OTHER_FOLDER: Final = "Choose another folder with --out, or add --rebind if it has only moved or the key was renewed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,8 @@ def known_tool(file: JobFile, facts: Mapping[str, str]) -> Mapping[str, Any] | N
     return tool if f"{tool['slugowner']}/{tool['slugproject']}" == file.model else None
 
 
-def credentials(settings: Settings) -> Credentials:
-    """Return the credentials in use.
+def credentials(settings: Settings, hint: str = "") -> Credentials:
+    """Return the credentials in use; `hint` says what else the user could do.
 
     Raises:
         RefusedError: There is no key, or none that can be sent.
@@ -89,7 +90,7 @@ def credentials(settings: Settings) -> Credentials:
     if not settings.api_key:
         raise RefusedError(
             "WIRO_API_KEY is not set. Put WIRO_API_KEY (and WIRO_API_SECRET for a project that signs) into the"
-            " environment or a .env file in this folder, or try it without an account: add --emulate."
+            f" environment or a .env file in this folder.{hint}"
         )
     try:
         return Credentials(settings.api_key, settings.api_secret)
@@ -125,7 +126,7 @@ def bind(prepared: Prepared, bound: Binding, store: SqliteLedger, options: Optio
     """
     facts = store.facts()
     if facts and "source" in facts and not options.rebind:
-        bound.check(facts, prepared.folder.path)
+        bound.check(facts, prepared.folder.path, OTHER_FOLDER)
     job = json.dumps(prepared.job.to_json(), ensure_ascii=False)
     edition = int(facts.get("edition", "0"))
     changed = _tasks_of(facts.get("job")) != _tasks_of(job)

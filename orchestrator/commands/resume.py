@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import Final
 
 from orchestrator import logs
 from orchestrator.clock import Clock
@@ -16,6 +17,8 @@ from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
 from orchestrator.ledger import SqliteLedger
 from orchestrator.runs import EMULATOR, Binding, RunFolder, frozen_tool, resolved_job
+
+MOVED: Final = "Set WIRO_BASE_URL and WIRO_API_KEY to those; `orchestrator run JOB --rebind` tells it of new ones."
 
 
 async def resume(
@@ -52,7 +55,7 @@ async def resume(
         store = stack.enter_context(SqliteLedger(folder.ledger))
         facts = store.facts()
         service = EMULATOR if emulate else settings.base_url
-        Binding(facts["source"], service, credentials(settings).fingerprint).check(facts, folder.path)
+        Binding(facts["source"], service, credentials(settings).fingerprint).check(facts, folder.path, MOVED)
         job = resolved_job(facts)
         limits = options.limits(job.limits)
         tally = workshop.Tally()

@@ -45,6 +45,7 @@ from orchestrator.sweep import JobFile
 from orchestrator.tasks import Task
 from orchestrator.wiro import Client, NoSuchModel, TaskPage
 
+TRY_IT: Final = " Or try it without an account: add --emulate."
 HEARTBEAT_SECONDS: Final = 0.25
 GRACE_SECONDS: Final = 10.0
 MOST_REASONS: Final = 5
@@ -105,7 +106,7 @@ async def run(
     """
     file, folder = read_job(path, options, settings, clock.now())
     if not options.emulate:
-        credentials(settings)
+        credentials(settings, TRY_IT)
     elif not folder.exists():  # the emulator keeps its state there: a job that is refused must not leave any
         _check(await plan.prepared(path, options, settings, clock), options)
     async with AsyncExitStack() as stack:

@@ -14,7 +14,7 @@ from typing import Final
 import anyio
 
 from orchestrator.clock import Clock
-from orchestrator.steps.calls import TurnLostError, Urgency
+from orchestrator.steps.calls import First, TurnLostError, Urgency
 
 MARGIN: Final = 1.02
 """Calls are spaced a little wider than the limit says, so that the network's jitter breaks nothing."""
@@ -24,6 +24,9 @@ HEAD_START_SECONDS: Final = {Urgency.LIKELY_DONE: 1.0, Urgency.SUBMIT: 0.0, Urge
 """Who comes first when calls are scarce. Places in the queue age, so nobody waits for ever."""
 
 LONGEST_HOLD_SECONDS: Final = 300.0
+NEAR_SECONDS: Final = 0.05
+"""How far ahead of its moment a request does what comes first, as a share of the calls of a second."""
+
 PATIENCE_SECONDS: Final = 1.0
 STALE_SECONDS: Final = 5.0
 """A call is written at most this long after it was let in: its intent must not be older than 10 s."""
@@ -84,7 +87,8 @@ class Schedule:
 class _Turn:
     """One call between being let in and being written."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: First | None) -> None:
+        self.first = first
         self.granted = anyio.Event()
         self.granted_at = 0.0
         self.written_at: float | None = None
@@ -94,7 +98,8 @@ class Pacer:
     """Lets calls in by urgency and writes them by schedule.
 
     A call first asks for a `turn`, then finds its connection, then passes the `gate` and is written.
-    Only few calls are between turn and gate, so that neither connections nor intents grow old in a queue.
+    Only few calls are between turn and gate, so that connections do not grow old in a queue; and of these only
+    the next ones have done what comes first, so that a kill leaves hardly a request in doubt that was never sent.
     """
 
     def __init__(self, calls_per_second: float, clock: Clock) -> None:
@@ -104,13 +109,14 @@ class Pacer:
         self._order = itertools.count()
         self._waiting: list[tuple[float, int, _Turn]] = []
         self._inside = 0
+        self._near = anyio.Semaphore(max(1, math.ceil(calls_per_second * NEAR_SECONDS)))
         self._gate = anyio.Lock()
         self._current: ContextVar[_Turn] = ContextVar("turn")
 
     @asynccontextmanager
-    async def turn(self, urgency: Urgency) -> AsyncIterator[None]:
-        """Wait to be let in; the block makes one call."""
-        turn = _Turn()
+    async def turn(self, urgency: Urgency, first: First | None = None) -> AsyncIterator[None]:
+        """Wait to be let in; the block makes one call, and `first` is done right before its request is written."""
+        turn = _Turn(first)
         place = self._clock.monotonic() - HEAD_START_SECONDS[urgency]
         entry = (place, next(self._order), turn)
         heapq.heappush(self._waiting, entry)
@@ -139,18 +145,24 @@ class Pacer:
             TurnLostError: The moment is too far off to wait for it here: ask for another turn.
         """
         turn = self._current.get()
-        async with self._gate:
-            while True:
-                now = self._clock.monotonic()
-                moment = self.schedule.earliest(now)
-                if moment - turn.granted_at > STALE_SECONDS:
-                    raise TurnLostError
-                if moment <= now:
-                    break
-                await self._clock.sleep(moment - now)
-            turn.written_at = now
-            self.schedule.sent(now)
+        async with self._near:
+            if turn.first is not None:
+                await turn.first()
+            async with self._gate:
+                turn.written_at = await self._moment(turn)
+                self.schedule.sent(turn.written_at)
         self._leave()
+
+    async def _moment(self, turn: _Turn) -> float:
+        """Wait until a call may be written, and return that moment."""
+        while True:
+            now = self._clock.monotonic()
+            moment = self.schedule.earliest(now)
+            if moment - turn.granted_at > STALE_SECONDS:
+                raise TurnLostError
+            if moment <= now:
+                return now
+            await self._clock.sleep(moment - now)
 
     def refused(self, retry_after_seconds: float | None) -> None:
         """The current call was answered that calls come too fast."""

@@ -324,7 +324,9 @@ class SqliteLedger:
             raise LedgerError(self.path, error.strerror or "it cannot be opened") from error
 
     def _connect(self, *, read_only: bool) -> sqlite3.Connection:
-        address = f"{self.path.resolve().as_uri()}?mode={'ro' if read_only else 'rw'}"
+        # One that only reads still opens for writing where it may: the last to close takes SQLite's side files away.
+        mode = "rw" if not read_only or os.access(self.path, os.W_OK) else "ro"
+        address = f"{self.path.resolve().as_uri()}?mode={mode}"
         return sqlite3.connect(
             address, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_MILLISECONDS / 1000
         )
@@ -339,6 +341,7 @@ class SqliteLedger:
         if read_only:
             if version == 0:
                 raise NotALedgerError(f"{self.path} holds no run yet: `orchestrator run` fills it.")
+            self._db.execute("PRAGMA query_only = ON")
             return
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA fullfsync = ON")

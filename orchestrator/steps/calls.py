@@ -11,6 +11,8 @@ from orchestrator.clock import Clock
 from orchestrator.wiro import Client, NotSent, RateLimited, ReplyLost, WiroError
 
 T = TypeVar("T")
+First = Callable[[], Awaitable[None]]
+"""Done right before a request is written, when its turn has all but come."""
 
 
 class Urgency(Enum):
@@ -28,8 +30,8 @@ class TurnLostError(Exception):
 class Pacing(Protocol):
     """What calls need of a pacer."""
 
-    def turn(self, urgency: Urgency) -> AbstractAsyncContextManager[None]:
-        """Wait to be let in; the block makes one call."""
+    def turn(self, urgency: Urgency, first: First | None = None) -> AbstractAsyncContextManager[None]:
+        """Wait to be let in; the block makes one call, and `first` is done right before its request is written."""
 
     def refused(self, retry_after_seconds: float | None) -> None:
         """The current call was answered that calls come too fast."""
@@ -53,22 +55,20 @@ class Calls:
         urgency: Urgency,
         call: Callable[[Client], Awaitable[T]],
         *,
-        first: Callable[[], Awaitable[None]] | None = None,
+        first: First | None = None,
     ) -> T:
         """Make one call, never a second one.
 
         Args:
             urgency: Who waits for whom.
             call: Calls the client once.
-            first: Done when the call is let in, right before it.
+            first: Done right before the request is written; what it raises is raised, and nothing is sent.
 
         Raises:
             WiroError: The call gave no result.
             TurnLostError: Nothing was sent.
         """
-        async with self._pacing.turn(urgency):
-            if first is not None:
-                await first()
+        async with self._pacing.turn(urgency, first):
             try:
                 result = await call(self._client)
             except WiroError as error:

@@ -120,7 +120,7 @@ def judge(error: WiroError | TurnLostError, *, paying: bool) -> Outcome:
         return Outcome(Verdict.WAIT, str(error), places=error.limit, full=True)
     for kind, stop, sentence in STOPS:
         if isinstance(error, kind):
-            return Outcome(Verdict.STOP, sentence.format(error.message), stop=stop)
+            return Outcome(Verdict.STOP, sentence.format(error.message.rstrip(".")), stop=stop)
     verdict = VERDICTS.get(type(error), Verdict.AGAIN)
     return Outcome(verdict, str(error), sent=not isinstance(error, NotSent))
 
