@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, product
 from math import prod
+from typing import TypeAlias
 
 from orchestrator.sweep.grid import Grid, Here, spelled_id
+from orchestrator.sweep.injective import tells_apart
 from orchestrator.sweep.recipe import Matcher, Recipe
 from orchestrator.tasks import Scalar, Task
 
-Coordinates = tuple[Mapping[str, Scalar], ...]
+Coordinates: TypeAlias = tuple[Mapping[str, Scalar], ...]
+
+_Places: TypeAlias = list[tuple[int, frozenset[int]]]
+"""A rule of `exclude`: wheels, and the places on them that fit it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,8 @@ class Expansion:
         """Whether templates make equal texts of cells that differ on more than one wheel."""
         grid = self._grid
         choices = [each.firsts for each in self._classes]
+        if tells_apart(grid, choices):
+            return False
         for block in self._blocks():
             slots = [each.place for each in grid.derived if each.wheels <= block]
             slots += [grid.slot[name] for name, level in grid.wheel_of.items() if level in block and name in grid.slot]
@@ -168,9 +175,11 @@ class Expansion:
 
     def _list(self) -> _Listing:
         """Go once over all cells and note those that make the tasks."""
-        folds = any(each.twins for each in self._classes) or self._rows or self._collides
-        fold = _Fold(different=not folds)
         sample = self._recipe.sample
+        folds = any(each.twins for each in self._classes) or self._rows or self._collides
+        if not folds and sample is None:
+            return _Listing(array("Q", self._kept_ordinals()), {})
+        fold = _Fold(different=not folds)
         keys = array("Q")
         for ordinal, here in self._kept_cells():
             digest = here.digest()
@@ -183,17 +192,22 @@ class Expansion:
             fold.add(self._grid.size + number, _only(row).digest())
         return _Listing(fold.ordinals, fold.twins)
 
+    def _kept_ordinals(self) -> Iterator[int]:
+        """Yield the numbers of the cells that `exclude` leaves."""
+        cells = enumerate(product(*map(range, self._grid.sizes)))
+        return (ordinal for ordinal, digits in cells if not _fits_any(self._exclude, digits))
+
     def _kept_cells(self) -> Iterator[tuple[int, Here]]:
-        """Yield the cells that `exclude` leaves, and their numbers in the whole grid."""
-        grid = self._grid
-        rules = [
-            [(grid.wheel_of[name], self._fitting(name, matcher)) for name, matcher in rule]
-            for rule in self._recipe.exclude
+        """Yield the cells that `exclude` leaves, with their numbers in the whole grid."""
+        cells = enumerate(self._grid.walk([range(size) for size in self._grid.sizes]))
+        return ((ordinal, here) for ordinal, here in cells if not _fits_any(self._exclude, here.digits))
+
+    @cached_property
+    def _exclude(self) -> list[_Places]:
+        wheel_of = self._grid.wheel_of
+        return [
+            [(wheel_of[name], self._fitting(name, matcher)) for name, matcher in rule] for rule in self._recipe.exclude
         ]
-        for ordinal, here in enumerate(grid.walk([range(size) for size in grid.sizes])):
-            digits = here.digits
-            if not any(all(digits[level] in fitting for level, fitting in rule) for rule in rules):
-                yield ordinal, here
 
     def _fitting(self, name: str, matcher: Matcher) -> frozenset[int]:
         axis = self._grid.axes[self._grid.position[name]]
@@ -239,6 +253,10 @@ class Expansion:
 def _only(row: Grid) -> Here:
     """Return the one place of an `include` row."""
     return next(row.walk([range(1)] * len(row.wheels)))
+
+
+def _fits_any(rules: Sequence[_Places], digits: Sequence[int]) -> bool:
+    return any(all(digits[level] in fitting for level, fitting in rule) for rule in rules)
 
 
 def _draw(rng: int, task: str) -> int:

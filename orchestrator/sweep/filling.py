@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from orchestrator.sweep.beside import Beside, UnreadableError
-from orchestrator.sweep.forms import Filled, FromFile, Given, Item, Matching, Variants
+from orchestrator.sweep.items import Filled, FromFile, Given, Item, Matching, Variants
 from orchestrator.sweep.problems import Problems
 from orchestrator.sweep.templates import names, parse as parse_template, render
 from orchestrator.sweep.values import read_values

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from orchestrator.sweep.axes import Axis, Cell, Drawn, Listed, Segment, cell, shown, spelled
 from orchestrator.sweep.beside import Beside, UnreadableError
-from orchestrator.sweep.forms import Computed, Every, Filled, Given
+from orchestrator.sweep.items import Computed, Every, Filled, Given
 from orchestrator.sweep.problems import SHOWN, Mark, Problems, did_you_mean, shorten
 from orchestrator.sweep.readers import capital
 from orchestrator.sweep.schema import FILE_TYPES, Kind, Parameter, UnfitError

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any
 
 from orchestrator.sweep.axes import Drawn, Spaced
+from orchestrator.sweep.items import Computed, Every, FromFile, Given, Item, Matching, Variants
 from orchestrator.sweep.nodes import ListNode, MapNode, Node, ScalarNode, kind_of, secret_key_problem
 from orchestrator.sweep.problems import Mark, Problems, did_you_mean
 from orchestrator.sweep.ranges import MOST, counted, drawn, stepped
@@ -28,65 +29,6 @@ from orchestrator.sweep.scalars import plain
 
 _SINGLE = ("value", "raw")
 _EXAMPLE = "Write a list, `{from: 1, to: 5, step: 1}`, `{random: 4, from: 1, to: 1000}` or `all`."
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """One value as it stands; in a `raw` one braces mean nothing, and a `file` one can only be a file to send."""
-
-    mark: Mark
-    value: str | Decimal | bool
-    label: str | None = None
-    raw: bool = False
-    file: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """Values that are computed."""
-
-    mark: Mark
-    segment: Spaced | Drawn
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    """Every option of the parameter's schema; `alone` where it is the whole axis and can mean nothing else."""
-
-    mark: Mark
-    alone: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FromFile:
-    """The values in a file; `column` and `label` name columns of a table."""
-
-    mark: Mark
-    file: str
-    column: str | None = None
-    label: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Matching:
-    """The files that fit a pattern, to be sent themselves."""
-
-    mark: Mark
-    pattern: str
-
-
-@dataclass(frozen=True, slots=True)
-class Variants:
-    """All texts that a template with variants and wildcards stands for."""
-
-    mark: Mark
-    template: str
-
-
-Filled: TypeAlias = Given | Computed | Every
-"""Values that need no other file."""
-
-Item: TypeAlias = Filled | FromFile | Matching | Variants
 
 
 @dataclass(frozen=True, slots=True)

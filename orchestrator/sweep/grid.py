@@ -68,6 +68,7 @@ class Grid:
             for place, axis in enumerate(self.axes)
             if not axis.computed and any(cell.label is not None for cell in axis.cells())
         ]
+        self._heads = {axis.name: f"{canonical_json(axis.name)}:" for axis in self.axes}
         self.prefix = f"[{ID_VERSION},{canonical_json(recipe.model)},{{"
 
     def _wheels(self) -> list[tuple[int, ...]]:
@@ -144,7 +145,7 @@ class Grid:
         clean = ""
         if axis.name in self.in_path and (cell.label is not None or parts is None):
             clean = safe_part(cell.text if cell.label is None else cell.label)
-        return Ready(cell, fragment(axis.name, cell.sent) if sent else "", parts, clean)
+        return Ready(cell, f"{self._heads[axis.name]}{canonical_json(cell.sent)}" if sent else "", parts, clean)
 
     def digits(self, ordinal: int, sizes: Sequence[int]) -> list[int]:
         """Return the place on each wheel of the cell number `ordinal` of a grid with these sizes."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.sweep.beside import Beside
-from orchestrator.sweep.forms import Filled, Given
+from orchestrator.sweep.items import Filled, Given
 from orchestrator.sweep.job import Job
 from orchestrator.sweep.problems import Mark, Problem, Problems
 from orchestrator.sweep.recipe import Sample

@@ -11,7 +11,8 @@ from typing import Any
 from orchestrator.sweep.axes import spelled
 from orchestrator.sweep.beside import Beside, decoded
 from orchestrator.sweep.filling import Filler
-from orchestrator.sweep.forms import Given, Item, read_given
+from orchestrator.sweep.forms import read_given
+from orchestrator.sweep.items import Given, Item
 from orchestrator.sweep.jobfile import JobFile
 from orchestrator.sweep.keys import KEYS, LATER
 from orchestrator.sweep.nodes import MapNode, Node, kind_of, parse, secret_key_problem

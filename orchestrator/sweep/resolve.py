@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orchestrator.sweep import checks
 from orchestrator.sweep.axes import Axis, Cell, Listed, as_text
 from orchestrator.sweep.fitting import Fitter
-from orchestrator.sweep.forms import Given
+from orchestrator.sweep.items import Given
 from orchestrator.sweep.job import Job
 from orchestrator.sweep.nodes import secret_key_problem
 from orchestrator.sweep.problems import Mark, Problems, did_you_mean, shorten
@@ -38,7 +38,7 @@ class _Resolver:
         self._file = file
         self._schema = schema
         self._problems = Problems(file.secrets, file.problems)
-        self._known = file.variables.keys() | file.sweep.keys()
+        self._known = dict.fromkeys([*file.variables, *file.sweep]).keys()
         self._fitter = Fitter(self._known, file.beside, self._problems)
 
     def job(self) -> Job:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TypeAlias
 
-from orchestrator.sweep.forms import ROW, Given, read_row
+from orchestrator.sweep.forms import ROW, read_row
+from orchestrator.sweep.items import Given
 from orchestrator.sweep.nodes import ListNode, MapNode, Node, kind_of
 from orchestrator.sweep.problems import Mark, Problems, did_you_mean
 from orchestrator.sweep.readers import (

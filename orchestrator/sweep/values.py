@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final, TypeAlias
 
 from orchestrator.sweep.beside import Beside, UnreadableError
-from orchestrator.sweep.forms import FromFile, Given
+from orchestrator.sweep.items import FromFile, Given
 from orchestrator.sweep.nodes import (
     CREDENTIALS_HINT,
     IN_USE,
