@@ -288,7 +288,7 @@ def test_the_folder_of_another_job(desk: Desk) -> None:
     desk.write("other.yaml", JOB)
     says = r"run belongs to the job file \S+/job\.yaml, not \S+/other\.yaml.*--out.*--rebind"
     desk.refused("run", "other.yaml", "--emulate", "--out", "run", says=says)
-    says = rf"run belongs to the service at emulator, not {NOWHERE}"
+    says = rf"run belongs to the service emulator, not {NOWHERE}"
     desk.refused("run", "job.yaml", "--out", "run", says=says, settings={"WIRO_API_KEY": KEY})
 
 

@@ -161,7 +161,8 @@ def test_every_command_is_told_and_no_other() -> None:
 
 @pytest.mark.parametrize("command", list(commands().commands))
 def test_every_option_is_told_and_no_other(command: str) -> None:
-    told = [row[0].split()[0] for row in rows(section(text("command-line.md"), command))]
+    part = section(text("command-line.md"), command)
+    told = [row[0].split()[0] for row in rows(part)] if "| option |" in part else []
     assert sorted(told) == sorted(options(command))
 
 
