@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # ruff: noqa: T201 - this is where results are printed
 
 T = TypeVar("T")
+FIRST_TASKS = 3
 
 app = typer.Typer(
     name="orchestrator",
@@ -127,7 +129,8 @@ def plan(  # noqa: PLR0917 - as above
     ready = _wait(lambda: command.prepared(job, options, _settings(insecure), _clock()))
     if not tasks:
         planned = command.plan(ready, options)
-        print(json.dumps(planned.to_json()) if as_json else display.plan_text(planned))
+        first = islice(command.tasks(ready, options), FIRST_TASKS)
+        print(json.dumps(planned.to_json()) if as_json else display.plan_text(planned, list(first)))
         return
     for task in command.tasks(ready, options):
         line = json.dumps(command.describe(task), ensure_ascii=False) if as_json else f"{task.index:>7}  {task.path}"

@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal, TextIO, TypeAlias
 
@@ -24,12 +24,15 @@ from orchestrator.commands.run import Result, Watcher
 from orchestrator.commands.verify import Verification
 from orchestrator.lifecycle import State
 from orchestrator.status import Status
+from orchestrator.tasks import Task
 
 Mode: TypeAlias = Literal["auto", "live", "plain", "json", "off"]
 MODES: Final[tuple[Mode, ...]] = ("auto", "live", "plain", "json", "off")
 PLAIN_SECONDS: Final = 5.0
 JSON_SECONDS: Final = 1.0
 RATE_SECONDS: Final = 5.0
+WIDTH: Final = 60
+"""How much of a value a plan shows."""
 
 
 class Rates:
@@ -157,8 +160,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def plan_text(plan: Plan) -> str:
-    """Return a plan for people."""
+def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:
+    """Return a plan for people.
+
+    Args:
+        plan: The plan.
+        first: Tasks to show in full: the first one with all it sends, the others with what differs from it.
+    """
     axes = ", ".join(f"{name} {number}" for name, number in plan.axes.items()) or "no axes"
     states = {"new": plan.new, "unfinished": plan.unfinished, "done": plan.done, "failed": plan.failed}
     counted = ", ".join(f"{number:,} {name}" for name, number in states.items() if number)
@@ -176,7 +184,19 @@ def plan_text(plan: Plan) -> str:
         lines.append(f"{plan.dropped:,} tasks in the folder are no longer in the job file.")
     if plan.failed:
         lines.append(f"Failed tasks are left alone by run; `orchestrator retry {plan.folder}` tries them again.")
+    shown: Mapping[str, object] = {}
+    for task in first:
+        lines.append(f"Task {task.index}: {task.path}")
+        lines += [
+            f"  {name}: {_short(value)}" for name, value in task.parameters.items() if shown.get(name, shown) != value
+        ]
+        shown = task.parameters
     return "\n".join([*lines, *(f"warning: {warning}" for warning in plan.warnings)])
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 
 def asking(options: Options, stream: TextIO) -> Callable[[Prepared], Awaitable[bool]]:
