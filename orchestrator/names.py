@@ -65,10 +65,15 @@ def file_stem(path: str, short_id: str, number: int) -> str:
 
 
 def _readable(text: str) -> str:
-    kept = "".join(
-        c if c in "_.-" or unicodedata.category(c)[0] in "LMN" else "-" for c in unicodedata.normalize("NFC", text)
-    )
+    kept = text.translate(_DASHED) if text.isascii() else "".join(map(_kept, unicodedata.normalize("NFC", text)))
     return _bare(_RUN.sub(lambda run: "." if run.group()[0] == "." and len(run.group()) == 1 else "-", kept))
+
+
+def _kept(character: str) -> str:
+    return character if character in "_.-" or unicodedata.category(character)[0] in "LMN" else "-"
+
+
+_DASHED = {code: _kept(chr(code)) for code in range(128)}
 
 
 def _bare(text: str) -> str:
@@ -89,6 +94,8 @@ def _shorten(text: str, limit: int) -> str:
 def _fitting(text: str, limit: int) -> int:
     """Return how many characters fit, never between a letter and its marks."""
     cut = min(limit, len(text))
+    if text.isascii():
+        return cut
     while len(text[:cut].encode(errors="replace")) > _BYTE_LIMIT:
         cut -= 1
     while 0 < cut < len(text) and unicodedata.category(text[cut])[0] == "M":

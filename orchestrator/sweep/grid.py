@@ -68,7 +68,7 @@ class Grid:
             for place, axis in enumerate(self.axes)
             if not axis.computed and any(cell.label is not None for cell in axis.cells())
         ]
-        self._heads = {axis.name: f"{canonical_json(axis.name)}:" for axis in self.axes}
+        self.heads = {key: f"{canonical_json(key)}:" for key in self.keys}
         self.prefix = f"[{ID_VERSION},{canonical_json(recipe.model)},{{"
 
     def _wheels(self) -> list[tuple[int, ...]]:
@@ -145,7 +145,7 @@ class Grid:
         clean = ""
         if axis.name in self.in_path and (cell.label is not None or parts is None):
             clean = safe_part(cell.text if cell.label is None else cell.label)
-        return Ready(cell, f"{self._heads[axis.name]}{canonical_json(cell.sent)}" if sent else "", parts, clean)
+        return Ready(cell, f"{self.heads[axis.name]}{canonical_json(cell.sent)}" if sent else "", parts, clean)
 
     def digits(self, ordinal: int, sizes: Sequence[int]) -> list[int]:
         """Return the place on each wheel of the cell number `ordinal` of a grid with these sizes."""
@@ -204,7 +204,7 @@ class Here:
         self.ready: list[Ready] = [grid.ready(place, 0) for place in range(len(grid.axes))]
         self.axes: dict[str, Scalar] = dict.fromkeys(grid.position)
         self.parameters: dict[str, Scalar] = {key: recipe.parameters.get(key) for key in grid.keys}
-        self.fragments = [fragment(key, value) for key, value in self.parameters.items()]
+        self.fragments = [f"{grid.heads[key]}{canonical_json(value)}" for key, value in self.parameters.items()]
         self.path = [""] * len(grid.path)
         self._plan = [
             [(place, self.grid.axes[place].name, grid.slot.get(grid.axes[place].name)) for place in wheel]
@@ -241,7 +241,7 @@ class Here:
             if text is not None:
                 value = as_sent(derived.kind, text)
                 self.parameters[derived.name] = value
-                self.fragments[derived.place] = fragment(derived.name, value)
+                self.fragments[derived.place] = f"{self.grid.heads[derived.name]}{canonical_json(value)}"
         for derived in self._path[level]:
             pieces = [each if isinstance(each, str) else self._clean(each) for each in derived.parts or ()]
             self.path[derived.place] = join_parts(pieces)
@@ -284,11 +284,6 @@ class Here:
             repeat,
             cells,
         )
-
-
-def fragment(name: str, value: Scalar) -> str:
-    """Return one member of a JSON object in its canonical spelling."""
-    return f"{canonical_json(name)}:{canonical_json(value)}"
 
 
 def spelled_id(digest: bytes) -> str:
