@@ -135,7 +135,7 @@ class Settler:
             idle = 0 if fresh else idle + 1
             if not page.tasks or idle == MOST_IDLE_PAGES:
                 break
-            start += max(1, len(page.tasks) - OVERLAP)
+            start += max(1, len(page.tasks) - OVERLAP) if fresh else len(page.tasks)
         return Outcome(Verdict.AGAIN, "The service's list of tasks is not complete.")
 
     def _certain(self, doubt: Doubt, matching: Matching, listing: Listing) -> Record | None:
@@ -214,6 +214,7 @@ class Settler:
 
 def _may_end(found: Mapping[str, RemoteTask], uncertain: Sequence[Record], newest: int | None) -> bool:
     """Return whether a list can end here: nothing that is known to be older, or there at all, is missing from it."""
-    if any(record.sent.newest_known for record in uncertain):
+    tasks = found.values()
+    if newest and all(task.number != newest for task in tasks):
         return False
-    return not newest or any(task.number == newest for task in found.values())
+    return all(not record.sent.newest_known or any(is_older(task, record) for task in tasks) for record in uncertain)
