@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from orchestrator.emulator.models import CATALOGUE
 from orchestrator.errors import Exit
 from orchestrator.sweep import Job, JobFileError, Limits, Problem, Schema, load, with_uploads
+from orchestrator.sweep.forms import _FORMS
 from orchestrator.sweep.keys import KEYS
 
 ROOT = Path(__file__).parents[1]
@@ -286,13 +287,20 @@ def test_the_reference_has_an_example_of_each_key() -> None:
     assert used == set(KEYS)
 
 
+def test_the_reference_shows_each_form() -> None:
+    used = set(re.findall(r"\b(\w+): ", "\n".join(examples())))
+    assert used >= set(_FORMS)
+
+
 WORDS = r"""
 model: sweep: prompt: seed: parameters: variables: include: zip: exclude: sample: repeat: limits: order: name: outputs:
 path: from: to: step: count: random: label: value: raw: all a/b - [ ] { } , : ? & * ! | > ' " # % @ ` ~ {x} &a *a <<
+file: files: column: template: prompts.txt seeds.json *.txt {a|b} {2$$a|b} __x__
 {{ }} !!str --- ... 1 0.5 1e3 no null 012 12:30 é 灯 \\ \u0000
 """
 words = st.sampled_from([*WORDS.split(), "\t", " \n", "\n  ", "\n    ", "\n- ", "\u2028", ""])
 seeds = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "jobs").glob("*.yaml"))] + examples()
+seeds += [path.read_text(encoding="utf-8") for path in CORPUS]
 
 
 @st.composite
@@ -306,8 +314,10 @@ def mutated(draw: st.DrawFn) -> str:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=400)
 @given(text=st.text() | st.lists(words).map(" ".join) | mutated())
-def test_any_text_is_a_job_or_is_refused(read: Read, text: str) -> None:
+def test_any_text_is_a_job_or_is_refused(read: Read, tmp_path: Path, text: str) -> None:
     """Whatever stands in a file, its reader ends with a job or with problems that have a place."""
+    (tmp_path / "prompts.txt").write_text("a red boat\n{b|c} __x__\n")
+    (tmp_path / "x.txt").write_text("{d|e}\n")
     job = None
     problems: tuple[Problem, ...] = ()
     try:
