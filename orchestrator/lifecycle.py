@@ -56,7 +56,7 @@ class Event(StrEnum):
 TABLE: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
     {
         (State.PENDING, Event.INTENDED): State.SUBMITTING,
-    (State.PENDING, Event.UNREADY): State.FAILED,
+        (State.PENDING, Event.UNREADY): State.FAILED,
         (State.SUBMITTING, Event.ACCEPTED): State.RUNNING,
         (State.SUBMITTING, Event.NOT_ACCEPTED): State.PENDING,
         (State.SUBMITTING, Event.REJECTED): State.FAILED,

@@ -14,12 +14,11 @@ from orchestrator.engines.doubts import Doubts
 from orchestrator.engines.slots import Slots
 from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import FINAL, Record, State
-from orchestrator.steps.calls import Calls, TurnLostError
-from orchestrator.steps.outcomes import SILENCE_SECONDS, Outcome, Stop, Verdict, delays, judge
+from orchestrator.steps.calls import Calls
+from orchestrator.steps.outcomes import SILENCE_SECONDS, Outcome, Stop, Verdict, delays
 from orchestrator.steps.submit import Frontier, submit
 from orchestrator.steps.upload import Uploader
 from orchestrator.tasks import Parameters
-from orchestrator.wiro import WiroError
 
 FAULTS: Final = 8
 """How often in a row the service may fail over one request before its task is given up."""
@@ -78,11 +77,10 @@ class Submitter:
         try:
             if not await self._place():
                 return record, None
-            try:
-                parameters = await self.uploader.ready(record.task.parameters)
-            except (WiroError, TurnLostError) as error:
+            parameters = await self.uploader.ready(record.task.parameters)
+            if isinstance(parameters, Outcome):
                 self.slots.release()
-                return await self._unready(record, judge(error, paying=False))
+                return await self._unready(record, parameters)
             with self.doubts.posting(record):
                 after, outcome = await submit(
                     record,

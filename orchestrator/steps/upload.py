@@ -11,12 +11,13 @@ import anyio
 import anyio.to_thread
 
 from orchestrator.ledger import Ledger
-from orchestrator.steps.calls import Calls, Urgency
+from orchestrator.steps.calls import Calls, TurnLostError, Urgency
 from orchestrator.steps.download import sha256_of
+from orchestrator.steps.outcomes import Outcome, judge
 from orchestrator.steps.saving import shielded
 from orchestrator.sweep import LocalFile, Uploads, with_uploads
 from orchestrator.tasks import Parameters
-from orchestrator.wiro import Client, InvalidRequest, Upload
+from orchestrator.wiro import Client, InvalidRequest, Upload, WiroError
 
 FACT: Final = "upload "
 """What the names of facts that hold a file's address begin with; its SHA-256 follows."""
@@ -42,18 +43,23 @@ class Uploader:
         known = [file.sha256 in self.urls for file in self.uploads.of(parameters)]
         return with_uploads(parameters, self.uploads.places, self.urls) if known and all(known) else parameters
 
-    async def ready(self, parameters: Parameters) -> Parameters:
-        """Upload what is not uploaded yet and return parameters as they are sent.
+    async def ready(self, parameters: Parameters) -> Parameters | Outcome:
+        """Upload what is not uploaded yet.
+
+        Returns:
+            The parameters as they are sent, or what stood in the way of an upload: to be given up where a file has
+            changed or gone.
 
         Raises:
-            WiroError: A file could not be uploaded; `InvalidRequest` where it has changed or gone.
-            TurnLostError: Nothing was sent.
-            LedgerError: Its address could not be written down.
+            LedgerError: An address could not be written down.
         """
-        for file in self.uploads.of(parameters):
-            async with self._one_at_a_time:
-                if file.sha256 not in self.urls:
-                    await self._upload(file)
+        try:
+            for file in self.uploads.of(parameters):
+                async with self._one_at_a_time:
+                    if file.sha256 not in self.urls:
+                        await self._upload(file)
+        except (WiroError, TurnLostError) as error:
+            return judge(error, paying=False)
         return self.sent(parameters)
 
     async def _upload(self, file: LocalFile) -> None:
