@@ -111,13 +111,13 @@ def assert_within(rate: float, starts: Sequence[float]) -> None:
         assert later - earlier >= 1.02 / rate - 1e-6
     most = max(1, math.floor(rate))
     for earlier, later in zip(starts, starts[most:], strict=False):
-        assert later - earlier >= 1.0
+        assert later - earlier >= 1.02 - 1e-6
 
 
 @given(RATES, CALLERS)
 @settings(max_examples=150, deadline=None)
 def test_the_limit_holds_whatever_happens(rate: float, callers: list[Caller]) -> None:
-    """At most max(1, ⌊R⌋) starts in any half-open second, never closer than 1.02/R, and everybody has a turn."""
+    """At most max(1, ⌊R⌋) starts in any half-open second, with 2 % to spare, never closer than 1.02/R; all come in."""
     seen = drive(rate, callers)
     assert_within(rate, seen.starts)
     patient = [caller for caller in callers if caller.fate != "cancelled"]
@@ -130,7 +130,7 @@ def test_a_burst_uses_all_that_is_allowed(rate: float, count: int) -> None:
     """A burst is spread without a gap: spacing and window are the only waits."""
     starts = drive(rate, [Caller() for _ in range(count)]).starts
     assert_within(rate, starts)
-    assert starts[-1] <= (count - 1) * max(1.02 / rate, 1.001 / max(1, math.floor(rate))) + 1e-3
+    assert starts[-1] <= (count - 1) * 1.02 / min(rate, max(1, math.floor(rate))) + 1e-3
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 3.0])

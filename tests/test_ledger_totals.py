@@ -42,6 +42,7 @@ def legal(state: State) -> list[Event]:
 def after(record: Record, event: Event, reserve: Decimal, cost: Decimal | None, remote_id: str) -> Record:
     ending = Ending("task_postprocess_end", 0, cost, 6.0, 30.0)
     return {
+        Event.UNREADY: lambda: record.unready(FAILURE, 9.0),
         Event.INTENDED: lambda: record.intended(10.0, reserve, 7),
         Event.ACCEPTED: lambda: record.accepted(remote_id, "token", 11.0),
         Event.NOT_ACCEPTED: record.not_accepted,

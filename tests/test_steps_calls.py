@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.clock import VirtualClock
 from orchestrator.emulator import Emulator, Profile
-from orchestrator.steps.calls import Calls, TurnLostError, Urgency
+from orchestrator.steps.calls import Calls, First, TurnLostError, Urgency
 from orchestrator.wiro import Client, Credentials, NotSent, RateLimited, ReplyLost, ServerFault, TaskPage
 
 pytestmark = pytest.mark.anyio
@@ -25,10 +25,12 @@ class Noting:
     closed: bool = False
 
     @asynccontextmanager
-    async def turn(self, urgency: Urgency) -> AsyncIterator[None]:
+    async def turn(self, urgency: Urgency, first: First | None = None) -> AsyncIterator[None]:
         if self.closed:
             raise TurnLostError
         self.told.append(urgency)
+        if first is not None:
+            await first()
         yield
         self.told.append("answered")
 
@@ -48,7 +50,7 @@ def newest(client: Client) -> Awaitable[TaskPage]:
     return client.tasks(start=0, limit=1)
 
 
-async def test_first_things_are_done_when_let_in_and_before_the_call() -> None:
+async def test_the_pacer_is_told_what_comes_first() -> None:
     async with calling(Profile()) as (service, calls, pacing, _):
 
         async def first() -> None:

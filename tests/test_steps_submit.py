@@ -52,6 +52,7 @@ class Rig:
         return await submit(
             record,
             model="Hevok/Studio-Trigger",
+            parameters=record.task.parameters,
             reserve_usd=RESERVE,
             last=last,
             wanted=lambda: self.wanted,
