@@ -135,7 +135,8 @@ class Settler:
             idle = 0 if fresh else idle + 1
             if not page.tasks or idle == MOST_IDLE_PAGES:
                 break
-            start += max(1, len(page.tasks) - OVERLAP) if fresh else len(page.tasks)
+            overlap = OVERLAP if fresh or len(page.tasks) > OVERLAP else 0  # the few last ones are known: look beyond
+            start += max(1, len(page.tasks) - overlap)
         return Outcome(Verdict.AGAIN, "The service's list of tasks is not complete.")
 
     def _certain(self, doubt: Doubt, matching: Matching, listing: Listing) -> Record | None:
