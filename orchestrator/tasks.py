@@ -16,6 +16,7 @@ Parameters: TypeAlias = Mapping[str, Any]
 """A task's parameters in the form in which they are sent."""
 
 ID_VERSION = 1
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 SHORT_ID = 8
 
 
@@ -51,7 +52,7 @@ class Task:
 
 def canonical_json(value: object) -> str:
     """Return the one spelling of a JSON value: sorted keys, no spaces, nothing escaped that need not be."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def task_id(model: str, parameters: Parameters, repeat: int = 1) -> str:
