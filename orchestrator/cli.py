@@ -132,8 +132,9 @@ def plan(  # noqa: PLR0917 - as above
         first = islice(command.tasks(ready, options), FIRST_TASKS)
         print(json.dumps(planned.to_json()) if as_json else display.plan_text(planned, list(first)))
         return
+    encode = json.JSONEncoder(ensure_ascii=False).encode
     for task in command.tasks(ready, options):
-        line = json.dumps(command.describe(task), ensure_ascii=False) if as_json else f"{task.index:>7}  {task.path}"
+        line = encode(command.describe(task)) if as_json else f"{task.index:>7}  {task.path}"
         sys.stdout.write(f"{line}\n")
 
 

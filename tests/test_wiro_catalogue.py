@@ -94,8 +94,12 @@ def test_a_price_list_may_be_a_list_and_a_price_may_be_nothing() -> None:
 
 def test_prices_say_what_they_depend_on() -> None:
     prices = Prices(tool({"inputs": {"size": "large"}, "price": 2, "priceMethod": "cpr"}))
-    assert {"size", "samples", "width"} <= prices.depends_on
-    assert "seed" not in prices.depends_on
+    assert prices.depends_on == {"size"}
+    per_output = Prices(tool({"inputs": {}, "price": 2, "priceMethod": "cpo"}))
+    assert "samples" in per_output.depends_on
+    assert not per_output.depends_on & {"prompt", "seed", "width"}
+    per_pixel = Prices(tool({"inputs": {}, "price": 2, "priceMethod": "cp-pixel"}))
+    assert {"samples", "width", "height"} <= per_pixel.depends_on
 
 
 @pytest.mark.parametrize(

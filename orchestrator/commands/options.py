@@ -65,6 +65,9 @@ def selection(only: Sequence[str], axes: Sequence[str]) -> Callable[[Task], bool
             raise RefusedError(f"--only {text}: write axis=value. The axes of this job: {known}.")
         wanted.setdefault(name, set()).update(value.strip() for value in values.split(","))
 
+    if not wanted:
+        return lambda _: True
+
     def selected(task: Task) -> bool:
         return all(
             task.labels.get(name) in values or any(_equal(task.axes.get(name), value) for value in values)

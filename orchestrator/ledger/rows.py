@@ -20,6 +20,7 @@ ATTEMPT_COLUMNS: Final = (
 OUTPUT_COLUMNS: Final = "path, url, content_type, bytes, sha256"
 
 Row = tuple[Any, ...]
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def spec(task: Task) -> str:
@@ -32,7 +33,7 @@ def spec(task: Task) -> str:
         "repeat": task.repeat,
         "cells": [dict(cell) for cell in task.cells],
     }
-    return json.dumps(held, ensure_ascii=False, separators=(",", ":"))
+    return _JSON.encode(held)
 
 
 def record(row: Row, attempt: Row | None, outputs: Iterable[Row]) -> Record:

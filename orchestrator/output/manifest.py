@@ -13,6 +13,7 @@ from orchestrator import money
 from orchestrator.lifecycle import FINAL, Attempt, Output, Record
 
 FORMAT: Final = 1
+_JSON: Final = json.JSONEncoder(ensure_ascii=False)
 NAME: Final = "manifest.jsonl"
 NEVER_SENT: Final = Attempt(number=0, intent_at=0.0, reserved_usd=money.FREE)
 
@@ -48,7 +49,7 @@ def entry(record: Record, model: str) -> dict[str, Any]:
 
 def line(record: Record, model: str) -> str:
     """Return the manifest's line, with its line feed."""
-    return json.dumps(entry(record, model), ensure_ascii=False) + "\n"
+    return _JSON.encode(entry(record, model)) + "\n"
 
 
 def append(path: Path, lines: Iterable[str]) -> None:

@@ -16,6 +16,14 @@ PIXELS: Final = 1_048_576
 COUNTS: Final = ("samples", "num_outputs", "numOutputs", "num_images", "numImages", "outputs", "batch_size", "n")
 """How models name the number of outputs of one task; the seed model says `samples`."""
 
+MATTERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "cpo": COUNTS,
+    "cp-promptlength": ("prompt",),
+    "cp-pixel": (*COUNTS, "width", "height"),
+}
+"""Which parameters a price method looks at; the others look at none."""
+
+_MOST_KNOWN: Final = 4096
 _SECONDS: Final = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(
     r"(\d{1,9}(?:\.\d{1,9})?)(?:\s*(?:-|\u2013|to)\s*(\d{1,9}(?:\.\d{1,9})?))?"
@@ -61,10 +69,10 @@ class Prices:
         self._defaults = dict(_defaults(tool))
         self._seconds = computing_seconds(tool)
         self._estimate = _estimate(tool, self._seconds)
-        named = {name for entry in self._entries for name in entry["inputs"]}
-        self.depends_on: frozenset[str] = (
-            frozenset({*named, *COUNTS, "width", "height", "prompt"}) if self._entries else frozenset()
+        self.depends_on = frozenset(
+            name for entry in self._entries for name in (*entry["inputs"], *MATTERS.get(_method(entry), ()))
         )
+        self._known: dict[tuple[str, ...], Price | None] = {}
 
     def of(self, parameters: Mapping[str, Any]) -> Price | None:
         """Return the price of a task with these parameters (the schema's defaults fill what is left out).
@@ -73,6 +81,14 @@ class Prices:
         only names, are computed as far as the inputs allow and are not exact; so is the service's own estimate, which
         stands where no entry fits. None where the catalogue says nothing.
         """
+        values = tuple(repr(parameters.get(name)) for name in self.depends_on)
+        if values not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[values] = self._reckoned(parameters)
+        return self._known[values]
+
+    def _reckoned(self, parameters: Mapping[str, Any]) -> Price | None:
         given = {**self._defaults, **parameters}
         fitting = [entry for entry in self._entries if _fits(entry["inputs"], given)]
         if not fitting:
@@ -83,7 +99,7 @@ class Prices:
         return found or self._estimate
 
     def _apply(self, usd: Decimal, entry: Mapping[str, Any], given: Mapping[str, Any]) -> Price | None:
-        method = wire.text(entry.get("priceMethod")).lower()
+        method = _method(entry)
         plain = not (entry.get("priceExtra") or entry.get("priceInput"))
         count = _count(given)
         if method == "cpr":
@@ -123,6 +139,10 @@ def _estimate(tool: Mapping[str, Any], seconds: float | None) -> Price | None:
     if not usd and per_second is not None and seconds is not None:
         usd = per_second * Decimal(str(seconds))
     return Price(usd, False) if usd else None
+
+
+def _method(entry: Mapping[str, Any]) -> str:
+    return wire.text(entry.get("priceMethod")).lower()
 
 
 def _entries(value: object) -> list[dict[str, Any]]:
