@@ -185,6 +185,32 @@ def test_the_bound_is_probed_now_and_then_up_to_the_users_number() -> None:
     assert capacity.next_chance(5, 1000.0) == math.inf
 
 
+def test_the_longer_it_goes_well_the_sooner_it_is_probed() -> None:
+    """Half the wait after each place that is found, a second at least, and the whole one after a refusal."""
+    capacity = Capacity(None)
+    capacity.refused(3, None, 0.0)
+    now, places, waits = 0.0, 3, []
+    while places < 12:
+        wait = capacity.next_chance(places, now)
+        assert not capacity.room(places, now + wait - 0.002)
+        now += wait
+        assert capacity.room(places, now)
+        waits.append(round(wait, 2))
+        places += 1
+    assert waits == [30.0, 15.0, 7.5, 3.75, 1.88, 1.0, 1.0, 1.0, 1.0]
+    capacity.refused(11, None, now)
+    assert capacity.next_chance(11, now) == pytest.approx(PROBE_SECONDS, abs=0.01)
+    assert not capacity.room(11, now + PROBE_SECONDS - 0.1)
+
+
+def test_places_that_are_not_used_are_not_probed_for() -> None:
+    """With fewer active than there are places, time teaches nothing."""
+    capacity = Capacity(None)
+    capacity.refused(3, None, 0.0)
+    assert capacity.room(2, 1000.0)
+    assert [capacity.room(active, 1000.0) for active in (3, 4)] == [True, False]
+
+
 def test_with_none_of_ours_running_it_asks_again_after_5_to_60_s() -> None:
     """Others hold every place: pauses grow from 5 to 60 s, one task asks at a time, and success starts anew."""
     asked: list[float] = []

@@ -100,6 +100,12 @@ class TestSaving:
         saved.append(save(store, sent, sent.fell_through(UNBILLED, FAILURE)))
         assert list(store.everything()) == saved
 
+    def test_the_newest_task_known_may_have_any_number(self, store: SqliteLedger) -> None:
+        """Ids of the service may be longer than what SQLite calls an integer."""
+        (record,) = enter(store, task(0))
+        sent = save(store, record, record.intended(10.0, RESERVE, 10**30 + 1))
+        assert everything(store) == {"task-000": sent}
+
     def test_a_save_follows_from_what_is_held(self, store: SqliteLedger) -> None:
         """A move from another state than the ledger's raises, and nothing is written."""
         (record,) = enter(store, task(0))

@@ -200,6 +200,24 @@ async def test_what_is_sent_again_after_a_restart_is_not_taken_for_an_older_task
         assert bench.manifest()[0]["remote"]["task_id"] == str(bench.service.stats.billed[1].id)
 
 
+async def test_a_dropped_task_in_doubt_that_was_never_accepted_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job file has lost it meanwhile: it is not sent again, and nothing is left that is pending."""
+    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 0.1)
+    async with bench_on(tmp_path) as bench:
+        lost = losing({2: "before"})
+        bench.service.lose_replies = lambda name, number: (
+            "before" if name == "Task/List" and number > 1 else lost(name, number)
+        )
+        assert (await bench.run(seeds=2, settle_after=0.1)).exit_code is Exit.STOPPED
+        bench.service.lose_replies = None
+        result = await bench.run(seeds=1, settle_after=0.1)
+        assert (result.exit_code, result.status.state) == (Exit.DONE, "finished")
+        assert (result.status.counts[State.PENDING], result.status.counts[State.SUBMITTING]) == (0, 0)
+        bench.assert_paid_once(1)
+
+
 async def test_a_full_service_is_waited_for(tmp_path: Path) -> None:
     """96 is no failure: the number is learned, everything gets done, and few submits are refused."""
     async with bench_on(tmp_path, replace(BRISK, concurrency=3)) as bench:

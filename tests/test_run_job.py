@@ -201,6 +201,22 @@ async def test_what_an_edited_file_leaves_out_does_not_hide_what_it_adds(bench: 
     assert (await bench.run(seeds=[3, 4, 5])).exit_code is Exit.DONE
 
 
+async def test_no_two_lines_have_one_index_after_an_edit_cut_short(bench: Bench) -> None:
+    """What the file holds no longer loses its place even where the run stops before it has read all of the file."""
+    await bench.run(seeds=[1, 2, 3])
+    result = await bench.run(seeds=[7, 8, 2, *range(100, 200)], limit=1)
+    assert result.exit_code is Exit.STOPPED
+    places = {line["parameters"]["seed"]: line["index"] for line in bench.manifest()}
+    assert places == {"7": 0, "2": 2, "1": None, "3": None}
+
+
+async def test_only_that_fits_nothing_says_so(bench: Bench) -> None:
+    result = await bench.run(seeds=[1, 2, 3], only=["seed=99"])
+    assert (result.exit_code, bench.accepted) == (Exit.STOPPED, 0)
+    assert result.halt is not None
+    assert result.halt.message == "--only leaves out all 3 pending tasks."
+
+
 async def test_only_and_limit_leave_the_rest_for_later(bench: Bench) -> None:
     """Neither drops anything, and both say that something is left."""
     result = await bench.run(seeds=[1, 2, 3, 4], only=["seed=2,4"])

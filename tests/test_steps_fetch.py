@@ -131,6 +131,25 @@ async def test_outputs_that_are_not_listed_are_told_as_paid_and_missing(tmp_path
         assert (failed.state, failed.failure.kind, failed.attempt) == (State.FAILED, "no_outputs", record.attempt)
 
 
+async def test_one_that_ended_without_a_word_is_told_with_the_services_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No outputs come: it is paid for and missing as far as we know, with what the service wrote of it."""
+    async with rigged(tmp_path) as rig:
+        record = await rig.made()
+        error_text = "\nRuntimeError: no memory\n"
+        silent = replace(await rig.shown(record), exit_text="", outputs=(), error_text=error_text)
+
+        async def ask(*_: object) -> RemoteTask:
+            return silent
+
+        monkeypatch.setattr(fetch, "ask", ask)
+        failed = await rig.fetcher.fetch(record, silent)
+        assert failed.failure is not None
+        assert (failed.state, failed.failure.kind) == (State.FAILED, "no_outputs")
+        assert failed.failure.message.endswith("It says: RuntimeError: no memory")
+
+
 async def test_outputs_that_come_a_little_later_are_waited_for(tmp_path: Path) -> None:
     async with rigged(tmp_path) as rig:
         record = await rig.made(samples=1)

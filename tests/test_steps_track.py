@@ -78,6 +78,16 @@ def test_a_failure_that_was_billed_is_not_paid_for_again() -> None:
     assert (after.state, after.sent.cost_usd) == (State.FAILED, Decimal("0.01"))
 
 
+@pytest.mark.parametrize("cost", [None, Decimal("0.014")])
+def test_one_that_ended_without_a_word_is_never_tried_again(cost: Decimal | None) -> None:
+    """No `pexit`, no outputs yet: it may be paid for, so its outputs are asked for, and its money stays aside."""
+    silent = replace(recorded("task_detail_older_form"), outputs=(), cost_usd=cost)
+    after = concluded(RUNNING, silent, attempts=3, now=NOW)
+    assert (after.state, after.sent.cost_usd) == (State.FETCHING, cost)
+    free = concluded(RUNNING, replace(silent, cost_usd=FREE), attempts=3, now=NOW)
+    assert (free.state, free.failures) == (State.PENDING, 1)
+
+
 def test_one_that_we_had_killed_is_a_timeout_unless_it_succeeded_after_all() -> None:
     """A success is fetched: it is paid for."""
     killed = concluded(RUNNING, recorded("task_detail_cancelled"), 3, NOW, OVERDUE)

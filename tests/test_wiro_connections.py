@@ -108,6 +108,46 @@ async def test_what_the_turn_raises_reaches_the_caller_and_nothing_is_sent(serve
     assert server.log == []
 
 
+async def test_what_is_written_is_told_and_nothing_else(server: Wire) -> None:
+    """A turn that is lost, or a connection that the server has closed meanwhile, is no call."""
+    told: list[str] = []
+    refused = False
+
+    async def turn(endpoint: str) -> None:
+        told.append(f"turn {endpoint}")
+        if refused:
+            raise TurnLostError
+
+    def written(endpoint: str) -> None:
+        told.append(endpoint)
+
+    async with Client(Credentials("k"), server.url, before_send=turn, on_send=written) as client:
+        await client.run(MODEL, {})
+        assert told == ["turn /Run", "/Run"]
+        refused = True
+        with pytest.raises(TurnLostError):
+            await client.run(MODEL, {})
+    assert told == ["turn /Run", "/Run", "turn /Run"]
+
+
+async def test_a_connection_that_closes_while_it_waits_is_not_told_as_a_call(server: Wire) -> None:
+    """The server gives up a connection before its turn has come: what was not written is not counted."""
+    told: list[str] = []
+
+    async def turn(_: str) -> None:
+        while len(server.writers) < 1:
+            await anyio.lowlevel.checkpoint()
+        server.writers[-1].close()
+        for writer in server.writers:
+            await writer.wait_closed()
+        await anyio.sleep(0.02)
+
+    async with Client(Credentials("k"), server.url, before_send=turn, on_send=told.append) as client:
+        with pytest.raises(NotSent):
+            await client.run(MODEL, {})
+    assert told == server.log == []
+
+
 async def test_a_call_cancelled_while_it_waits_sends_nothing_and_leaves_no_connection(server: Wire) -> None:
     waiting = anyio.Event()
 

@@ -143,6 +143,47 @@ def test_pexit_tells_success_and_where_it_is_absent_the_outputs_do(
     assert wire.read_task({"status": "task_postprocess_end", "pexit": pexit, "outputs": outputs}).phase is phase
 
 
+@pytest.mark.parametrize(
+    ("fields", "unclear"),
+    [
+        ({}, True),
+        ({"outputs": None}, True),
+        ({"outputs": [], "pexit": None, "totalcost": "0.014"}, True),
+        ({"totalcost": "0"}, False),
+        ({"pexit": "0"}, False),
+        ({"pexit": 1}, False),
+        ({"outputs": [{"url": "https://cdn1.example/0.png"}]}, False),
+        ({"status": "task_cancel"}, False),
+    ],
+)
+def test_one_that_ended_without_a_word_may_have_succeeded(fields: dict[str, Any], unclear: bool) -> None:
+    """Older replies have no `pexit`, and outputs may come late: only a cost of 0 says that it failed."""
+    page = wire.read_page({"tasklist": [{"id": "1", "status": "task_postprocess_end", **fields}]})
+    assert page is not None
+    assert page.tasks[0].unclear is unclear
+
+
+@pytest.mark.parametrize(
+    ("task_id", "number"),
+    [
+        ("2221", 2221),
+        ("1234567890123456789", 1234567890123456789),
+        ("9" * 40, int("9" * 40)),
+        ("b7f0", None),
+        ("-5", None),
+        ("1.0", None),
+        ("1e5", None),
+        ("\u0661", None),
+    ],
+)
+def test_ids_have_an_order_however_long_they_are(task_id: str, number: int | None) -> None:
+    accepted = wire.read_accepted({"taskid": task_id})
+    page = wire.read_page({"tasklist": [{"id": task_id}]})
+    assert accepted is not None
+    assert page is not None
+    assert accepted.number == page.tasks[0].number == number
+
+
 @pytest.mark.parametrize("status", ["task_teleported", "", None, 7, {}])
 def test_an_unknown_status_means_under_way(status: object) -> None:
     task = wire.read_task({"status": status, "pexit": "1"})
