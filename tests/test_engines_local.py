@@ -1,0 +1,335 @@
+"""Every task is carried to its end by the engine: hours with a service that loses replies, in virtual time."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given, settings, strategies as st
+from structlog.testing import CapturingLogger
+
+from orchestrator.clock import Clock, VirtualClock
+from orchestrator.engines.budget import Budget
+from orchestrator.engines.control import Control, Halt
+from orchestrator.engines.doubts import Doubts
+from orchestrator.engines.feed import Feed
+from orchestrator.engines.local import BACKLOG, LocalEngine, Orders
+from orchestrator.engines.slots import Capacity, Slots
+from orchestrator.engines.submitting import Submitter
+from orchestrator.engines.tracking import Tracker
+from orchestrator.ledger import Ledger, SqliteLedger
+from orchestrator.lifecycle import Output, Record, State
+from orchestrator.steps.calls import Calls, First, Urgency
+from orchestrator.steps.fetch import NotNowError
+from orchestrator.steps.outcomes import Stop
+from orchestrator.steps.settle import Settler
+from orchestrator.steps.submit import Frontier
+from orchestrator.steps.upload import Uploader
+from orchestrator.sweep import Uploads
+from orchestrator.tasks import Task
+from orchestrator.wiro import Accepted, Client, ConcurrencyLimit, RemoteTask, ReplyLost, TaskPage
+
+MODEL = "acme/model"
+PRICE = Decimal("0.01")
+DONE = "task_postprocess_end"
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> None:
+    """The ledger writes in the one thread there is, so that time stands still meanwhile."""
+
+
+def task(number: int, kinds: int = 10**6) -> Task:
+    """A task; those of one kind are sent alike."""
+    return Task(f"task-{number:04}", number, {"prompt": "a boat", "seed": str(number % kinds)}, {}, {}, "x")
+
+
+class Service(Client):
+    """An account of the service in this process, and in the time of the clock that it is given.
+
+    Attributes:
+        fates: Which calls to `/Run`, counted from 1, lose their connection, and when.
+        made: What was accepted, oldest first, and when.
+        peak: How many ran at once at most.
+    """
+
+    def __init__(self, clock: Clock, fates: Mapping[int, str], places: float, seconds: float) -> None:
+        self.clock, self.fates, self.places, self.seconds = clock, fates, places, seconds
+        self.called = self.peak = 0
+        self.made: list[tuple[float, dict[str, Any]]] = []
+
+    async def run(self, _model: str, parameters: Mapping[str, Any]) -> Accepted:
+        self.called += 1
+        fate = self.fates.get(self.called)
+        await self.clock.sleep(0.05)
+        active = sum(self._runs(at) for at, _ in self.made)
+        if active >= self.places:
+            raise ConcurrencyLimit("/Run", f"you can run up to {self.places} tasks at the same time", code=96)
+        if fate != "before":
+            self.made.append((self.clock.monotonic(), dict(parameters)))
+            self.peak = max(self.peak, active + 1)
+        if fate is not None:
+            raise ReplyLost("/Run", "the connection dropped")
+        return Accepted(str(len(self.made)), f"token-{len(self.made)}")
+
+    async def task(self, *, token: str | None = None, task_id: str | None = None) -> RemoteTask:
+        await self.clock.sleep(0.05)
+        return self._shown(int((task_id or token or "").rpartition("-")[2]))
+
+    async def tasks(self, *, start: int, limit: int, model: str | None = None) -> TaskPage:
+        assert model is None
+        await self.clock.sleep(0.05)
+        numbers = range(len(self.made), 0, -1)[start : start + limit]
+        return TaskPage(tuple(map(self._shown, numbers)), None)
+
+    def _runs(self, at: float) -> bool:
+        return self.clock.monotonic() - at < self.seconds
+
+    def _shown(self, number: int) -> RemoteTask:
+        at, parameters = self.made[number - 1]
+        runs = self._runs(at)
+        return RemoteTask(
+            task_id=str(number),
+            token=f"token-{number}",
+            model=MODEL,
+            parameters=parameters,
+            status="task_output" if runs else DONE,
+            exit_text="" if runs else "0",
+            cost_usd=None if runs else PRICE,
+            outputs=(),
+            error_text="",
+            debug_output="",
+            created_at=None,
+            started_at=None,
+            ended_at=None,
+            elapsed_seconds=None,
+        )
+
+
+class Open:
+    """Lets everybody in at once."""
+
+    @asynccontextmanager
+    async def turn(self, _urgency: Urgency, first: First | None = None) -> AsyncIterator[None]:
+        if first is not None:
+            await first()
+        yield
+
+    def refused(self, _retry_after_seconds: float | None) -> None:
+        raise AssertionError
+
+
+async def inline(work: Callable[[], Any]) -> Any:
+    return work()
+
+
+@dataclass
+class Play:
+    """One process that carries tasks, in virtual time; after it, what became of them.
+
+    Attributes:
+        earlier: What an earlier process left, with the moves that led there.
+        fetches: What fetching a task does before it is delivered.
+        seconds: How long it took.
+    """
+
+    tasks: Sequence[Task]
+    orders: Orders = field(default_factory=Orders)
+    fates: Mapping[int, str] = field(default_factory=dict)
+    places: float = math.inf
+    run_seconds: float = 10.0
+    made_before: Sequence[Task] = ()
+    earlier: Sequence[Sequence[Record]] = ()
+    fetches: Callable[[Record], None] = lambda _: None
+    control: Control = field(default_factory=Control)
+    seconds: float = 0.0
+    active: int = 0
+    fetched: list[str] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)
+    log: CapturingLogger = field(default_factory=CapturingLogger)
+    service: Service = field(init=False)
+    records: dict[str, Record] = field(init=False)
+
+    def play(self) -> Halt | None:
+        with tempfile.TemporaryDirectory() as folder, SqliteLedger(Path(folder) / "ledger.sqlite") as store:
+            halt = anyio.run(self._main, store)
+            self.records = {record.task.id: record for record in store.everything()}
+        return halt
+
+    def states(self) -> dict[int, State]:
+        return {int(name[-4:]): record.state for name, record in self.records.items()}
+
+    async def _main(self, store: SqliteLedger) -> Halt | None:
+        clock = VirtualClock()
+        self.service = Service(clock, self.fates, self.places, self.run_seconds)
+        for each in self.made_before:
+            self.service.made.append((clock.monotonic(), dict(each.parameters)))
+        ledger = Ledger(store, clock, inline)
+        async with anyio.create_task_group() as group:
+            group.start_soon(clock.run)
+            group.start_soon(ledger.run)
+            try:
+                for moves in self.earlier:
+                    await ledger.enter([moves[0].task], 1, moves[0].task.index)
+                    for before, after in pairwise(moves):
+                        await ledger.save(before, after, durable=False)
+                begin = clock.monotonic()
+                engine = self._engine(ledger, clock)
+                halt = await engine.run(await ledger.read(lambda held: held.unfinished()))
+                self.seconds = clock.monotonic() - begin
+                self.active = engine.slots.active
+            finally:
+                ledger.close()
+            group.cancel_scope.cancel()
+        return halt
+
+    def _engine(self, ledger: Ledger, clock: Clock) -> LocalEngine:
+        calls, frontier = Calls(self.service, Open(), clock), Frontier(len(self.service.made))
+        uploader = Uploader(Uploads(), {}, calls, ledger)
+        settler = Settler(MODEL, {}, uploader.sent, 60.0, calls, ledger, clock)
+        shared: dict[str, Any] = {"control": self.control, "ledger": ledger, "clock": clock, "random": lambda: 0.5}
+        doubts = Doubts(settler, frontier=frontier, **shared)
+        slots = Slots(Capacity(None), clock)
+
+        async def fetching(record: Record, _: RemoteTask | None) -> Record:
+            self.fetched.append(record.task.id)
+            await clock.sleep(0.1)
+            self.fetches(record)
+            done = record.delivered((Output("files/x-0.png", None, "image/png", 1, "0" * 64),), (), clock.now())
+            await ledger.save(record, done, durable=False)
+            return done
+
+        return LocalEngine(
+            orders=self.orders,
+            feed=Feed(lambda start: iter(self.tasks[start:]), 0, 2, ledger),
+            submitter=Submitter(
+                model=MODEL,
+                reserve_usd=lambda *_: PRICE,
+                budget=Budget(None),
+                slots=slots,
+                doubts=doubts,
+                uploader=uploader,
+                frontier=frontier,
+                calls=calls,
+                **shared,
+            ),
+            tracker=Tracker(attempts=3, timeout_seconds=1800, stated_seconds=5, calls=calls, log=self.log, **shared),
+            doubts=doubts,
+            fetching=fetching,
+            slots=slots,
+            control=self.control,
+            clock=clock,
+            random=lambda: 0.5,
+            log=self.log,
+            finished=lambda record: self.finished.append(record.task.id),
+        )
+
+
+@given(
+    st.integers(1, 14),
+    st.integers(1, 14),
+    st.dictionaries(st.integers(1, 14), st.sampled_from(["before", "after"]), max_size=8),
+    st.sampled_from([1, 3, math.inf]),
+    st.sampled_from([0.0, 1.0, 40.0, 900.0]),
+)
+@settings(max_examples=40, deadline=None)
+def test_whatever_is_lost_all_is_done_and_paid_for_once(
+    count: int, kinds: int, fates: dict[int, str], places: float, run_seconds: float
+) -> None:
+    """Also where tasks are sent alike: each has a remote task of its own, with its parameters; there are no others."""
+    tasks = [task(number, kinds) for number in range(count)]
+    world = Play(tasks, fates=fates, places=places, run_seconds=run_seconds)
+    assert world.play() is None
+    assert set(world.states().values()) == {State.DONE}
+    remote = {int(record.sent.remote_id or 0): record for record in world.records.values()}
+    assert sorted(remote) == list(range(1, len(world.service.made) + 1))
+    for number, record in remote.items():
+        assert world.service.made[number - 1][1] == record.task.parameters
+    assert (world.active, sorted(world.finished)) == (0, [each.id for each in tasks])
+    assert world.service.peak <= places
+
+
+def unreachable(record: Record) -> None:
+    """The outputs of the first hundred tasks cannot be had."""
+    if record.task.index < 100:
+        raise NotNowError("The address is dead.")
+
+
+def test_dead_addresses_hold_nobody_up_and_are_left_in_two_minutes() -> None:
+    """More of them than downloads may wait: all tasks are submitted, the others are done, and the run says so."""
+    assert BACKLOG < 100
+    world = Play([task(number) for number in range(120)], fetches=unreachable)
+    halt = world.play()
+    assert halt is not None
+    assert (halt.stop, halt.message) == (Stop.SERVICE, "Some outputs could not be had. The address is dead.")
+    assert world.states() == {number: State.FETCHING if number < 100 else State.DONE for number in range(120)}
+    assert world.seconds < 180
+    assert max(world.fetched.count(f"task-{number:04}") for number in range(100)) >= 5
+
+
+def test_a_full_disk_stops_what_is_not_begun() -> None:
+    def full(_: Record) -> None:
+        raise NotNowError("The disk is full.", disk=True)
+
+    world = Play([task(number) for number in range(300)], places=5, fetches=full)
+    halt = world.play()
+    assert halt == Halt(Stop.DISK, "The disk is full.")
+    states = list(world.states().values())
+    assert states.count(State.PENDING) + states.count(State.FETCHING) == len(states)
+    assert len(world.service.made) < 20
+    assert len(world.fetched) == len(set(world.fetched))
+
+
+def test_no_more_are_begun_than_are_ordered() -> None:
+    world = Play([task(number) for number in range(9)], Orders(lambda each: each.index % 2 == 1, most=3))
+    halt = world.play()
+    assert halt == Halt(Stop.LIMIT, "--limit 3 is reached.")
+    assert {number for number, state in world.states().items() if state is State.DONE} == {1, 3, 5}
+
+
+def test_orders_that_leave_everything_out_say_so() -> None:
+    world = Play([task(number) for number in range(9)], Orders(lambda _: False))
+    halt = world.play()
+    assert halt == Halt(Stop.LIMIT, "--only leaves out all 9 pending tasks.")
+    assert world.service.called == 0
+
+
+def left_by_a_kill(each: Task, *, accepted: str | None = None, newest: int = 0) -> list[Record]:
+    """The moves of a task whose request was about to be sent, or was accepted, when the process was killed."""
+    moves = [Record(each)]
+    moves.append(moves[-1].intended(1_800_000_000.0 - 300, PRICE, newest))
+    if accepted is not None:
+        moves.append(moves[-1].accepted(accepted, f"token-{accepted}", 1_800_000_000.0 - 300))
+    return moves
+
+
+@pytest.mark.parametrize("submits", [True, False])
+def test_what_an_earlier_process_left_is_carried_on(submits: bool) -> None:
+    """One was accepted, of two nobody knew: one of these was, too; it is adopted, the other one is sent again."""
+    tasks = [task(number) for number in range(3)]
+    earlier = [left_by_a_kill(tasks[0], accepted="1"), *(left_by_a_kill(each, newest=1) for each in tasks[1:])]
+    world = Play(tasks, Orders(submits=submits), earlier=earlier, made_before=tasks[:2])
+    world.play()
+    last = State.DONE if submits else State.PENDING
+    assert world.states() == {0: State.DONE, 1: State.DONE, 2: last}
+    assert [made["seed"] for _, made in world.service.made] == ["0", "1", "2"][: 3 if submits else 2]
+    assert [world.records[each.id].sent.remote_id for each in tasks[:2]] == ["1", "2"]
+
+
+def test_what_the_file_has_dropped_is_not_sent_again() -> None:
+    """Its request was not accepted: the ledger forgets it. What was accepted is brought home all the same."""
+    kept, lost, made = (task(number) for number in range(3))
+    earlier = [left_by_a_kill(lost, newest=1), left_by_a_kill(made, accepted="1")]
+    world = Play([kept], earlier=earlier, made_before=[made])
+    assert world.play() is None
+    assert world.states() == {0: State.DONE, 2: State.DONE}
+    assert [sent["seed"] for _, sent in world.service.made] == ["2", "0"]
