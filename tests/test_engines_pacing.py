@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -272,3 +273,36 @@ async def test_a_refusal_by_the_service_slows_the_pacer() -> None:
             now = SystemClock().monotonic()
             assert pacer.schedule.rate == 37.5
             assert 0.2 < pacer.schedule.earliest(now) - now <= 0.25
+
+
+def test_what_comes_first_is_done_shortly_before_the_write() -> None:
+    """However long the queue is, an intent is written down when its turn has all but come; one that fails stops it."""
+    firsts: list[float] = []
+    written: list[float] = []
+
+    async def main() -> None:
+        clock = VirtualClock()
+        pacer = Pacer(10, clock)
+
+        async def call(number: int) -> None:
+            async def first() -> None:
+                if number % 5 == 4:
+                    raise TurnLostError
+                firsts.append(clock.monotonic())
+
+            with suppress(TurnLostError):
+                async with pacer.turn(Urgency.SUBMIT, first):
+                    await pacer.gate()
+                    written.append(clock.monotonic())
+
+        async with anyio.create_task_group() as outer:
+            outer.start_soon(clock.run)
+            async with anyio.create_task_group() as group:
+                for number in range(50):
+                    group.start_soon(call, number)
+            outer.cancel_scope.cancel()
+
+    anyio.run(main)
+    assert len(firsts) == len(written) == 40
+    assert written[-1] - written[0] < 39 * 0.102 + 0.01
+    assert all(0 <= write - first < 0.11 for first, write in zip(firsts, written, strict=True))
