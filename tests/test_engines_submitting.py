@@ -158,6 +158,7 @@ def in_virtual_time(
         ([FAULT], 0.3),
         ([FAULT] * (FAULTS - 1), 20),
         ([NotSent("/Run", "no connection")] * 12, 60),
+        ([NotSent("/Run", "no connection")] * (FAULTS - 1) + [FAULT], 20),
         ([FULL], 5),
         ([RateLimited("/Run", "slow", http_status=429, retry_after_seconds=None)] * 20, 0),
         ([FAULT, FULL] * FAULTS, 5),
