@@ -33,6 +33,7 @@ PAID = Ending("task_postprocess_end", 0, Decimal("0.014"), 6.0, 30.0)
 UNBILLED = Ending("task_postprocess_end", 1, FREE, 2.0, 40.0)
 
 MOVES: dict[Event, Callable[[Record], Record]] = {
+    Event.UNREADY: lambda record: record.unready(FAILURE, 9.0),
     Event.INTENDED: lambda record: record.intended(10.0, Decimal("0.02"), 2220),
     Event.ACCEPTED: lambda record: record.accepted("2221", "token", 11.0),
     Event.NOT_ACCEPTED: lambda record: record.not_accepted(),

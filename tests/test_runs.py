@@ -127,23 +127,23 @@ def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
     """What it belongs to comes back from the facts and is welcome."""
     binding = Binding(**FACTS)
     assert binding.facts() == FACTS
-    binding.check({**FACTS, "edition": "3"}, tmp_path)
+    binding.check({**FACTS, "edition": "3"}, tmp_path, "Do this.")
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("source", "belongs to the job file /other"),
-        ("service", "belongs to the service at /other"),
-        ("account", "belongs to the account with the key's fingerprint /other"),
+        ("service", "belongs to the service /other"),
+        ("account", "belongs to the account whose key has the fingerprint /other"),
     ],
 )
 def test_another_job_service_or_account_is_refused(tmp_path: Path, name: str, words: str) -> None:
     """Each of the three is named with both sides and what to do."""
     with pytest.raises(RefusedError, match=words) as raised:
-        Binding(**FACTS).check({**FACTS, name: "/other"}, tmp_path)
+        Binding(**FACTS).check({**FACTS, name: "/other"}, tmp_path, "Do this.")
     assert f"not {FACTS[name]}" in str(raised.value)
-    assert "--rebind" in str(raised.value)
+    assert str(raised.value).endswith("Do this.")
 
 
 def test_the_kept_job_comes_back(tmp_path: Path) -> None:
