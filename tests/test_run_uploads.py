@@ -1,0 +1,114 @@
+"""Local files of a job: uploaded once, for every task and every later run, and settled by their addresses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import repeat
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from blockbuster import blockbuster_ctx
+from PIL import Image
+
+from orchestrator.clock import SystemClock
+from orchestrator.commands.options import Options
+from orchestrator.commands.run import Result, run
+from orchestrator.config import Settings
+from orchestrator.emulator import Emulator, Profile
+from orchestrator.engines import forecast
+from orchestrator.engines.control import Control
+from orchestrator.lifecycle import State
+from orchestrator.status import Status
+
+pytestmark = pytest.mark.anyio
+
+INSTANT = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0)
+
+
+class Nobody:
+    def show(self, status: Status) -> None:
+        """Look away."""
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> Iterator[None]:
+    """Opening and closing a run may block; what goes on in between, in tasks of its own, must not."""
+    with blockbuster_ctx("orchestrator") as blocking:
+        for function in blocking.functions.values():
+            function.can_block_in("orchestrator/commands/run.py", "run")
+            function.can_block_in("tests/test_run_uploads.py", "draw")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Emulator]:
+    async with Emulator(INSTANT) as emulator:
+        yield emulator
+
+
+def draw(path: Path, colour: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (8, 8), colour).save(path)
+
+
+async def run_with(folder: Path, service: Emulator, seeds: list[int]) -> Result:
+    job = {
+        "model": "acme/fresh-coat",
+        "parameters": {"prompt": "the same place at dawn"},
+        "sweep": {"inputImage": {"files": "inputs/*.png"}, "seed": seeds},
+        "limits": {"requests_per_second": 1000, "settle_after": 1},
+    }
+    path = folder / "job.yaml"
+    path.write_text(json.dumps(job))
+    profile = service.profile
+    settings = Settings(api_key=profile.api_key, api_secret=profile.api_secret, base_url=service.base_url)
+    options = Options(out=folder / "out")
+    return await run(path, options, settings, control=Control(), clock=SystemClock(), watcher=Nobody())
+
+
+def lost(endpoint: str, when: Literal["before", "after"], calls: set[int]) -> Callable[[str, int], object]:
+    return lambda name, nth: when if name == endpoint and nth in calls else None
+
+
+async def test_a_file_is_uploaded_once_for_all_tasks_and_all_later_runs(tmp_path: Path, service: Emulator) -> None:
+    draw(tmp_path / "inputs" / "harbour.png", "navy")
+    draw(tmp_path / "inputs" / "hill.png", "green")
+    first = await run_with(tmp_path, service, [1, 2, 3])
+    assert first.status.counts[State.DONE] == 6
+    assert service.stats.calls["File/Upload"] == 2
+    second = await run_with(tmp_path, service, [1, 2, 3, 4])
+    assert second.status.counts[State.DONE] == 8
+    assert service.stats.calls["File/Upload"] == 2
+    assert all(task.parameters["inputImageUrl"] for task in service.stats.accepted)
+
+
+async def test_a_lost_reply_is_settled_although_the_list_shows_addresses(tmp_path: Path, service: Emulator) -> None:
+    draw(tmp_path / "inputs" / "harbour.png", "navy")
+    service.lose_replies = lost("Run", "after", {2})  # type: ignore[assignment]  # a function of the same form
+    result = await run_with(tmp_path, service, [1, 2, 3])
+    assert result.status.counts[State.DONE] == 3
+    assert (result.status.adopted, len(service.stats.accepted)) == (1, 3)
+
+
+async def test_a_file_that_changed_since_the_job_was_read_is_not_sent(tmp_path: Path, service: Emulator) -> None:
+    """What is sent has to be what the task's id says."""
+    picture = tmp_path / "inputs" / "harbour.png"
+    draw(picture, "navy")
+
+    def change(name: str, _nth: int) -> None:
+        if name == "Task/List":  # asked after the job was read and before the first submit
+            draw(picture, "red")
+
+    service.lose_replies = change
+    result = await run_with(tmp_path, service, [1])
+    assert result.status.counts[State.FAILED] == 1
+    [(failure, _)] = result.failures
+    assert (failure.kind, "has changed" in failure.message) == ("invalid", True)
+    assert not service.stats.accepted
