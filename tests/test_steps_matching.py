@@ -306,3 +306,20 @@ def test_with_all_shown_everything_is_settled_rightly(drawn: list[tuple[dict[str
     assert all(task.parameters == by_name[name].task.parameters for name, task in matching.adopted.items())
     assert len(matching.adopted) == len(remotes)
     assert not matching.blocked
+
+
+def test_a_likely_one_is_adopted_only_where_nothing_else_is_possible() -> None:
+    """What the service hides altogether tells two doubts apart for nobody: neither is given the other's picture."""
+    shown = remote(101, {"prompt": "a boat"})
+    plain = doubtful("plain", {"prompt": "a boat", "negativePrompt": ""})
+    other = doubtful("other", {"prompt": "a boat", "negativePrompt": "blurry"})
+    assert set(found([plain], [shown]).adopted) == {"plain"}
+    both = found([plain, other], [shown])
+    assert (dict(both.adopted), both.blocked) == ({}, {"plain", "other"})
+    waiting = found([plain], [shown], posting=[other.task.parameters])
+    assert (dict(waiting.adopted), waiting.blocked) == ({}, {"plain"})
+
+
+def test_a_text_that_only_looks_like_a_number_is_a_text() -> None:
+    assert likeness(spelt({"seed": "042"}), {"seed": 42}, {}) is Likeness.DIFFERENT
+    assert likeness(spelt({"seed": "42"}), {"seed": 42}, {}) is Likeness.SAME

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import IntEnum
 from typing import Final
 
@@ -15,6 +16,9 @@ from orchestrator.wiro import RemoteTask
 CLOCK_SLACK_SECONDS: Final = 120.0
 """How far the service's clock may be behind ours, where only its clock tells old tasks from new ones."""
 
+_NUMBER: Final = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,30})?", re.ASCII)
+"""What may be spelt otherwise; `042` is a text that its author wants so."""
+
 Spelling = Mapping[str, str]
 """Parameters in the form in which other spellings of a name or a number make no difference."""
 
@@ -24,7 +28,7 @@ class Likeness(IntEnum):
 
     DIFFERENT = 0
     UNCLEAR = 1  # nothing contradicts, but not all is shown
-    LIKELY = 2  # what is not shown is empty or the model's default, which a service may leave out
+    LIKELY = 2  # what is not shown is empty or the model's default: adopted only where nothing else is possible
     SAME = 3
 
 
@@ -119,26 +123,44 @@ def match(
     adopted: dict[str, RemoteTask] = {}
     for level in (Likeness.SAME, Likeness.LIKELY):
         for task in tuple(free):
-            fits = [
-                identity
-                for identity, (record, sent) in left.items()
-                if is_older(task, record) is False and likeness(sent, task.parameters, defaults) >= level
-            ]
-            taken = any(likeness(sent, task.parameters, defaults) >= level for sent in out)
-            if fits and not taken and (level is Likeness.SAME or len(fits) == 1):
-                adopted[fits[0]] = task
-                del left[fits[0]]
+            found = _owner(task, level, left, out, defaults)
+            if found is not None:
+                adopted[found] = task
+                del left[found]
                 free.remove(task)
     blocked = {
         identity
         for identity, (record, sent) in left.items()
-        if sent in out
-        or any(
-            not is_older(task, record) and likeness(sent, task.parameters, defaults) is not Likeness.DIFFERENT
-            for task in free
-        )
+        if sent in out or any(_is_possible(task, record, sent, defaults) for task in free)
     }
     return Matching(adopted, frozenset(left.keys() - blocked), frozenset(blocked))
+
+
+def _owner(
+    task: RemoteTask,
+    level: Likeness,
+    left: Mapping[str, tuple[Record, Spelling]],
+    out: Sequence[Spelling],
+    defaults: Spelling,
+) -> str | None:
+    """Return whose a remote task is: of equal ones the earliest, of likely ones the only possible one."""
+    rival = Likeness.SAME if level is Likeness.SAME else Likeness.UNCLEAR
+    if any(likeness(sent, task.parameters, defaults) >= rival for sent in out):
+        return None
+    possible = [
+        (identity, record, how)
+        for identity, (record, sent) in left.items()
+        if (how := likeness(sent, task.parameters, defaults)) >= rival and is_older(task, record) is not True
+    ]
+    if level is Likeness.LIKELY and len(possible) > 1:
+        return None
+    return next(
+        (identity for identity, record, how in possible if how >= level and is_older(task, record) is False), None
+    )
+
+
+def _is_possible(task: RemoteTask, record: Record, sent: Spelling, defaults: Spelling) -> bool:
+    return not is_older(task, record) and likeness(sent, task.parameters, defaults) is not Likeness.DIFFERENT
 
 
 def _age(task: RemoteTask) -> tuple[int, str]:
@@ -153,8 +175,4 @@ def _text(value: object) -> str:
     if isinstance(value, list | dict):
         return canonical_json(value)
     text = str(value).strip()
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return text
-    return f"{number.normalize():f}" if number.is_finite() and abs(number.adjusted()) < 40 else text
+    return f"{Decimal(text).normalize():f}" if _NUMBER.fullmatch(text) else text
