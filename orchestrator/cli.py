@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from orchestrator import arguments
 from orchestrator.errors import Exit, RefusedError
 
 if TYPE_CHECKING:
@@ -30,51 +31,48 @@ FIRST_TASKS = 3
 
 app = typer.Typer(
     name="orchestrator",
-    help="Run a grid of prompts, seeds and schedulers on a hosted image model, and get every picture back.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
-Job = Annotated[Path, typer.Argument(help="The job file.", metavar="JOB", show_default=False)]
-Run = Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN", show_default=False)]
-Out = Annotated[Path | None, typer.Option(help="The run folder; outputs/<name> if not given.", metavar="DIR")]
-Sets = Annotated[list[str], typer.Option("--set", help="Replace a variable or a parameter.", metavar="K=V")]
-Only = Annotated[list[str], typer.Option(help="Only tasks with these values or labels.", metavar="K=V,W")]
-Limit = Annotated[int | None, typer.Option(min=0, help="Start at most so many tasks.", metavar="N")]
-Budget = Annotated[str | None, typer.Option(help="Replace limits.budget_usd.", metavar="USD")]
-Rate = Annotated[float | None, typer.Option(help="Replace limits.requests_per_second.", metavar="R")]
-Concurrency = Annotated[int | None, typer.Option(min=1, help="Replace limits.concurrency.", metavar="N")]
-Emulate = Annotated[bool, typer.Option("--emulate", help="Use the built-in emulated service: no key, no costs.")]
-New = Annotated[bool, typer.Option("--new", help="Begin another run instead of going on with this one.")]
-Rebind = Annotated[bool, typer.Option("--rebind", help="Accept that the service has moved or the key is new.")]
-Allow = Annotated[
-    list[Path], typer.Option("--allow-files", help="The job file may name files of this folder too.", metavar="DIR")
-]
-Insecure = Annotated[bool, typer.Option("--insecure", help="Allow plain http beyond this machine.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Shown = Annotated[str, typer.Option("--progress", help="auto, live, plain, json or off.", metavar="HOW")]
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"orchestrator {version('orchestrator')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Run a grid of prompts, seeds and schedulers on a hosted image model, and get every picture back."""
 
 
 @app.command()
 def run(  # noqa: PLR0917 - the command line passes each option by name
-    job: Job,
-    out: Out = None,
-    sets: Sets = [],  # noqa: B006 - typer reads the default and changes nothing
-    only: Only = [],  # noqa: B006 - as above
-    limit: Limit = None,
-    budget: Budget = None,
-    rate: Rate = None,
-    concurrency: Concurrency = None,
-    emulate: Emulate = False,
-    new: New = False,
-    rebind: Rebind = False,
-    allow: Allow = [],  # noqa: B006 - as above
-    insecure: Insecure = False,
+    job: arguments.Job,
+    out: arguments.Out = None,
+    sets: arguments.Sets = [],  # noqa: B006 - typer reads the default and changes nothing
+    only: arguments.Only = [],  # noqa: B006 - as above
+    limit: arguments.Limit = None,
+    budget: arguments.Budget = None,
+    rate: arguments.Rate = None,
+    concurrency: arguments.Concurrency = None,
+    emulate: arguments.Emulate = False,
+    new: arguments.New = False,
+    rebind: arguments.Rebind = False,
+    allow: arguments.Allow = [],  # noqa: B006 - as above
+    insecure: arguments.Insecure = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before money is spent.")] = False,
-    as_json: Json = False,
-    progress: Shown = "auto",
+    as_json: arguments.Json = False,
+    progress: arguments.Shown = "auto",
 ) -> None:
     """Run a job, or go on with it: only what is new or unfinished is submitted."""
     from orchestrator.commands import run as command
@@ -103,20 +101,20 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
 
 @app.command()
 def plan(  # noqa: PLR0917 - as above
-    job: Job,
-    out: Out = None,
-    sets: Sets = [],  # noqa: B006 - as above
-    only: Only = [],  # noqa: B006 - as above
-    limit: Limit = None,
-    budget: Budget = None,
-    rate: Rate = None,
-    concurrency: Concurrency = None,
-    emulate: Emulate = False,
-    new: New = False,
-    allow: Allow = [],  # noqa: B006 - as above
-    insecure: Insecure = False,
+    job: arguments.Job,
+    out: arguments.Out = None,
+    sets: arguments.Sets = [],  # noqa: B006 - as above
+    only: arguments.Only = [],  # noqa: B006 - as above
+    limit: arguments.Limit = None,
+    budget: arguments.Budget = None,
+    rate: arguments.Rate = None,
+    concurrency: arguments.Concurrency = None,
+    emulate: arguments.Emulate = False,
+    new: arguments.New = False,
+    allow: arguments.Allow = [],  # noqa: B006 - as above
+    insecure: arguments.Insecure = False,
     tasks: Annotated[bool, typer.Option("--tasks", help="Print every task, one a line.")] = False,
-    as_json: Json = False,
+    as_json: arguments.Json = False,
 ) -> None:
     """Show what a run would do and cost; nothing is submitted."""
     from orchestrator import display
@@ -140,8 +138,8 @@ def plan(  # noqa: PLR0917 - as above
 
 @app.command()
 def status(
-    run_folder: Run,
-    as_json: Json = False,
+    run_folder: arguments.Run,
+    as_json: arguments.Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Look again every second until it stands still.")] = False,
 ) -> None:
     """Show where a run stands, also while another process is at work in it."""
@@ -161,15 +159,15 @@ def status(
 
 @app.command()
 def retry(  # noqa: PLR0917 - as above
-    run_folder: Run,
-    only: Only = [],  # noqa: B006 - as above
-    limit: Limit = None,
+    run_folder: arguments.Run,
+    only: arguments.Only = [],  # noqa: B006 - as above
+    limit: arguments.Limit = None,
     pay_again: Annotated[
         bool, typer.Option("--pay-again", help="Send tasks again that were paid for and not delivered.")
     ] = False,
-    insecure: Insecure = False,
-    as_json: Json = False,
-    progress: Shown = "auto",
+    insecure: arguments.Insecure = False,
+    as_json: arguments.Json = False,
+    progress: arguments.Shown = "auto",
 ) -> None:
     """Give failed and cancelled tasks another try, and go on with the run."""
     from orchestrator.commands import retry as command
@@ -194,7 +192,7 @@ def retry(  # noqa: PLR0917 - as above
 
 
 @app.command()
-def cancel(run_folder: Run, insecure: Insecure = False, as_json: Json = False) -> None:
+def cancel(run_folder: arguments.Run, insecure: arguments.Insecure = False, as_json: arguments.Json = False) -> None:
     """End what runs on the service; tasks that were not submitted stay pending."""
     from orchestrator import display
     from orchestrator.commands import cancel as command
@@ -216,10 +214,10 @@ def cancel(run_folder: Run, insecure: Insecure = False, as_json: Json = False) -
 
 @app.command()
 def verify(
-    run_folder: Run,
+    run_folder: arguments.Run,
     repair: Annotated[bool, typer.Option("--repair", help="Fetch again what is missing or damaged.")] = False,
-    insecure: Insecure = False,
-    as_json: Json = False,
+    insecure: arguments.Insecure = False,
+    as_json: arguments.Json = False,
 ) -> None:
     """Check every file against the manifest; with --repair fetch again, without paying again."""
     from orchestrator import display
@@ -246,8 +244,8 @@ def verify(
 @app.command()
 def init(
     model: Annotated[str, typer.Argument(help="The model.", metavar="OWNER/MODEL", show_default=False)],
-    emulate: Emulate = False,
-    insecure: Insecure = False,
+    emulate: arguments.Emulate = False,
+    insecure: arguments.Insecure = False,
 ) -> None:
     """Print a commented job file for a model, made from its schema: `orchestrator init OWNER/MODEL > job.yaml`."""
     from orchestrator.commands.models import first_job
@@ -258,15 +256,17 @@ def init(
 @app.command()
 def models(
     words: Annotated[list[str], typer.Argument(help="What to search for.", metavar="WORDS")] = [],  # noqa: B006 - as above
-    emulate: Emulate = False,
-    insecure: Insecure = False,
-    as_json: Json = False,
+    emulate: arguments.Emulate = False,
+    insecure: arguments.Insecure = False,
+    as_json: arguments.Json = False,
 ) -> None:
     """Search the service's catalogue."""
     from orchestrator import display
     from orchestrator.commands.models import models as search
 
     found = _wait(lambda: search(" ".join(words), _settings(insecure), emulate=emulate, clock=_clock()))
+    if not found:
+        sys.stderr.write("No model fits these words.\n")
     for model in found:
         print(json.dumps(model.to_json(), ensure_ascii=False) if as_json else display.model_text(model))
 

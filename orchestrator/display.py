@@ -150,6 +150,10 @@ def describe(status: Status, calls_per_second: float) -> str:
     return " · ".join(words)
 
 
+def _many(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Return a span of time for people: `8 s`, `3 min 20 s`, `2 h 5 min`."""
     whole = round(seconds)
@@ -172,11 +176,12 @@ def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:
     counted = ", ".join(f"{number:,} {name}" for name, number in states.items() if number)
     about = "" if plan.exact else "about "
     cost = "unknown: the service states no price" if plan.cost_usd is None else f"{about}${money.text(plan.cost_usd)}"
+    limited = "" if plan.limit is None else f" for {_many(plan.limit, 'task')}, as --limit asks"
     lines = [
         f"Job:    {plan.name} ({plan.model})",
         f"Axes:   {axes}",
         f"Tasks:  {plan.total:,}{f' ({counted})' if counted else ''}",
-        f"Cost:   {cost}",
+        f"Cost:   {cost}{limited}",
         f"Time:   {'unknown' if plan.seconds is None else f'about {duration(plan.seconds)}'}",
         f"Folder: {plan.folder}",
     ]
@@ -259,13 +264,13 @@ def summary(result: Result) -> str:
         lines.append(f"`orchestrator retry {result.folder}` tries failed and cancelled tasks again.")
     if status.uncertain:
         lines.append(
-            f"{status.uncertain} requests were in doubt: {status.adopted} found and adopted"
+            f"{_many(status.uncertain, 'request')} in doubt: {status.adopted} found and adopted"
             f" (${money.text(status.saved_usd)} saved), {status.resubmitted} free to be sent again."
         )
     left = status.total - status.ended
     if result.halt is not None and (left or status.counts[State.CANCELLED]):
         lines.append(f"Stopped: {result.halt.message}")
     if left:
-        lines.append(f"{left} tasks are left; the same command goes on with them.")
+        lines.append(f"{_many(left, 'task')} left; the same command goes on.")
     lines += [f"Calls:  {calls}", f"Folder: {result.folder}"]
     return "\n".join(lines)

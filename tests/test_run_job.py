@@ -211,10 +211,13 @@ async def test_no_two_lines_have_one_index_after_an_edit_cut_short(bench: Bench)
 
 
 async def test_only_that_fits_nothing_says_so(bench: Bench) -> None:
-    result = await bench.run(seeds=[1, 2, 3], only=["seed=99"])
-    assert (result.exit_code, bench.accepted) == (Exit.STOPPED, 0)
+    with pytest.raises(RefusedError, match="no task has the value 99"):
+        await bench.run(seeds=[1, 2, 3], only=["seed=99"])
+    await bench.run(seeds=[1, 2, 3], only=["seed=1"])
+    result = await bench.run(seeds=[1, 2, 3], only=["seed=1"])
+    assert (result.exit_code, bench.accepted) == (Exit.STOPPED, 1)
     assert result.halt is not None
-    assert result.halt.message == "--only leaves out all 3 pending tasks."
+    assert result.halt.message == "--only leaves out all 2 pending tasks."
 
 
 async def test_only_and_limit_leave_the_rest_for_later(bench: Bench) -> None:
@@ -322,3 +325,13 @@ async def test_the_time_of_a_run_is_not_spent_asking(bench: Bench) -> None:
     """One call to submit, one look, one list before the first submit, one schema: nothing else on an instant day."""
     result = await bench.run(seeds=range(30))
     assert result.status.calls == {"Run": 30, "Task/Detail": 30, "Task/List": 1, "Tool/Detail": 1}
+
+
+async def test_a_job_without_tasks_is_refused(bench: Bench) -> None:
+    path = bench.folder / "job.yaml"
+    rules = {"exclude": [{"seed": [1, 2]}], "sweep": {"seed": [1, 2]}, "parameters": {"prompt": "a boat"}}
+    path.write_text(json.dumps({"model": "Hevok/Studio-Trigger"} | rules))
+    profile = bench.service.profile
+    settings = Settings(api_key=profile.api_key, api_secret=profile.api_secret, base_url=bench.service.base_url)
+    with pytest.raises(RefusedError, match="no tasks"):
+        await run(path, Options(out=bench.out), settings, control=Control(), clock=SystemClock(), watcher=bench)

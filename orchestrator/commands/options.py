@@ -6,10 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Final
 
 from orchestrator.errors import RefusedError
-from orchestrator.sweep import Limits
+from orchestrator.sweep import Job, Limits, did_you_mean
 from orchestrator.tasks import Scalar, Task
+
+MOST_NAMES: Final = 1000
+"""Among how many values the nearest one is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +55,57 @@ class Options:
         return limits
 
 
-def selection(only: Sequence[str], axes: Sequence[str]) -> Callable[[Task], bool]:
-    """Return what `--only` selects: every named axis has one of its labels or values.
+def selection(only: Sequence[str], job: Job) -> Callable[[Task], bool]:
+    """Return what `--only` selects: in one cell of a task every named axis has one of its labels or values.
+
+    Args:
+        only: Texts of the form `axis=value` or `axis=value,value`; a value may itself hold commas.
+        job: Whose axes and values these are.
 
     Raises:
-        RefusedError: An axis is not known, or a text is not of the form `name=value`.
+        RefusedError: A text has another form, or no task can have such a value.
     """
     wanted: dict[str, set[str]] = {}
     for text in only:
         name, equals, values = text.partition("=")
-        if not equals or name not in axes:
-            known = ", ".join(axes) or "none"
+        if not equals or name not in job.axes_sizes():
+            known = ", ".join(job.axes_sizes()) or "none"
             raise RefusedError(f"--only {text}: write axis=value. The axes of this job: {known}.")
-        wanted.setdefault(name, set()).update(value.strip() for value in values.split(","))
-
+        wanted.setdefault(name, set()).update(_values(name, values, job))
     if not wanted:
         return lambda _: True
 
     def selected(task: Task) -> bool:
-        return all(
-            task.labels.get(name) in values or any(_equal(task.axes.get(name), value) for value in values)
-            for name, values in wanted.items()
+        return any(
+            all(
+                (cell is task.axes and task.labels.get(name) in values)
+                or any(_equal(cell.get(name), value) for value in values)
+                for name, values in wanted.items()
+            )
+            for cell in (task.axes, *task.cells)
         )
 
     return selected
+
+
+def _values(name: str, text: str, job: Job) -> list[str]:
+    """Return the values that a user means: the text as a whole where there is such a value, else its parts."""
+    rows = (job.recipe, *job.recipe.include)
+    known = [cell for row in rows for axis in row.axes if axis.name == name for cell in axis.cells()]
+
+    def is_known(value: str) -> bool:
+        return any(cell.label == value or _equal(cell.value, value) for cell in known)
+
+    if is_known(text):
+        return [text]
+    values = [value.strip() for value in text.split(",")]
+    for value in values:
+        if not is_known(value):
+            names = dict.fromkeys(cell.label or str(cell.value) for cell in known[:MOST_NAMES])
+            raise RefusedError(
+                f"--only {name}={text}: no task has the value {value}. {did_you_mean(value, names) or ''}"
+            )
+    return values
 
 
 def _equal(held: Scalar, wanted: str) -> bool:

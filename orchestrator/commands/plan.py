@@ -21,7 +21,7 @@ from orchestrator.config import Settings
 from orchestrator.errors import RefusedError
 from orchestrator.lifecycle import State
 from orchestrator.steps.insist import insist
-from orchestrator.sweep import Limits
+from orchestrator.sweep import Job, Limits
 from orchestrator.tasks import Parameters, Task
 from orchestrator.wiro import Client, NoSuchModel, Prices, computing_seconds
 
@@ -45,6 +45,7 @@ class Plan:
         cost_usd: What the new and the unfinished ones will cost, None where no price is known.
         exact: Whether that is what the service states, not an estimate.
         seconds: How long they will take, roughly.
+        limit: The number of tasks that cost and time are for, where the user gave one.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Plan:
     exact: bool
     seconds: float | None
     warnings: tuple[str, ...]
+    limit: int | None = None
 
     @property
     def total(self) -> int:
@@ -115,18 +117,18 @@ def plan(ready: Prepared, options: Options) -> Plan:
     Where nothing is to be compared, chosen or priced one by one, no task is built but the first.
     """
     job, bill, limits = ready.job, Bill(ready), options.limits(ready.job.limits)
-    spent = money.FREE
+    spent, known = money.FREE, None
     counts: Counter[State | None] = Counter()
     dropped = 0
     if ready.facts or options.only or not bill.one_price:
-        chosen = filter(selection(options.only, list(job.axes_sizes())), job.tasks())
+        chosen = filter(selection(options.only, job), job.tasks())
         for task, state in _with_states(ready, chosen):
             counts[state] += 1
             if state in LEFT and bill.tasks != options.limit:
                 bill.add(task.parameters)
         if ready.facts:
             with ready.folder.opened() as store:
-                totals = store.totals()
+                totals, known = store.totals(), store.usual_seconds()
             spent = totals.spent_usd
             dropped = 0 if options.only else sum(totals.counts.values()) - (sum(counts.values()) - counts[None])
     else:
@@ -146,20 +148,22 @@ def plan(ready: Prepared, options: Options) -> Plan:
         axes=job.axes_sizes(),
         cost_usd=bill.total_usd,
         exact=bill.exact,
-        seconds=_seconds(ready.tool, limits, bill.tasks),
-        warnings=(*job.warnings, *_over_budget(limits, spent, bill)),
+        seconds=_seconds(known or computing_seconds(ready.tool), limits, bill.tasks),
+        limit=options.limit,
+        warnings=(*job.warnings, *_no_tasks(job), *_over_budget(limits, spent, bill)),
     )
 
 
 def tasks(ready: Prepared, options: Options) -> Iterator[Task]:
     """Give the tasks of a plan one by one."""
-    selected = selection(options.only, list(ready.job.axes_sizes()))
+    selected = selection(options.only, ready.job)
     return islice(filter(selected, ready.job.tasks()), options.limit)
 
 
 def describe(task: Task) -> dict[str, Any]:
     """Return the object that `plan --tasks --json` prints for a task."""
     return {
+        "format": FORMAT,
         "task": task.id,
         "index": task.index,
         "parameters": dict(task.parameters),
@@ -207,6 +211,10 @@ def _with_states(ready: Prepared, tasks: Iterator[Task]) -> Iterator[tuple[Task,
                 yield task, states.get(task.id)
 
 
+def _no_tasks(job: Job) -> list[str]:
+    return [] if job.total() else ["The job has no tasks: `exclude` leaves none."]
+
+
 def _over_budget(limits: Limits, spent_usd: Decimal, bill: Bill) -> list[str]:
     """Say so where the budget does not hold all that is left."""
     if limits.budget_usd is None or bill.total_usd is None or spent_usd + bill.total_usd <= limits.budget_usd:
@@ -217,12 +225,11 @@ def _over_budget(limits: Limits, spent_usd: Decimal, bill: Bill) -> list[str]:
     ]
 
 
-def _seconds(tool: Mapping[str, Any], limits: Limits, left: int) -> float | None:
+def _seconds(run: float | None, limits: Limits, left: int) -> float | None:
     """Reckon how long so many tasks take: the calls at their rate, or the runs side by side, whichever is longer."""
     if not left:
         return 0.0
     by_calls = left * CALLS_PER_TASK / limits.requests_per_second
-    run = computing_seconds(tool)
     if run is None:
         return round(by_calls, 1)
     rounds = 1.0 if limits.concurrency == "auto" else left / limits.concurrency

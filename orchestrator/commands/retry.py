@@ -46,7 +46,7 @@ async def retry(
         OrchestratorError: It cannot start.
     """
     with folder.opened() as store:
-        selected = selection(options.only, list(resolved_job(store.facts()).axes_sizes()))
+        selected = selection(options.only, resolved_job(store.facts()))
     return await resume(
         folder,
         options,

@@ -207,12 +207,15 @@ def _check(prepared: Prepared, options: Options) -> Callable[[Task], bool]:
     """Refuse what this invocation cannot do with a job, and return which tasks it is about.
 
     Raises:
-        RefusedError: The job is too large, has no price for its budget, or lacks an axis of `--only`.
+        RefusedError: The job has too many tasks or none, has no price for its budget, or lacks an axis of `--only`.
     """
     job = prepared.job
     check_size(job)
-    check_prices(prepared.tool, options.limits(prepared.file.limits), next(job.tasks()).parameters)
-    return selection(options.only, list(job.axes_sizes()))
+    first = next(job.tasks(), None)
+    if first is None:
+        raise RefusedError(f"{prepared.file.path}: The job has no tasks: `exclude` leaves none.")
+    check_prices(prepared.tool, options.limits(prepared.file.limits), first.parameters)
+    return selection(options.only, job)
 
 
 async def _frontier(shop: Workshop) -> Frontier:

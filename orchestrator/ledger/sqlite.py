@@ -253,6 +253,12 @@ class SqliteLedger:
         """Yield every task in the order of places, dropped ones last."""
         yield from self._stream("1", chunk)
 
+    def usual_seconds(self) -> float | None:
+        """Return how long the service has worked on a task on average, None where it has not said."""
+        with self._translated():
+            found = self._db.execute("SELECT avg(elapsed) FROM attempts WHERE elapsed > 0").fetchone()
+        return None if found[0] is None else float(found[0])
+
     def edition(self, identity: str) -> int | None:
         """Return the edition of the job file that last held a task, None where the ledger does not know it."""
         with self._translated():

@@ -3,7 +3,7 @@
 from orchestrator.sweep.job import Job
 from orchestrator.sweep.jobfile import JobFile
 from orchestrator.sweep.keys import job_schema
-from orchestrator.sweep.problems import JobFileError, Problem
+from orchestrator.sweep.problems import JobFileError, Problem, did_you_mean
 from orchestrator.sweep.reading import load
 from orchestrator.sweep.schema import Parameter, Schema
 from orchestrator.sweep.settings import Limits, Outputs, Retry
@@ -22,6 +22,7 @@ __all__ = [
     "Retry",
     "Schema",
     "Uploads",
+    "did_you_mean",
     "init_text",
     "job_schema",
     "load",

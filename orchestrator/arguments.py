@@ -1,0 +1,27 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Job = Annotated[Path, typer.Argument(help="The job file.", metavar="JOB", show_default=False)]
+Run = Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN", show_default=False)]
+Out = Annotated[Path | None, typer.Option(help="The run folder; outputs/<name> if not given.", metavar="DIR")]
+Sets = Annotated[list[str], typer.Option("--set", help="Replace a variable or a parameter.", metavar="K=V")]
+Only = Annotated[list[str], typer.Option(help="Only tasks with these values or labels.", metavar="K=V,W")]
+Limit = Annotated[int | None, typer.Option(min=0, help="Start at most so many tasks.", metavar="N")]
+Budget = Annotated[str | None, typer.Option(help="Replace limits.budget_usd.", metavar="USD")]
+Rate = Annotated[float | None, typer.Option(help="Replace limits.requests_per_second.", metavar="R")]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Replace limits.concurrency.", metavar="N")]
+Emulate = Annotated[bool, typer.Option("--emulate", help="Use the built-in emulated service: no key, no costs.")]
+New = Annotated[bool, typer.Option("--new", help="Begin another run instead of going on with this one.")]
+Rebind = Annotated[bool, typer.Option("--rebind", help="Accept that the service has moved or the key is new.")]
+Allow = Annotated[
+    list[Path], typer.Option("--allow-files", help="The job file may name files of this folder too.", metavar="DIR")
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Allow plain http beyond this machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Shown = Annotated[str, typer.Option("--progress", help="auto, live, plain, json or off.", metavar="HOW")]
