@@ -176,13 +176,13 @@ def test_in_a_job(sweep: Sweep) -> None:
 
 def test_wildcards_that_cannot_be_used(sweep: Sweep) -> None:
     assert problems_of(sweep, '{template: "a __b__"}') == [
-        ("job.yaml", 3, "In the template `__b__` cannot be used: there is no file `b.txt` beside the job file.")
+        ("job.yaml", 3, "In the template, `__b__` cannot be used: there is no file `b.txt` beside the job file.")
     ]
     assert problems_of(sweep, '{template: "a __../b__"}')[0][2].endswith("names no wildcard.")
     loop = {"a": "x\n__b__\n", "b": "y __a__\n", "c": "__c__\n__a__"}
     assert problems_of(sweep, '[{template: "__a__"}, {template: "__a__"}, {template: "__c__"}]', **loop) == [
-        ("b.txt", 1, "In the line a wildcard leads back to itself: `__a__` → `__b__` → `__a__`."),
-        ("c.txt", 1, "In the line a wildcard leads back to itself: `__c__` → `__c__`."),
+        ("b.txt", 1, "In the line, a wildcard leads back to itself: `__a__` → `__b__` → `__a__`."),
+        ("c.txt", 1, "In the line, a wildcard leads back to itself: `__c__` → `__c__`."),
     ]
     assert problems_of(sweep, '{template: "__e__"}', e="# nothing\n")[0][2].endswith("the file has no lines.")
     assert problems_of(sweep, '{template: "__f__"}', f="a\n{b\n")[0][:2] == ("f.txt", 2)

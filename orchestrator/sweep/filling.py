@@ -74,7 +74,7 @@ class Filler:
         except NotedError:
             return
         except VariantError as error:
-            self._problems.add(item.mark, f"In the template {error}.", error.hint)
+            self._problems.add(item.mark, f"In the template, {error}.", error.hint)
             return
         self._size += row.size
         if self._size.explodes:

@@ -96,7 +96,7 @@ class Fitter:
         try:
             parts = parse(source)
         except TemplateError as error:
-            self._problems.add(given.mark, f"In the template {error}.", _BRACES)
+            self._problems.add(given.mark, f"In the template, {error}.", _BRACES)
             return None
         unknown = sorted(names(parts) - set(self._known))
         for name in unknown:

@@ -71,7 +71,7 @@ class Wildcards:
             except NotedError:
                 is_whole = False
             except VariantError as error:
-                self._problems.add(mark, f"In the line {error}.", error.hint)
+                self._problems.add(mark, f"In the line, {error}.", error.hint)
                 is_whole = False
         if not is_whole:
             raise NotedError
