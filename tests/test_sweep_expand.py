@@ -233,6 +233,7 @@ def test_zip_moves_together(read: Read) -> None:
     sizes = [(task.parameters["width"], task.parameters["seed"], task.parameters["height"]) for task in tasks]
     assert sizes == [(1024, "1", 768), (1024, "2", 768), (768, "1", 1024), (768, "2", 1024)]
     assert len(tasks[2].cells) == 1
+    assert job.axes_groups() == [("width", "height"), ("seed",)]
 
 
 def test_exclude(read: Read) -> None:

@@ -164,6 +164,17 @@ def test_defaults(read: Read) -> None:
     assert job.total() == 1
 
 
+def test_a_wrong_model_has_a_place(tmp_path: Path) -> None:
+    """What is wrong with the model is told where it stands, with all else that is wrong and without credentials."""
+    path = tmp_path / "job.yaml"
+    path.write_text("name: x\nmodel: Hevok/Studio-Trigger\nretri: 1\n")
+    file = load(path, today=NOW, secrets=[SECRET])
+    model, other = file.wrong_model(f"The service has no such model ({SECRET}).", "Look it up.").problems
+    assert (model.line, model.column, model.key_path, model.hint) == (2, 8, "model", "Look it up.")
+    assert model.message == "The service has no such model (…)."
+    assert other.line == 3
+
+
 def test_settings(read: Read) -> None:
     job = read(
         HEAD + "name: {date}_{time}\n".replace("{date}", "a-{date}") + "parameters: {prompt: x}\n"
@@ -224,6 +235,7 @@ def test_jobs_to_start_from(path: Path) -> None:
     assert text.split("\n")[1].startswith("# ")
     assert max(map(len, text.split("\n"))) <= 130
     assert job.warnings == ()
+    assert ("with --emulate." in text) == (file.model != SCHEMA.model)
     assert job.total() == TOTALS[path.stem]
     tasks = list(job.tasks())
     assert len({task.path for task in tasks}) == job.total()

@@ -82,6 +82,12 @@ class Expansion:
         self._grid = Grid(recipe)
         self._rows = [Grid(row) for row in recipe.include]
 
+    @property
+    def groups(self) -> list[tuple[str, ...]]:
+        """The names of the axes, those that move together in one group."""
+        axes = self._grid.axes
+        return [tuple(axes[place].name for place in wheel) for wheel in self._grid.wheels]
+
     @cached_property
     def total(self) -> int:
         """How many tasks there are."""

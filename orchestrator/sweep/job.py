@@ -77,6 +77,10 @@ class Job:
         """Return the number of values of each axis and variable."""
         return {axis.name: len(axis) for axis in self.recipe.axes}
 
+    def axes_groups(self) -> list[tuple[str, ...]]:
+        """Return the names of the axes and variables, outermost first; those that move together stand together."""
+        return self._expansion.groups
+
     @cached_property
     def _expansion(self) -> Expansion:
         return Expansion(self.recipe)

@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.sweep.beside import Beside
 from orchestrator.sweep.items import Filled, Given
 from orchestrator.sweep.job import Job
-from orchestrator.sweep.problems import Mark, Problem, Problems
+from orchestrator.sweep.problems import JobFileError, Mark, Problem, Problems
 from orchestrator.sweep.recipe import Sample
 from orchestrator.sweep.resolve import resolve
 from orchestrator.sweep.schema import Schema
@@ -28,6 +28,7 @@ class JobFile:
         dated: Whether the name holds a date or a time, so that each day's run gets a folder of its own.
         model: `owner/model`.
         mark: The place of its beginning.
+        model_mark: The place of the model's name.
         parameters: What is sent with every task.
         marks: The place of each parameter's, variable's and axis's name.
         variables: The axes that only templates use.
@@ -42,6 +43,7 @@ class JobFile:
     dated: bool
     model: str
     mark: Mark
+    model_mark: Mark
     parameters: Mapping[str, Given]
     marks: Mapping[str, Mark]
     variables: Mapping[str, tuple[Filled, ...]]
@@ -68,6 +70,17 @@ class JobFile:
             JobFileError: Something is wrong.
         """
         Problems(self.secrets, self.problems).raise_any()
+
+    def wrong_model(self, message: str, hint: str | None = None) -> JobFileError:
+        """Return the error for a model that cannot be used, beside everything else that is wrong with the file.
+
+        Args:
+            message: A sentence: what is wrong with the model.
+            hint: What to do, or None.
+        """
+        problems = Problems(self.secrets, self.problems)
+        problems.add(self.model_mark, message, hint)
+        return JobFileError(problems.found)
 
     def resolve(self, schema: Schema) -> Job:
         """Check the file against the model's schema and return the job in its final form.

@@ -125,6 +125,7 @@ class _Reader:
             dated=dated,
             model=found.get("model", ""),
             mark=self._root.mark,
+            model_mark=self._root.entries["model"].mark if "model" in found else self._root.mark,
             parameters=parameters,
             marks=marks,
             variables={name: filler.variable(items) for name, items in variables.items()},
@@ -234,5 +235,5 @@ class _Reader:
         try:
             return parse_template(text)
         except TemplateError as error:
-            self._problems.add(node.mark, f"In the template {error}.", "Literal braces are written {{ and }}.")
+            self._problems.add(node.mark, f"In the template, {error}.", "Literal braces are written {{ and }}.")
             return ()
