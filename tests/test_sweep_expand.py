@@ -193,6 +193,19 @@ def test_equal_values_fold_on_their_axis(read: Read) -> None:
     assert job.axes_sizes() == {"scale": 3, "seed": 2}
 
 
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"sweep": {"seed": [1, 1.0, "1", "1.0", 1.5]}, "parameters": {"prompt": "x"}},
+        {"variables": {"seed": [1, 1.0, "1", "1.0", 1.5]}, "sweep": {"prompt": ["no. {seed}"]}},
+    ],
+)
+def test_different_tasks_have_different_coordinates(read: Read, axes: dict[str, Any]) -> None:
+    """A number that is sent as text, or stands in one, is shown as it stands there."""
+    tasks = list(read(**axes).tasks())
+    assert [[cell["seed"] for cell in (task.axes, *task.cells)] for task in tasks] == [[1, "1"], ["1.0"] * 2, ["1.5"]]
+
+
 def test_all_takes_every_option_once(read: Read) -> None:
     job = read(parameters={"prompt": "x"}, sweep={"scheduler": "all", "refiner": "all"})
     assert job.total() == 7 * 2

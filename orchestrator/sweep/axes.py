@@ -46,14 +46,19 @@ def cell(kind: Kind | None, value: str | Decimal | bool, label: str | None = Non
         UnfitError: The kind does not take the value.
     """
     sent = None if kind is None else as_sent(kind, value)
-    return Cell(shown(value), spelled(value), sent, label)
+    return Cell(shown(kind, value), spelled(value), sent, label)
 
 
-def shown(value: str | Decimal | bool) -> Scalar:
-    """Return a value as the manifest shows it: decimals as text."""
+def shown(kind: Kind | None, value: str | Decimal | bool) -> Scalar:
+    """Return a value as the manifest shows it: decimals as text.
+
+    Where a number is sent as text or stands in one, 1 and 1.0 are different, and are shown so.
+    """
     if not isinstance(value, Decimal):
         return value
-    return int(value) if value == value.to_integral_value() else plain(simplest(value))
+    text = plain(simplest(value) if kind in (Kind.NUMBER, Kind.DECIMAL) else value)
+    whole = int(value)
+    return whole if text == str(whole) else text
 
 
 def spelled(value: str | Decimal | bool) -> str:

@@ -60,11 +60,12 @@ class Fitter:
     def cell(self, given: Given, parameter: Parameter | None) -> Cell | None:
         """Return the cell of one value, checked; None after noting a problem."""
         value = given.value
+        if isinstance(value, bool) and (parameter is None or parameter.kind is Kind.TEXT):
+            hint = f'Put the word in quotes: "{given.word}".' if given.word else "Put the word in quotes."
+            self._problems.add(given.mark, "A truth value stands where text is expected.", hint)
+            return None
         if parameter is None:
-            if isinstance(value, bool):
-                hint = 'Put the word in quotes: "no".'
-                self._problems.add(given.mark, "A truth value stands where text is expected.", hint)
-            return Cell(shown(value), spelled(value), None, given.label)
+            return cell(None, value, given.label)
         if isinstance(value, str) and not given.raw and ("{" in value or "}" in value):
             return self._template_cell(given, value, parameter)
         if parameter.type in FILE_TYPES and value != "":
@@ -74,7 +75,7 @@ class Fitter:
             self._problems.add(given.mark, f"`files` gives files to send, and `{parameter.name}` takes none.", hint)
             return None
         sent = self._send(given.mark, value, parameter)
-        return None if sent is None else Cell(shown(value), spelled(value), sent, given.label)
+        return None if sent is None else Cell(shown(parameter.kind, value), spelled(value), sent, given.label)
 
     def _cells(self, item: Given | Every, parameter: Parameter | None) -> Iterator[Cell]:
         options = [option.value for option in parameter.options] if parameter else []

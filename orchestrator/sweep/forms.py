@@ -23,6 +23,7 @@ from orchestrator.sweep.readers import (
     capital,
     members_schema,
     scalar,
+    truth_word,
     whole,
 )
 from orchestrator.sweep.scalars import plain
@@ -92,7 +93,7 @@ def read_given(node: Node, problems: Problems) -> Given | None:
             problems.add(node.mark, "A mapping stands where one value is expected.", _text_hint(node))
         return None
     value = scalar(node, problems, "one value")
-    return None if value is None else Given(node.mark, value)
+    return None if value is None else Given(node.mark, value, word=truth_word(node))
 
 
 def read_row(node: Node, problems: Problems) -> dict[str, tuple[Mark, Given]]:
@@ -135,7 +136,7 @@ def _item(node: Node, problems: Problems) -> Item | None:
     if node.text == "all" and not node.quoted:
         return Every(node.mark, alone=False)
     value = scalar(node, problems, "a value")
-    return None if value is None else Given(node.mark, value)
+    return None if value is None else Given(node.mark, value, word=truth_word(node))
 
 
 def _named(name: str, item: Item) -> Item:
@@ -201,7 +202,8 @@ def _read_label(node: Node, problems: Problems) -> str | None:
 
 def _given(node: MapNode, found: Mapping[str, Any], _: Problems) -> Given:
     main = "raw" if "raw" in found else "value"
-    return Given(node.entries[main].mark, found[main], found.get("label"), main == "raw")
+    value = node.entries[main]
+    return Given(value.mark, found[main], found.get("label"), main == "raw", word=truth_word(value))
 
 
 def _computed(

@@ -12,13 +12,17 @@ from orchestrator.sweep.problems import Mark
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One value as it stands; in a `raw` one braces mean nothing, and a `file` one can only be a file to send."""
+    """One value as it stands; in a `raw` one braces mean nothing, and a `file` one can only be a file to send.
+
+    `word` is how a truth value is written (`no`, `On`, …), where that is known.
+    """
 
     mark: Mark
     value: str | Decimal | bool
     label: str | None = None
     raw: bool = False
     file: bool = False
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,11 @@ def scalar(node: Node, problems: Problems, expected: str) -> str | Decimal | boo
     return found
 
 
+def truth_word(node: Node) -> str:
+    """Return the word that stands for a truth value, as it is written; empty where there is none."""
+    return node.text if isinstance(node, ScalarNode) and isinstance(node.meaning, bool) else ""
+
+
 def text(node: Node, problems: Problems, expected: str = "text") -> str | None:
     """Return a text; a number or a truth value is a problem."""
     found = scalar(node, problems, expected)

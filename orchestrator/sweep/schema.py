@@ -127,7 +127,7 @@ def as_sent(kind: Kind, value: str | Decimal | bool) -> Scalar:
 
 def _text(value: str | Decimal | bool) -> str:
     if isinstance(value, bool):
-        raise UnfitError("a truth value stands where text is expected", 'Put the word in quotes: "no".')
+        raise UnfitError("a truth value stands where text is expected", "Put the word in quotes.")
     return plain(value) if isinstance(value, Decimal) else value
 
 
