@@ -120,7 +120,7 @@ def _word(node: ScalarNode, problems: Problems) -> tuple[Item, ...]:
         return (Every(node.mark, alone=True),)
     if not node.text and not node.quoted:
         problems.add(node.mark, "The axis has no values.", _EXAMPLE)
-    else:
+    elif not node.refused:
         shown = f'"{node.text}"' if node.quoted else node.text
         hint = f"Write [{shown}] for one value." if len(shown) < 40 else _EXAMPLE
         problems.add(node.mark, f"{kind_of(node)} stands where the values of an axis are expected.", hint)

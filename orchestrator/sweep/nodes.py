@@ -36,11 +36,15 @@ _CAUSES = (
 
 @dataclass(frozen=True, slots=True)
 class ScalarNode:
-    """One word or text; `quoted` texts mean themselves, others what `scalars.meaning` says."""
+    """One word or text; `quoted` texts mean themselves, others what `scalars.meaning` says.
+
+    What a `refused` one holds must not be used, and why is noted already.
+    """
 
     mark: Mark
     text: str
     quoted: bool
+    refused: bool = False
 
     @property
     def meaning(self) -> Meaning:
@@ -205,7 +209,7 @@ class _Composer:
         text: str = event.value
         if self.problems.has_secret(text):
             self.problems.add(mark, IN_USE, CREDENTIALS_HINT, show=False)
-            return ScalarNode(mark, "", quoted=True)
+            return ScalarNode(mark, "", quoted=True, refused=True)
         unwanted = _UNWANTED.search(text)
         if unwanted:
             message = f"The text holds the character U+{ord(unwanted.group()):04X}, which cannot be sent."

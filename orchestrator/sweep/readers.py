@@ -115,6 +115,8 @@ def scalar(node: Node, problems: Problems, expected: str) -> str | Decimal | boo
     if not isinstance(node, ScalarNode):
         problems.add(node.mark, f"{capital(kind_of(node))} stands where {expected} is expected.", _quote_hint(node))
         return None
+    if node.refused:
+        return None
     found = read_meaning(node, problems)
     if isinstance(found, SurpriseError):
         return None

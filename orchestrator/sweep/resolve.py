@@ -12,7 +12,7 @@ from orchestrator.sweep.fitting import Fitter
 from orchestrator.sweep.items import Given
 from orchestrator.sweep.job import Job
 from orchestrator.sweep.nodes import secret_key_problem
-from orchestrator.sweep.problems import Mark, Problems, did_you_mean, shorten
+from orchestrator.sweep.problems import Problems, did_you_mean, shorten
 from orchestrator.sweep.recipe import Recipe
 from orchestrator.sweep.schema import FILE_TYPES, Parameter, Schema, missing
 from orchestrator.sweep.selection import RowNode
@@ -160,25 +160,24 @@ class _Resolver:
         file = self._file
         noted = len(self._problems)
         axes = []
-        for name in dict.fromkeys([*file.variables, *file.sweep, *row]):
-            if name in file.variables and name not in row:
+        for name in dict.fromkeys([*file.variables, *file.sweep, *row.marks]):
+            if name in file.variables and name not in row.marks:
                 continue  # only those that the row's templates use are needed, which is checked below
-            made = self._row_cell(name, *row.get(name, (self._row_mark(row), file.parameters.get(name))))
+            made = self._row_cell(name, row)
             if made is not None:
                 axes.append(made)
         taken = {axis.name for axis in axes}
         others = {name: given for name, given in file.parameters.items() if name not in taken}
         recipe = Recipe(file.model, {})
-        if len(self._problems) == noted:
+        if len(self._problems) == noted and row.given.keys() == row.marks.keys():
             recipe = replace(self._recipe(others, tuple(axes)), path=path)
             self._check_row(row, recipe, noted)
         return recipe
 
-    def _row_mark(self, row: RowNode) -> Mark:
-        return next((mark for mark, _ in row.values()), self._file.mark)
-
-    def _row_cell(self, name: str, mark: Mark, given: Given | None) -> Axis | None:
+    def _row_cell(self, name: str, row: RowNode) -> Axis | None:
         parameter = self._schema.parameters.get(name)
+        mark = row.marks.get(name, row.mark)
+        given = row.given.get(name) if name in row.marks else self._file.parameters.get(name)
         if parameter is None and name not in self._file.variables:
             known = [*self._known, *self._schema.parameters]
             if not secret_key_problem(mark, name, self._problems):
@@ -186,6 +185,8 @@ class _Resolver:
             return None
         if given is not None:
             made = self._fitter.cell(given, parameter)
+        elif name in row.marks:
+            return None  # it cannot be read, which is noted already
         elif parameter is None or parameter.default is None:
             message = f"The row gives no `{name}`, and neither `parameters` nor the model's defaults do."
             self._problems.add(mark, message, f"Add `{name}` to the row.")
@@ -200,9 +201,9 @@ class _Resolver:
         in_path = names(parse(recipe.path)) - recipe.parameters.keys() - recipe.templates.keys()
         for name in sorted((used | in_path) - taken):
             message = f"The row gives no `{name}`, which a template uses."
-            self._problems.add(self._row_mark(row), message, f"Add `{name}` to the row.")
+            self._problems.add(row.mark, message, f"Add `{name}` to the row.")
         if not (used | in_path) - taken:
-            marks = {**self._file.marks, **{name: mark for name, (mark, _) in row.items()}}
+            marks = {**self._file.marks, **row.marks}
             checks.circles(recipe, marks, self._problems)
             if len(self._problems) == noted:
                 checks.rendered(recipe, self._schema, marks, self._problems)

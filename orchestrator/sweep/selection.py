@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -31,8 +32,21 @@ from orchestrator.tasks import Scalar
 RuleNode: TypeAlias = tuple[tuple[Mark, str, Matcher], ...]
 """A rule of `exclude`: for each axis its place, name and condition."""
 
-RowNode: TypeAlias = Mapping[str, tuple[Mark, Given]]
-"""A row of `include`: for each axis its place and value."""
+
+@dataclass(frozen=True, slots=True)
+class RowNode:
+    """A row of `include`.
+
+    Attributes:
+        mark: The place of its beginning.
+        marks: The place of each axis's name.
+        given: The values that could be read.
+    """
+
+    mark: Mark
+    marks: Mapping[str, Mark]
+    given: Mapping[str, Given]
+
 
 _ZIP_HINT = "Write `zip: [[width, height]]`."
 SAMPLE: Keys = {
@@ -76,7 +90,8 @@ def read_rows(node: Node, problems: Problems) -> tuple[RowNode, ...]:
     rows = []
     for row in items(node, problems, "a list of rows", "Begin each row with `- `."):
         if isinstance(row, MapNode):
-            rows.append(read_row(row, problems))
+            given = {name: value for name, (_, value) in read_row(row, problems).items()}
+            rows.append(RowNode(row.mark, row.keys, given))
         else:
             problems.add(row.mark, f"{capital(kind_of(row))} stands where a row is expected.", "Write `- {seed: 1}`.")
     return tuple(rows)
