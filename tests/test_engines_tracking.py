@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -238,3 +238,19 @@ async def test_a_service_that_is_silent_for_long_ends_the_run(tmp_path: Path) ->
         assert rig.control.halt is not None
         assert (rig.control.halt.stop, rig.control.left) == (Stop.SERVICE, True)
         assert "has not answered" in rig.control.halt.message
+
+
+async def test_how_long_tasks_take_is_learned_from_those_followed_from_their_start(tmp_path: Path) -> None:
+    """One that an earlier run left says nothing about it: it may have ended long ago."""
+    async with tracking_of(Script([UNDER_WAY, DONE]), tmp_path) as rig:
+        await rig.track()
+        assert rig.tracker.usual_seconds is not None
+        assert rig.tracker.usual_seconds < 5
+
+
+async def test_a_task_that_an_earlier_run_left_teaches_nothing(tmp_path: Path) -> None:
+    async with tracking_of(Script([DONE]), tmp_path) as rig:
+        attempt = rig.record.sent
+        rig.record = replace(rig.record, attempt=replace(attempt, submitted_at=attempt.intent_at - 3600))
+        await rig.track()
+        assert rig.tracker.usual_seconds is None

@@ -22,6 +22,10 @@ ENDING_SECONDS: Final = 1.0
 """How often a task that is to end is looked at."""
 
 ENDING_PATIENCE_SECONDS: Final = 60.0
+FRESH_SECONDS: Final = 0.5
+MEMORY: Final = 10
+"""Over about how many tasks the usual time is averaged."""
+
 GONE_SECONDS: Final = 180.0
 """How long the service may not know a task that it has accepted before it counts as lost."""
 
@@ -46,6 +50,7 @@ class Tracker:
     random: Callable[[], float]
     log: FilteringBoundLogger
     usual_seconds: float | None = None
+    _learned: int = 0
     _strange: set[str] = field(default_factory=set)
 
     async def track(self, record: Record) -> tuple[Record, RemoteTask | None]:
@@ -65,7 +70,7 @@ class Tracker:
             if looking.cancelled_caught:
                 return record, None
             if sight.record.state is not State.RUNNING:
-                if not passed:  # one that ran on while nobody looked teaches nothing
+                if passed < FRESH_SECONDS:  # one that ran on while nobody looked teaches nothing
                     self._learn(sight.record)
                 return sight.record, sight.remote
             if sight.remote is not None:
@@ -137,7 +142,9 @@ class Tracker:
         if attempt.ended_at is None or attempt.submitted_at is None:
             return
         seconds = max(0.0, attempt.ended_at - attempt.submitted_at)
-        self.usual_seconds = seconds if self.usual_seconds is None else 0.9 * self.usual_seconds + 0.1 * seconds
+        self._learned = min(self._learned + 1, MEMORY)
+        usual = seconds if self.usual_seconds is None else self.usual_seconds
+        self.usual_seconds = usual + (seconds - usual) / self._learned
 
 
 class _Watch:
