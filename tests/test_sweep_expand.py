@@ -186,6 +186,59 @@ def test_unused_variable_is_folded_and_told(read: Read) -> None:
     assert "`style`" in job.warnings[0]
 
 
+def test_an_axis_with_one_value_is_told(read: Read, tmp_path: Path) -> None:
+    sweep = {"prompt": ["a {x}", "b {x}"], "seed": [7]}
+    told = "Axis `seed` has one value: it could stand under `parameters`."
+    assert read(sweep=sweep, variables={"x": ["y"]}).warnings == (told,)
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump({"model": MODEL, "sweep": {"prompt": ["a", "b"], "seed": [7, 8]}}))
+    file = load(path, today=datetime(2026, 11, 22, tzinfo=UTC), sets=["seed=7"])
+    assert file.resolve(SCHEMA).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "cells", "told"),
+    [
+        ({}, 12, ()),
+        ({"repeat": 2}, 24, ()),
+        ({"include": [{"prompt": "a", "seed": 1}]}, 13, ("1 of 13 cells makes",)),
+        ({"include": [{"prompt": "c", "seed": 1}], "order": "shuffled"}, 13, ()),
+        ({"sample": {"count": 5}}, 5, ()),
+        ({"exclude": [{"seed": 1}]}, 10, ()),
+        ({"exclude": [{"seed": 1}], "repeat": 3, "include": [{"prompt": "a", "seed": 2}]}, 33, ("3 of 33 cells make",)),
+    ],
+)
+def test_cells_before_folding(read: Read, keys: dict[str, Any], cells: int, told: tuple[str, ...]) -> None:
+    job = read(sweep={"prompt": ["a", "b"], "seed": [1, 2, 3, 4, 5, 6]}, **keys)
+    assert job.cells() == cells
+    assert len(job.warnings) == len(told)
+    assert all(warning.startswith(each) for warning, each in zip(job.warnings, told, strict=True))
+
+
+def test_folded_cells_are_told(read: Read) -> None:
+    """Cells that make one task are counted, however they come to be equal."""
+    job = read(sweep={"prompt": ["a", "b"], "seed": [1, "1", 2, 2, 3, "3"]})
+    assert (job.cells(), job.total()) == (12, 6)
+    assert job.warnings == ("6 of 12 cells make a task that another one makes already; each is done once.",)
+    mixed = read(variables={"x": ["a", "a a"], "y": ["a a", "a"]}, sweep={"prompt": ["{x} {y}"], "seed": [1, 2]})
+    assert mixed.warnings[-1].startswith("2 of 8 cells make a task")
+
+
+def test_a_large_grid_is_not_gone_along_for_a_warning(read: Read) -> None:
+    """What is proven is told at any size; where only the cells tell, nothing is built for a warning."""
+    big = {"from": 1, "to": 10**6, "step": 1}
+    job = read(sweep={"prompt": ["a", "a"], "seed": big})
+    assert job.warnings == (
+        "1,000,000 of 2,000,000 cells make a task that another one makes already; each is done once.",
+    )
+    began = time.perf_counter()
+    for keys in ({"exclude": [{"seed": 5}]}, {"sample": {"count": 5}}, {"order": "shuffled"}):
+        job = read(sweep={"prompt": ["a", "a"], "seed": big}, **keys)
+        assert job.warnings == ()
+        assert job.cells() == (2 * 10**6 if "order" in keys else None)
+    assert time.perf_counter() - began < 1
+
+
 def test_equal_values_fold_on_their_axis(read: Read) -> None:
     job = read(parameters={"prompt": "x"}, sweep={"scale": [3, 3.0, 4], "seed": [1, 2]})
     assert job.total() == 4

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import product
 
+from orchestrator.sweep.expand import Expansion
 from orchestrator.sweep.grid import Derived, Grid, Here
 from orchestrator.sweep.problems import Mark, Problems, did_you_mean, shorten
 from orchestrator.sweep.recipe import Recipe, Rule
@@ -80,8 +81,13 @@ def rendered(recipe: Recipe, schema: Schema, marks: Mapping[str, Mark], problems
             problems.add(marks[derived.name], f"A template does not fit: {error}.", error.hint)
 
 
-def warnings(recipe: Recipe) -> Iterator[str]:
-    """Yield a sentence for each thing that is allowed and likely not meant."""
+def warnings(recipe: Recipe, replaced: Container[str] = ()) -> Iterator[str]:
+    """Yield a sentence for each thing that is allowed and likely not meant.
+
+    Args:
+        recipe: All that decides which tasks there are.
+        replaced: The axes that got their one value from the command line.
+    """
     used = names_used(recipe)
     for axis in recipe.axes:
         if axis.kind is None and axis.name not in used and len(axis) > 1:
@@ -89,11 +95,19 @@ def warnings(recipe: Recipe) -> Iterator[str]:
                 f"The variable `{axis.name}` is used by no template that is sent: "
                 f"its {len(axis)} values lead to the same tasks, which are done once."
             )
+        if axis.kind is not None and len(axis) == 1 and axis.name not in replaced:
+            yield f"Axis `{axis.name}` has one value: it could stand under `parameters`."
     axes = {axis.name: axis for axis in recipe.axes}
     for number, rule in enumerate(recipe.exclude, 1):
         for name, matcher in rule:
             if not any(map(matcher.matches, axes[name].cells())):
                 yield f"Rule {number} of `exclude` matches nothing: no value of `{name}` fits it."
+    expansion = Expansion(recipe)
+    folded = expansion.folded
+    if folded:
+        make, each = ("makes", "it") if folded == 1 else ("make", "each")
+        cells = f"{folded:,} of {expansion.cells:,} cells"
+        yield f"{cells} {make} a task that another one makes already; {each} is done once."
 
 
 def _uses(recipe: Recipe) -> dict[str, frozenset[str]]:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, product
 from math import prod
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from orchestrator.sweep.grid import Grid, Here, spelled_id
 from orchestrator.sweep.injective import tells_apart
 from orchestrator.sweep.recipe import Matcher, Recipe
 from orchestrator.tasks import Scalar, Task
+
+SMALL: Final = 10_000
+"""Grids of up to this many cells are gone along only to know how many cells fold."""
 
 Coordinates: TypeAlias = tuple[Mapping[str, Scalar], ...]
 
@@ -95,6 +98,23 @@ class Expansion:
         cells = prod(len(each.firsts) for each in self._classes) if listing is None else len(listing.ordinals)
         return cells * self._recipe.repeat
 
+    @cached_property
+    def cells(self) -> int | None:
+        """How many cells there are before equal ones are folded; None where only going along a large grid tells."""
+        recipe = self._recipe
+        if not recipe.exclude and recipe.sample is None:
+            return (self._grid.size + len(self._rows)) * recipe.repeat
+        if self._grid.size > SMALL or self._listing is None:
+            return None
+        twins = sum(map(len, self._listing.twins.values()))
+        return (len(self._listing.ordinals) + twins) * recipe.repeat
+
+    @property
+    def folded(self) -> int | None:
+        """How many cells make a task that another one makes; None where only going along a large grid tells."""
+        is_cheap = self._grid.size <= SMALL or (not self._is_chosen and self._is_told_apart)
+        return self.cells - self.total if is_cheap and self.cells is not None else None
+
     def tasks(self, start: int = 0) -> Iterator[Task]:
         """Yield the tasks from number `start` of the stream on, each id once."""
         return self._from_wheels(start) if self._listing is None else self._from_listing(self._listing, start)
@@ -129,12 +149,17 @@ class Expansion:
         return ready.fragment, text, templated
 
     @cached_property
+    def _is_told_apart(self) -> bool:
+        """Whether it is proven that the cells which differ on a wheel make different tasks."""
+        return tells_apart(self._grid, [each.firsts for each in self._classes])
+
+    @cached_property
     def _collides(self) -> bool:
         """Whether templates make equal texts of cells that differ on more than one wheel."""
         grid = self._grid
-        choices = [each.firsts for each in self._classes]
-        if tells_apart(grid, choices):
+        if self._is_told_apart:
             return False
+        choices = [each.firsts for each in self._classes]
         for block in self._blocks():
             slots = [each.place for each in grid.derived if each.wheels <= block]
             slots += [grid.slot[name] for name, level in grid.wheel_of.items() if level in block and name in grid.slot]
@@ -175,9 +200,13 @@ class Expansion:
 
     @cached_property
     def _listing(self) -> _Listing | None:
+        return self._list() if self._is_chosen or self._collides else None
+
+    @property
+    def _is_chosen(self) -> bool:
+        """Whether there is more, less or another order than the grid's."""
         recipe = self._recipe
-        chosen = recipe.exclude or recipe.sample or recipe.include or recipe.shuffled
-        return self._list() if chosen or self._collides else None
+        return bool(recipe.exclude or recipe.sample or recipe.include or recipe.shuffled)
 
     def _list(self) -> _Listing:
         """Go once over all cells and note those that make the tasks."""

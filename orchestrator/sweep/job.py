@@ -55,6 +55,16 @@ class Job:
         """Return how many tasks there are; nothing is built for it where nothing filters, adds or collides."""
         return self._expansion.total
 
+    def cells(self) -> int | None:
+        """Return how many cells the tasks are made of: what `exclude` and `sample` leave, and the rows of `include`.
+
+        Each counts `repeat` times; where there are more of them than tasks, equal ones were folded into one.
+
+        Returns:
+            Their number, or None where only going along a large grid tells it.
+        """
+        return self._expansion.cells
+
     def tasks(self, start: int = 0) -> Iterator[Task]:
         """Yield the tasks lazily, each id once.
 

@@ -66,6 +66,7 @@ class _Resolver:
         self._problems.raise_any()
         checks.rendered(recipe, self._schema, file.marks, self._problems)
         self._problems.raise_any()
+        replaced = [name for name, mark in file.marks.items() if mark.source is not file.mark.source]
         return Job(
             file.name,
             recipe,
@@ -73,7 +74,7 @@ class _Resolver:
             file.retry,
             file.tracking,
             replace(file.outputs, path=recipe.path),
-            tuple(checks.warnings(recipe)),
+            tuple(checks.warnings(recipe, replaced)),
             self._uploads(),
         )
 
