@@ -171,7 +171,7 @@ def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:
         plan: The plan.
         first: Tasks to show in full: the first one with all it sends, the others with what differs from it.
     """
-    axes = ", ".join(f"{name} {number}" for name, number in plan.axes.items()) or "no axes"
+    axes = ", ".join(f"{'+'.join(group)} {plan.axes[group[0]]:,}" for group in plan.groups) or "no axes"
     states = {"new": plan.new, "unfinished": plan.unfinished, "done": plan.done, "failed": plan.failed}
     counted = ", ".join(f"{number:,} {name}" for name, number in states.items() if number)
     about = "" if plan.exact else "about "

@@ -29,6 +29,10 @@ sweep:
 """
 
 
+SENTENCE = r"orchestrator: [^\n]+\n(  +\d+ \| [^\n]*\n +\| +\^\n)?(  Hint: [^\n]+\n)?"
+"""One sentence, and where it speaks of the job file the line, a caret and what to do."""
+
+
 class Desk:
     """A folder to work in, with a good job file."""
 
@@ -69,7 +73,7 @@ class Desk:
         assert KEY not in done.stderr
         assert SECRET not in done.stderr
         assert re.search(says, done.stderr), done.stderr
-        assert re.fullmatch(r"orchestrator: [^\n]+\n", done.stderr), done.stderr
+        assert re.fullmatch(SENTENCE, done.stderr), done.stderr
         return done.stderr
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,14 +15,12 @@ from orchestrator import money
 from orchestrator.clock import Clock
 from orchestrator.commands import workshop
 from orchestrator.commands.options import Options, selection
-from orchestrator.commands.prepare import Prepared, facts_of, known_tool, prepare, read_job
+from orchestrator.commands.prepare import Prepared, asked_tool, facts_of, known_tool, prepare, read_job
 from orchestrator.config import Settings
-from orchestrator.errors import RefusedError
 from orchestrator.lifecycle import State
-from orchestrator.steps.insist import insist
 from orchestrator.sweep import Job, Limits
 from orchestrator.tasks import Parameters, Task
-from orchestrator.wiro import Client, NoSuchModel, Prices, computing_seconds
+from orchestrator.wiro import Prices, computing_seconds
 
 FORMAT: Final = 1
 CHUNK: Final = 500
@@ -42,6 +39,7 @@ class Plan:
         total: How many tasks there are: new, unfinished, done and failed (or cancelled) ones together.
         dropped: Tasks in the ledger that the job file no longer holds.
         axes: The number of values of each axis.
+        groups: The names of the axes, outermost first; those that move together stand together.
         cost_usd: What the new and the unfinished ones will cost, None where no price is known.
         exact: Whether that is what the service states, not an estimate.
         seconds: How long they will take, roughly.
@@ -57,6 +55,7 @@ class Plan:
     failed: int
     dropped: int
     axes: Mapping[str, int]
+    groups: Sequence[tuple[str, ...]]
     cost_usd: Decimal | None
     exact: bool
     seconds: float | None
@@ -95,19 +94,11 @@ async def prepared(path: Path, options: Options, settings: Settings, clock: Cloc
     facts = facts_of(folder)
     tool = known_tool(file, facts)
     if tool is None:
-        file.check()  # what is wrong anyway is said without asking anybody
-
-        async def ask(client: Client) -> Mapping[str, Any]:
-            return await client.tool(file.model)
-
         async with (
             workshop.service(settings, emulate=options.emulate, state=None) as service,
             workshop.called(service, file.limits.requests_per_second, clock, workshop.Tally()) as calls,
         ):
-            try:
-                tool = await insist(ask, calls, clock=clock, random=random.random)
-            except NoSuchModel as error:
-                raise RefusedError(f"{path}: model: The service has no model {file.model}.") from error
+            tool = await asked_tool(file, calls, clock)
     return prepare(file, folder, facts, tool)
 
 
@@ -146,6 +137,7 @@ def plan(ready: Prepared, options: Options) -> Plan:
         failed=counts[State.FAILED] + counts[State.CANCELLED],
         dropped=dropped,
         axes=job.axes_sizes(),
+        groups=job.axes_groups(),
         cost_usd=bill.total_usd,
         exact=bill.exact,
         seconds=_seconds(known or computing_seconds(ready.tool), limits, bill.tasks),

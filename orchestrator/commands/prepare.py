@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.clock import Clock
 from orchestrator.commands.options import Options
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError
@@ -17,8 +19,10 @@ from orchestrator.ledger import LedgerError, NotALedgerError, SqliteLedger
 from orchestrator.lifecycle import FINAL
 from orchestrator.names import safe_part
 from orchestrator.runs import EMULATOR, Binding, RunFolder, frozen_tool
+from orchestrator.steps.calls import Calls
+from orchestrator.steps.insist import insist
 from orchestrator.sweep import Job, JobFile, Schema, load
-from orchestrator.wiro import Credentials, seed_model
+from orchestrator.wiro import Client, Credentials, NoSuchModel, seed_model
 
 OUTPUTS: Final = "outputs"
 EMULATED: Final = "-emulated"
@@ -79,6 +83,27 @@ def known_tool(file: JobFile, facts: Mapping[str, str]) -> Mapping[str, Any] | N
         return frozen_tool(facts)
     tool = seed_model()
     return tool if f"{tool['slugowner']}/{tool['slugproject']}" == file.model else None
+
+
+async def asked_tool(file: JobFile, calls: Calls, clock: Clock) -> Mapping[str, Any]:
+    """Ask the service for the model's catalogue entry; what is wrong with the file anyway is said without asking.
+
+    Raises:
+        JobFileError: Something is wrong with the file, or there is no such model.
+        StoppedError: The service cannot be asked.
+    """
+    file.check()
+
+    async def ask(client: Client) -> Mapping[str, Any]:
+        return await client.tool(file.model)
+
+    try:
+        return await insist(ask, calls, clock=clock, random=random.random)
+    except NoSuchModel as error:
+        raise file.wrong_model(
+            f"The service has no model {file.model} ({error.message.rstrip('.')}).",
+            "Check the name: it is the last two parts of the model's address. `orchestrator models` searches.",
+        ) from error
 
 
 def credentials(settings: Settings, hint: str = "") -> Credentials:

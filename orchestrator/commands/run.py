@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import anyio
 import anyio.to_thread
@@ -18,6 +17,7 @@ from orchestrator.commands import plan, workshop
 from orchestrator.commands.options import Options, selection
 from orchestrator.commands.prepare import (
     Prepared,
+    asked_tool,
     bind,
     binding,
     check_size,
@@ -43,7 +43,7 @@ from orchestrator.steps.outcomes import Stop
 from orchestrator.steps.submit import Frontier
 from orchestrator.sweep import JobFile
 from orchestrator.tasks import Task
-from orchestrator.wiro import Client, NoSuchModel, TaskPage
+from orchestrator.wiro import Client, TaskPage
 
 TRY_IT: Final = " Or try it without an account: add --emulate."
 HEARTBEAT_SECONDS: Final = 0.25
@@ -188,18 +188,7 @@ async def _prepare(file: JobFile, folder: RunFolder, calls: Calls, clock: Clock)
     facts = facts_of(folder)
     tool = known_tool(file, facts) if facts else None
     if tool is None:
-        file.check()  # what is wrong anyway is said without asking anybody
-
-        async def ask(client: Client) -> Mapping[str, Any]:
-            return await client.tool(file.model)
-
-        try:
-            tool = await insist(ask, calls, clock=clock, random=random.random)
-        except NoSuchModel as error:
-            raise RefusedError(
-                f"{file.path}: model: The service has no model {file.model} ({error.message})."
-                " Check the name; it is the last two parts of the model's address."
-            ) from error
+        tool = await asked_tool(file, calls, clock)
     return prepare(file, folder, facts, tool)
 
 
