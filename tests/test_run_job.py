@@ -296,7 +296,7 @@ async def test_refused_credentials_stop_at_once_and_are_not_repeated(bench: Benc
 
 async def test_a_model_that_is_not_there_is_refused(bench: Bench) -> None:
     """The file is wrong, so it is exit 2, the sentence names it, and no folder is made."""
-    with pytest.raises(RefusedError, match=r"job\.yaml: model: The service has no model Hevok/No-Such"):
+    with pytest.raises(RefusedError, match=r"job\.yaml:1:11: model: The service has no model Hevok/No-Such"):
         await bench.run(model="Hevok/No-Such")
     assert not bench.out.exists()
 
