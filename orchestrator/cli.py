@@ -77,7 +77,7 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     """Run a job, or go on with it: only what is new or unfinished is submitted."""
     from orchestrator.commands import run as command
     from orchestrator.commands.options import Options
-    from orchestrator.display import asking
+    from orchestrator.display import asking, terminal
 
     options = Options(
         out, sets, only, limit, _usd("--budget", budget), _rate(rate), concurrency, emulate, new, rebind, allow
@@ -93,6 +93,7 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
             clock=_clock(),
             watcher=watcher,
             agreed=asking(options, sys.stderr) if asks else None,
+            screen=terminal(_mode(progress)),
         ),
         progress,
         as_json,

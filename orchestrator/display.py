@@ -109,6 +109,27 @@ class Remembering:
         self._watcher.show(status)
 
 
+class Terminal:
+    """The terminal as a stream for the log: what is written stands above a bar that may be shown there."""
+
+    def write(self, text: str) -> int:
+        """Write to what stderr is just now: a bar puts itself in its place."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Let what was written be seen."""
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        """Return whether colours can be shown."""
+        return sys.stderr.isatty()
+
+
+def terminal(mode: Mode) -> Terminal | None:
+    """Return where the log is shown to people as it grows, None where nobody reads along."""
+    return Terminal() if mode in {"auto", "live", "plain"} and sys.stderr.isatty() else None
+
+
 @contextmanager
 def watching(mode: Mode, stream: TextIO | None) -> Iterator[Watcher]:
     """Show progress while the block runs.

@@ -8,12 +8,25 @@ import queue
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
 SILENT = logging.CRITICAL + 10
+
+
+class Screen(Protocol):
+    """Where people read along."""
+
+    def write(self, text: str, /) -> object:
+        """Take text."""
+
+    def flush(self) -> object:
+        """Show it."""
+
+    def isatty(self) -> bool:
+        """Return whether it shows colours."""
 
 
 class Redact:
@@ -48,7 +61,7 @@ class Redact:
 
 @contextmanager
 def opened(
-    path: Path, *, secrets: Collection[str], verbose: bool = False, screen: TextIO | None = None
+    path: Path, *, secrets: Collection[str], verbose: bool = False, screen: Screen | None = None
 ) -> Iterator[FilteringBoundLogger]:
     """Open a run's log; a thread of its own writes it.
 

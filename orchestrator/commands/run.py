@@ -89,6 +89,7 @@ async def run(
     clock: Clock,
     watcher: Watcher,
     agreed: Callable[[Prepared], Awaitable[bool]] | None = None,
+    screen: logs.Screen | None = None,
 ) -> Result:
     """Run a job file, or go on with its run.
 
@@ -100,6 +101,7 @@ async def run(
         clock: Time.
         watcher: Follows it.
         agreed: Asked before anything is submitted, whether the user wants it; None does not ask.
+        screen: Where the log's warnings are shown as they come, None for nowhere.
 
     Raises:
         OrchestratorError: It cannot start; the message says why and what to do.
@@ -130,7 +132,7 @@ async def run(
         store = stack.enter_context(SqliteLedger(folder.ledger))
         edition = bind(prepared, binding(file, settings, options), store, options, clock.now())
         folder.job.write_text(file.text, encoding="utf-8")
-        log = stack.enter_context(logs.opened(folder.log, secrets=settings.secrets))
+        log = stack.enter_context(logs.opened(folder.log, secrets=settings.secrets, screen=screen))
         shop = await stack.enter_async_context(
             workshop.opened(
                 folder,
