@@ -234,9 +234,15 @@ def test_the_rate_stays_between_its_bounds(refusals: list[tuple[float, float | N
 
 @pytest.mark.anyio
 async def test_the_service_sees_what_is_promised() -> None:
-    """Through sockets: a burst arrives spread out; how exactly is for the tests of the schedule, in virtual time."""
+    """Through sockets: of a burst no more than 20 are written in a second, and they arrive spread out."""
     profile = Profile()
-    pacer = Pacer(20, SystemClock())
+    clock = SystemClock()
+    pacer = Pacer(20, clock)
+    written: list[float] = []
+
+    def note(_endpoint: str) -> None:
+        written.append(clock.monotonic())
+
     async with Emulator(profile) as emulator:
         credentials = Credentials(profile.api_key, profile.api_secret)
 
@@ -245,7 +251,7 @@ async def test_the_service_sees_what_is_promised() -> None:
                 await client.tasks(start=0, limit=1)
 
         async with (
-            Client(credentials, emulator.base_url, before_send=pacer.gate) as client,
+            Client(credentials, emulator.base_url, before_send=pacer.gate, on_send=note) as client,
             anyio.create_task_group() as group,
         ):
             for _ in range(50):
@@ -253,6 +259,7 @@ async def test_the_service_sees_what_is_promised() -> None:
         arrivals = [moment for moment, _ in emulator.stats.arrivals]
     assert len(arrivals) == 50
     assert arrivals[-1] - arrivals[0] >= 0.75 * 49 / 20
+    assert all(later - earlier >= 1.0 for earlier, later in zip(written, written[20:], strict=False))
 
 
 @pytest.mark.anyio
