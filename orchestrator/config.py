@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from orchestrator.errors import RefusedError
+from orchestrator.places import cache_folder, state_folder
 
 BASE_URL: Final = "https://api.wiro.ai/v1"
 ADDRESSES: Final = ("WIRO_BASE_URL", "WIRO_SOCKET_URL", "WIRO_DOWNLOAD_HOSTS", "WIRO_PROXY")
@@ -28,6 +29,7 @@ class Settings:
         base_url: The API's address without a slash at its end.
         download_hosts: Hosts that outputs may come from although their address is private.
         proxy: An HTTP proxy for all connections; its address may hold a password.
+        cache, state: Where things are kept beyond a run folder, see `places`; None keeps nothing.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -35,6 +37,8 @@ class Settings:
     base_url: str = BASE_URL
     download_hosts: frozenset[str] = frozenset()
     proxy: str | None = field(default=None, repr=False)
+    cache: Path | None = None
+    state: Path | None = None
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -69,6 +73,8 @@ def read(environment: Mapping[str, str], folder: Path, *, insecure: bool = False
         base_url=base_url,
         download_hosts=frozenset(values.get("WIRO_DOWNLOAD_HOSTS", "").replace(",", " ").lower().split()),
         proxy=values.get("WIRO_PROXY"),
+        cache=cache_folder(environment),
+        state=state_folder(environment),
     )
 
 

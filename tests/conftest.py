@@ -21,3 +21,11 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 def blocking_calls_are_errors() -> Iterator[None]:
     with blockbuster_ctx("orchestrator"):
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_is_kept_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What outlives a run folder is kept in a folder of the tests, by the programs that they start too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORCHESTRATOR_HOME", str(tmp_path_factory.mktemp("kept")))
+        yield

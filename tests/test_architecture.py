@@ -16,7 +16,7 @@ import orchestrator
 
 ROOT: Final = Path(orchestrator.__file__).parent
 LAYERS: Final = (
-    {"errors", "money", "names", "tasks", "clock", "lifecycle"},
+    {"errors", "money", "names", "tasks", "clock", "lifecycle", "places"},
     {"sweep", "wiro", "ledger", "emulator", "config", "logs"},
     {"steps"},
     {"engines"},

@@ -46,6 +46,13 @@ def test_the_environment_is_read(tmp_path: Path) -> None:
     assert settings.secrets == (KEY, SECRET)
 
 
+def test_the_user_s_folders_are_the_environment_s(tmp_path: Path) -> None:
+    """Where things are kept is said by the environment alone, whatever a file in the folder says."""
+    dotenv(tmp_path, ORCHESTRATOR_HOME="/elsewhere")
+    settings = read({"ORCHESTRATOR_HOME": str(tmp_path)}, tmp_path)
+    assert (settings.cache, settings.state) == (tmp_path / "cache", tmp_path / "state")
+
+
 def test_a_file_is_read(tmp_path: Path) -> None:
     """A file with key and address is taken whole, as it stands: nothing in it is substituted."""
     dotenv(tmp_path, WIRO_API_KEY="'k-${HOME}'", WIRO_API_SECRET=SECRET, WIRO_BASE_URL=ELSEWHERE, WIRO_PROXY="")

@@ -19,7 +19,7 @@ import typer
 import yaml
 from typer.core import TyperGroup
 
-from orchestrator import config
+from orchestrator import config, places
 from orchestrator.cli import app
 from orchestrator.commands.retry import PAID_KINDS
 from orchestrator.display import MODES
@@ -193,7 +193,7 @@ def test_every_exit_code_is_told_and_no_other(page: str, head: str) -> None:
 
 
 def test_every_setting_is_told_and_no_other() -> None:
-    assert sorted(first_column(text("command-line.md"), "Settings")) == sorted(config.NAMES)
+    assert sorted(first_column(text("command-line.md"), "Settings")) == sorted((*config.NAMES, places.OURS))
     assert config.BASE_URL in section(text("command-line.md"), "Settings")
 
 
