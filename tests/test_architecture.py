@@ -16,13 +16,13 @@ import orchestrator
 
 ROOT: Final = Path(orchestrator.__file__).parent
 LAYERS: Final = (
-    {"errors", "money", "names", "tasks", "clock", "lifecycle", "places"},
+    {"errors", "money", "names", "tasks", "clock", "lifecycle", "places", "threads"},
     {"sweep", "wiro", "ledger", "emulator", "config", "logs"},
     {"steps"},
     {"engines"},
     {"output", "runs", "status", "signals", "reporting", "web"},
     {"commands"},
-    {"display", "arguments"},
+    {"display", "arguments", "simulation"},
     {"api"},
     {"cli"},
     {"__main__"},

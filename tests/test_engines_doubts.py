@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -103,7 +104,7 @@ class Scene:
 
 
 def in_virtual_time(folder: Path, work: Callable[[Scene], Awaitable[None]]) -> None:
-    async def inline(hop: Callable[[], object]) -> object:
+    async def inline(hop: Callable[[], Any]) -> Any:
         return hop()
 
     async def main(store: SqliteLedger) -> None:

@@ -118,7 +118,7 @@ def in_virtual_time(
     cap_usd: Decimal | None = None,
     uploads: Uploads | None = None,
 ) -> None:
-    async def inline(hop: Callable[[], object]) -> object:
+    async def inline(hop: Callable[[], Any]) -> Any:
         return hop()
 
     async def main(store: SqliteLedger) -> None:

@@ -18,10 +18,10 @@ import pytest
 
 from orchestrator.clock import SystemClock, VirtualClock
 from orchestrator.ledger import ClaimedError, ConflictError, Ledger, LedgerError, SqliteLedger
-from orchestrator.ledger.writer import in_thread
 from orchestrator.lifecycle import Record, State
 from orchestrator.steps.saving import shielded
 from orchestrator.tasks import Task
+from orchestrator.threads import in_thread
 
 pytestmark = pytest.mark.anyio
 RESERVE = Decimal("0.02")

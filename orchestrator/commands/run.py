@@ -152,8 +152,17 @@ async def run(
         return await carry_out(shop, Orders(selected, options.limit), watcher)
 
 
-async def carry_out(shop: Workshop, orders: Orders, watcher: Watcher) -> Result:
-    """Let the engine carry the run folder's tasks as far as the orders say and the service lets it."""
+async def carry_out(
+    shop: Workshop, orders: Orders, watcher: Watcher, *, heartbeat_seconds: float = HEARTBEAT_SECONDS
+) -> Result:
+    """Let the engine carry the run folder's tasks as far as the orders say and the service lets it.
+
+    Args:
+        shop: What it works with.
+        orders: What this invocation is about.
+        watcher: Follows it.
+        heartbeat_seconds: How often the watcher is shown where the run stands.
+    """
     clock, ledger = shop.clock, shop.ledger
     started = clock.monotonic()
     entered = int(await ledger.read(lambda store: store.fact("entered")) or 0)
@@ -168,7 +177,7 @@ async def carry_out(shop: Workshop, orders: Orders, watcher: Watcher) -> Result:
     async with anyio.create_task_group() as group:
         with anyio.CancelScope() as scope:
             group.start_soon(_guard, shop.control, scope, clock)
-            group.start_soon(_beat, shop, watcher, started)
+            group.start_soon(_beat, shop, watcher, started, heartbeat_seconds)
             halt = await engine.run(unfinished)
         group.cancel_scope.cancel()
     halt = halt or shop.control.halt
@@ -230,7 +239,7 @@ async def _guard(control: Control, scope: anyio.CancelScope, clock: Clock) -> No
     scope.cancel()
 
 
-async def _beat(shop: Workshop, watcher: Watcher, started: float) -> None:
+async def _beat(shop: Workshop, watcher: Watcher, started: float, seconds: float) -> None:
     """Show where the run stands, write it down for others, and hear whether it is to be cancelled."""
     ended_before = _ended(shop)
     written = 0.0
@@ -238,7 +247,7 @@ async def _beat(shop: Workshop, watcher: Watcher, started: float) -> None:
         now = shop.clock.monotonic()
         left = _seconds_left(now - started, _ended(shop) - ended_before, shop.job.total() - _ended(shop))
         watcher.show(_status(shop, running=True, left=left))
-        if now - written >= 2 * HEARTBEAT_SECONDS:
+        if now - written >= 2 * seconds:
             written = now
             await shop.ledger.state(
                 {"updated_at": repr(shop.clock.now()), "seconds_left": None if left is None else repr(left)}
@@ -246,7 +255,7 @@ async def _beat(shop: Workshop, watcher: Watcher, started: float) -> None:
             asked = await shop.ledger.read(lambda store: store.fact("cancel"))
             if asked is not None and not shop.control.cancelling:
                 shop.control.cancel()
-        await shop.clock.sleep(HEARTBEAT_SECONDS)
+        await shop.clock.sleep(seconds)
 
 
 def _ended(shop: Workshop) -> int:

@@ -41,6 +41,7 @@ from orchestrator.steps.submit import Frontier
 from orchestrator.steps.upload import Uploader, known_urls
 from orchestrator.sweep import Job, Limits, Schema
 from orchestrator.tasks import Parameters
+from orchestrator.threads import Hop, in_thread
 from orchestrator.wiro import Client, Prices, computing_seconds
 from orchestrator.wiro.addresses import AddressPolicy
 from orchestrator.wiro.files import Files
@@ -126,6 +127,7 @@ class Workshop:
     random: Callable[[], float]
     started_at: str | None
     urls: Mapping[str, str]
+    hop: Hop
 
     def engine(
         self, orders: Orders, entered: int, frontier: Frontier, finished: Callable[[Record], None]
@@ -196,6 +198,7 @@ class Workshop:
                 calls=self.calls,
                 ledger=self.ledger,
                 clock=self.clock,
+                hop=self.hop,
             ).fetch,
             slots=slots,
             control=self.control,
@@ -221,10 +224,16 @@ async def opened(
     control: Control,
     clock: Clock,
     log: FilteringBoundLogger,
+    random: Callable[[], float] = random.random,
+    hop: Hop = in_thread,
+    files: Files | None = None,
 ) -> AsyncIterator[Workshop]:
-    """Open everything; at the end the manifest is in order and the ledger written to its last word."""
-    ledger = Ledger(store, clock)
-    keeper = ManifestKeeper(folder.manifest, job.model, ledger)
+    """Open everything; at the end the manifest is in order and the ledger written to its last word.
+
+    Whoever wants to know all that happens hands in where chance, blocking work and files come from.
+    """
+    ledger = Ledger(store, clock, hop)
+    keeper = ManifestKeeper(folder.manifest, job.model, ledger, hop)
     tally.open(ledger)
     policy = AddressPolicy(settings.on_loopback, settings.download_hosts)
     async with anyio.create_task_group() as writing:
@@ -232,7 +241,7 @@ async def opened(
         try:
             async with (
                 anyio.create_task_group() as keeping,
-                Files(policy, proxy=settings.proxy) as files,
+                files or Files(policy, proxy=settings.proxy) as open_files,
             ):
                 keeping.start_soon(keeper.run)
                 yield Workshop(
@@ -244,13 +253,14 @@ async def opened(
                     ledger=ledger,
                     keeper=keeper,
                     calls=calls,
-                    files=files,
+                    files=open_files,
                     control=control,
                     clock=clock,
                     log=log,
-                    random=random.random,
+                    random=random,
                     started_at=moment(float(store.fact("started_at") or clock.now())),
                     urls=known_urls(store.facts()),
+                    hop=hop,
                 )
                 keeper.close()
         finally:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import anyio
-import anyio.to_thread
 
 from orchestrator.clock import Clock
 from orchestrator.ledger.errors import ClaimedError, ConflictError
@@ -15,17 +14,11 @@ from orchestrator.ledger.sqlite import SqliteLedger
 from orchestrator.ledger.totals import Entered, Totals
 from orchestrator.lifecycle import Record
 from orchestrator.tasks import Task
+from orchestrator.threads import Hop, in_thread
 
 T = TypeVar("T")
 IDLE_SECONDS = 0.05
 """How long writes that nobody waits for may gather before they are committed."""
-
-Hop = Callable[[Callable[[], Any]], Awaitable[Any]]
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Run blocking work in a thread; even a cancelled caller waits for its end."""
-    return await anyio.to_thread.run_sync(work)
 
 
 class _Ticket(Generic[T]):

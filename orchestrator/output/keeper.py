@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 
 from orchestrator.ledger import MANIFEST, Ledger, SqliteLedger
 from orchestrator.lifecycle import Record
 from orchestrator.output import manifest
+from orchestrator.threads import Hop, in_thread
 
 
 class ManifestKeeper:
     """Writes the manifest of one run folder from what the engine finishes and from the ledger."""
 
-    def __init__(self, path: Path, model: str, ledger: Ledger) -> None:
+    def __init__(self, path: Path, model: str, ledger: Ledger, hop: Hop = in_thread) -> None:
         self._path = path
         self._model = model
         self._ledger = ledger
+        self._hop = hop
         self._lines: list[str] = []
         self._told = anyio.Event()
         self._closing = False
@@ -35,18 +37,18 @@ class ManifestKeeper:
         """
         stale = await self._ledger.read(lambda store: None if self._in_order(store) else store.frozen())
         if stale is not None:
-            await anyio.to_thread.run_sync(self._rewrite, stale)
+            await self._hop(partial(self._rewrite, stale))
         while True:
             if not self._lines and not self._closing:
                 await self._told.wait()
             self._told = anyio.Event()
             lines, self._lines = self._lines, []
             if lines:
-                await anyio.to_thread.run_sync(manifest.append, self._path, lines)
+                await self._hop(partial(manifest.append, self._path, lines))
             elif self._closing:
                 break
         if not await self._ledger.read(self._in_order):
-            stamp = await anyio.to_thread.run_sync(self._put_in_order)
+            stamp = await self._hop(self._put_in_order)
             await self._ledger.state({MANIFEST: stamp})
 
     def close(self) -> None:

@@ -10,10 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from anyio import to_thread
-
 from orchestrator.clock import Clock
 from orchestrator.steps.landing import UNKNOWN_EXTENSION, Landed, Landing, NotWhole, sha256_of
+from orchestrator.threads import Hop, in_thread
 from orchestrator.wiro.files import Body, FileBroken, FileError, FileGone, Files, FileUnavailable
 
 __all__ = ["DownloadFailed", "Downloaded", "Wanted", "download", "save_content", "sha256_of"]
@@ -85,7 +84,9 @@ class DownloadFailed(Exception):  # noqa: N818 - an outcome: `except DownloadFai
         return self.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
-async def download(files: Files, wanted: Wanted, folder: Path, clock: Clock, *, attempts: int = ATTEMPTS) -> Downloaded:
+async def download(
+    files: Files, wanted: Wanted, folder: Path, clock: Clock, *, attempts: int = ATTEMPTS, hop: Hop = in_thread
+) -> Downloaded:
     """Fetch one output and put it into a folder.
 
     Args:
@@ -95,6 +96,7 @@ async def download(files: Files, wanted: Wanted, folder: Path, clock: Clock, *, 
         clock: For the waits between attempts.
         attempts: How many attempts in a row may fail before it gives up; one that brought the file further than any
             before by at least `GATHER_BYTES` starts the count again.
+        hop: Where the disk is written.
 
     Returns:
         The file as it stands on disk. One of the same name is replaced, unless it holds the same.
@@ -103,28 +105,31 @@ async def download(files: Files, wanted: Wanted, folder: Path, clock: Clock, *, 
         DownloadFailed: It is not there. What came broken is kept under `.suspect/`.
         ValueError: The path is not relative or leads out of the folder.
     """
-    arrival = _Arrival(Landing(folder, wanted.path_stem))
+    arrival = _Arrival(Landing(folder, wanted.path_stem), hop)
     landing = arrival.landing
     try:
         landed = await _fetch(files, wanted.url, arrival, clock, attempts)
     except FileError as error:
-        kept = await _abandon(landing, keep=isinstance(error, FileBroken))
+        kept = await _abandon(landing, hop, keep=isinstance(error, FileBroken))
         raise DownloadFailed(_reason(error), f"{error} What came is kept in {kept}." if kept else str(error)) from error
     except OSError as error:
-        await _abandon(landing)
+        await _abandon(landing, hop)
         raise _disk_failure(error, wanted.path_stem) from error
     finally:
         landing.close()
     return _told(landed, wanted.content_type or arrival.content_type, wanted.size)
 
 
-async def save_content(content: Mapping[str, object], path_stem: str, folder: Path) -> Downloaded:
+async def save_content(
+    content: Mapping[str, object], path_stem: str, folder: Path, *, hop: Hop = in_thread
+) -> Downloaded:
     """Put an output that came as text within a reply into a folder, as a JSON file.
 
     Args:
         content: What the service gave, JSON values.
         path_stem: As in `Wanted`.
         folder: As in `download`.
+        hop: As in `download`.
 
     Returns:
         The file as it stands on disk.
@@ -142,9 +147,9 @@ async def save_content(content: Mapping[str, object], path_stem: str, folder: Pa
         return landing.land()
 
     try:
-        return _told(await to_thread.run_sync(save), None, None)
+        return _told(await hop(save), None, None)
     except OSError as error:
-        await _abandon(landing)
+        await _abandon(landing, hop)
         raise _disk_failure(error, path_stem) from error
     finally:
         landing.close()
@@ -155,6 +160,7 @@ class _Arrival:
     """A landing, and which version of the file its bytes are of."""
 
     landing: Landing
+    hop: Hop
     validator: str | None = None
     content_type: str | None = None
     is_spoiled: bool = False
@@ -198,20 +204,20 @@ async def _attempt(files: Files, url: str, arrival: _Arrival) -> Landed:
             async for chunk in body.chunks():
                 landing.take(chunk)
                 if landing.waiting_bytes >= GATHER_BYTES:
-                    await to_thread.run_sync(landing.flush)
+                    await arrival.hop(landing.flush)
     except FileBroken:
         arrival.is_spoiled = landing.size == here  # a resumption that brings nothing is not tried twice
         raise
     try:
-        return await to_thread.run_sync(landing.land)
+        return await arrival.hop(landing.land)
     except NotWhole as error:
         arrival.is_spoiled = True
         raise FileBroken(body.host, str(error)) from error
 
 
-async def _abandon(landing: Landing, *, keep: bool = False) -> str:
+async def _abandon(landing: Landing, hop: Hop, *, keep: bool = False) -> str:
     try:
-        return await to_thread.run_sync(partial(landing.abandon, keep=keep))
+        return await hop(partial(landing.abandon, keep=keep))
     except OSError:
         return ""  # the caller has something to tell that came before
 

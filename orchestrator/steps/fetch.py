@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
-
-import anyio.to_thread
 
 from orchestrator.clock import Clock
 from orchestrator.ledger import Ledger
@@ -19,6 +18,7 @@ from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, down
 from orchestrator.steps.outcomes import Outcome, Verdict
 from orchestrator.steps.saving import shielded
 from orchestrator.steps.track import ask, reason
+from orchestrator.threads import Hop, in_thread
 from orchestrator.wiro import RemoteOutput, RemoteTask, WiroError
 from orchestrator.wiro.files import Files
 
@@ -61,6 +61,7 @@ class Fetcher:
     calls: Calls
     ledger: Ledger
     clock: Clock
+    hop: Hop = in_thread
 
     async def fetch(self, record: Record, remote: RemoteTask | None) -> Record:
         """Fetch every output of a task.
@@ -76,7 +77,7 @@ class Fetcher:
             NotNowError: It may be had later.
         """
         recorded = {_number(output): output for output in record.outputs}
-        kept = await anyio.to_thread.run_sync(self._intact, recorded) if recorded else {}
+        kept = await self.hop(partial(self._intact, recorded)) if recorded else {}
         got: list[Output] = []
         warnings: list[str] = []
         failures: list[Failure] = []
@@ -158,9 +159,9 @@ class Fetcher:
     async def _take(self, output: RemoteOutput, stem: str) -> Downloaded:
         if output.url is not None:
             wanted = Wanted(output.url, stem, output.content_type, output.size)
-            return await download(self.files, wanted, self.outputs_folder, self.clock)
+            return await download(self.files, wanted, self.outputs_folder, self.clock, hop=self.hop)
         if output.content is not None:
-            return await save_content(output.content, stem, self.outputs_folder)
+            return await save_content(output.content, stem, self.outputs_folder, hop=self.hop)
         raise DownloadFailed("refused", "The service lists an output without an address or a text.")
 
     async def _with_outputs(self, record: Record, remote: RemoteTask | None) -> RemoteTask:
