@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from blockbuster import blockbuster_ctx
 
+from orchestrator.ledger import SqliteLedger
+from orchestrator.lifecycle import Ending, Failure, Output, Record, State
+from orchestrator.runs import RunFolder
+from orchestrator.sweep import Schema, load
+from orchestrator.tasks import Task
+from orchestrator.wiro.catalogue import seed_model
+
 RECORDINGS = Path(__file__).parent / "recordings"
+STARTED = 1_795_000_000.0
+
+Draw = Callable[[Task, int], bytes]
+"""Gives the bytes of a task's output; none where there is no such output."""
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +46,82 @@ def nothing_is_kept_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORCHESTRATOR_HOME", str(tmp_path_factory.mktemp("kept")))
         yield
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[..., RunFolder]:
+    """Makes run folders as a run leaves them, without a run."""
+    return made_run
+
+
+def made_run(
+    path: Path,
+    job: Mapping[str, Any],
+    draw: Draw,
+    *,
+    state: Callable[[Task], State] = lambda _: State.DONE,
+    tool: Mapping[str, Any] | None = None,
+) -> RunFolder:
+    """Make a run folder whose tasks have come as far as `state` says.
+
+    Args:
+        path: The folder; the job file lies beside it.
+        job: What the job file holds.
+        draw: Makes the outputs.
+        state: `done`, `failed`, `running` or `pending` for each task.
+        tool: The model's catalogue entry, the seed model's if not given.
+    """
+    path.mkdir(parents=True)
+    tool = tool or seed_model()
+    source = path.parent / f"{path.name}.yaml"
+    source.write_text(yaml.safe_dump({"model": "Hevok/Studio-Trigger", **job}, sort_keys=False, allow_unicode=True))
+    resolved = load(source, today=datetime(2026, 11, 22, tzinfo=UTC)).resolve(Schema.from_tool(tool))
+    folder = RunFolder(path)
+    tasks = list(resolved.tasks())
+    with SqliteLedger(folder.ledger) as store, store.transaction(durable=False):
+        store.state(
+            {
+                "source": str(source.resolve()),
+                "service": "emulator",
+                "account": "nobody",
+                "job": json.dumps(resolved.to_json()),
+                "tool": json.dumps(tool),
+                "model": resolved.model,
+                "total": str(len(tasks)),
+                "started_at": repr(STARTED),
+                "edition": "1",
+            }
+        )
+        store.enter(tasks, 1, 0)
+        for number, task in enumerate(tasks):
+            outputs = _outputs(folder, task, draw)
+            _carry(store, Record(task), state(task), outputs, STARTED + number)
+    return folder
+
+
+def _carry(store: SqliteLedger, record: Record, end: State, outputs: Iterator[Output], at: float) -> None:
+    """Take a task to its state, move by move, the first at `at`."""
+    moves = [record]
+    if end is not State.PENDING:
+        sent = record.intended(at, Decimal("0.01"), None)
+        moves += [sent, sent.accepted(str(int(at)), "secret-token", at + 0.1)]
+    if end is State.FAILED:
+        ending = Ending("task_postprocess_end", 1, Decimal(0), 1.0, at + 2)
+        moves.append(moves[-1].failed(Failure("failed", "the model gave up <b>here</b>"), at + 2, ending))
+    if end is State.DONE:
+        cost = Decimal("0.0035")
+        moves.append(moves[-1].succeeded(Ending("task_postprocess_end", 0, cost, 2 + at % 7, at + 5)))
+        moves.append(moves[-1].delivered(tuple(outputs), (), at + 6))
+    for before, after in itertools.pairwise(moves):
+        store.save(before, after)
+
+
+def _outputs(folder: RunFolder, task: Task, draw: Draw) -> Iterator[Output]:
+    for number in range(int(task.parameters.get("samples", 1))):
+        data = draw(task, number)
+        extension, kind = ("json", "application/json") if data[:1] == b"{" else ("png", "image/png")
+        path = f"files/{task.path}-{task.short_id}-{number}.{extension}"
+        target = folder.path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        yield Output(path, None, kind, len(data), hashlib.sha256(data).hexdigest())

@@ -1,0 +1,253 @@
+"""What the page is told, as plain JSON: a job once, a row for each task, and where the run stands.
+
+Long values stand once in the job's axes; a row points to them by their number. Nothing of it names a folder outside the
+run folder, and tokens never enter it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from orchestrator import money
+from orchestrator.lifecycle import Attempt, Output, Record
+from orchestrator.sweep import Job, Schema
+from orchestrator.sweep.axes import Axis, Cell, Listed, as_text
+from orchestrator.sweep.uploads import PREFIX
+from orchestrator.tasks import Scalar, Task
+
+FORMAT: Final = 1
+COLUMNS: Final = (
+    "task",  # the id
+    "index",  # the place in the grid, null once the job file no longer holds the task
+    "state",
+    "at",  # for each axis the number of its value, or the list of its members' values where it has no number
+    "cells",  # further places that are this same task, each like `at`
+    "repeat",
+    "parameters",  # as sent, where they are neither fixed nor the axis's own value; null for one that is not sent
+    "outputs",  # see OUTPUT_COLUMNS
+    "attempts",
+    "submitted_at",  # unix seconds
+    "finished_at",
+    "elapsed_seconds",
+    "cost_usd",  # text
+    "error",  # null, or kind and message
+)
+OUTPUT_COLUMNS: Final = ("path", "content_type", "bytes", "thumbnail", "width", "height", "text")
+MOST_EXACT: Final = 2**53 - 1
+"""The largest whole number that the page's language holds exactly; larger ones stand as text."""
+
+Place = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What the page shows of an output before the file itself.
+
+    Attributes:
+        thumbnail: The small picture's path from the page's folder; None where the file itself is small, or no picture.
+        width, height: Of the file's picture in pixels; None where it is none.
+        text: The beginning of a text.
+    """
+
+    thumbnail: str | None = None
+    width: int | None = None
+    height: int | None = None
+    text: str | None = None
+
+
+NOTHING: Final = Preview()
+
+
+class Coder:
+    """Says in the page's words what a job is and what became of its tasks."""
+
+    def __init__(self, job: Job, tool: Mapping[str, Any], home: Path) -> None:
+        """Learn a job.
+
+        Args:
+            job: The job.
+            tool: The model's catalogue entry.
+            home: The job file's folder: local files within it are named by their path from there, others by their name.
+        """
+        self._job = job
+        self._home = home
+        self._parameters = Schema.from_tool(tool).parameters
+        held = {axis.name: axis for axis in job.recipe.axes}
+        self._groups = [tuple(held[name] for name in names) for names in job.axes_groups()]
+        self._numbers = [_numbered(group) if _is_listed(group) else None for group in self._groups]
+        self._fixed = job.recipe.parameters
+
+    def job(self, name: str, started_at: str | None) -> dict[str, Any]:
+        """Return what does not change while a run goes on.
+
+        Args:
+            name: The run's name.
+            started_at: When it began, ISO 8601.
+        """
+        recipe = self._job.recipe
+        told = f"{name}\n{recipe.model}\n{started_at}"
+        return {
+            "format": FORMAT,
+            "key": hashlib.sha256(told.encode()).hexdigest()[:16],
+            "name": name,
+            "model": recipe.model,
+            "parameters": _exact(self._fixed),
+            "kinds": {name: parameter.kind.value for name, parameter in self._parameters.items()},
+            "files": {file.sha256: self._path(file.path) for file in self._job.files.files.values()},
+            "axes": [self._axis(group) for group in self._groups],
+            "repeat": recipe.repeat,
+            "is_whole": self.is_whole,
+            "columns": COLUMNS,
+            "output_columns": OUTPUT_COLUMNS,
+        }
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every cell of the grid is a task, so that those not heard of are pending."""
+        recipe = self._job.recipe
+        return not (recipe.exclude or recipe.sample or recipe.include)
+
+    def row(self, record: Record, previews: Sequence[Preview] = ()) -> list[Any]:
+        """Return a task's row, in the order of `COLUMNS`."""
+        task, attempt = record.task, record.attempt
+        outputs = [
+            _output(output, previews[number] if number < len(previews) else NOTHING)
+            for number, output in enumerate(record.outputs)
+        ]
+        return [
+            *self._identity(task, dropped=record.dropped, state=record.state.value),
+            outputs,
+            record.tries,
+            *_measures(attempt, record.finished_at),
+            None if record.failure is None else [record.failure.kind, record.failure.message],
+        ]
+
+    def hidden(self) -> Iterator[Task]:
+        """Yield the job's tasks where the grid alone does not tell which there are."""
+        yield from () if self.is_whole else self._job.tasks()
+
+    def planned(self, task: Task) -> list[Any]:
+        """Return the row of a task of which nothing is known yet."""
+        return [*self._identity(task, dropped=False, state="pending"), [], 0, None, None, None, None, None]
+
+    def active(self, record: Record) -> list[Any]:
+        """Return where a task that is under way stands in the grid, and its state."""
+        return [self._at(record.task.axes), record.state.value]
+
+    def _identity(self, task: Task, *, dropped: bool, state: str) -> list[Any]:
+        return [
+            task.id,
+            None if dropped else task.index,
+            state,
+            self._at(task.axes),
+            [self._at(cell) for cell in task.cells],
+            task.repeat,
+            self._own_parameters(task),
+        ]
+
+    def _at(self, axes: Mapping[str, Scalar]) -> Place:
+        return [self._value(axes, group, numbers) for group, numbers in zip(self._groups, self._numbers, strict=True)]
+
+    def _value(self, axes: Mapping[str, Scalar], group: tuple[Axis, ...], numbers: dict[Any, int] | None) -> Any:
+        values = [axes.get(axis.name) for axis in group]
+        if all(value is None for value in values):
+            return None
+        if numbers is not None:
+            number = numbers.get(tuple(map(_key, values)))
+            if number is not None:
+                return number
+        return [self._shown(value) if isinstance(value, str) else _exact(value) for value in values]
+
+    def _shown(self, value: str) -> str:
+        """Return a value that may be the path of somebody's file."""
+        return self._path(value) if self._job.files.files and PurePosixPath(value).is_absolute() else value
+
+    def _own_parameters(self, task: Task) -> dict[str, Any]:
+        """Return the parameters that neither the job's fixed ones nor the values of the axes tell."""
+        own: dict[str, Any] = {name: None for name in self._fixed if name not in task.parameters}
+        for name, sent in task.parameters.items():
+            if name in self._fixed:
+                if self._fixed[name] != sent:
+                    own[name] = _exact(sent)
+            elif name not in task.axes or as_text(task.axes[name]) != as_text(sent):
+                own[name] = _exact(sent)
+        return own
+
+    def _axis(self, group: tuple[Axis, ...]) -> dict[str, Any]:
+        values, labels = [], {}
+        for number, cells in enumerate(zip(*(axis.cells() for axis in group), strict=True)):
+            values.append([self._cell(cell) for cell in cells])
+            if any(cell.label is not None for cell in cells):
+                labels[number] = [cell.label for cell in cells]
+        return {
+            "names": [axis.name for axis in group],
+            "sent": [axis.kind is not None for axis in group],
+            "values": values,
+            "labels": labels,
+        }
+
+    def _cell(self, cell: Cell) -> Any:
+        is_file = isinstance(cell.sent, str) and cell.sent.startswith(PREFIX) and isinstance(cell.value, str)
+        return self._path(str(cell.value)) if is_file else _exact(cell.value)
+
+    def _path(self, path: str) -> str:
+        """Return a local file's path from the job file's folder, or its bare name where it lies elsewhere."""
+        found = Path(path)
+        if found.is_absolute() and found.is_relative_to(self._home):
+            return found.relative_to(self._home).as_posix()
+        return found.name if found.is_absolute() or ".." in found.parts else path
+
+
+def encoded(value: object) -> str:
+    """Return a value as JSON in one line."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _is_listed(group: tuple[Axis, ...]) -> bool:
+    return all(isinstance(segment, Listed) for axis in group for segment in axis.segments)
+
+
+def _numbered(group: tuple[Axis, ...]) -> dict[Any, int]:
+    """Return the number of each value of an axis; equal ones have that of the first."""
+    numbers: dict[Any, int] = {}
+    for number, cells in enumerate(zip(*(axis.cells() for axis in group), strict=True)):
+        numbers.setdefault(tuple(_key(cell.value) for cell in cells), number)
+    return numbers
+
+
+def _key(value: Scalar) -> tuple[type, Scalar]:
+    """Return what tells values apart: to Python 1 and true are equal."""
+    return type(value), value
+
+
+def _exact(value: Any) -> Any:
+    """Return a value in which no number is too large for the page."""
+    if isinstance(value, Mapping):
+        return {name: _exact(held) for name, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(held) for held in value]
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MOST_EXACT:
+        return str(value)
+    return value
+
+
+def _output(output: Output, preview: Preview) -> list[Any]:
+    kind, size = output.content_type, output.bytes
+    return [output.path, kind, size, preview.thumbnail, preview.width, preview.height, preview.text]
+
+
+def _measures(attempt: Attempt | None, finished_at: float | None) -> Iterator[Any]:
+    """Yield when the latest attempt was accepted, when the task ended, how long it ran and what it cost."""
+    yield _moment(attempt.submitted_at) if attempt else None
+    yield _moment(finished_at)
+    yield attempt.elapsed_seconds if attempt else None
+    yield money.text(attempt.cost_usd) if attempt and attempt.cost_usd is not None else None
+
+
+def _moment(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
