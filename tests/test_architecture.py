@@ -20,7 +20,7 @@ LAYERS: Final = (
     {"sweep", "wiro", "ledger", "emulator", "config", "logs"},
     {"steps"},
     {"engines"},
-    {"output", "runs", "status", "signals", "reporting", "web"},
+    {"output", "runs", "lane", "status", "signals", "reporting", "web"},
     {"commands"},
     {"display", "arguments", "simulation"},
     {"api"},
@@ -41,12 +41,12 @@ TIMERS: Final = {
 }
 
 BORDERS: Final = {
-    "sqlite3": {"ledger"},
+    "sqlite3": {"ledger", "lane"},
     "aiohttp": {"wiro", "emulator", "web"},
     "yaml": {"sweep"},
     "typer": {"cli", "arguments", "reporting"},
     "dotenv": {"config"},
-    "filelock": {"runs"},
+    "filelock": {"runs", "lane"},
     "PIL": {"emulator", "output"},
 }
 """Libraries, and the only rooms that know them: their errors are translated there."""

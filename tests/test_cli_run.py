@@ -29,7 +29,18 @@ def test_a_run_that_breaks_off_still_ends_with_its_object(tmp_path: Path) -> Non
     """The ledger cannot grow: one object on stdout for programs, one sentence on stderr for people, exit 3."""
     (tmp_path / "job.yaml").write_text(JOB)
     done = subprocess.run(
-        [sys.executable, "-c", NO_FILE_OVER_150_KB, "run", "job.yaml", "--emulate", "--json", "--progress", "off"],
+        [
+            sys.executable,
+            "-B",
+            "-c",
+            NO_FILE_OVER_150_KB,
+            "run",
+            "job.yaml",
+            "--emulate",
+            "--json",
+            "--progress",
+            "off",
+        ],
         cwd=tmp_path,
         env={"PATH": "", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
         stdin=subprocess.DEVNULL,

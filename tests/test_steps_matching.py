@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,16 @@ from hypothesis import given, strategies as st
 
 from orchestrator.lifecycle import Record
 from orchestrator.money import FREE
-from orchestrator.steps.matching import CLOCK_SLACK_SECONDS, Likeness, Matching, is_older, likeness, match, spelt
+from orchestrator.steps.matching import (
+    CLOCK_SLACK_SECONDS,
+    Intent,
+    Likeness,
+    Matching,
+    is_older,
+    likeness,
+    match,
+    spelt,
+)
 from orchestrator.tasks import Task
 from orchestrator.wiro import RemoteTask
 
@@ -49,16 +59,26 @@ def remote(
     )
 
 
+def intent(record: Record, *, ours: bool = True, due: bool = True, out: bool = False) -> Intent:
+    return Intent(record.task.id, spelt(record.task.parameters), record.sent, ours=ours, due=due, out=out)
+
+
 def found(
-    uncertain: Sequence[Record], shown: Sequence[RemoteTask], *, posting: Sequence[Mapping[str, Any]] = ()
+    uncertain: Sequence[Record],
+    shown: Sequence[RemoteTask],
+    *,
+    posting: Sequence[Mapping[str, Any]] = (),
+    due: bool = True,
 ) -> Matching:
-    return match(uncertain, posting, shown, MODEL, DEFAULTS)
+    """What becomes of tasks of ours while requests with the parameters `posting` are out."""
+    out = [Intent("", spelt(parameters), None, ours=False, out=True) for parameters in posting]
+    return match([*(intent(record, due=due) for record in uncertain), *out], shown, MODEL, DEFAULTS)
 
 
 def verdict(uncertain: Record, *shown: RemoteTask) -> str:
     """What becomes of one task in doubt."""
     matching = found([uncertain], shown)
-    names = {"adopted": matching.adopted, "absent": matching.absent, "blocked": matching.blocked}
+    names = {name: getattr(matching, name) for name in ("adopted", "absent", "waiting", "blocked")}
     [name] = [name for name, held in names.items() if uncertain.task.id in held]
     return name
 
@@ -102,7 +122,7 @@ SCALARS = st.text() | st.integers() | st.floats() | st.booleans() | st.none() | 
 
 @given(st.dictionaries(st.text(min_size=1), SCALARS | st.lists(st.text())))
 def test_any_parameters_have_a_spelling_and_are_like_themselves(parameters: dict[str, Any]) -> None:
-    assert likeness(spelt(parameters), parameters, {}) is Likeness.SAME
+    assert likeness(spelt(parameters), spelt(parameters), {}) is Likeness.SAME
 
 
 @pytest.mark.parametrize(
@@ -127,7 +147,7 @@ def test_any_parameters_have_a_spelling_and_are_like_themselves(parameters: dict
 )
 def test_how_like_is_what_is_shown(sent: dict[str, Any], shown: dict[str, Any] | None, like: Likeness) -> None:
     """An empty value is a value: it fits nothing but itself, or what is not shown."""
-    assert likeness(spelt(sent), shown, DEFAULTS) is like
+    assert likeness(spelt(sent), spelt(shown or {}), DEFAULTS) is like
 
 
 def test_tasks_that_differ_in_an_empty_value_alone_are_told_apart() -> None:
@@ -179,8 +199,8 @@ def test_a_task_whose_parameters_nobody_shows_may_be_ours() -> None:
 def test_what_fits_a_request_that_is_still_out_is_left_to_it() -> None:
     """However it is spelt; one that is contradicted by what that request sends is not held up."""
     record = doubtful()
-    assert found([record], [remote(101, BOAT)], posting=[{"seed": 1, "prompt": "a boat"}]).blocked
-    assert found([record], [], posting=[BOAT]).blocked
+    assert found([record], [remote(101, BOAT)], posting=[{"seed": 1, "prompt": "a boat"}]).waiting
+    assert found([record], [], posting=[BOAT]).waiting
     assert found([record], [remote(101, BOAT)], posting=[BOAT | {"seed": "2"}]).adopted
 
 
@@ -264,11 +284,11 @@ def test_only_what_is_certain_is_adopted(
 
 
 @given(DOUBTS, REMOTES, st.lists(SENT, max_size=2))
-def test_a_task_in_doubt_is_one_of_three_things(
+def test_a_task_in_doubt_is_one_of_four_things(
     records: list[Record], remotes: list[RemoteTask], posting: list[dict[str, Any]]
 ) -> None:
     matching = found(records, remotes, posting=posting)
-    parts = [set(matching.adopted), set(matching.absent), set(matching.blocked)]
+    parts = [set(matching.adopted), set(matching.absent), set(matching.waiting), set(matching.blocked)]
     assert set.union(*parts) == {record.task.id for record in records}
     assert sum(map(len, parts)) == len(records)
 
@@ -285,7 +305,7 @@ def test_absent_is_only_what_all_that_is_left_contradicts(
         if record.task.id in matching.absent:
             assert record.task.parameters not in posting
             for task in left:
-                assert is_older(task, record) or contradicts(task, record.task.parameters)
+                assert is_older(task, record.sent) or contradicts(task, record.task.parameters)
 
 
 @given(st.lists(st.tuples(SENT, st.booleans(), st.integers(0, 3)), max_size=8), st.randoms())
@@ -306,6 +326,7 @@ def test_with_all_shown_everything_is_settled_rightly(drawn: list[tuple[dict[str
     assert all(task.parameters == by_name[name].task.parameters for name, task in matching.adopted.items())
     assert len(matching.adopted) == len(remotes)
     assert not matching.blocked
+    assert not matching.waiting
 
 
 def test_a_likely_one_is_adopted_only_where_nothing_else_is_possible() -> None:
@@ -323,5 +344,88 @@ def test_a_likely_one_is_adopted_only_where_nothing_else_is_possible() -> None:
 
 
 def test_a_text_that_only_looks_like_a_number_is_a_text() -> None:
-    assert likeness(spelt({"seed": "042"}), {"seed": 42}, {}) is Likeness.DIFFERENT
-    assert likeness(spelt({"seed": "42"}), {"seed": 42}, {}) is Likeness.SAME
+    assert likeness(spelt({"seed": "042"}), spelt({"seed": 42}), {}) is Likeness.DIFFERENT
+    assert likeness(spelt({"seed": "42"}), spelt({"seed": 42}), {}) is Likeness.SAME
+
+
+def test_of_equal_requests_none_is_given_what_may_be_anothers() -> None:
+    """The earlier one's is not shown yet: were the later one's given to it, the later one would pass its over."""
+    early, late = doubtful("early", newest=100), doubtful("late", newest=101, at=NOW + 1)
+    assert found([early, late], [remote(102, BOAT)], due=False).waiting == {"early", "late"}
+    both = found([early, late], [remote(101, BOAT), remote(102, BOAT)], due=False)
+    assert {name: task.number for name, task in both.adopted.items()} == {"early": 101, "late": 102}
+    assert set(found([early, late], [remote(101, BOAT)], due=False).adopted) == {"early"}
+
+
+def test_what_may_be_another_runs_is_left_to_it() -> None:
+    """As long as that run hears of it, or it may not be shown yet; then the earliest request goes first."""
+    ours, theirs = doubtful("ours", newest=100), doubtful("theirs", newest=101, at=NOW + 1)
+    shown = [remote(102, BOAT)]
+    for due, out in ((True, True), (False, False)):
+        matching = match([intent(ours), intent(theirs, ours=False, due=due, out=out)], shown, MODEL, DEFAULTS)
+        assert matching.waiting == {"ours"}
+    assert set(match([intent(ours), intent(theirs, ours=False)], shown, MODEL, DEFAULTS).adopted) == {"ours"}
+    assert match([intent(ours, ours=False), intent(theirs)], shown, MODEL, DEFAULTS).absent == {"theirs"}
+    assert match([intent(ours, ours=False, due=False), intent(theirs)], [remote(101, BOAT)], MODEL, DEFAULTS).absent
+
+
+@dataclass
+class World:
+    """Equal requests of several runs: which of them were accepted, as which remote task, and shown when.
+
+    Attributes:
+        sent: For each request its run, when it was given up, how many strangers' tasks came before it, and after how
+            long the list shows its remote task; None where it was not accepted.
+    """
+
+    sent: list[tuple[int, int, int, int | None]]
+
+    def __post_init__(self) -> None:
+        self.records: list[Record] = []
+        self.remote: list[tuple[float, RemoteTask]] = []
+        newest = 100
+        for place, (_, gave_up_at, others, lag) in enumerate(self.sent):
+            self.records.append(doubtful(f"task-{place}", newest=newest, at=NOW + place))
+            newest += others
+            if lag is not None:
+                newest += 1
+                self.remote.append((gave_up_at + lag, remote(newest, BOAT)))
+
+
+SETTLE_AFTER = 5
+REQUESTS = st.tuples(
+    st.integers(0, 2), st.integers(0, 8), st.integers(0, 2), st.none() | st.integers(0, SETTLE_AFTER - 1)
+)
+
+
+@given(st.lists(REQUESTS, min_size=1, max_size=6), st.randoms())
+def test_runs_that_settle_one_after_the_other_lose_nothing_and_pay_nothing_twice(
+    sent: list[tuple[int, int, int, int | None]], luck: Any
+) -> None:
+    """Whoever looks when, and however late the list shows what: in the end every accepted one is somebody's, once."""
+    world = World(sent)
+    taken: dict[str, str] = {}
+    given_up = {record.task.id: sent[place][1] for place, record in enumerate(world.records)}
+    owner = {record.task.id: sent[place][0] for place, record in enumerate(world.records)}
+    open_now = {record.task.id: record for record in world.records}
+    for moment, run in enumerate([*luck.choices(range(3), k=20), 0, 1, 2]):
+        shown = [task for at, task in world.remote if at <= moment and task.task_id not in taken.values()]
+        intents = [
+            intent(
+                record,
+                ours=owner[name] == run and moment >= given_up[name],
+                due=moment - given_up[name] >= SETTLE_AFTER,
+                out=moment < given_up[name],
+            )
+            for name, record in open_now.items()
+        ]
+        matching = match(intents, shown, MODEL, DEFAULTS)
+        for name, task in matching.adopted.items():
+            assert task.task_id not in taken.values()
+            taken[name] = task.task_id
+            del open_now[name]
+        for name in matching.absent:
+            if moment - given_up[name] >= SETTLE_AFTER:
+                del open_now[name]
+    assert not open_now
+    assert sorted(taken.values()) == sorted(task.task_id for _, task in world.remote)

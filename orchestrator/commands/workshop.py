@@ -16,6 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from orchestrator.clock import Clock
 from orchestrator.commands.prepare import credentials
+from orchestrator.commands.sharing import among_others
 from orchestrator.config import Settings
 from orchestrator.engines.budget import Budget, reserve_usd
 from orchestrator.engines.control import Control
@@ -34,6 +35,7 @@ from orchestrator.output.manifest import moment
 from orchestrator.runs import RunFolder
 from orchestrator.status import CALLS
 from orchestrator.steps.calls import Calls
+from orchestrator.steps.elsewhere import Others
 from orchestrator.steps.fetch import Fetcher
 from orchestrator.steps.matching import spelt
 from orchestrator.steps.settle import Settler
@@ -68,7 +70,7 @@ async def service(settings: Settings, *, emulate: bool, state: Path | None) -> A
         except ValueError as error:
             raise RefusedError(f"The emulator's state in {state} cannot be used: {error}") from error
         key, secret, base_url = profile.api_key, profile.api_secret, emulator.base_url
-        yield replace(settings, api_key=key, api_secret=secret, base_url=base_url, proxy=None)
+        yield replace(settings, api_key=key, api_secret=secret, base_url=base_url, proxy=None, state=None)
 
 
 class Tally:
@@ -128,6 +130,7 @@ class Workshop:
     started_at: str | None
     urls: Mapping[str, str]
     hop: Hop
+    others: Others
 
     def engine(
         self, orders: Orders, entered: int, frontier: Frontier, finished: Callable[[Record], None]
@@ -152,6 +155,7 @@ class Workshop:
             calls=self.calls,
             ledger=self.ledger,
             clock=self.clock,
+            others=self.others,
         )
         doubts = Doubts(
             settler,
@@ -240,6 +244,9 @@ async def opened(
         writing.start_soon(ledger.run)
         try:
             async with (
+                among_others(
+                    folder, ledger, model=job.model, settings=settings, clock=clock, log=log, hop=hop
+                ) as others,
                 anyio.create_task_group() as keeping,
                 files or Files(policy, proxy=settings.proxy) as open_files,
             ):
@@ -261,6 +268,7 @@ async def opened(
                     started_at=moment(float(store.fact("started_at") or clock.now())),
                     urls=known_urls(store.facts()),
                     hop=hop,
+                    others=others,
                 )
                 keeper.close()
         finally:

@@ -13,6 +13,7 @@ from orchestrator.lifecycle import Record, State
 from orchestrator.steps.outcomes import Outcome, Stop, delays
 from orchestrator.steps.settle import Doubt, Settler
 from orchestrator.steps.submit import Frontier
+from orchestrator.tasks import Parameters
 
 FIRST_WAIT_SECONDS: Final = 1.0
 LONGEST_WAIT_SECONDS: Final = 15.0
@@ -102,11 +103,14 @@ class Doubts:
                     self._give_up(said)
 
     async def _settle(self) -> list[Record] | Outcome:
-        said = await self._settler.settle(
-            list(self._open.values()),
-            posting=[record.task.parameters for record in self._posting.values()],
-            newest=self._frontier.newest,
-        )
+        doubts = list(self._open.values())
+        known = {id(doubt) for doubt in doubts}
+
+        def beside() -> list[Parameters]:
+            later = [doubt.record for doubt in self._open.values() if id(doubt) not in known]
+            return [record.task.parameters for record in (*self._posting.values(), *later)]
+
+        said = await self._settler.settle(doubts, beside=beside, newest=self._frontier.newest)
         if isinstance(said, Outcome):
             if said.stop is not None:
                 self._control.close(said.stop, said.message)

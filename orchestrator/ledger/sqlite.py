@@ -245,6 +245,10 @@ class SqliteLedger:
         """Return every task that is submitting, running or fetching, dropped ones too, in order."""
         return self._records("WHERE state IN ('submitting', 'running', 'fetching') ORDER BY place", ())
 
+    def intents(self) -> list[Record]:
+        """Return every task whose request is about to be sent, is out or is in doubt."""
+        return self._records("WHERE state = 'submitting' ORDER BY place", ())
+
     def finished(self, chunk: int = CHUNK) -> Iterator[Record]:
         """Yield every done, failed or cancelled task in the order of places, dropped ones last."""
         yield from self._stream("state IN ('done', 'failed', 'cancelled')", chunk)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import IntEnum
+from itertools import islice
 from typing import Final
 
-from orchestrator.lifecycle import Record
+from orchestrator.lifecycle import Attempt
 from orchestrator.tasks import Parameters, canonical_json
 from orchestrator.wiro import RemoteTask
 
@@ -32,41 +34,79 @@ class Likeness(IntEnum):
     SAME = 3
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Intent:
+    """A request that may have been accepted, and of which nobody knows what became of it.
+
+    Attributes:
+        task: Our task's id.
+        sent: Its parameters.
+        attempt: What is known of the request; None for one that may not have been written yet.
+        ours: Whether it is to be settled here; what may be another's is only to be left to it.
+        due: Whether it was given up so long ago that the list has to show what became of it.
+        out: Whether somebody still waits for its reply.
+    """
+
+    task: str
+    sent: Spelling
+    attempt: Attempt | None
+    ours: bool = True
+    due: bool = False
+    out: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """What a listing says of uncertain tasks, by task id.
+    """What a listing says of our intents, by task id.
 
     Attributes:
         adopted: The remote task that one found is.
         absent: Those that the service does not show.
+        waiting: Those that may be told apart once others like them are certain, or due.
         blocked: Those that may be one that the service does not show clearly enough.
     """
 
     adopted: Mapping[str, RemoteTask]
     absent: frozenset[str]
+    waiting: frozenset[str]
     blocked: frozenset[str]
 
 
+@dataclass(slots=True, eq=False)
+class _Find:
+    """A remote task that belongs to nobody, and the requests that may have made it."""
+
+    task: RemoteTask
+    makers: dict[Intent, Likeness]
+
+    def likely(self) -> list[Intent]:
+        """Return those that sent just what it shows."""
+        return [intent for intent, how in self.makers.items() if how is Likeness.SAME]
+
+
 def spelt(parameters: Parameters) -> Spelling:
-    """Return parameters with names in lower case and one spelling for `4`, `"4"` and `4.0`."""
+    """Return parameters with names in lower case and one spelling for `4`, `"4"` and `4.0`.
+
+    A text that looks like a number is spelt like one, since services hand numbers back as texts: two tasks that differ
+    in such a text alone are alike here, and wait for each other.
+    """
     return {name.casefold(): _text(value) for name, value in parameters.items()}
 
 
-def likeness(sent: Spelling, shown: Parameters | None, defaults: Spelling) -> Likeness:
+def likeness(sent: Spelling, shown: Spelling, defaults: Spelling) -> Likeness:
     """Compare what we sent with what the service shows; it may show more, of its own.
 
     Args:
         sent: Ours.
-        shown: The remote task's, None where it shows none.
+        shown: The remote task's, empty where it shows none.
         defaults: The model's, for what the service leaves out.
     """
     if not shown:
         return Likeness.UNCLEAR if sent else Likeness.SAME
-    theirs = spelt(shown)
     result = Likeness.SAME
     for name, text in sent.items():
-        if name in theirs:
-            if theirs[name] != text:
+        if name in shown:
+            if shown[name] != text:
                 return Likeness.DIFFERENT
         elif text in {"", defaults.get(name, "")}:
             result = min(result, Likeness.LIKELY)
@@ -75,12 +115,13 @@ def likeness(sent: Spelling, shown: Parameters | None, defaults: Spelling) -> Li
     return result
 
 
-def is_older(task: RemoteTask, record: Record) -> bool | None:
+def is_older(task: RemoteTask, attempt: Attempt | None) -> bool | None:
     """Return whether a remote task was there before the request was sent; None where nothing tells.
 
     Ids grow; clocks differ, so the service's is asked only where there are no ids to compare.
     """
-    attempt = record.sent
+    if attempt is None:
+        return None
     if task.number is not None and attempt.newest_known is not None:
         return task.number <= attempt.newest_known
     if task.created_at is not None:
@@ -88,79 +129,118 @@ def is_older(task: RemoteTask, record: Record) -> bool | None:
     return None
 
 
-def is_older_than_all(task: RemoteTask, uncertain: Sequence[Record]) -> bool:
-    """Return whether a remote task was certainly there before every one of the requests."""
-    return all(is_older(task, record) for record in uncertain)
+def match(intents: Sequence[Intent], remote: Sequence[RemoteTask], model: str, defaults: Spelling) -> Matching:
+    """Say which of our requests made which remote task.
 
-
-def is_of_model(task: RemoteTask, model: str) -> bool:
-    """Return whether a remote task can be one of a model; the service spells names its own way."""
-    return task.model is None or task.model.casefold() == model.casefold()
-
-
-def match(
-    uncertain: Sequence[Record],
-    posting: Sequence[Parameters],
-    remote: Sequence[RemoteTask],
-    model: str,
-    defaults: Spelling,
-) -> Matching:
-    """Say which uncertain task is which remote one.
+    Where only one can have made it, that is certain. Where several sent the same, any of them may have made it, and
+    what another made may not be shown yet: they are paired only when each has one, or when all that were accepted have
+    to be shown; who is given which makes no difference then.
 
     Args:
-        uncertain: Tasks of ours that may have been accepted.
-        posting: Parameters of requests that are still out: what fits one of them is left to it.
-        remote: Remote tasks that belong to none of ours.
+        intents: All requests, here and elsewhere, that may have made a remote task that nobody has.
+        remote: Remote tasks that nobody has.
         model: `owner/model`.
         defaults: The model's default parameters.
     """
-    free = sorted((task for task in remote if is_of_model(task, model)), key=_age)
-    out = [spelt(parameters) for parameters in posting]
-    left = {
-        record.task.id: (record, spelt(record.task.parameters))
-        for record in sorted(uncertain, key=lambda record: record.sent.intent_at)
-    }
+    finds = _finds(intents, remote, model, defaults)
     adopted: dict[str, RemoteTask] = {}
-    for level in (Likeness.SAME, Likeness.LIKELY):
-        for task in tuple(free):
-            found = _owner(task, level, left, out, defaults)
-            if found is not None:
-                adopted[found] = task
-                del left[found]
-                free.remove(task)
-    blocked = {
-        identity
-        for identity, (record, sent) in left.items()
-        if sent in out or any(_is_possible(task, record, sent, defaults) for task in free)
-    }
-    return Matching(adopted, frozenset(left.keys() - blocked), frozenset(blocked))
+    left = set(intents)
+    while pairs := _pairs(finds):
+        for intent, found in pairs:
+            finds.remove(found)
+            left.remove(intent)
+            for other in finds:
+                other.makers.pop(intent, None)
+            if intent.ours:
+                adopted[intent.task] = found.task
+    ours = [intent for intent in left if intent.ours]
+    out = [intent.sent for intent in left if intent.out]
+    open_to = [found.likely() for found in finds]
+    held = {intent for makers in open_to if not _may_be_paired(makers) for intent in makers}
+    waiting = {intent.task for intent in ours if intent in held or intent.sent in out}
+    blocked = {intent.task for intent in ours if any(intent in found.makers for found in finds)} - waiting
+    absent = {intent.task for intent in ours} - waiting - blocked
+    return Matching(adopted, frozenset(absent), frozenset(waiting), frozenset(blocked))
 
 
-def _owner(
-    task: RemoteTask,
-    level: Likeness,
-    left: Mapping[str, tuple[Record, Spelling]],
-    out: Sequence[Spelling],
-    defaults: Spelling,
-) -> str | None:
-    """Return whose a remote task is: of equal ones the earliest, of likely ones the only possible one."""
-    rival = Likeness.SAME if level is Likeness.SAME else Likeness.UNCLEAR
-    if any(likeness(sent, task.parameters, defaults) >= rival for sent in out):
-        return None
-    possible = [
-        (identity, record, how)
-        for identity, (record, sent) in left.items()
-        if (how := likeness(sent, task.parameters, defaults)) >= rival and is_older(task, record) is not True
-    ]
-    if level is Likeness.LIKELY and len(possible) > 1:
-        return None
-    return next(
-        (identity for identity, record, how in possible if how >= level and is_older(task, record) is False), None
+def needs_detail(
+    intents: Sequence[Intent], remote: Sequence[RemoteTask], model: str, defaults: Spelling, most: int
+) -> set[str]:
+    """Return the ids of those remote tasks that might be ours if only all of their parameters were shown.
+
+    Args:
+        intents: See `match`.
+        remote: See `match`.
+        model: See `match`.
+        defaults: See `match`.
+        most: How many are returned at most.
+    """
+    hidden = (
+        found.task.task_id
+        for found in reversed(_finds(intents, remote, model, defaults))
+        if any(how is not Likeness.SAME for how in found.makers.values())
     )
+    return set(islice(hidden, most))
 
 
-def _is_possible(task: RemoteTask, record: Record, sent: Spelling, defaults: Spelling) -> bool:
-    return not is_older(task, record) and likeness(sent, task.parameters, defaults) is not Likeness.DIFFERENT
+def _finds(intents: Sequence[Intent], remote: Sequence[RemoteTask], model: str, defaults: Spelling) -> list[_Find]:
+    """Return the remote tasks that some request may have made, the oldest first, likewise their makers."""
+    in_order = sorted(intents, key=_sent_at)
+    found = []
+    for task in sorted(remote, key=_age):
+        if task.model is None or task.model.casefold() == model.casefold():  # services spell names their own way
+            shown = spelt(task.parameters or {})
+            makers: dict[Intent, Likeness] = {
+                intent: how
+                for intent in in_order
+                if (how := likeness(intent.sent, shown, defaults)) is not Likeness.DIFFERENT
+                and not is_older(task, intent.attempt)
+            }
+            if makers:
+                found.append(_Find(task, makers))
+    return found
+
+
+def _pairs(finds: Sequence[_Find]) -> list[tuple[Intent, _Find]]:
+    """Return the next requests and remote tasks that certainly belong together."""
+    for found in finds:
+        pairs = _pairs_like(found, finds)
+        if pairs:
+            return pairs
+    for found in finds:
+        if len(found.makers) == 1:
+            [(intent, how)] = found.makers.items()
+            if how is Likeness.LIKELY and not intent.out and is_older(found.task, intent.attempt) is False:
+                return [(intent, found)]
+    return []
+
+
+def _pairs_like(found: _Find, finds: Sequence[_Find]) -> list[tuple[Intent, _Find]]:
+    """Pair those that may have made one remote task with all that none but they can have made."""
+    makers = found.likely()
+    if not makers or any(intent.out for intent in makers):
+        return []
+    pairs = []
+    rest = list(makers)
+    for other in finds:
+        likely = other.likely()
+        if likely and set(makers).issuperset(likely):
+            certain = (i for i in rest if i in likely and is_older(other.task, i.attempt) is False)
+            maker = next(certain, None)
+            if maker is not None:
+                rest.remove(maker)
+                pairs.append((maker, other))
+    return pairs if not rest or _may_be_paired(makers) else []
+
+
+def _may_be_paired(makers: Sequence[Intent]) -> bool:
+    """Return whether all that these requests made has to be shown by now."""
+    return all(intent.due and not intent.out for intent in makers)
+
+
+def _sent_at(intent: Intent) -> tuple[float, float]:
+    attempt = intent.attempt
+    return (math.inf, math.inf) if attempt is None else (attempt.newest_known or 0, attempt.intent_at)
 
 
 def _age(task: RemoteTask) -> tuple[int, str]:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
 
 from orchestrator.clock import Clock
 from orchestrator.ledger import ClaimedError, Ledger
-from orchestrator.lifecycle import Record
+from orchestrator.lifecycle import Attempt, Record
 from orchestrator.money import to_pico
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
-from orchestrator.steps.matching import (
-    Likeness,
-    Matching,
-    Spelling,
-    is_of_model,
-    is_older,
-    is_older_than_all,
-    likeness,
-    match,
-    spelt,
-)
+from orchestrator.steps.elsewhere import Alone, Elsewhere, Others
+from orchestrator.steps.matching import Intent, Matching, Spelling, is_older, match, needs_detail, spelt
 from orchestrator.steps.outcomes import Outcome, Verdict, judge
 from orchestrator.steps.saving import shielded
 from orchestrator.tasks import Parameters
@@ -35,6 +26,13 @@ MOST_IDLE_PAGES: Final = 3
 """How many pages in a row may bring nothing new before the reading is given up."""
 
 MOST_DETAILS: Final = 20
+CHUNK: Final = 500
+"""How many remote ids are looked up in the ledger at once."""
+
+UNREAD: Final = (
+    "{} holds a run that used the same key at that time, and cannot be read: what the service's list shows may be its"
+    " own. Bring it back, or add --resubmit-uncertain to go on without it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +54,12 @@ class Listing:
     Attributes:
         tasks: By id, newest first.
         read_from: Monotonic seconds at which the reading began: what was accepted later may be missing.
+        read_at: The same moment by the wall clock.
     """
 
     tasks: Mapping[str, RemoteTask]
     read_from: float
+    read_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class Settler:
         defaults: The model's default parameters: what the service leaves out of its list.
         settle_after_seconds: How long after a request was given up the service may still come to show it.
         sent: Gives a task's parameters as they were sent.
+        others: The other runs of the account.
     """
 
     model: str
@@ -80,43 +81,50 @@ class Settler:
     calls: Calls
     ledger: Ledger
     clock: Clock
+    others: Others = field(default_factory=Alone)
 
     async def settle(
-        self, doubts: Sequence[Doubt], *, posting: Sequence[Parameters], newest: int | None
+        self, doubts: Sequence[Doubt], *, beside: Callable[[], Sequence[Parameters]], newest: int | None
     ) -> list[tuple[Doubt, Record]] | Outcome:
         """Look doubts up.
 
         Args:
             doubts: What is to be settled.
-            posting: Parameters of tasks whose requests are still out: nothing like them is adopted.
+            beside: Gives the parameters of other tasks of the run whose requests are out or in doubt as well.
             newest: The newest remote task known: a list without it is not complete.
 
         Returns:
-            Those that are settled, running or pending; or why the list could not be read.
+            Those that are settled, running or pending; or why nothing can be settled just now.
         """
-        listing = await self.read_list([doubt.record for doubt in doubts], newest)
+        listing = await self.read_list([doubt.record.sent for doubt in doubts], newest)
         if isinstance(listing, Outcome):
             return listing
-        claimed = await self._claimed(listing)
-        free = [task for remote_id, task in listing.tasks.items() if remote_id not in claimed]
-        sought = [self._as_sent(doubt.record) for doubt in doubts]
-        free = await self._with_parameters(free, sought)
-        matching = match(sought, [self.sent(parameters) for parameters in posting], free, self.model, self.defaults)
-        settled = []
-        for doubt in doubts:
-            after = self._certain(doubt, matching, listing)
-            if after is not None and await self._save(doubt.record, after):
-                settled.append((doubt, after))
+        intents = [self._intent(doubt, listing) for doubt in doubts]
+        free = await self._with_parameters(await self._free(listing.tasks.values()), intents)
+        since = min(doubt.record.sent.intent_at for doubt in doubts)
+        async with self.others.consulted({task.task_id for task in free}, since) as elsewhere:
+            if elsewhere is None:
+                return Outcome(Verdict.AGAIN, "Another run with the same key is settling what is in doubt.")
+            intents += self._rivals(beside(), elsewhere, listing)
+            free = [task for task in await self._free(free) if task.task_id not in elsewhere.claimed]
+            matching = match(intents, free, self.model, self.defaults)
+            if matching.adopted and elsewhere.unread:
+                return Outcome(Verdict.AGAIN, UNREAD.format(elsewhere.unread[0]))
+            settled = []
+            for doubt in doubts:
+                after = self._certain(doubt, matching, listing)
+                if after is not None and await self._save(doubt.record, after):
+                    settled.append((doubt, after))
         return settled
 
-    async def read_list(self, uncertain: Sequence[Record], newest: int | None) -> Listing | Outcome:
+    async def read_list(self, uncertain: Sequence[Attempt], newest: int | None) -> Listing | Outcome:
         """Read the list of the account's tasks down to what is older than every uncertain one.
 
         The list moves while it is read, so pages overlap; where two do not, the reading steps back. What the
         list says of its own length is not relied on. A list that ends before it shows what is known to be
         there is not complete: absence in it proves nothing.
         """
-        read_from = self.clock.monotonic()
+        read_from, read_at = self.clock.monotonic(), self.clock.now()
         found: dict[str, RemoteTask] = {}
         start = idle = 0
         for _ in range(MOST_PAGES):
@@ -128,10 +136,10 @@ class Settler:
                 start = max(0, start - PAGE)  # tasks have gone from the list, and nothing joins the two pages
                 continue
             found.update((task.task_id, task) for task in fresh)
-            if page.tasks and is_older_than_all(page.tasks[-1], uncertain):
-                return Listing(found, read_from)
+            if page.tasks and all(is_older(page.tasks[-1], attempt) for attempt in uncertain):
+                return Listing(found, read_from, read_at)
             if not page.tasks and _may_end(found, uncertain, newest):
-                return Listing(found, read_from)
+                return Listing(found, read_from, read_at)
             idle = 0 if fresh else idle + 1
             if not page.tasks or idle == MOST_IDLE_PAGES:
                 break
@@ -145,7 +153,7 @@ class Settler:
         remote = matching.adopted.get(record.task.id)
         if remote is not None:
             return record.accepted(remote.task_id, remote.token, remote.created_at or self.clock.now())
-        if record.task.id in matching.absent and listing.read_from - doubt.since >= self.settle_after_seconds:
+        if record.task.id in matching.absent and self._is_due(doubt, listing):
             return record.not_accepted()
         return None
 
@@ -170,37 +178,46 @@ class Settler:
         except (WiroError, TurnLostError) as error:
             return judge(error, paying=False)
 
-    async def _claimed(self, listing: Listing) -> set[str]:
-        ids = iter(listing.tasks)
-        claimed: set[str] = set()
-        while part := list(islice(ids, PAGE)):
-            claimed |= await self._claimed_of(part)
-        return claimed
+    async def _free(self, tasks: Iterable[RemoteTask]) -> list[RemoteTask]:
+        """Return those that belong to none of our tasks."""
+        free, left = [], iter(tasks)
+        while part := list(islice(left, CHUNK)):
+            claimed = await self._claimed([task.task_id for task in part])
+            free += [task for task in part if task.task_id not in claimed]
+        return free
 
-    async def _claimed_of(self, ids: Sequence[str]) -> set[str]:
+    async def _claimed(self, ids: Sequence[str]) -> set[str]:
         return await self.ledger.read(lambda store: store.claimed(ids))
 
-    def _as_sent(self, record: Record) -> Record:
-        return replace(record, task=replace(record.task, parameters=self.sent(record.task.parameters)))
+    def _is_due(self, doubt: Doubt, listing: Listing) -> bool:
+        return listing.read_from - doubt.since >= self.settle_after_seconds
 
-    async def _with_parameters(self, free: Sequence[RemoteTask], sought: Sequence[Record]) -> list[RemoteTask]:
+    def _intent(self, doubt: Doubt, listing: Listing) -> Intent:
+        task = doubt.record.task
+        sent = spelt(self.sent(task.parameters))
+        return Intent(task.id, sent, doubt.record.sent, due=self._is_due(doubt, listing))
+
+    def _rivals(self, beside: Sequence[Parameters], elsewhere: Elsewhere, listing: Listing) -> list[Intent]:
+        """Return the requests that are not to be settled here, and may have made what the list shows."""
+        out = [Intent("", spelt(self.sent(parameters)), None, ours=False, out=True) for parameters in beside]
+        for request in elsewhere.open:
+            gave_up_at = request.attempt.gave_up_at
+            out.append(
+                Intent(
+                    request.task,
+                    spelt(request.parameters),
+                    request.attempt,
+                    ours=False,
+                    due=gave_up_at is not None and listing.read_at - gave_up_at >= self.settle_after_seconds,
+                    out=gave_up_at is None,
+                )
+            )
+        return out
+
+    async def _with_parameters(self, free: Sequence[RemoteTask], intents: Sequence[Intent]) -> list[RemoteTask]:
         """Ask, one by one, for those that might be ours if only the list showed all of their parameters."""
-        known, asked = [], 0
-        for task in free:
-            if asked < MOST_DETAILS and self._is_unclear(task, sought):
-                asked += 1
-                known.append(await self._in_detail(task))
-            else:
-                known.append(task)
-        return known
-
-    def _is_unclear(self, task: RemoteTask, sought: Sequence[Record]) -> bool:
-        return is_of_model(task, self.model) and any(
-            likeness(spelt(record.task.parameters), task.parameters, self.defaults)
-            in {Likeness.UNCLEAR, Likeness.LIKELY}
-            and not is_older(task, record)
-            for record in sought
-        )
+        asked = needs_detail(intents, free, self.model, self.defaults, MOST_DETAILS)
+        return [await self._in_detail(task) if task.task_id in asked else task for task in free]
 
     async def _in_detail(self, task: RemoteTask) -> RemoteTask:
         async def detail(client: Client) -> RemoteTask:
@@ -213,9 +230,9 @@ class Settler:
         return replace(task, parameters=seen.parameters or task.parameters, model=task.model or seen.model)
 
 
-def _may_end(found: Mapping[str, RemoteTask], uncertain: Sequence[Record], newest: int | None) -> bool:
+def _may_end(found: Mapping[str, RemoteTask], uncertain: Sequence[Attempt], newest: int | None) -> bool:
     """Return whether a list can end here: nothing that is known to be older, or there at all, is missing from it."""
     tasks = found.values()
     if newest and all(task.number != newest for task in tasks):
         return False
-    return all(not record.sent.newest_known or any(is_older(task, record) for task in tasks) for record in uncertain)
+    return all(not attempt.newest_known or any(is_older(task, attempt) for task in tasks) for attempt in uncertain)

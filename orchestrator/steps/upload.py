@@ -40,8 +40,7 @@ class Uploader:
 
     def sent(self, parameters: Parameters) -> Parameters:
         """Return parameters as they are sent, as far as their files are uploaded."""
-        known = [file.sha256 in self.urls for file in self.uploads.of(parameters)]
-        return with_uploads(parameters, self.uploads.places, self.urls) if known and all(known) else parameters
+        return as_sent(parameters, self.uploads, self.urls)
 
     async def ready(self, parameters: Parameters) -> Parameters | Outcome:
         """Upload what is not uploaded yet.
@@ -77,6 +76,12 @@ class Uploader:
         uploaded = await self.calls.make(Urgency.SUBMIT, upload)
         await shielded(self.ledger.state({f"{FACT}{file.sha256}": uploaded.url}, durable=True))
         self.urls[file.sha256] = uploaded.url
+
+
+def as_sent(parameters: Parameters, uploads: Uploads, urls: Mapping[str, str]) -> Parameters:
+    """Return parameters as they are sent, as far as their files have addresses."""
+    known = [file.sha256 in urls for file in uploads.of(parameters)]
+    return with_uploads(parameters, uploads.places, urls) if known and all(known) else parameters
 
 
 def known_urls(facts: Mapping[str, str]) -> dict[str, str]:

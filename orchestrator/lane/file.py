@@ -1,0 +1,153 @@
+"""The file that the runs of a lane share: small, readable by its owner only, and of no worth once no run is left.
+
+It holds no result and no claim: what was paid for stands in the ledgers of the runs. It only tells where these are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+BUSY_SECONDS: Final = 5.0
+FORGET_SECONDS: Final = 90 * 86_400.0
+"""After this long a run whose folder is gone is forgotten."""
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS runs (
+    run     TEXT PRIMARY KEY,
+    folder  TEXT NOT NULL,
+    seen_at REAL NOT NULL
+) WITHOUT ROWID
+"""
+
+
+class LaneError(Exception):
+    """The file cannot be used; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A run that is or was in the lane.
+
+    Attributes:
+        run: Its id, which its ledger holds too.
+        folder: Its run folder, absolute.
+        seen_at: When it was last known to be at work, unix seconds.
+    """
+
+    run: str
+    folder: Path
+    seen_at: float
+
+
+def lane_folder(state: Path, service: str, account: str) -> Path:
+    """Return where the runs of an account at a service share what they have to share.
+
+    Args:
+        state: The folder of what is remembered between runs, see `places`.
+        service: The base URL.
+        account: The fingerprint of the key.
+    """
+    return state / "lanes" / hashlib.sha256(f"{service}\n{account}".encode()).hexdigest()[:20]
+
+
+class LaneFile:
+    """Synchronous access to the file; every call may block for a moment."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the file of a lane, and make it where there is none; a damaged one is set aside.
+
+        Attributes:
+            set_aside: Where a damaged one was put, None where there was none.
+
+        Raises:
+            LaneError: It cannot be written.
+        """
+        self.folder = folder
+        self.set_aside: Path | None = None
+        path = folder / "runs.sqlite"
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                self._db = _opened(path)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                self.set_aside = path.with_name("runs.damaged.sqlite")
+                path.replace(self.set_aside)
+                for side in ("-wal", "-shm"):
+                    path.with_name(path.name + side).unlink(missing_ok=True)
+                self._db = _opened(path)
+        except OSError as error:
+            raise LaneError(f"{folder}: {error.strerror}") from error
+        except sqlite3.Error as error:
+            raise LaneError(f"{path}: {error}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def enter(self, run: str, folder: Path, now: float) -> None:
+        """Write down, on the disk, that a run works in a folder; whatever worked there before is no more."""
+        with self._transaction():
+            self._db.execute("DELETE FROM runs WHERE run = ? OR folder = ?", (run, str(folder)))
+            self._db.execute("INSERT INTO runs VALUES (?, ?, ?)", (run, str(folder), now))
+            gone = [m.run for m in self._members(0.0) if m.seen_at < now - FORGET_SECONDS and not m.folder.exists()]
+            self._db.executemany("DELETE FROM runs WHERE run = ?", [(run,) for run in gone])
+
+    def seen(self, run: str, now: float) -> None:
+        """Write down that a run is still at work."""
+        with self._transaction():
+            self._db.execute("UPDATE runs SET seen_at = ? WHERE run = ?", (now, run))
+
+    def members(self, since: float) -> list[Member]:
+        """Return the runs that were at work at a moment (unix seconds) or later."""
+        with self._translated():
+            return self._members(since)
+
+    def folder_of(self, run: str) -> Path | None:
+        """Return where a run worked last."""
+        return next((member.folder for member in self.members(0.0) if member.run == run), None)
+
+    def _members(self, since: float) -> list[Member]:
+        found = self._db.execute("SELECT run, folder, seen_at FROM runs WHERE seen_at >= ?", (since,))
+        return [Member(run, Path(folder), seen_at) for run, folder, seen_at in found]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise LaneError(f"{self.folder}: {error}") from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute(_SCHEMA)
+    except BaseException:
+        db.close()
+        raise
+    return db

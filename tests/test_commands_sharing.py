@@ -1,0 +1,103 @@
+"""A run enters its lane before it sends anything, and goes on alone where it has none."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from orchestrator.clock import VirtualClock
+from orchestrator.commands.sharing import SEEN_SECONDS, among_others
+from orchestrator.config import Settings
+from orchestrator.lane import RUN, LaneFile, Neighbours, lane_folder
+from orchestrator.ledger import Ledger, SqliteLedger
+from orchestrator.runs import RunFolder
+from orchestrator.steps.elsewhere import Alone, Others
+from orchestrator.wiro import Credentials
+
+pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
+URL = "http://127.0.0.1:1/v1"
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> None:
+    """What is asked about is made in the one thread there is."""
+
+
+@asynccontextmanager
+async def sharing(folder: Path, state: Path | None, said: LogCapture, clock: VirtualClock) -> AsyncIterator[Others]:
+    run = RunFolder(folder)
+    run.make()
+    settings = Settings("key", None, URL, state=state)
+    log = structlog.wrap_logger(None, processors=[said])
+    with SqliteLedger(run.ledger) as store:
+        ledger = Ledger(store, clock, inline)
+        async with anyio.create_task_group() as group:
+            group.start_soon(ledger.run)
+            try:
+                async with among_others(run, ledger, "a/b", settings=settings, clock=clock, log=log, hop=inline) as it:
+                    yield it
+            finally:
+                ledger.close()
+
+
+async def test_a_run_is_known_to_the_others_as_long_as_it_is_at_work(tmp_path: Path) -> None:
+    said, clock = LogCapture(), VirtualClock()
+    place = lane_folder(tmp_path / "state", URL, Credentials("key", None).fingerprint)
+    ids = set()
+    for _ in range(2):
+        begun = clock.now()
+        async with sharing(tmp_path / "run", tmp_path / "state", said, clock) as others:
+            assert isinstance(others, Neighbours)
+            with closing(LaneFile(place)) as file:
+                assert file.members(begun + SEEN_SECONDS) == []
+                await moved(clock, SEEN_SECONDS + 1)
+                [member] = file.members(begun + SEEN_SECONDS)
+        assert member.folder == tmp_path / "run"
+        with SqliteLedger(tmp_path / "run" / "ledger.sqlite", read_only=True) as store:
+            assert store.fact(RUN) == member.run
+        ids.add(member.run)
+    assert len(ids) == 1
+    assert said.entries == []
+
+
+async def moved(clock: VirtualClock, seconds: float) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(clock.run)
+        await clock.sleep(seconds)
+        group.cancel_scope.cancel()
+
+
+async def inline(work: Callable[[], T]) -> T:
+    return work()
+
+
+async def test_without_a_place_it_goes_on_alone(tmp_path: Path) -> None:
+    said = LogCapture()
+    async with sharing(tmp_path / "run", None, said, VirtualClock()) as others:
+        assert isinstance(others, Alone)
+    (tmp_path / "file").touch()
+    async with sharing(tmp_path / "run", tmp_path / "file", said, VirtualClock()) as others:
+        assert isinstance(others, Alone)
+    [entry] = said.entries
+    assert entry["log_level"] == "warning"
+    assert "ORCHESTRATOR_HOME" in entry["event"]
+
+
+async def test_a_damaged_lane_begins_anew(tmp_path: Path) -> None:
+    said = LogCapture()
+    place = lane_folder(tmp_path, URL, Credentials("key", None).fingerprint)
+    place.mkdir(parents=True)
+    (place / "runs.sqlite").write_bytes(b"damaged" * 1000)
+    async with sharing(tmp_path / "run", tmp_path, said, VirtualClock()) as others:
+        assert isinstance(others, Neighbours)
+    [entry] = said.entries
+    assert entry["set_aside"] == str(place / "runs.damaged.sqlite")

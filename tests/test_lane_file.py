@@ -1,0 +1,96 @@
+"""The file that runs with one key share: private, mended where it is damaged, and told where runs are."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from orchestrator.lane import LaneError, LaneFile, lane_folder
+
+NOW = 1_800_000_000.0
+DAY = 86_400.0
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[LaneFile]:
+    with closing(LaneFile(folder)) as file:
+        yield file
+
+
+def runs(file: LaneFile, since: float = 0.0) -> list[str]:
+    return sorted(member.run for member in file.members(since))
+
+
+def test_each_account_at_each_service_has_its_own(tmp_path: Path) -> None:
+    """The folder's name gives neither of them away."""
+    places = {lane_folder(tmp_path, service, key) for service in ("https://a", "https://b") for key in ("1", "2")}
+    assert len(places) == 4
+    assert all(place.parent == tmp_path / "lanes" and place.name.isalnum() for place in places)
+
+
+def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    with opened(tmp_path / "state" / "lane") as file:
+        file.enter("a", tmp_path, NOW)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in file.folder.iterdir()}
+        assert set(modes.values()) == {0o600}
+        assert stat.S_IMODE(file.folder.stat().st_mode) == 0o700
+
+
+def test_a_run_is_known_by_its_id_and_found_where_it_was_last(tmp_path: Path) -> None:
+    """It can be moved; what worked in a folder before is no more."""
+    with opened(tmp_path) as file, opened(tmp_path) as other:
+        file.enter("a", tmp_path / "one", NOW)
+        file.enter("b", tmp_path / "two", NOW)
+        file.enter("a", tmp_path / "three", NOW)
+        assert (other.folder_of("a"), other.folder_of("c")) == (tmp_path / "three", None)
+        other.enter("c", tmp_path / "two", NOW)
+        assert runs(file) == ["a", "c"]
+
+
+def test_who_was_at_work_since_when(tmp_path: Path) -> None:
+    with opened(tmp_path) as file:
+        file.enter("a", tmp_path / "one", NOW)
+        file.enter("b", tmp_path / "two", NOW)
+        file.seen("b", NOW + 50)
+        assert (runs(file, NOW + 50), runs(file, NOW + 51), runs(file, NOW)) == (["b"], [], ["a", "b"])
+
+
+def test_only_folders_that_are_gone_are_forgotten_after_a_long_time(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with opened(tmp_path) as file:
+        file.enter("there", tmp_path / "there", NOW)
+        file.enter("gone", tmp_path / "gone", NOW)
+        file.enter("new", tmp_path / "new", NOW + 89 * DAY)
+        assert runs(file) == ["gone", "new", "there"]
+        file.enter("new", tmp_path / "new", NOW + 91 * DAY)
+        assert runs(file) == ["new", "there"]
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 8000])
+def test_a_damaged_one_is_set_aside(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "runs.sqlite").write_bytes(content)
+    with opened(tmp_path) as file:
+        assert file.set_aside is not None
+        assert file.set_aside.read_bytes() == content
+        file.enter("a", tmp_path, NOW)
+    with opened(tmp_path) as file:
+        assert (file.set_aside, runs(file)) == (None, ["a"])
+
+
+def test_one_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LaneError, match="file"):
+        LaneFile(tmp_path / "file" / "lane")
+
+
+def test_one_that_is_locked_for_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.lane.file.BUSY_SECONDS", 0.01)
+    with opened(tmp_path) as file, closing(sqlite3.connect(tmp_path / "runs.sqlite")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LaneError, match="locked"):
+            file.seen("a", NOW)
