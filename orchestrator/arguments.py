@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from orchestrator.errors import RefusedError
 
 Job = Annotated[Path, typer.Argument(help="The job file.", metavar="JOB", show_default=False)]
 Run = Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN", show_default=False)]
@@ -25,3 +28,35 @@ Allow = Annotated[
 Insecure = Annotated[bool, typer.Option("--insecure", help="Allow plain http beyond this machine.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Shown = Annotated[str, typer.Option("--progress", help="auto, live, plain, json or off.", metavar="HOW")]
+State = Annotated[
+    Path | None,
+    typer.Option("--state", help="Keep the ledger in a folder below this one, on a local disk.", metavar="DIR"),
+]
+
+
+def usd(option: str, text: str | None) -> Decimal | None:
+    """Read an option's amount of money.
+
+    Raises:
+        RefusedError: It is none.
+    """
+    if text is None:
+        return None
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise RefusedError(f"{option} {text} is no amount of money: write it like 2.50.")
+    return amount
+
+
+def positive(rate: float | None) -> float | None:
+    """Read `--rate`.
+
+    Raises:
+        RefusedError: It is no number of calls a second.
+    """
+    if rate is not None and not 0 < rate < float("inf"):
+        raise RefusedError(f"--rate {rate} is no number of calls a second: write a number above 0.")
+    return rate

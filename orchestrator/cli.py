@@ -5,28 +5,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator import arguments
-from orchestrator.errors import Exit, RefusedError
+from orchestrator.errors import Exit
+from orchestrator.invoking import carry_out, clock, mode, signalled, stoppable, wait
 
 if TYPE_CHECKING:
-    from orchestrator.clock import Clock
-    from orchestrator.commands.run import Result, Watcher
     from orchestrator.config import Settings
-    from orchestrator.display import Mode
-    from orchestrator.engines.control import Control
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs: `orchestrator --help` has to be there at once
 # ruff: noqa: T201 - this is where results are printed
 
-T = TypeVar("T")
 FIRST_TASKS = 3
 
 app = typer.Typer(
@@ -69,6 +64,8 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     new: arguments.New = False,
     rebind: arguments.Rebind = False,
     allow: arguments.Allow = [],  # noqa: B006 - as above
+    state: arguments.State = None,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Submit no more once a task has failed.")] = False,
     insecure: arguments.Insecure = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before money is spent.")] = False,
     as_json: arguments.Json = False,
@@ -80,20 +77,32 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     from orchestrator.display import asking, terminal
 
     options = Options(
-        out, sets, only, limit, _usd("--budget", budget), _rate(rate), concurrency, emulate, new, rebind, allow
+        out,
+        sets,
+        only,
+        limit,
+        arguments.usd("--budget", budget),
+        arguments.positive(rate),
+        concurrency,
+        emulate,
+        new,
+        rebind,
+        allow,
+        state,
+        fail_fast,
     )
     settings = _settings(insecure)
     asks = not (yes or emulate) and sys.stdin.isatty() and sys.stderr.isatty()
-    _carry_out(
+    carry_out(
         lambda control, watcher: command.run(
             job,
             options,
             settings,
             control=control,
-            clock=_clock(),
+            clock=clock(),
             watcher=watcher,
             agreed=asking(options, sys.stderr) if asks else None,
-            screen=terminal(_mode(progress)),
+            screen=terminal(mode(progress)),
         ),
         progress,
         as_json,
@@ -123,9 +132,18 @@ def plan(  # noqa: PLR0917 - as above
     from orchestrator.commands.options import Options
 
     options = Options(
-        out, sets, only, limit, _usd("--budget", budget), _rate(rate), concurrency, emulate, new, allowed=allow
+        out,
+        sets,
+        only,
+        limit,
+        arguments.usd("--budget", budget),
+        arguments.positive(rate),
+        concurrency,
+        emulate,
+        new,
+        allowed=allow,
     )
-    ready = _wait(lambda: command.prepared(job, options, _settings(insecure), _clock()))
+    ready = wait(lambda: command.prepared(job, options, _settings(insecure), clock()))
     if not tasks:
         planned = command.plan(ready, options)
         first = islice(command.tasks(ready, options), FIRST_TASKS)
@@ -177,14 +195,14 @@ def retry(  # noqa: PLR0917 - as above
 
     options = Options(only=only, limit=limit)
     settings = _settings(insecure)
-    _carry_out(
+    carry_out(
         lambda control, watcher: command.retry(
             RunFolder(run_folder),
             options,
             settings,
             pay_again=pay_again,
             control=control,
-            clock=_clock(),
+            clock=clock(),
             watcher=watcher,
         ),
         progress,
@@ -203,14 +221,14 @@ def cancel(run_folder: arguments.Run, insecure: arguments.Insecure = False, as_j
 
     settings = _settings(insecure)
     with watching("off", sys.stderr) as watcher:
-        found, number = _stoppable(
+        found, number = stoppable(
             lambda control: command.cancel(
-                RunFolder(run_folder), settings, control=control, clock=_clock(), watcher=watcher
+                RunFolder(run_folder), settings, control=control, clock=clock(), watcher=watcher
             )
         )
     print(json.dumps(found.to_json()) if as_json else display.status_text(found))
     left = sum(found.counts[state] for state in ACTIVE)
-    raise typer.Exit(_signalled(number) or (Exit.STOPPED if left else Exit.DONE))
+    raise typer.Exit(signalled(number) or (Exit.STOPPED if left else Exit.DONE))
 
 
 @app.command()
@@ -228,18 +246,47 @@ def verify(
 
     settings = _settings(insecure)
     with watching("off", sys.stderr) as watcher:
-        found, number = _stoppable(
+        found, number = stoppable(
             lambda control: command.verify(
                 RunFolder(run_folder),
                 settings,
                 repair=repair,
                 control=control,
-                clock=_clock(),
+                clock=clock(),
                 watcher=watcher,
             )
         )
     print(json.dumps(found.to_json()) if as_json else display.verification_text(found))
-    raise typer.Exit(_signalled(number) or (Exit.DONE if found.well else Exit.SOME_FAILED))
+    raise typer.Exit(signalled(number) or (Exit.DONE if found.well else Exit.SOME_FAILED))
+
+
+@app.command()
+def recover(  # noqa: PLR0917 - as above
+    run_folder: arguments.Run,
+    job: Annotated[
+        Path | None, typer.Option("--job", help="The job file, where the ledger has lost it.", metavar="JOB")
+    ] = None,
+    sets: arguments.Sets = [],  # noqa: B006 - as above
+    allow: arguments.Allow = [],  # noqa: B006 - as above
+    insecure: arguments.Insecure = False,
+    as_json: arguments.Json = False,
+    progress: arguments.Shown = "auto",
+) -> None:
+    """Make a damaged ledger anew from all that is left of the run; nothing is submitted."""
+    from orchestrator import display
+    from orchestrator.commands import recover as command
+    from orchestrator.commands.options import Options
+    from orchestrator.runs import RunFolder
+
+    settings, options = _settings(insecure), Options(sets=sets, allowed=allow)
+    with display.watching(mode(progress), sys.stderr) as watcher:
+        found, number = stoppable(
+            lambda control: command.recover(
+                RunFolder(run_folder), job, options, settings, control=control, clock=clock(), watcher=watcher
+            )
+        )
+    print(json.dumps(found.to_json()) if as_json else display.recovery_text(found))
+    raise typer.Exit(signalled(number) or (Exit.DONE if found.settled else Exit.STOPPED))
 
 
 @app.command()
@@ -251,7 +298,7 @@ def init(
     """Print a commented job file for a model, made from its schema: `orchestrator init OWNER/MODEL > job.yaml`."""
     from orchestrator.commands.models import first_job
 
-    sys.stdout.write(_wait(lambda: first_job(model, _settings(insecure), emulate=emulate, clock=_clock())))
+    sys.stdout.write(wait(lambda: first_job(model, _settings(insecure), emulate=emulate, clock=clock())))
 
 
 @app.command()
@@ -265,7 +312,7 @@ def models(
     from orchestrator import display
     from orchestrator.commands.models import models as search
 
-    found = _wait(lambda: search(" ".join(words), _settings(insecure), emulate=emulate, clock=_clock()))
+    found = wait(lambda: search(" ".join(words), _settings(insecure), emulate=emulate, clock=clock()))
     if not found:
         sys.stderr.write("No model fits these words.\n")
     for model in found:
@@ -302,13 +349,13 @@ def emulator(  # noqa: PLR0917 - as above
     profile = Profile(
         api_key=key,
         api_secret=secret or None,
-        balance_usd=_usd("--balance", balance) or Decimal(0),
+        balance_usd=arguments.usd("--balance", balance) or Decimal(0),
         concurrency=concurrency,
         rate=rate,
         run_seconds_median=run_seconds,
         failure_share=failures,
     )
-    _wait(lambda: emulate(profile, port=port, cdn_port=cdn_port, state_dir=state))
+    wait(lambda: emulate(profile, port=port, cdn_port=cdn_port, state_dir=state))
 
 
 def main() -> None:
@@ -322,76 +369,3 @@ def _settings(insecure: bool) -> Settings:
     from orchestrator import config
 
     return config.read(os.environ, Path.cwd(), insecure=insecure)
-
-
-def _clock() -> Clock:
-    from orchestrator.clock import SystemClock
-
-    return SystemClock()
-
-
-def _wait(work: Callable[[], Awaitable[T]]) -> T:
-    import anyio
-
-    return anyio.run(work, backend_options={"use_uvloop": False})
-
-
-def _stoppable(work: Callable[[Control], Awaitable[T]]) -> tuple[T, int | None]:
-    from orchestrator.commands.stopping import stoppable
-
-    return _wait(lambda: stoppable(work))
-
-
-def _carry_out(
-    work: Callable[[Control, Watcher], Awaitable[Result]],
-    progress: str,
-    as_json: bool,
-) -> None:
-    """Let a run go on, show how it does and how it ended, and leave with its exit code."""
-    from dataclasses import replace
-
-    from orchestrator.display import Remembering, summary, watching
-
-    with watching(_mode(progress), sys.stderr) as shown:
-        watcher = Remembering(shown)
-        try:
-            result, number = _stoppable(lambda control: work(control, watcher))
-        except BaseException:
-            if as_json and watcher.latest is not None:  # whoever reads JSON gets it, however the run ends
-                print(json.dumps(replace(watcher.latest, state="stopped").to_json()), flush=True)
-            raise
-    print(json.dumps(result.status.to_json()) if as_json else summary(result))
-    raise typer.Exit(_signalled(number) or result.exit_code)
-
-
-def _signalled(number: int | None) -> int | None:
-    from orchestrator.commands.stopping import exit_code
-
-    return None if number is None else exit_code(number)
-
-
-def _usd(option: str, text: str | None) -> Decimal | None:
-    if text is None:
-        return None
-    try:
-        usd = Decimal(text)
-    except InvalidOperation:
-        usd = Decimal("NaN")
-    if not usd.is_finite() or usd < 0:
-        raise RefusedError(f"{option} {text} is no amount of money: write it like 2.50.")
-    return usd
-
-
-def _rate(rate: float | None) -> float | None:
-    if rate is not None and not 0 < rate < float("inf"):
-        raise RefusedError(f"--rate {rate} is no number of calls a second: write a number above 0.")
-    return rate
-
-
-def _mode(progress: str) -> Mode:
-    from orchestrator.display import MODES
-
-    for mode in MODES:
-        if mode == progress:
-            return mode
-    raise RefusedError(f"--progress {progress} is not known: choose one of {', '.join(MODES)}.")

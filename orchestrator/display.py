@@ -20,6 +20,7 @@ from orchestrator.commands.models import Model
 from orchestrator.commands.options import Options
 from orchestrator.commands.plan import Plan, plan
 from orchestrator.commands.prepare import Prepared
+from orchestrator.commands.rebuilding import Recovery
 from orchestrator.commands.run import Result, Watcher
 from orchestrator.commands.verify import Verification
 from orchestrator.lifecycle import State
@@ -264,6 +265,29 @@ def verification_text(found: Verification) -> str:
     for name in ("missing", "damaged", "repaired", "lost"):
         if number := getattr(found, name):
             lines[-1] += f", {number:,} {name}"
+    return "\n".join(lines)
+
+
+def recovery_text(found: Recovery) -> str:
+    """Return what a damaged run was made into for people."""
+    kept = f"The damaged ledger is kept as {found.kept}." if found.kept else "There was no ledger left."
+    lines = [
+        kept,
+        f"{_many(found.read, 'task')} could be read of it, and the manifest told more of {found.listed:,}.",
+        f"{found.whole:,} done: their files are here, as they were recorded.",
+    ]
+    if found.again:
+        lines.append(f"{found.again:,} done without their files, which were asked for again.")
+    if found.in_doubt:
+        lines.append(
+            f"{found.in_doubt:,} that may have been sent for all that was left:"
+            f" {found.adopted:,} found in the service's list and adopted."
+        )
+    if found.status is not None:
+        lines.append(status_text(found.status))
+    if found.halt is not None:
+        lines.append(f"Stopped: {found.halt}")
+    lines.append("`orchestrator run` with the job file goes on with it; what is in doubt is settled first.")
     return "\n".join(lines)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any, Final
 import filelock
 
 from orchestrator.errors import LockedError, RefusedError
-from orchestrator.ledger import NotALedgerError, SqliteLedger
+from orchestrator.ledger import DamagedLedgerError, NotALedgerError, SqliteLedger
+from orchestrator.mounts import network_file_system
 from orchestrator.sweep import Job
 
 LOCK_PATIENCE_SECONDS: Final = 1.0
@@ -29,9 +31,22 @@ class RunFolder:
     path: Path
 
     @property
+    def pointer(self) -> Path:
+        """Says where the ledger lies, if it does not lie here."""
+        return self.path / "ledger.path"
+
+    @property
+    def state(self) -> Path:
+        """The folder of the ledger and the lock: this one, or the one that `--state` has given it."""
+        try:
+            return Path(self.pointer.read_text("utf-8").strip())
+        except OSError:
+            return self.path
+
+    @property
     def ledger(self) -> Path:
         """What happened."""
-        return self.path / "ledger.sqlite"
+        return self.state / "ledger.sqlite"
 
     @property
     def manifest(self) -> Path:
@@ -59,24 +74,35 @@ class RunFolder:
         return self.path / "emulator"
 
     def exists(self) -> bool:
-        """Return whether a run has been here."""
-        return self.ledger.is_file()
+        """Return whether a run has been here, even if its ledger has gone."""
+        return self.ledger.is_file() or self._has_traces()
 
-    def make(self) -> None:
-        """Make the folder.
+    def make(self, state: Path | None = None, network: Callable[[Path], str | None] = network_file_system) -> None:
+        """Make the folder, and that of its ledger where it is to lie elsewhere.
+
+        Args:
+            state: Where runs keep their ledgers, each in a folder of its own; None for the run folder.
+            network: Gives the type of the network file system that a path lies on, None for none.
 
         Raises:
-            RefusedError: It cannot be made, or not be written.
+            RefusedError: A folder cannot be made, or not be written, or is none for a ledger.
         """
         try:
             self.files.mkdir(parents=True, exist_ok=True)
-            probe = self.path / ".writable"
-            probe.touch()
-            probe.unlink()
+            _probe(self.path)
+            if state is not None:
+                self._point_to(state.resolve())
+                _probe(self.state)
         except OSError as error:
             raise RefusedError(
                 f"The run folder {self.path} cannot be written: {error.strerror}. Choose another with --out."
             ) from error
+        kind = network(self.state)
+        if kind is not None:
+            raise RefusedError(
+                f"{self.state} lies on a network file system ({kind}), where a ledger cannot be kept safe."
+                " Add --state DIR with a folder on a disk of this machine; all else stays in the run folder."
+            )
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -123,10 +149,55 @@ class RunFolder:
         """
         if not self.exists():
             raise NotALedgerError(f"{self.path} is not a run folder: it holds no {self.ledger.name}.")
-        return SqliteLedger(self.ledger, read_only=True)
+        self.check_presence()
+        return SqliteLedger(self.ledger, read_only=True, run_folder=self.path)
+
+    def written(self) -> SqliteLedger:
+        """Open the ledger to write it, and make it where no run has been yet.
+
+        Raises:
+            NotALedgerError: There was one that is damaged, or of a later version.
+            LedgerError: It cannot be opened.
+        """
+        self.check_presence()
+        return SqliteLedger(self.ledger, run_folder=self.path)
+
+    def check_presence(self) -> None:
+        """See that a ledger is there, if anything else shows that there has been one.
+
+        Raises:
+            DamagedLedgerError: It has gone, or is empty.
+        """
+        if self._has_traces() and (not self.ledger.is_file() or not self.ledger.stat().st_size):
+            reason = "it is empty" if self.ledger.is_file() else "it is missing"
+            raise DamagedLedgerError(self.ledger, reason, self.path)
+
+    def _has_traces(self) -> bool:
+        return self.manifest.is_file() or self.log.is_file() or not (self.state.is_dir() or self.state == self.path)
+
+    def _point_to(self, base: Path) -> None:
+        """Let the ledger lie below a folder; where it does already nothing is done."""
+        if self.pointer.is_file():
+            if self.state.parent != base:
+                raise RefusedError(f"The ledger of {self.path} lies in {self.state} already: leave --state out.")
+        elif self.ledger.is_file():
+            raise RefusedError(f"The ledger of {self.path} lies in the run folder already: leave --state out.")
+        else:
+            place = str(self.path.resolve())
+            own = base / f"{self.path.resolve().name}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+            own.mkdir(parents=True, exist_ok=True, mode=0o700)
+            draft = self.pointer.with_name(".ledger.path.new")
+            draft.write_text(f"{own}\n", encoding="utf-8")
+            draft.replace(self.pointer)
 
     def _lock(self) -> filelock.BaseFileLock:
-        return filelock.FileLock(self.path / ".lock", mode=0o600)
+        return filelock.FileLock(self.state / ".lock", mode=0o600)
+
+
+def _probe(folder: Path) -> None:
+    probe = folder / ".writable"
+    probe.touch()
+    probe.unlink()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +225,7 @@ class Binding:
         Raises:
             RefusedError: It belongs to something else.
         """
-        theirs = Binding(facts["source"], facts["service"], facts["account"])
+        theirs = Binding(facts["source"] or self.source, facts["service"], facts["account"])
         for ours, held, what in (
             (self.source, theirs.source, "the job file"),
             (self.service, theirs.service, "the service"),

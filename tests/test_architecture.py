@@ -16,14 +16,14 @@ import orchestrator
 
 ROOT: Final = Path(orchestrator.__file__).parent
 LAYERS: Final = (
-    {"errors", "money", "names", "tasks", "clock", "lifecycle", "places", "threads"},
+    {"errors", "money", "names", "tasks", "clock", "lifecycle", "mounts", "places", "threads"},
     {"sweep", "wiro", "ledger", "emulator", "config", "logs"},
     {"steps"},
     {"engines"},
     {"output", "runs", "lane", "status", "signals", "reporting", "web"},
     {"commands"},
     {"display", "arguments", "simulation"},
-    {"api"},
+    {"api", "invoking"},
     {"cli"},
     {"__main__"},
 )
@@ -44,7 +44,7 @@ BORDERS: Final = {
     "sqlite3": {"ledger", "lane"},
     "aiohttp": {"wiro", "emulator", "web"},
     "yaml": {"sweep"},
-    "typer": {"cli", "arguments", "reporting"},
+    "typer": {"cli", "arguments", "invoking", "reporting"},
     "dotenv": {"config"},
     "filelock": {"runs", "lane"},
     "PIL": {"emulator", "output"},

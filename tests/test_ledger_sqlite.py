@@ -440,7 +440,9 @@ class TestTheFile:
     def test_garbage_is_refused(self, path: Path, content: bytes, read_only: bool) -> None:
         """A file that is no ledger is named and left as it is."""
         path.write_bytes(content)
-        with pytest.raises(NotALedgerError, match=f"{path} is damaged or no ledger"):
+        with pytest.raises(
+            NotALedgerError, match=f"The ledger {path} is damaged: .* `orchestrator recover {path.parent}`"
+        ):
             SqliteLedger(path, read_only=read_only)
         assert path.read_bytes() == content
 

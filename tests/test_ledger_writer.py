@@ -236,8 +236,12 @@ async def test_closing_writes_what_is_left(tmp_path: Path) -> None:
             bench.ledger.close()
             bench.gate.open.set()
     assert set((await bench.on_disk()).values()) == {State.SUBMITTING}
-    with await in_thread(lambda: SqliteLedger(tmp_path / "ledger.sqlite", read_only=True)) as reader:
-        assert (await in_thread(reader.totals)).counters == {"calls Run": 50}
+
+    def counters() -> dict[str, int]:
+        with SqliteLedger(tmp_path / "ledger.sqlite", read_only=True) as reader:
+            return reader.totals().counters
+
+    assert await in_thread(counters) == {"calls Run": 50}
 
 
 async def test_counts_need_nobody_to_wait(tmp_path: Path) -> None:

@@ -174,3 +174,18 @@ def test_a_rewrite_that_fails_leaves_the_old_manifest(tmp_path: Path) -> None:
     with pytest.raises(OSError):  # noqa: PT011 - raised above
         manifest.rewrite(path, broken(), MODEL)
     assert path.read_text() == "old\n"
+
+
+def test_a_manifest_is_read_back(tmp_path: Path) -> None:
+    """A line says again what it was written of, all but the token and what was known before the request."""
+    path = tmp_path / manifest.NAME
+    failed = replace(
+        DONE, state=State.FAILED, outputs=(), attempt=None, tries=0, failure=Failure("invalid", "no such seed")
+    )
+    manifest.append(path, [manifest.line(DONE, MODEL), "torn li", "\n[1, 2]\n", manifest.line(failed, MODEL)])
+    first, second = manifest.read(path)
+    assert first.attempt
+    assert replace(first, attempt=None) == replace(DONE, attempt=None)
+    assert (first.attempt.remote_id, first.attempt.cost_usd, first.attempt.token) == ("2221", Decimal("0.014"), None)
+    assert (second.state, second.attempt, second.failure) == (State.FAILED, None, failed.failure)
+    assert list(manifest.read(tmp_path / "none")) == []

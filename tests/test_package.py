@@ -59,7 +59,7 @@ def test_the_console_script_is_the_command_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["py.typed", "ledger/schema.sql", "wiro/studio_trigger.json", "emulator/catalogue/studio-trigger.json"]
+    "name", ["py.typed", "ledger/versions/1.sql", "wiro/studio_trigger.json", "emulator/catalogue/studio-trigger.json"]
 )
 def test_data_lies_beside_the_code(name: str) -> None:
     assert resources.files("orchestrator").joinpath(name).is_file()

@@ -62,7 +62,13 @@ class Bench:
     seen: Status | None = None
 
     async def run(
-        self, prompts: Sequence[str] = ("a lighthouse",), seeds: int = 4, attempts: int = 3, **limits: Any
+        self,
+        prompts: Sequence[str] = ("a lighthouse",),
+        seeds: int = 4,
+        attempts: int = 3,
+        *,
+        fail_fast: bool = False,
+        **limits: Any,
     ) -> Result:
         """Run a job of prompts times seeds with these limits, or go on with it."""
         job = {
@@ -76,7 +82,7 @@ class Bench:
         path.write_text(json.dumps(job))
         profile = self.service.profile
         settings = Settings(profile.api_key, profile.api_secret, self.service.base_url)
-        options = Options(out=self.folder / "out")
+        options = Options(out=self.folder / "out", fail_fast=fail_fast)
         return await run(path, options, settings, control=Control(), clock=SystemClock(), watcher=self)
 
     def show(self, status: Status) -> None:
@@ -317,6 +323,19 @@ async def test_a_wrong_request_fails_its_task_alone(tmp_path: Path) -> None:
         assert (good["state"], wrong["state"], wrong["error"]["kind"]) == ("done", "failed", "invalid")
         assert "[width] must be between" in wrong["error"]["message"]
         assert bench.service.stats.calls["Run"] == 2
+
+
+async def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
+    """Once a task has failed nothing more is submitted, what runs is finished, and the same command goes on."""
+    async with bench_on(tmp_path) as bench:
+        prompts = ["a boat", "a [fail] boat", "a lighthouse"]
+        result = await bench.run(prompts, seeds=4, attempts=1, concurrency=1, fail_fast=True)
+        assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.FAILURE)
+        counts = result.status.counts
+        assert (counts[State.DONE], counts[State.RUNNING], counts[State.FETCHING]) == (4, 0, 0)
+        assert 1 <= counts[State.FAILED] <= 2
+        assert (await bench.run(prompts, seeds=4, attempts=1, concurrency=1)).exit_code is Exit.SOME_FAILED
+        bench.assert_paid_once(8)
 
 
 async def test_twenty_alike_failures_stop_the_run(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import Exit, LockedError, RefusedError
-from orchestrator.ledger import NotALedgerError, SqliteLedger
+from orchestrator.ledger import DamagedLedgerError, NotALedgerError, SqliteLedger
 from orchestrator.runs import Binding, RunFolder, frozen_tool, resolved_job
 from orchestrator.sweep import Job, Schema, load
 
@@ -167,3 +167,70 @@ def test_a_job_that_cannot_be_read_is_refused(facts: dict[str, str]) -> None:
     """What this version cannot read is a sentence, not a traceback."""
     with pytest.raises(RefusedError, match="job that the run folder keeps cannot be read"):
         resolved_job(facts)
+
+
+def nowhere(_: Path) -> str | None:
+    return None
+
+
+class TestTheLedgersPlace:
+    def test_a_network_file_system_is_refused(self, tmp_path: Path) -> None:
+        """A ledger there could not be kept safe: the message names the way out."""
+        with pytest.raises(RefusedError, match=r"network file system \(nfs4\).*--state DIR") as raised:
+            RunFolder(tmp_path / "run").make(network=lambda _: "nfs4")
+        assert raised.value.exit_code is Exit.REFUSED
+
+    def test_it_can_lie_elsewhere(self, tmp_path: Path) -> None:
+        """Ledger and lock go into a folder of the run's own; whoever opens the run folder finds them."""
+        folder = RunFolder(tmp_path / "share" / "run")
+        local = tmp_path / "local"
+        for _ in range(2):
+            folder.make(local, network=lambda path: None if path.is_relative_to(local) else "nfs4")
+        with folder.held(), folder.written() as store, store.transaction(durable=True):
+            store.state(FACTS)
+        again = RunFolder(folder.path)
+        assert again.ledger.parent.parent == local
+        assert stat.S_IMODE(again.state.stat().st_mode) == 0o700
+        assert {path.name for path in again.state.iterdir()} == {"ledger.sqlite", ".lock"}
+        assert {path.name for path in folder.path.iterdir()} == {"files", "ledger.path"}
+        with again.opened() as store:
+            assert store.facts() == FACTS
+
+    def test_two_runs_of_one_name_do_not_meet(self, tmp_path: Path) -> None:
+        """Each run folder has a folder of its own below `--state`."""
+        first, second = RunFolder(tmp_path / "a" / "run"), RunFolder(tmp_path / "b" / "run")
+        for folder in (first, second):
+            folder.make(tmp_path / "local", network=nowhere)
+        assert first.state != second.state
+
+    def test_it_does_not_move(self, tmp_path: Path) -> None:
+        """A run whose ledger lies somewhere already is not begun anew elsewhere."""
+        folder = RunFolder(tmp_path / "run")
+        folder.make(tmp_path / "local", network=nowhere)
+        with pytest.raises(RefusedError, match=r"lies in .*local.* already: leave --state out"):
+            folder.make(tmp_path / "other", network=nowhere)
+        inside = RunFolder(tmp_path / "inside")
+        inside.make(network=nowhere)
+        inside.written().close()
+        with pytest.raises(RefusedError, match="lies in the run folder already"):
+            inside.make(tmp_path / "local", network=nowhere)
+
+
+class TestALedgerThatHasGone:
+    @pytest.mark.parametrize("trace", ["manifest.jsonl", "run.log", "ledger.path"])
+    @pytest.mark.parametrize("content", [None, b""])
+    def test_a_run_is_not_begun_anew(self, folder: RunFolder, trace: str, content: bytes | None) -> None:
+        """Where anything shows that a run has been here, a missing or empty ledger is a damaged one."""
+        (folder.path / trace).write_text(str(folder.path / "gone") if trace == "ledger.path" else "{}\n")
+        if content is not None and trace != "ledger.path":
+            folder.ledger.write_bytes(content)
+        assert folder.exists()
+        for opening in (folder.opened, folder.written):
+            with pytest.raises(DamagedLedgerError, match=r"it is (missing|empty).*orchestrator recover"):
+                opening()
+
+    def test_a_kill_at_the_very_beginning_is_no_damage(self, folder: RunFolder) -> None:
+        """An empty ledger in a folder without anything else is filled by the next run."""
+        folder.ledger.touch()
+        folder.written().close()
+        assert folder.ledger.stat().st_size

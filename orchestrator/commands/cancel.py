@@ -13,7 +13,6 @@ from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
 from orchestrator.errors import StoppedError
-from orchestrator.ledger import SqliteLedger
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
 
@@ -30,7 +29,7 @@ async def cancel(folder: RunFolder, settings: Settings, *, control: Control, clo
     """
     read_status(folder)  # refuses what is no run folder before anything is written
     if folder.is_held():
-        with SqliteLedger(folder.ledger) as store, store.transaction(durable=True):
+        with folder.written() as store, store.transaction(durable=True):
             store.state({"cancel": repr(clock.now())})
         await _until_obeyed(folder, clock)
         return read_status(folder)

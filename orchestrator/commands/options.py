@@ -30,6 +30,8 @@ class Options:
         new: Begin another run instead of going on with an unfinished one.
         rebind: The run folder may change its service or its key.
         allowed: Folders whose files the job file may name beside those of its own folder.
+        state: Where the ledger is to lie, None for the run folder.
+        fail_fast: Whether the first failed task ends the run.
     """
 
     out: Path | None = None
@@ -43,6 +45,8 @@ class Options:
     new: bool = False
     rebind: bool = False
     allowed: Sequence[Path] = ()
+    state: Path | None = None
+    fail_fast: bool = False
 
     def limits(self, limits: Limits) -> Limits:
         """Return the file's limits with this invocation's in their place."""

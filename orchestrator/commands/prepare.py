@@ -15,7 +15,7 @@ from orchestrator.clock import Clock
 from orchestrator.commands.options import Options
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError
-from orchestrator.ledger import LedgerError, NotALedgerError, SqliteLedger
+from orchestrator.ledger import DamagedLedgerError, LedgerError, NotALedgerError, SqliteLedger
 from orchestrator.lifecycle import FINAL
 from orchestrator.names import safe_part
 from orchestrator.runs import EMULATOR, Binding, RunFolder, frozen_tool
@@ -62,6 +62,7 @@ def facts_of(folder: RunFolder) -> dict[str, str]:
     Raises:
         NotALedgerError: What stands there is no ledger that this version can read.
     """
+    folder.check_presence()
     if not folder.exists() or not folder.ledger.stat().st_size:  # a kill can leave an empty file
         return {}
     with folder.opened() as store:
@@ -208,9 +209,14 @@ def _newest_unfinished(base: Path, file: JobFile, *, emulated: bool) -> Path | N
             facts = facts_of(RunFolder(path))
             if facts.get("source") == source and (facts.get("service") == EMULATOR) is emulated and _is_open(path):
                 found.append((float(facts["started_at"]), path))
-        except (NotALedgerError, LedgerError):  # whatever lies there, it is no run to go on with
-            continue
+        except (NotALedgerError, LedgerError) as error:  # whatever lies there, it is no run to go on with
+            if isinstance(error, DamagedLedgerError) and _is_of(RunFolder(path), file):
+                raise
     return max(found)[1] if found else None
+
+
+def _is_of(folder: RunFolder, file: JobFile) -> bool:
+    return folder.job.is_file() and folder.job.read_text("utf-8", errors="replace") == file.text
 
 
 def _is_open(path: Path) -> bool:

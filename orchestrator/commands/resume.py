@@ -52,7 +52,7 @@ async def resume(
     async with AsyncExitStack() as stack:
         stack.enter_context(folder.held())
         settings = await stack.enter_async_context(workshop.service(settings, emulate=emulate, state=folder.emulator))
-        store = stack.enter_context(SqliteLedger(folder.ledger))
+        store = stack.enter_context(workshop.kept(folder))
         facts = store.facts()
         service = EMULATOR if emulate else settings.base_url
         Binding(facts["source"], service, credentials(settings).fingerprint).check(facts, folder.path, MOVED)

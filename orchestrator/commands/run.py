@@ -114,7 +114,7 @@ async def run(
     async with AsyncExitStack() as stack:
         early = options.emulate or folder.exists()
         if early:
-            folder.make()
+            folder.make(options.state)
             stack.enter_context(folder.held())
         settings = await stack.enter_async_context(
             workshop.service(settings, emulate=options.emulate, state=folder.emulator)
@@ -127,9 +127,9 @@ async def run(
         if agreed is not None and not await agreed(prepared):
             raise StoppedError("Nothing was submitted.")
         if not early:
-            folder.make()
+            folder.make(options.state)
             stack.enter_context(folder.held())
-        store = stack.enter_context(SqliteLedger(folder.ledger))
+        store = stack.enter_context(workshop.kept(folder))
         edition = bind(prepared, binding(file, settings, options), store, options, clock.now())
         folder.job.write_text(file.text, encoding="utf-8")
         log = stack.enter_context(logs.opened(folder.log, secrets=settings.secrets, screen=screen))
@@ -149,7 +149,7 @@ async def run(
                 log=log,
             )
         )
-        return await carry_out(shop, Orders(selected, options.limit), watcher)
+        return await carry_out(shop, Orders(selected, options.limit, fail_fast=options.fail_fast), watcher)
 
 
 async def carry_out(
@@ -172,7 +172,13 @@ async def carry_out(
     if orders.submits and pending:
         frontier = await _frontier(shop)
     engine = shop.engine(orders, entered, frontier, shop.keeper.finished)
-    shop.log.info("run started", tasks=shop.job.total(), entered=entered, unfinished=len(unfinished))
+    shop.log.info(  # `newest` tells `recover` what cannot be ours, should the ledger be damaged
+        "run started",
+        tasks=shop.job.total(),
+        entered=entered,
+        unfinished=len(unfinished),
+        newest=frontier.newest,
+    )
     halt = None
     async with anyio.create_task_group() as group:
         with anyio.CancelScope() as scope:

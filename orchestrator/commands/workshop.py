@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -108,6 +108,20 @@ async def called(settings: Settings, calls_per_second: float, clock: Clock, tall
         proxy=settings.proxy,
     ) as client:
         yield Calls(client, pacer, clock)
+
+
+@contextmanager
+def kept(folder: RunFolder) -> Iterator[SqliteLedger]:
+    """Open a run folder's ledger to work with it, looked through before and marked as being written meanwhile.
+
+    Raises:
+        NotALedgerError: It is damaged, or of a later version.
+        LedgerError: It cannot be opened.
+    """
+    with folder.written() as store:
+        store.check()
+        with store.at_work():
+            yield store
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +250,7 @@ async def opened(
 
     Whoever wants to know all that happens hands in where chance, blocking work and files come from.
     """
-    ledger = Ledger(store, clock, hop)
+    ledger = Ledger(store, clock, hop, totals=await hop(store.totals))
     keeper = ManifestKeeper(folder.manifest, job.model, ledger, hop)
     tally.open(ledger)
     policy = AddressPolicy(settings.on_loopback, settings.download_hosts)

@@ -54,11 +54,13 @@ class Orders:
         selected: Whether a task belongs to it.
         most: How many tasks it may start, None for all.
         submits: Whether anything is to be submitted.
+        fail_fast: Whether nothing more is to be submitted once a task has failed.
     """
 
     selected: Callable[[Task], bool] = lambda _: True
     most: int | None = None
     submits: bool = True
+    fail_fast: bool = False
 
 
 @dataclass(slots=True)
@@ -228,6 +230,8 @@ class LocalEngine:
         self.finished(record)
         if record.failure is not None:
             self.log.warning("task ended", task=record.task.id, state=record.state, reason=record.failure.message)
+        if self.orders.fail_fast and record.failure is not None and record.state is State.FAILED:
+            self.control.close(Stop.FAILURE, f"A task has failed, as --fail-fast waits for: {record.failure.message}")
         if len(self._first_ends) < SAME_FAILURES:
             self._first_ends.append(record.failure)
             first = self._first_ends[0]

@@ -1,17 +1,22 @@
 """What happened: the only source of truth of a run folder."""
 
-from orchestrator.ledger.errors import ClaimedError, ConflictError, LedgerError, NotALedgerError
+from orchestrator.ledger.errors import ClaimedError, ConflictError, DamagedLedgerError, LedgerError, NotALedgerError
+from orchestrator.ledger.opening import AT_WORK
+from orchestrator.ledger.salvage import salvage
 from orchestrator.ledger.sqlite import MANIFEST, SqliteLedger
 from orchestrator.ledger.totals import Totals
 from orchestrator.ledger.writer import Ledger
 
 __all__ = [
+    "AT_WORK",
     "MANIFEST",
     "ClaimedError",
     "ConflictError",
+    "DamagedLedgerError",
     "Ledger",
     "LedgerError",
     "NotALedgerError",
     "SqliteLedger",
     "Totals",
+    "salvage",
 ]

@@ -19,6 +19,17 @@ class NotALedgerError(RefusedError):
     """There is no ledger that this version can read."""
 
 
+class DamagedLedgerError(NotALedgerError):
+    """The ledger is not what was written, or not all of it."""
+
+    def __init__(self, path: Path, reason: str, run_folder: Path) -> None:
+        self.path = path
+        super().__init__(
+            f"The ledger {path} is damaged: {reason}. `orchestrator recover {run_folder}` rebuilds it from what can"
+            " still be read of it, the manifest, the files and the service's list, and pays for nothing."
+        )
+
+
 class ConflictError(Exception):
     """What is to be saved does not follow from what the ledger holds: a bug, and nothing was written."""
 

@@ -55,7 +55,7 @@ def record(row: Row, attempt: Row | None, outputs: Iterable[Row]) -> Record:
         state=State(state),
         tries=tries,
         failures=failures,
-        attempt=None if attempt is None else _attempt(attempt),
+        attempt=None if attempt is None else read_attempt(attempt),
         outputs=tuple(Output(*output) for output in outputs),
         failure=None if error is None else failure(error),
         warnings=() if warnings is None else tuple(json.loads(warnings)),
@@ -102,7 +102,8 @@ def attempt_values(attempt: Attempt) -> Row:
     )
 
 
-def _attempt(row: Row) -> Attempt:
+def read_attempt(row: Row) -> Attempt:
+    """Return the attempt that a row of `ATTEMPT_COLUMNS` holds."""
     number, intent_at, reserved, newest, *others, cost = row
     attempt = Attempt(number, intent_at, from_pico(reserved), None if newest is None else int(newest), *others)
     return replace(attempt, cost_usd=_money(cost))

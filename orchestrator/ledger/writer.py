@@ -41,9 +41,12 @@ class Ledger:
     `run`, `close` does: others may be saving what happened just because everything is being cancelled.
     """
 
-    def __init__(self, store: SqliteLedger, clock: Clock, hop: Hop = in_thread) -> None:
+    def __init__(
+        self, store: SqliteLedger, clock: Clock, hop: Hop = in_thread, *, totals: Totals | None = None
+    ) -> None:
+        """Take over a store; `totals` are its sums, which are added up here, and block, where they are not given."""
         self.store = store
-        self.totals: Totals = store.totals()
+        self.totals: Totals = totals or store.totals()
         self._clock = clock
         self._hop = hop
         self._queue: list[_Ticket[Any]] = []

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from orchestrator import money
-from orchestrator.lifecycle import FINAL, Attempt, Output, Record
+from orchestrator.lifecycle import FINAL, Attempt, Failure, Output, Record, State
+from orchestrator.tasks import Task
 
 FORMAT: Final = 1
 _JSON: Final = json.JSONEncoder(ensure_ascii=False)
@@ -66,6 +69,70 @@ def rewrite(path: Path, records: Iterable[Record], model: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def read(path: Path) -> Iterator[Record]:
+    """Yield what each line says of a task; what is cut short or no line of ours is passed over.
+
+    Raises:
+        OSError: There is a manifest, and it cannot be read.
+    """
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for text in file:
+            with suppress(ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
+                yield _record(json.loads(text))
+
+
+def _record(said: Mapping[str, Any]) -> Record:
+    """Return the record of a line, all but what no line tells: the token, the path's template and the repetition."""
+    outputs = tuple(
+        Output(each["path"], each["url"], each["content_type"], each["bytes"], each["sha256"])
+        for each in said["outputs"]
+    )
+    remote, error, cost = said["remote"], said["error"], said["cost_usd"]
+    task = Task(
+        id=said["task"],
+        index=-1 if said["index"] is None else int(said["index"]),
+        parameters=dict(said["parameters"]),
+        axes=dict(said["axes"]),
+        labels=dict(said["labels"]),
+        path=stem_of(outputs[0].path) if outputs else said["task"],
+        cells=tuple(said["cells"]),
+    )
+    finished = _seconds(said["finished_at"])
+    attempt = Attempt(
+        number=int(said["attempts"]),
+        intent_at=_seconds(said["submitted_at"]) or 0.0,
+        reserved_usd=money.FREE,
+        remote_id=remote["task_id"],
+        submitted_at=_seconds(said["submitted_at"]),
+        ended_at=finished,
+        status=remote["status"],
+        exit_code=remote["exit_code"],
+        elapsed_seconds=said["elapsed_seconds"],
+        cost_usd=None if cost is None else Decimal(cost),
+    )
+    return Record(
+        task=task,
+        state=State(said["state"]),
+        tries=attempt.number,
+        attempt=attempt if attempt.remote_id else None,
+        outputs=outputs,
+        failure=None if error is None else Failure(error["kind"], error["message"]),
+        warnings=tuple(said["warnings"]),
+        finished_at=finished,
+    )
+
+
+def stem_of(path: str) -> str:
+    """Return the task's part of an output's path: without the folder, the id, the number and the ending."""
+    return path.partition("/")[2].rpartition("-")[0].rpartition("-")[0]
+
+
+def _seconds(moment: str | None) -> float | None:
+    return None if moment is None else datetime.fromisoformat(moment).timestamp()
 
 
 def moment(seconds: float | None) -> str | None:

@@ -47,6 +47,7 @@ class Stop(Enum):
     CANCELLED = "cancelled"
     CREDENTIALS = "credentials"
     DISK = "disk"
+    FAILURE = "failure"
     INTERRUPTED = "interrupted"
     LIMIT = "limit"
     MODEL = "model"

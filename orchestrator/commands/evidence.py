@@ -1,0 +1,62 @@
+"""What a task is taken for after its ledger was damaged: pure, and in favour of doubt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from orchestrator.lifecycle import FINAL, Record, State
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """What is written down of a request that may have been sent.
+
+    Attributes:
+        since: Unix seconds of the earliest moment at which it can have been.
+        until: Since when nobody can be waiting for its reply.
+        newest_known: A remote id that was there before any of the run's; None where none is known.
+    """
+
+    since: float
+    until: float
+    newest_known: int | None
+
+    def of(self, record: Record, reserved_usd: Decimal) -> Record:
+        """Return a pending task as one that may have been sent."""
+        return record.intended(self.since, reserved_usd, self.newest_known).given_up(self.until)
+
+
+def completed(held: Record) -> Record:
+    """Return a task of which the row is lost and a request is known as what that request says."""
+    attempt = held.attempt
+    if held.state is not State.PENDING or attempt is None or attempt.number <= held.tries:
+        return held
+    if attempt.remote_id is None:
+        return replace(held, state=State.SUBMITTING)
+    return replace(held, state=State.RUNNING, tries=attempt.number)  # the service says how it ended
+
+
+def told(held: Record | None, line: Record) -> Record:
+    """Return what is known of a task of which the manifest has a line: the one that goes further is believed.
+
+    Args:
+        held: What the ledger still says of it, if anything.
+        line: What the manifest says.
+    """
+    if held is None:
+        return line
+    if _progress(held) >= _progress(line):
+        return held
+    token = held.attempt.token if held.attempt and line.attempt and _same(held, line) else None
+    attempt = line.attempt and replace(line.attempt, token=token)
+    return replace(line, task=held.task, dropped=held.dropped, attempt=attempt)
+
+
+def _same(held: Record, line: Record) -> bool:
+    return held.sent.remote_id == line.sent.remote_id
+
+
+def _progress(record: Record) -> tuple[int, bool]:
+    number = record.tries if record.attempt is None else record.attempt.number
+    return number, record.state in FINAL

@@ -1,0 +1,187 @@
+"""Filling a fresh ledger with all that is known of a run whose own is damaged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from orchestrator.commands import workshop
+from orchestrator.commands.evidence import Doubtful, completed, told
+from orchestrator.commands.verify import Found, look
+from orchestrator.engines.doubts import LONGEST_REQUEST_SECONDS
+from orchestrator.ledger import AT_WORK, MANIFEST, ClaimedError, SqliteLedger
+from orchestrator.lifecycle import Record, State
+from orchestrator.money import FREE
+from orchestrator.output import manifest
+from orchestrator.runs import RunFolder, frozen_tool, resolved_job
+from orchestrator.status import Status
+from orchestrator.sweep import Job
+
+CHUNK: Final = 500
+FORMAT: Final = 1
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Recovery:
+    """What a damaged run folder was made into.
+
+    Attributes:
+        kept: Where the damaged ledger is now, None where there was none left.
+        read: Tasks that could be read of it.
+        listed: Tasks of which the manifest told more.
+        whole: Done tasks whose files were found as they were recorded.
+        again: Done tasks whose files were not, and are fetched again.
+        in_doubt: Tasks that may have been sent for all that is known.
+        adopted: Those that the service's list has shown.
+        status: Where the run stands now.
+        halt: Why not all could be settled, None if it was.
+    """
+
+    kept: Path | None = None
+    read: int = 0
+    listed: int = 0
+    whole: int = 0
+    again: int = 0
+    in_doubt: int = 0
+    adopted: int = 0
+    status: Status | None = None
+    halt: str | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is certain of every task where it stands."""
+        return self.halt is None and self.status is not None and not self.status.counts[State.SUBMITTING]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `recover --json` prints."""
+        names = ("read", "listed", "whole", "again", "in_doubt", "adopted")
+        return {
+            "format": FORMAT,
+            "kept": None if self.kept is None else str(self.kept),
+            **{name: getattr(self, name) for name in names},
+            "status": None if self.status is None else self.status.to_json(),
+            "halt": self.halt,
+        }
+
+
+@dataclass(slots=True)
+class Rebuilding:
+    """Fills a fresh ledger with all that is known; it blocks."""
+
+    folder: RunFolder
+    fresh: SqliteLedger
+    facts: dict[str, str]
+    evidence: Doubtful
+    found: Recovery
+    job: Job = field(init=False)
+
+    def run(self) -> None:
+        """Write down every task of the job and what became of it.
+
+        Raises:
+            RefusedError: The job cannot be read.
+            LedgerError: The fresh ledger cannot be written.
+        """
+        self.job = resolved_job(self.facts)
+        edition = int(self.facts.get("edition", "1"))
+        total = 0
+        for chunk in _chunks(self.job.tasks()):
+            with self.fresh.transaction(durable=False):
+                self.fresh.enter(chunk, edition, total)
+            total += len(chunk)
+        for lines in _chunks(manifest.read(self.folder.manifest)):
+            self._hear(lines, edition)
+        for records in _chunks(self.fresh.everything()):
+            self._judge(records)
+        with self.fresh.transaction(durable=True):
+            self.fresh.drop_all_but(edition)
+            self.fresh.count({"uncertain": self.found.in_doubt})
+            self.fresh.state(
+                {
+                    **self.facts,
+                    "edition": str(edition),
+                    "entered": str(total),
+                    "total": str(total),
+                    "started_at": self.facts.get("started_at", repr(self.evidence.since)),
+                    **dict.fromkeys((AT_WORK, MANIFEST, "cancel")),
+                }
+            )
+        self.found.adopted = self.fresh.totals().counters.get("adopted", 0)
+
+    def _hear(self, lines: Sequence[Record], edition: int) -> None:
+        """Take over what the manifest knows better; what the job does not hold is kept as dropped."""
+        held = self.fresh.records([line.task.id for line in lines])
+        with self.fresh.transaction(durable=False):
+            for line in lines:
+                record = held.get(line.task.id)
+                after = told(None if record is None else completed(record), line)
+                if record is None:
+                    self.fresh.enter([line.task], edition - 1, line.task.index)
+                    record = Record(line.task)
+                if after != record and self._save(record, after):
+                    self.found.listed += 1
+                    record = after
+                held[line.task.id] = record
+
+    def _judge(self, records: Sequence[Record]) -> None:
+        """Look at the files of what is done, and doubt what nobody knows anything of."""
+        reserve = workshop.reserves(frozen_tool(self.facts), self.job.limits)
+        with self.fresh.transaction(durable=False):
+            for record in records:
+                after = completed(record)
+                if after.state is State.PENDING and not after.dropped:
+                    after = self.evidence.of(after, reserve(after.task.parameters, FREE))
+                    self.found.in_doubt += 1
+                elif after.state is State.DONE:
+                    whole = all(look(self.folder, output) is Found.OK for output in after.outputs)
+                    self.found.whole += whole
+                    self.found.again += not whole
+                    after = after if whole else after.refetched()
+                if after is not record:
+                    self._save(record, after)
+
+    def _save(self, before: Record, after: Record) -> bool:
+        try:
+            self.fresh.save(before, after)
+        except ClaimedError:  # two rows that cannot both be right: the first one stands, and this one is in doubt
+            return False
+        return True
+
+
+def doubtful(folder: RunFolder, now: float) -> Doubtful:
+    """Return between which moments requests can have been sent, and what was there before the first one."""
+    side = folder.ledger.with_name(f"{folder.ledger.name}-wal")
+    written = [path.stat().st_mtime for path in (folder.ledger, side, folder.manifest, folder.log) if path.is_file()]
+    until = min(now, max(written, default=now) + LONGEST_REQUEST_SECONDS)
+    since, newest = 0.0, None
+    for event in _events(folder.log):
+        with suppress(KeyError, ValueError, TypeError):
+            since = since or datetime.fromisoformat(event["timestamp"]).timestamp()
+            newest = newest if newest is not None else int(event["newest"])
+        if since and newest is not None:
+            break
+    return Doubtful(since, until, newest)
+
+
+def _events(log: Path) -> Iterator[dict[str, Any]]:
+    if log.is_file():
+        with log.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                with suppress(ValueError):
+                    event = json.loads(line)
+                    if isinstance(event, dict):
+                        yield event
+
+
+def _chunks(source: Iterable[T]) -> Iterator[list[T]]:
+    whole = iter(source)
+    while chunk := list(islice(whole, CHUNK)):
+        yield chunk

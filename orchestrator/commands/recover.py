@@ -1,0 +1,161 @@
+"""A ledger made anew: from what can be read of the damaged one, the manifest, the files and the service's list."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+
+from orchestrator.clock import Clock
+from orchestrator.commands import workshop
+from orchestrator.commands.options import Options
+from orchestrator.commands.prepare import asked_tool, credentials, known_tool
+from orchestrator.commands.rebuilding import Rebuilding, Recovery, doubtful
+from orchestrator.commands.resume import resume
+from orchestrator.commands.run import Watcher
+from orchestrator.commands.status import read_status
+from orchestrator.config import Settings
+from orchestrator.engines.control import Control
+from orchestrator.engines.local import Orders
+from orchestrator.errors import OrchestratorError, RefusedError
+from orchestrator.ledger import DamagedLedgerError, SqliteLedger, salvage
+from orchestrator.reporting import root
+from orchestrator.runs import EMULATOR, RunFolder
+from orchestrator.sweep import Limits, Schema, load
+
+NEEDED: Final = frozenset({"job", "tool", "model", "source", "service", "account"})
+"""The facts without which a run cannot go on."""
+
+
+async def recover(
+    folder: RunFolder,
+    job_file: Path | None,
+    options: Options,
+    settings: Settings,
+    *,
+    control: Control,
+    clock: Clock,
+    watcher: Watcher,
+) -> Recovery:
+    """Make the ledger of a run folder anew and settle with the service what is in doubt; nothing is submitted.
+
+    Args:
+        folder: The run folder.
+        job_file: Says what the tasks are where the ledger does not any more; the folder's copy if not given.
+        options: What was set, for that file.
+        settings: Whom to ask.
+        control: Stops it.
+        clock: Time.
+        watcher: Follows the settling.
+
+    Raises:
+        RefusedError: The ledger is not damaged, or nothing says what the tasks are.
+        OrchestratorError: It cannot start, or the new ledger cannot be written.
+    """
+    if not folder.exists() and not folder.job.is_file():
+        raise RefusedError(f"{folder.path} is not a run folder: there is nothing to recover in it.")
+    folder.state.mkdir(parents=True, exist_ok=True)
+    found = Recovery()
+    with folder.held():
+        if await anyio.to_thread.run_sync(_is_sound, folder):
+            raise RefusedError(f"The ledger {folder.ledger} is not damaged: there is nothing to recover.")
+        evidence = await anyio.to_thread.run_sync(doubtful, folder, clock.now())
+        found.kept = await anyio.to_thread.run_sync(_keep, folder, clock.now())
+        draft = folder.ledger.with_name(".ledger.sqlite.new")
+        _remove(draft)
+        with SqliteLedger(draft, run_folder=folder.path) as fresh:
+            found.read = await anyio.to_thread.run_sync(salvage, folder.ledger, fresh)
+            facts = fresh.facts()
+            if not facts.keys() >= NEEDED:
+                facts |= await _said_again(folder, job_file, options, settings, clock)
+            rebuilding = Rebuilding(folder, fresh, facts, evidence, found)
+            await anyio.to_thread.run_sync(rebuilding.run)
+        _replace(folder, draft)
+    try:
+        result = await resume(
+            folder,
+            Options(),
+            settings,
+            orders=Orders(submits=False),
+            before=lambda _: None,
+            control=control,
+            clock=clock,
+            watcher=watcher,
+        )
+        found.halt = None if result.halt is None else result.halt.message
+    except (OrchestratorError, ExceptionGroup) as error:
+        if not isinstance(cause := root(error), OrchestratorError):
+            raise
+        found.halt = str(cause)  # what could be saved is saved; `run` settles the rest
+    found.status = read_status(folder)
+    found.adopted = found.status.adopted - found.adopted
+    return found
+
+
+async def _said_again(
+    folder: RunFolder, job_file: Path | None, options: Options, settings: Settings, clock: Clock
+) -> dict[str, str]:
+    """Return the facts that the ledger has lost, from the job file and the settings."""
+    path = job_file or folder.job
+    if not path.is_file():
+        raise RefusedError(f"Nothing says any more which tasks {folder.path} holds: add --job with its job file.")
+    today = datetime.fromtimestamp(clock.now(), UTC).astimezone()
+    file = load(path, today=today, sets=options.sets, secrets=settings.secrets, allowed=options.allowed)
+    emulate = folder.emulator.is_dir()
+    async with AsyncExitStack() as stack:
+        settings = await stack.enter_async_context(workshop.service(settings, emulate=emulate, state=folder.emulator))
+        account = credentials(settings).fingerprint
+        tool = known_tool(file, {})
+        if tool is None:
+            rate = Limits().requests_per_second
+            calls = await stack.enter_async_context(workshop.called(settings, rate, clock, workshop.Tally()))
+            tool = await asked_tool(file, calls, clock)
+    return {
+        "source": str(file.path.resolve()) if job_file else "",
+        "service": EMULATOR if emulate else settings.base_url,
+        "account": account,
+        "job": json.dumps(file.resolve(Schema.from_tool(tool)).to_json(), ensure_ascii=False),
+        "tool": json.dumps(tool, ensure_ascii=False, default=str),
+        "model": file.model,
+    }
+
+
+def _is_sound(folder: RunFolder) -> bool:
+    try:
+        with folder.opened() as store:
+            store.check()
+            for _ in store.everything():
+                pass
+            return store.facts().keys() >= NEEDED
+    except DamagedLedgerError:
+        return False
+
+
+def _keep(folder: RunFolder, now: float) -> Path | None:
+    """Copy the damaged ledger, with its side file, to a name that says so."""
+    if not folder.ledger.is_file():
+        return None
+    when = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+    kept = folder.ledger.with_name(f"ledger.damaged-{when}.sqlite")
+    for suffix in ("", "-wal"):
+        path = folder.ledger.with_name(folder.ledger.name + suffix)
+        if path.is_file():
+            shutil.copy2(path, kept.with_name(kept.name + suffix))
+    return kept
+
+
+def _replace(folder: RunFolder, draft: Path) -> None:
+    """Put the new ledger in the damaged one's place; what SQLite kept beside that one must not be taken for its own."""
+    for suffix in ("-wal", "-shm"):
+        folder.ledger.with_name(folder.ledger.name + suffix).unlink(missing_ok=True)
+    draft.replace(folder.ledger)
+
+
+def _remove(draft: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        draft.with_name(draft.name + suffix).unlink(missing_ok=True)

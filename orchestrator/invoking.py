@@ -1,0 +1,87 @@
+"""How the command line carries out a command: with a clock and an event loop, stoppable, shown while it goes on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from orchestrator.errors import RefusedError
+
+if TYPE_CHECKING:
+    from orchestrator.clock import Clock
+    from orchestrator.commands.run import Result, Watcher
+    from orchestrator.display import Mode
+    from orchestrator.engines.control import Control
+
+# ruff: noqa: PLC0415 - what is needed is imported when it is: `orchestrator --help` has to be there at once
+# ruff: noqa: T201 - this is where results are printed
+
+T = TypeVar("T")
+
+
+def clock() -> Clock:
+    """Return the clock of this machine."""
+    from orchestrator.clock import SystemClock
+
+    return SystemClock()
+
+
+def wait(work: Callable[[], Awaitable[T]]) -> T:
+    """Do the work in an event loop."""
+    import anyio
+
+    return anyio.run(work, backend_options={"use_uvloop": False})
+
+
+def stoppable(work: Callable[[Control], Awaitable[T]]) -> tuple[T, int | None]:
+    """Do the work in an event loop, and let signals stop it; see `orchestrator.commands.stopping.stoppable`."""
+    from orchestrator.commands import stopping
+
+    return wait(lambda: stopping.stoppable(work))
+
+
+def carry_out(
+    work: Callable[[Control, Watcher], Awaitable[Result]],
+    progress: str,
+    as_json: bool,
+) -> None:
+    """Let a run go on, show how it does and how it ended, and leave with its exit code."""
+    from dataclasses import replace
+
+    from orchestrator.display import Remembering, summary, watching
+
+    with watching(mode(progress), sys.stderr) as shown:
+        watcher = Remembering(shown)
+        try:
+            result, number = stoppable(lambda control: work(control, watcher))
+        except BaseException:
+            if as_json and watcher.latest is not None:  # whoever reads JSON gets it, however the run ends
+                print(json.dumps(replace(watcher.latest, state="stopped").to_json()), flush=True)
+            raise
+    print(json.dumps(result.status.to_json()) if as_json else summary(result))
+    raise typer.Exit(signalled(number) or result.exit_code)
+
+
+def signalled(number: int | None) -> int | None:
+    """Return the exit code that goes with the signal that came, if one did."""
+    from orchestrator.commands.stopping import exit_code
+
+    return None if number is None else exit_code(number)
+
+
+def mode(progress: str) -> Mode:
+    """Read `--progress`.
+
+    Raises:
+        RefusedError: There is no such way to show it.
+    """
+    from orchestrator.display import MODES
+
+    for known in MODES:
+        if known == progress:
+            return known
+    raise RefusedError(f"--progress {progress} is not known: choose one of {', '.join(MODES)}.")

@@ -1,0 +1,193 @@
+"""Opening a ledger's file: what version it has, whether it is whole, and what an error of the database means."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from orchestrator.ledger.errors import DamagedLedgerError, LedgerError, NotALedgerError
+from orchestrator.ledger.versions import STEPS, Step
+
+BUSY_MILLISECONDS: Final = 10_000
+DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+"""The primary codes of a file that is not what was written."""
+
+AT_WORK: Final = "at work"
+"""The fact that stands in the file itself, not only in its side file, while a process writes."""
+
+_IS_AT_WORK: Final = "SELECT value FROM facts WHERE name = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFile:
+    """Where a ledger lies.
+
+    Attributes:
+        path: The file.
+        run_folder: Whose ledger it is, for messages.
+    """
+
+    path: Path
+    run_folder: Path
+
+    @property
+    def side_file(self) -> Path:
+        """Where SQLite writes first; a part of the ledger for as long as it is there."""
+        return self.path.with_name(f"{self.path.name}-wal")
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn errors of the database into ours.
+
+        Raises:
+            DamagedLedgerError: The file is not what was written.
+            LedgerError: It cannot be written or read just now.
+        """
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if _is_damage(error):
+                raise DamagedLedgerError(self.path, str(error), self.run_folder) from error
+            raise LedgerError(self.path, str(error)) from error
+
+    @contextmanager
+    def understood(self) -> Iterator[None]:
+        """Take rows that cannot be what we wrote for damage.
+
+        Raises:
+            DamagedLedgerError: They cannot be understood.
+        """
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError) as error:
+            raise DamagedLedgerError(self.path, "a row of it makes no sense", self.run_folder) from error
+
+    def connected(self, *, read_only: bool, steps: Sequence[Step] = STEPS) -> sqlite3.Connection:
+        """Open the file, and make it or bring it up to date where it is to be written.
+
+        An older one that is only to be read is brought up to date in a copy that nobody else sees.
+
+        Raises:
+            NotALedgerError: It is damaged, or of a later version.
+            LedgerError: It cannot be opened.
+        """
+        if not read_only:
+            self._make_private()
+        with self.translated():
+            self._miss_nothing()
+            db = self._opened(read_only=read_only)
+            try:
+                older = self._version(db, len(steps), may_be_empty=not read_only) < len(steps)
+                if not read_only:
+                    db.execute("PRAGMA journal_mode = WAL")
+                    db.execute("PRAGMA fullfsync = ON")
+                    _migrate(db, steps)
+                    return db
+                db = _migrated_copy(db, steps) if older else db
+                db.execute("PRAGMA query_only = ON")
+            except BaseException:
+                db.close()
+                raise
+        return db
+
+    def close(self, db: sqlite3.Connection) -> None:
+        """Close the file; what shows that nothing has been taken away from it stays."""
+        at_work = False
+        with suppress(sqlite3.Error):
+            at_work = db.execute(_IS_AT_WORK, (AT_WORK,)).fetchone() is not None
+        with self.translated():
+            db.close()
+        if at_work and not self.side_file.exists():  # the last one to close takes it away, and it had been killed
+            with suppress(OSError):
+                self.side_file.touch(0o600)
+
+    def _miss_nothing(self) -> None:
+        """See that a process that was killed has left its side file: the last commits may stand nowhere else."""
+        if self.side_file.exists() or not self.path.is_file():
+            return
+        found = None
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(f"{self._address()}?mode=ro&immutable=1", uri=True)) as db,
+        ):
+            found = db.execute(_IS_AT_WORK, (AT_WORK,)).fetchone()
+        if found is not None and not self.side_file.exists():
+            reason = f"{self.side_file.name}, where the last commits stood, is missing"
+            raise DamagedLedgerError(self.path, reason, self.run_folder)
+
+    def _version(self, db: sqlite3.Connection, newest: int, *, may_be_empty: bool) -> int:
+        version = _version_of(db)
+        if version > newest:
+            raise NotALedgerError(
+                f"{self.path} was written by a later version of orchestrator:"
+                " use that version, or another --out folder."
+            )
+        if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise DamagedLedgerError(self.path, "it is some other database", self.run_folder)
+        if version == 0 and not may_be_empty:
+            raise NotALedgerError(f"{self.path} holds no run yet: `orchestrator run` fills it.")
+        return version
+
+    def _make_private(self) -> None:
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise LedgerError(self.path, error.strerror or "it cannot be opened") from error
+
+    def _opened(self, *, read_only: bool) -> sqlite3.Connection:
+        # One that only reads still opens for writing where it may: the last to close takes SQLite's side files away.
+        mode = "rw" if not read_only or os.access(self.path, os.W_OK) else "ro"
+        return sqlite3.connect(
+            f"{self._address()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=BUSY_MILLISECONDS / 1000,
+        )
+
+    def _address(self) -> str:
+        return self.path.resolve().as_uri()
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Return whether an error tells of the file, not of its surroundings."""
+    if not isinstance(error, sqlite3.OperationalError):
+        return not isinstance(error, sqlite3.ProgrammingError)
+    code = getattr(error, "sqlite_errorcode", None)  # text that is none has no code of SQLite's: its module finds it
+    return code is None or code & 0xFF in DAMAGE or str(error).startswith("no such ")
+
+
+def _migrate(db: sqlite3.Connection, steps: Sequence[Step]) -> None:
+    """Bring a ledger up to date: a version is there with all it says or, after a kill, not at all."""
+    db.execute("PRAGMA synchronous = FULL")
+    while _version_of(db) < len(steps):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            version = _version_of(db)  # another process may have been quicker
+            for statement in steps[version] if version < len(steps) else ():
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {min(version + 1, len(steps))}")
+        except BaseException:
+            if db.in_transaction:  # a full disk may have rolled it back already
+                db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+        db.execute("PRAGMA wal_checkpoint")  # the file is never without its tables, whatever becomes of its side file
+
+
+def _version_of(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _migrated_copy(db: sqlite3.Connection, steps: Sequence[Step]) -> sqlite3.Connection:
+    """Return an up-to-date copy of an older ledger, in a file without a name that goes when it is closed."""
+    copy = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    with closing(db):
+        db.backup(copy)
+    _migrate(copy, steps)
+    return copy

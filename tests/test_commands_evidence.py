@@ -1,0 +1,82 @@
+"""What a task is taken for when the ledger and the manifest know different things of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from orchestrator.commands.evidence import Doubtful, completed, told
+from orchestrator.lifecycle import Ending, Failure, Output, Record, State
+from orchestrator.money import FREE
+from orchestrator.tasks import Task
+
+NEW = Record(Task("k" * 24, 0, {"prompt": "a"}, {"prompt": "a"}, {}, "a"))
+SENT = NEW.intended(10.0, Decimal("0.02"), 7)
+RUNNING = SENT.accepted("8", "token", 11.0)
+FETCHING = RUNNING.succeeded(Ending("task_postprocess_end", 0, Decimal("0.01"), 2.0, 13.0))
+DONE = FETCHING.delivered((Output("files/a-kkkkkkkk-0.png", None, "image/png", 3, "0" * 64),), (), 14.0)
+FAILED = RUNNING.failed(Failure("failed", "out of memory"), 13.0, Ending("task_postprocess_end", 1, FREE, 2.0, 13.0))
+
+
+def line_of(record: Record) -> Record:
+    """Return what the manifest would say: all but the token and the task's own words."""
+    assert record.attempt
+    return replace(
+        record, task=replace(record.task, path="other"), attempt=replace(record.attempt, token=None, newest_known=None)
+    )
+
+
+class TestTheManifestSaysMore:
+    def test_of_a_task_that_the_ledger_has_lost(self) -> None:
+        assert told(None, line_of(DONE)) == line_of(DONE)
+
+    def test_of_one_that_the_ledger_saw_pending(self) -> None:
+        """An older ledger is not believed against a line that was written later."""
+        after = told(NEW, line_of(DONE))
+        assert (after.state, after.outputs, after.task) == (State.DONE, DONE.outputs, NEW.task)
+
+    def test_and_the_token_is_kept(self) -> None:
+        """The manifest holds no token; the ledger's row of the same request does."""
+        after = told(RUNNING, line_of(DONE))
+        assert (after.state, after.sent.token) == (State.DONE, "token")
+
+    def test_but_another_request_s_token_is_not(self) -> None:
+        other = line_of(DONE)
+        assert other.attempt
+        after = told(RUNNING, replace(other, attempt=replace(other.attempt, remote_id="9")))
+        assert after.sent.token is None
+
+
+class TestTheLedgerSaysMore:
+    def test_of_a_later_request(self) -> None:
+        """A failed task that was tried again is under way, whatever its old line says."""
+        again = FAILED.retried().intended(20.0, Decimal("0.02"), 8).accepted("9", "new", 21.0)
+        assert told(again, line_of(FAILED)) == again
+
+    def test_of_the_same_end(self) -> None:
+        assert told(DONE, line_of(DONE)) == DONE
+
+
+class TestARowIsLost:
+    def test_its_request_tells_that_the_service_has_it(self) -> None:
+        """With a remote id the service can be asked, whatever became of the task."""
+        after = completed(replace(NEW, attempt=DONE.attempt))
+        assert (after.state, after.tries, after.sent.remote_id) == (State.RUNNING, 1, "8")
+
+    def test_its_request_tells_that_it_was_about_to_be_sent(self) -> None:
+        assert completed(replace(NEW, attempt=SENT.attempt)).state is State.SUBMITTING
+
+    def test_a_task_that_waits_for_its_next_try_is_none(self) -> None:
+        """Its last request is known and ended."""
+        waiting = RUNNING.fell_through(
+            Ending("task_postprocess_end", 1, FREE, 2.0, 13.0), Failure("failed", "out of memory")
+        )
+        assert completed(waiting) is waiting
+        assert completed(NEW) is NEW
+
+
+def test_what_nobody_knows_anything_of_is_in_doubt() -> None:
+    """It may have been sent at any moment of the run, and nobody waits for its reply."""
+    after = Doubtful(since=5.0, until=90.0, newest_known=3).of(NEW, Decimal("0.02"))
+    assert (after.state, after.sent.uncertain) == (State.SUBMITTING, True)
+    assert (after.sent.intent_at, after.sent.gave_up_at, after.sent.newest_known) == (5.0, 90.0, 3)

@@ -1,0 +1,204 @@
+"""What a ledger's file can be when it is opened: older, newer, damaged, or without what was written last."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import Exit
+from orchestrator.ledger import DamagedLedgerError, LedgerError, NotALedgerError, SqliteLedger
+from orchestrator.ledger.opening import AT_WORK
+from orchestrator.ledger.versions import STEPS, Step
+from orchestrator.tasks import Task
+
+NEWER: tuple[Step, ...] = (
+    *STEPS,
+    ("CREATE TABLE moods (name TEXT)", "INSERT INTO moods SELECT value FROM facts WHERE name = 'mood'"),
+    ("ALTER TABLE moods ADD COLUMN since REAL", "DELETE FROM facts WHERE name = 'mood'"),
+)
+"""Two versions to come."""
+
+BROKEN: tuple[Step, ...] = (*STEPS, ("CREATE TABLE moods (name TEXT)", "INSERT INTO nowhere VALUES (1)"))
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from orchestrator.ledger import SqliteLedger
+store = SqliteLedger(Path(sys.argv[1]))
+work = store.at_work()
+work.__enter__()
+with store.transaction(durable=True):
+    store.state({"said": "last"})
+os._exit(0)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+def filled(path: Path, tasks: int = 300) -> Path:
+    with SqliteLedger(path) as store, store.transaction(durable=False):
+        store.state({"mood": "calm"})
+        store.enter([Task(f"{n:03}", n, {"prompt": "a harbour" * 20}, {}, {}, f"a/{n}") for n in range(tasks)], 1, 0)
+    return path
+
+
+def version(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as db:
+        found: int = db.execute("PRAGMA user_version").fetchone()[0]
+        return found
+
+
+def killed(path: Path) -> None:
+    """Let a process write and be gone without a word."""
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=True, timeout=30)
+
+
+class TestVersions:
+    def test_an_older_one_is_brought_up_to_date(self, path: Path) -> None:
+        """Each version is made of the one before, with all that the ledger holds."""
+        filled(path)
+        with SqliteLedger(path, steps=NEWER) as store:
+            assert store.facts() == {}
+            assert store._db.execute("SELECT name, since FROM moods").fetchall() == [("calm", None)]
+            assert len(list(store.everything())) == 300
+        assert version(path) == len(NEWER)
+
+    def test_a_new_one_is_the_newest(self, path: Path) -> None:
+        """Where there was none, all versions are gone through at once."""
+        SqliteLedger(path, steps=NEWER).close()
+        assert version(path) == len(NEWER)
+
+    def test_a_version_is_there_as_a_whole_or_not_at_all(self, path: Path) -> None:
+        """What fails in the middle leaves the ledger as it was."""
+        filled(path)
+        with pytest.raises(DamagedLedgerError):
+            SqliteLedger(path, steps=BROKEN)
+        assert version(path) == len(STEPS)
+        with SqliteLedger(path, steps=NEWER) as store:
+            assert len(list(store.everything())) == 300
+
+    def test_to_read_an_older_one_changes_nothing(self, path: Path) -> None:
+        """A look at a ledger of an earlier version shows it as the newest one, and leaves it to its own program."""
+        filled(path)
+        before = path.read_bytes()
+        with SqliteLedger(path, read_only=True, steps=NEWER) as store:
+            assert store._db.execute("SELECT name FROM moods").fetchall() == [("calm",)]
+            assert len(list(store.everything())) == 300
+            with pytest.raises(LedgerError, match="readonly"), store.transaction(durable=False):
+                store.state({"mood": "stormy"})
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize("read_only", [True, False])
+    def test_a_newer_one_is_refused(self, path: Path, read_only: bool) -> None:
+        """An earlier program does not touch what it does not understand."""
+        SqliteLedger(path, steps=NEWER).close()
+        with pytest.raises(NotALedgerError, match="a later version of orchestrator: use that version"):
+            SqliteLedger(path, read_only=read_only)
+
+
+def truncated(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def overwritten(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096 * 3)
+        file.write(os.urandom(1000) * 40)
+
+
+def beheaded(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(5000))
+
+
+def replaced(path: Path) -> None:
+    path.write_text("this is no database\n" * 1000)
+
+
+def another(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE songs (name TEXT)")
+
+
+def garbled(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE tasks SET spec = '{' WHERE id = '150'")
+
+
+def no_text(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE tasks SET spec = CAST(x'ff7b' AS TEXT) WHERE id = '150'")
+
+
+class TestDamage:
+    @pytest.mark.parametrize("damage", [truncated, overwritten, beheaded, replaced, another, garbled, no_text])
+    @pytest.mark.parametrize("read_only", [True, False])
+    def test_it_is_said_with_the_way_out(self, path: Path, damage: Callable[[Path], None], read_only: bool) -> None:
+        """Whatever happened to the file, whoever reads it says that it is damaged and what mends it."""
+        damage(filled(path))
+        with pytest.raises(DamagedLedgerError, match=f"`orchestrator recover {path.parent}`") as raised:  # noqa: PT012, SIM117 - opening may find it, or reading
+            with SqliteLedger(path, read_only=read_only) as store:
+                store.totals()
+                list(store.everything())
+        assert raised.value.exit_code is Exit.REFUSED
+
+    def test_a_check_finds_what_nobody_has_read(self, path: Path) -> None:
+        """Before a ledger is worked with, it is looked through as a whole."""
+        overwritten(filled(path))
+        with SqliteLedger(path) as store, pytest.raises(DamagedLedgerError, match="is damaged"):
+            store.check()
+
+    def test_a_whole_one_passes(self, path: Path) -> None:
+        """Nothing is said of a ledger that is as it was written."""
+        with SqliteLedger(filled(path)) as store:
+            store.check()
+
+
+class TestTheSideFile:
+    def test_after_a_kill_it_is_needed(self, path: Path) -> None:
+        """Without the side file, where its last commits stood, a killed process's ledger is not believed."""
+        killed(path)
+        side = path.with_name("ledger.sqlite-wal")
+        assert side.exists()
+        side.unlink()
+        for read_only in (True, False):
+            with pytest.raises(DamagedLedgerError, match="where the last commits stood, is missing"):
+                SqliteLedger(path, read_only=read_only)
+
+    @pytest.mark.parametrize("read_only", [True, False])
+    def test_looking_after_a_kill_does_no_harm(self, path: Path, read_only: bool) -> None:
+        """Whoever opens and closes it first may put the side file's words into the file; nothing is missed then."""
+        killed(path)
+        for _ in range(2):
+            with SqliteLedger(path, read_only=read_only) as store:
+                assert store.fact("said") == "last"
+        assert stat.S_IMODE(path.with_name("ledger.sqlite-wal").stat().st_mode) == 0o600
+
+    def test_in_peace_it_goes(self, path: Path) -> None:
+        """One who ends in peace leaves the file alone, and it can be copied without another."""
+        with SqliteLedger(path) as store, store.at_work():
+            assert store.fact(AT_WORK)
+        assert [file.name for file in path.parent.iterdir()] == ["ledger.sqlite"]
+        with SqliteLedger(path, read_only=True) as store:
+            assert store.fact(AT_WORK) is None
+
+    def test_a_copy_of_the_folder_after_a_kill_is_whole(self, path: Path, tmp_path: Path) -> None:
+        """Whoever copies all files of the folder has the run."""
+        killed(path)
+        shutil.copytree(tmp_path, tmp_path / "copy", ignore=shutil.ignore_patterns("copy"))
+        with SqliteLedger(tmp_path / "copy" / "ledger.sqlite", read_only=True) as store:
+            assert store.fact("said") == "last"

@@ -1,0 +1,220 @@
+"""A run whose ledger was damaged is made whole, and nothing of it is paid for twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import repeat
+from pathlib import Path
+
+import anyio.to_thread
+import pytest
+from blockbuster import blockbuster_ctx
+
+from orchestrator.clock import SystemClock
+from orchestrator.commands.options import Options
+from orchestrator.commands.rebuilding import Recovery
+from orchestrator.commands.recover import recover
+from orchestrator.commands.run import Result, run
+from orchestrator.commands.verify import verify
+from orchestrator.config import Settings
+from orchestrator.emulator import Emulator, Profile
+from orchestrator.engines import doubts, forecast
+from orchestrator.engines.control import Control
+from orchestrator.errors import Exit, RefusedError
+from orchestrator.ledger import DamagedLedgerError
+from orchestrator.lifecycle import State
+from orchestrator.output import manifest
+from orchestrator.runs import RunFolder
+from orchestrator.status import Status
+from orchestrator.steps.outcomes import Stop
+
+pytestmark = pytest.mark.anyio
+
+TASKS = 16
+BRISK = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0.3, balance_usd=Decimal(1000), concurrency=4)
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> Iterator[None]:
+    """Opening and closing a run may block; what goes on in between, in tasks of its own, must not."""
+    with blockbuster_ctx("orchestrator") as blocking:
+        for function in blocking.functions.values():
+            function.can_block_in("orchestrator/commands/run.py", "run")
+            function.can_block_in("orchestrator/commands/recover.py", "recover")
+            function.can_block_in("orchestrator/commands/resume.py", "resume")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instant service is looked at soon, and asked soon for what was lost."""
+    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+    monkeypatch.setattr(doubts, "FIRST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(doubts, "LONGEST_WAIT_SECONDS", 0.2)
+
+
+@dataclass
+class Bench:
+    folder: RunFolder
+    service: Emulator
+    leave_at: int | None = None
+    control: Control | None = None
+
+    def show(self, status: Status) -> None:
+        if self.leave_at is not None and status.counts[State.DONE] >= self.leave_at and self.control:
+            self.control.leave(Stop.INTERRUPTED, "Enough.")
+
+    @property
+    def settings(self) -> Settings:
+        profile = self.service.profile
+        return Settings(profile.api_key, profile.api_secret, self.service.base_url)
+
+    @property
+    def job(self) -> Path:
+        return self.folder.path.parent / "job.yaml"
+
+    async def run(self, *, leave_at: int | None = None) -> Result:
+        self.leave_at, self.control = leave_at, Control()
+        job = {
+            "model": "Hevok/Studio-Trigger",
+            "parameters": {"samples": 1, "prompt": "a lighthouse"},
+            "limits": {"requests_per_second": 1000, "settle_after": 0.2},
+            "sweep": {"seed": list(range(TASKS))},
+        }
+        self.job.write_text(json.dumps(job))
+        options = Options(out=self.folder.path)
+        return await run(self.job, options, self.settings, control=self.control, clock=SystemClock(), watcher=self)
+
+    async def recover(self, job: Path | None = None) -> Recovery:
+        self.leave_at = None
+        return await recover(
+            self.folder, job, Options(), self.settings, control=Control(), clock=SystemClock(), watcher=self
+        )
+
+
+@asynccontextmanager
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with Emulator(BRISK) as service:
+        yield Bench(RunFolder(tmp_path / "out"), service)
+
+
+def overwritten(folder: RunFolder) -> None:
+    """Spoil every second page."""
+    size = folder.ledger.stat().st_size
+    with folder.ledger.open("r+b") as file:
+        for start in range(4096, size, 8192):
+            file.seek(start)
+            file.write(b"\xa5" * min(4096, size - start))
+
+
+def beheaded(folder: RunFolder) -> None:
+    with folder.ledger.open("r+b") as file:
+        file.write(b"\0" * 4096)
+
+
+def truncated(folder: RunFolder) -> None:
+    with folder.ledger.open("r+b") as file:
+        file.truncate(folder.ledger.stat().st_size * 2 // 3)
+
+
+def emptied(folder: RunFolder) -> None:
+    folder.ledger.write_bytes(b"")
+
+
+def replaced(folder: RunFolder) -> None:
+    folder.ledger.write_text("This is no database.\n" * 500)
+
+
+def removed(folder: RunFolder) -> None:
+    folder.ledger.unlink()
+
+
+def without_manifest(folder: RunFolder) -> None:
+    replaced(folder)
+    folder.manifest.unlink()
+
+
+DAMAGES = (overwritten, beheaded, truncated, emptied, replaced, removed, without_manifest)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_nothing_is_lost_or_paid_twice(tmp_path: Path, damage: Callable[[RunFolder], None]) -> None:
+    """Whatever is left of the ledger, what is on the service is adopted, what is here is kept, and the rest is sent."""
+    async with bench(tmp_path) as on:
+        assert (await on.run(leave_at=3)).exit_code is Exit.INTERRUPTED
+        sent = len(on.service.stats.accepted)
+        assert 3 < sent < TASKS
+        await anyio.to_thread.run_sync(damage, on.folder)
+        with pytest.raises(DamagedLedgerError, match=f"`orchestrator recover {on.folder.path}`"):
+            await on.run()
+        found = await on.recover()
+        assert found.halt is None
+        assert found.settled
+        assert found.status
+        assert (found.status.counts[State.DONE], found.status.counts[State.PENDING]) == (sent, TASKS - sent)
+        assert len(on.service.stats.accepted) == sent
+        assert (await on.run()).exit_code is Exit.DONE
+        stats = on.service.stats
+        assert (len(stats.accepted), stats.double_payments) == (TASKS, 0)
+        checked = await verify(on.folder, on.settings, repair=False, control=Control(), clock=SystemClock(), watcher=on)
+        assert (checked.checked, checked.ok) == (TASKS, TASKS)
+        names = {path for path in on.folder.files.rglob("*") if path.is_file()}
+        assert len(names) == TASKS
+        lines = await anyio.to_thread.run_sync(lambda: list(manifest.read(on.folder.manifest)))
+        assert [line.task.index for line in lines] == list(range(TASKS))
+        assert {line.state for line in lines} == {State.DONE}
+        kept = list(on.folder.path.glob("ledger.damaged-*.sqlite"))
+        assert len(kept) == (damage is not removed)
+        assert found.kept == (kept[0] if kept else None)
+
+
+async def test_a_file_that_has_gone_too_is_fetched_again(tmp_path: Path) -> None:
+    """A done task whose file is not as it was recorded is asked for again, and not paid for again."""
+    async with bench(tmp_path) as on:
+        await on.run()
+        await anyio.to_thread.run_sync(lambda: next(on.folder.files.glob("*.png")).write_bytes(b"spoilt"))
+        await anyio.to_thread.run_sync(replaced, on.folder)
+        found = await on.recover()
+        assert (found.whole, found.again, found.in_doubt, found.settled) == (TASKS - 1, 1, 0, True)
+        assert (await on.run()).exit_code is Exit.DONE
+        assert len(on.service.stats.accepted) == TASKS
+
+
+async def test_a_sound_ledger_is_left_alone(tmp_path: Path) -> None:
+    """What is not damaged is not mended."""
+    async with bench(tmp_path) as on:
+        await on.run()
+        with pytest.raises(RefusedError, match="is not damaged"):
+            await on.recover()
+        with pytest.raises(RefusedError, match="not a run folder"):
+            await replace(on, folder=RunFolder(tmp_path / "elsewhere")).recover()
+
+
+async def test_without_the_service_the_rest_stays_in_doubt(tmp_path: Path) -> None:
+    """What cannot be settled just now is never sent; the next run settles it."""
+    async with bench(tmp_path) as on:
+        await on.run(leave_at=3)
+        sent = len(on.service.stats.accepted)
+        await anyio.to_thread.run_sync(replaced, on.folder)
+        on.service.lose_replies = lambda *_: "before"
+        recovering = Control()
+
+        class Impatient:
+            def show(self, status: Status) -> None:
+                recovering.leave(Stop.INTERRUPTED, f"Enough after {status.total}.")
+
+        found = await recover(
+            on.folder, on.job, Options(), on.settings, control=recovering, clock=SystemClock(), watcher=Impatient()
+        )
+        assert found.status
+        assert found.status.counts[State.SUBMITTING] == found.in_doubt > 0
+        assert not found.settled
+        assert found.to_json()["halt"] == f"Enough after {TASKS}."
+        on.service.lose_replies = None
+        assert len(on.service.stats.accepted) == sent
+        assert (await on.run()).exit_code is Exit.DONE
+        assert (len(on.service.stats.accepted), on.service.stats.double_payments) == (TASKS, 0)
