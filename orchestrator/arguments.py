@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.errors import RefusedError
+
+if TYPE_CHECKING:
+    from orchestrator.emulator import Profile
 
 Job = Annotated[Path, typer.Argument(help="The job file.", metavar="JOB", show_default=False)]
 Run = Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN", show_default=False)]
@@ -20,12 +23,16 @@ Budget = Annotated[str | None, typer.Option(help="Replace limits.budget_usd.", m
 Rate = Annotated[float | None, typer.Option(help="Replace limits.requests_per_second.", metavar="R")]
 Concurrency = Annotated[int | None, typer.Option(min=1, help="Replace limits.concurrency.", metavar="N")]
 Emulate = Annotated[bool, typer.Option("--emulate", help="Use the built-in emulated service: no key, no costs.")]
+Behaviour = Annotated[
+    str | None, typer.Option("--profile", help="How the emulated service behaves.", metavar="FILE|NAME")
+]
 New = Annotated[bool, typer.Option("--new", help="Begin another run instead of going on with this one.")]
 Rebind = Annotated[bool, typer.Option("--rebind", help="Accept that the service has moved or the key is new.")]
 Allow = Annotated[
     list[Path], typer.Option("--allow-files", help="The job file may name files of this folder too.", metavar="DIR")
 ]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Allow plain http beyond this machine.")]
+Secret = Annotated[str, typer.Option(help="Its secret; empty for a project without one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Shown = Annotated[str, typer.Option("--progress", help="auto, live, plain, json or off.", metavar="HOW")]
 State = Annotated[
@@ -60,3 +67,18 @@ def positive(rate: float | None) -> float | None:
     if rate is not None and not 0 < rate < float("inf"):
         raise RefusedError(f"--rate {rate} is no number of calls a second: write a number above 0.")
     return rate
+
+
+def emulated(profile: str | None, emulate: bool) -> Profile | None:
+    """Read `--profile` of a command that has `--emulate` too.
+
+    Raises:
+        RefusedError: There is no such profile, something is wrong with it, or nothing is emulated.
+    """
+    if profile is None:
+        return None
+    if not emulate:
+        raise RefusedError("--profile says how the emulated service behaves: it goes with --emulate.")
+    from orchestrator.commands import profiles  # noqa: PLC0415 - the emulator takes long to import, and few need it
+
+    return profiles.load(profile)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,6 +60,7 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     rate: arguments.Rate = None,
     concurrency: arguments.Concurrency = None,
     emulate: arguments.Emulate = False,
+    profile: arguments.Behaviour = None,
     new: arguments.New = False,
     rebind: arguments.Rebind = False,
     allow: arguments.Allow = [],  # noqa: B006 - as above
@@ -90,6 +90,7 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
         allow,
         state,
         fail_fast,
+        arguments.emulated(profile, emulate),
     )
     settings = _settings(insecure)
     asks = not (yes or emulate) and sys.stdin.isatty() and sys.stderr.isatty()
@@ -333,29 +334,30 @@ def emulator(  # noqa: PLR0917 - as above
     cdn_port: Annotated[int, typer.Option(help="The port of the outputs, 0 for any free one.")] = 0,
     state: Annotated[Path | None, typer.Option(help="Keep its state in this folder.", metavar="DIR")] = None,
     key: Annotated[str, typer.Option(help="The API key that it accepts.")] = "emulated-key",
-    secret: Annotated[  # no secret: it opens nothing but the emulator
-        str, typer.Option(help="Its secret; empty for a project without one.")
-    ] = "emulated-secret",  # noqa: S107 - as said
-    balance: Annotated[str, typer.Option(help="The account's money.", metavar="USD")] = "200",
+    secret: arguments.Secret = "emulated-secret",  # noqa: S107 - it opens nothing but the emulator
+    profile: arguments.Behaviour = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Replace the profile's seed.")] = None,
+    balance: Annotated[str | None, typer.Option(help="The account's money.", metavar="USD")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Tasks at a time; follows the balance if not given.")] = None,
     rate: Annotated[int | None, typer.Option(help="Calls a second; no limit if not given.")] = None,
-    run_seconds: Annotated[float, typer.Option(help="Median run time of a task.")] = 1.0,
-    failures: Annotated[float, typer.Option(min=0, max=1, help="Share of tasks that fail.")] = 0.0,
+    run_seconds: Annotated[float | None, typer.Option(min=0, help="Median run time of a task.")] = None,
+    failures: Annotated[float | None, typer.Option(min=0, max=1, help="Share of tasks that fail.")] = None,
 ) -> None:
     """Emulate the service on this machine, until Ctrl-C."""
-    from orchestrator.commands.emulator import emulate
-    from orchestrator.emulator import Profile
+    from orchestrator.commands.emulator import behaviour, emulate
 
-    profile = Profile(
+    chosen = behaviour(
+        profile,
         api_key=key,
-        api_secret=secret or None,
-        balance_usd=arguments.usd("--balance", balance) or Decimal(0),
+        api_secret=secret,
+        balance_usd=arguments.usd("--balance", balance),
         concurrency=concurrency,
         rate=rate,
         run_seconds_median=run_seconds,
         failure_share=failures,
+        seed=seed,
     )
-    wait(lambda: emulate(profile, port=port, cdn_port=cdn_port, state_dir=state))
+    wait(lambda: emulate(chosen, port=port, cdn_port=cdn_port, state_dir=state))
 
 
 def main() -> None:

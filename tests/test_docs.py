@@ -21,8 +21,10 @@ from typer.core import TyperGroup
 
 from orchestrator import config, places
 from orchestrator.cli import app
+from orchestrator.commands import fault_kinds, profiles
 from orchestrator.commands.retry import PAID_KINDS
 from orchestrator.display import MODES
+from orchestrator.emulator import Stats
 from orchestrator.emulator.models import CATALOGUE
 from orchestrator.errors import Exit
 from orchestrator.lifecycle import TABLE, Record, State
@@ -319,12 +321,44 @@ def test_job_files_in_the_readme_have_a_plan(tmp_path: Path) -> None:
 
 
 def test_the_emulators_marks_do_what_is_told(tmp_path: Path) -> None:
-    (example,) = blocks(text("emulator.md"), "yaml")
+    (example,) = [block for block in blocks(text("emulator.md"), "yaml") if "model:" in block]
     (tmp_path / "marks.yaml").write_text(example, "utf-8")
     done = orchestrator("run", "marks.yaml", "--emulate", "--json", cwd=tmp_path)
     assert done.returncode == Exit.SOME_FAILED, done.stderr
     found = json.loads(done.stdout)
     assert (found["counts"]["failed"], found["counts"]["done"], found["cost_usd"]) == (2, 1, "0.0035")
+
+
+def test_the_profile_in_the_emulators_page_runs(tmp_path: Path) -> None:
+    (example,) = [block for block in blocks(text("emulator.md"), "yaml") if "model:" not in block]
+    (tmp_path / "profile.yaml").write_text(example, "utf-8")
+    (tmp_path / "job.yaml").write_text(
+        "model: Hevok/Studio-Trigger\nparameters: {prompt: a pier, samples: 1}\n", "utf-8"
+    )
+    done = orchestrator("run", "job.yaml", "--emulate", "--profile", "profile.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_profile_and_every_key_of_one_is_told_and_no_other() -> None:
+    part = section(text("emulator.md"), "Profiles")
+    assert sorted(row[0] for row in rows(part, "name")) == [*profiles.names()]
+    assert [row[0] for row in rows(part, "key")] == [*profiles.PROFILE]
+    keys = [row[0] for row in rows(section(text("emulator.md"), "Whom a fault meets"))]
+    assert keys == [*fault_kinds.SHARED, "at"]
+
+
+def test_every_fault_and_its_keys_are_told_and_no_others() -> None:
+    table = rows(section(text("emulator.md"), "What can go wrong"))
+    told = {
+        tuple(row[0].split(": ")): set(re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", f"`{row[2]}`"))) for row in table
+    }
+    known = {(place, kind): set(way.keys) for place, kinds in fault_kinds.KINDS.items() for kind, way in kinds.items()}
+    assert told == known
+
+
+def test_every_count_of_the_emulator_is_told_and_no_other() -> None:
+    told = [row[0] for row in rows(section(text("emulator.md"), "What it saw"))]
+    assert told == [*Stats().as_json(), "active", "limit", "balance_usd"]
 
 
 def test_the_emulators_defaults_and_models_are_told() -> None:

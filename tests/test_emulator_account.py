@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 
 import pytest
 
 from orchestrator.clock import VirtualClock
 from orchestrator.emulator.account import Account
+from orchestrator.emulator.fates import Fates
 from orchestrator.emulator.journal import Record
 from orchestrator.emulator.models import find_model
 from orchestrator.emulator.profile import Profile
@@ -15,6 +17,7 @@ from orchestrator.emulator.refusal import RefusalError
 from orchestrator.emulator.stats import Stats
 
 MODEL = find_model("Hevok", "Studio-Trigger")
+NO_FAULTS = Fates((), 0, VirtualClock().now, Counter())
 
 
 @pytest.mark.parametrize(
@@ -22,13 +25,13 @@ MODEL = find_model("Hevok", "Studio-Trigger")
     [("0", 1), ("9.99", 1), ("19.99", 1), ("20", 2), ("50", 5), ("249.99", 24), ("250", 25), ("250.01", None)],
 )
 def test_the_limit_is_a_tenth_of_the_balance_up_to_250_dollars(balance: str, limit: int | None) -> None:
-    account = Account(Profile(balance_usd=Decimal(balance)), Stats(), VirtualClock().now)
+    account = Account(Profile(balance_usd=Decimal(balance)), Stats(), NO_FAULTS, VirtualClock().now)
     assert account.limit == limit
 
 
 def test_the_limit_falls_as_the_balance_falls() -> None:
     clock = VirtualClock()
-    account = Account(Profile(balance_usd=Decimal("50.001")), Stats(), clock.now)
+    account = Account(Profile(balance_usd=Decimal("50.001")), Stats(), NO_FAULTS, clock.now)
     account.accept(MODEL, {"prompt": "x"})
     assert account.limit == 5
     clock.jump(60)
@@ -37,7 +40,7 @@ def test_the_limit_falls_as_the_balance_falls() -> None:
 
 def test_a_history_told_again_gives_the_same_account() -> None:
     clock, stats, history = VirtualClock(), Stats(), list[Record]()
-    account = Account(Profile(), stats, clock.now)
+    account = Account(Profile(), stats, NO_FAULTS, clock.now)
     for prompt in ("x", "y", "z [fail]"):
         task, record = account.accept(MODEL, {"prompt": prompt})
         history.append(record)
@@ -46,7 +49,7 @@ def test_a_history_told_again_gives_the_same_account() -> None:
     task, record = account.accept(MODEL, {"prompt": "x"})
     history += [record, account.kill(task)]
     seen = Stats()
-    again = Account(Profile(seed=9, queue_seconds=(5, 5)), seen, clock.now)
+    again = Account(Profile(seed=9, queue_seconds=(5, 5)), seen, NO_FAULTS, clock.now)
     for record in history:
         again.apply(record)
     assert again.newest(0, 9) == account.newest(0, 9)
@@ -56,12 +59,12 @@ def test_a_history_told_again_gives_the_same_account() -> None:
 
 def test_an_unknown_event_is_said() -> None:
     with pytest.raises(ValueError, match="event that is not known: lost"):
-        Account(Profile(), Stats(), VirtualClock().now).apply({"event": "lost"})
+        Account(Profile(), Stats(), NO_FAULTS, VirtualClock().now).apply({"event": "lost"})
 
 
 def test_a_refused_task_leaves_no_trace() -> None:
     stats = Stats()
-    account = Account(Profile(balance_usd=Decimal("0.01")), stats, VirtualClock().now)
+    account = Account(Profile(balance_usd=Decimal("0.01")), stats, NO_FAULTS, VirtualClock().now)
     with pytest.raises(RefusalError):
         account.accept(MODEL, {"prompt": "x"})
     assert (account.active, account.newest(0, 9), stats.accepted) == (0, ([], 0), [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -10,6 +11,7 @@ import pytest
 from orchestrator.clock import VirtualClock
 from orchestrator.emulator import outputs as module
 from orchestrator.emulator.account import Account
+from orchestrator.emulator.fates import Fates
 from orchestrator.emulator.models import find_model
 from orchestrator.emulator.outputs import Outputs
 from orchestrator.emulator.profile import Profile
@@ -17,6 +19,7 @@ from orchestrator.emulator.stats import Stats
 from orchestrator.emulator.task import Task
 
 PROFILE = Profile(balance_usd=Decimal(1000), picture_side=16)
+NO_FAULTS = Fates((), 0, VirtualClock().now, Counter())
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def outputs() -> Iterator[Outputs]:
 
 
 def a_task(samples: int) -> Task:
-    account = Account(PROFILE, Stats(), VirtualClock().now)
+    account = Account(PROFILE, Stats(), NO_FAULTS, VirtualClock().now)
     return account.accept(find_model("Hevok", "Studio-Trigger"), {"prompt": "a pier", "samples": samples})[0]
 
 

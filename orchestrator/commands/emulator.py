@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 
 from orchestrator import signals
+from orchestrator.commands import profiles
 from orchestrator.emulator import Emulator, Profile, serve
 from orchestrator.errors import RefusedError
+
+
+def behaviour(profile: str | None, *, api_key: str, api_secret: str, **replaced: Any) -> Profile:
+    """Return how the service is to behave.
+
+    Args:
+        profile: A file, or the name of a ready-made one; None for the quickstart's way.
+        api_key: The key that it accepts.
+        api_secret: Its secret, empty for none.
+        replaced: What stands in the place of the profile's own, by the names of `Profile`; None for what does not.
+
+    Raises:
+        RefusedError: The profile cannot be used.
+    """
+    chosen = Profile() if profile is None else profiles.load(profile)
+    given = {name: value for name, value in replaced.items() if value is not None}
+    return replace(chosen, api_key=api_key, api_secret=api_secret or None, **given)
 
 
 async def emulate(profile: Profile, *, port: int, cdn_port: int, state_dir: Path | None) -> None:

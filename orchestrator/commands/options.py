@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.errors import RefusedError
 from orchestrator.sweep import Job, Limits, did_you_mean
 from orchestrator.tasks import Scalar, Task
+
+if TYPE_CHECKING:
+    from orchestrator.emulator import Profile
 
 MOST_NAMES: Final = 1000
 """Among how many values the nearest one is looked for."""
@@ -27,6 +30,7 @@ class Options:
         limit: How many tasks may be started.
         budget_usd, rate, concurrency: Replace the file's limits.
         emulate: Use the emulated service.
+        profile: How that behaves; None for the quickstart's way.
         new: Begin another run instead of going on with an unfinished one.
         rebind: The run folder may change its service or its key.
         allowed: Folders whose files the job file may name beside those of its own folder.
@@ -47,6 +51,7 @@ class Options:
     allowed: Sequence[Path] = ()
     state: Path | None = None
     fail_fast: bool = False
+    profile: Profile | None = None
 
     def limits(self, limits: Limits) -> Limits:
         """Return the file's limits with this invocation's in their place."""

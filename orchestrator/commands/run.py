@@ -117,7 +117,7 @@ async def run(
             folder.make(options.state)
             stack.enter_context(folder.held())
         settings = await stack.enter_async_context(
-            workshop.service(settings, emulate=options.emulate, state=folder.emulator)
+            workshop.service(settings, emulate=options.emulate, state=folder.emulator, profile=options.profile)
         )
         limits = options.limits(file.limits)
         tally = workshop.Tally()

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from structlog.typing import FilteringBoundLogger
@@ -48,28 +48,38 @@ from orchestrator.wiro import Client, Prices, computing_seconds
 from orchestrator.wiro.addresses import AddressPolicy
 from orchestrator.wiro.files import Files
 
+if TYPE_CHECKING:
+    from orchestrator.emulator import Profile
+
 
 @asynccontextmanager
-async def service(settings: Settings, *, emulate: bool, state: Path | None) -> AsyncIterator[Settings]:
+async def service(
+    settings: Settings, *, emulate: bool, state: Path | None, profile: Profile | None = None
+) -> AsyncIterator[Settings]:
     """Give the settings of the service to use: as they are, or those of an emulator that runs meanwhile.
 
     Args:
         settings: Whom to ask where the service is not emulated.
         emulate: Whether it is.
         state: Where the emulator keeps its state, None to keep nothing.
+        profile: How the emulated service behaves; None for the quickstart's way.
+
+    Raises:
+        RefusedError: The emulator's state cannot be used.
     """
     if not emulate:
         yield settings
         return
-    from orchestrator.emulator import Emulator, Profile  # noqa: PLC0415 - drawing takes long to import, and few need it
+    from orchestrator import emulator as emulated  # noqa: PLC0415 - drawing takes long to import, and few need it
 
-    profile = Profile()
+    behaviour = profile or emulated.Profile()
+
     async with AsyncExitStack() as stack:
         try:
-            emulator = await stack.enter_async_context(Emulator(profile, state_dir=state))
+            emulator = await stack.enter_async_context(emulated.Emulator(behaviour, state_dir=state))
         except ValueError as error:
             raise RefusedError(f"The emulator's state in {state} cannot be used: {error}") from error
-        key, secret, base_url = profile.api_key, profile.api_secret, emulator.base_url
+        key, secret, base_url = behaviour.api_key, behaviour.api_secret, emulator.base_url
         yield replace(settings, api_key=key, api_secret=secret, base_url=base_url, proxy=None, state=None)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hmac
+import math
 from collections import deque
 from collections.abc import Mapping
+from email.utils import formatdate
 
+from orchestrator.emulator.faults import Fault
 from orchestrator.emulator.profile import Profile
 from orchestrator.emulator.refusal import RefusalError, not_authorised
 
@@ -69,3 +72,21 @@ class Access:
             if nonce in self._nonces:
                 raise not_authorised()
             self._nonces.add(nonce)
+
+
+def retry_after(fault: Fault, now: float) -> dict[str, str]:
+    """Return the header of a refusal that a fault brings about, in one of the three forms that clients meet.
+
+    Args:
+        fault: `text` is the form: `seconds`, `decimal` or `date`.
+        now: Unix seconds.
+    """
+    if math.isinf(fault.seconds):
+        return {}
+    match fault.text:
+        case "decimal":
+            return {"Retry-After": f"{fault.seconds:.3f}"}
+        case "date":
+            return {"Retry-After": formatdate(math.ceil(now + fault.seconds), usegmt=True)}
+        case _:
+            return {"Retry-After": str(math.ceil(fault.seconds))}

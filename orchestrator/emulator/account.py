@@ -6,18 +6,21 @@ import base64
 import hashlib
 import heapq
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Any
 
 from orchestrator.emulator.bodies import SentFile
+from orchestrator.emulator.fates import Fates, Subject
 from orchestrator.emulator.journal import Record
-from orchestrator.emulator.life import Life, decide
+from orchestrator.emulator.life import Life, afflicted, decide
+from orchestrator.emulator.listing import Listing
 from orchestrator.emulator.models import CATALOGUE, Model
 from orchestrator.emulator.profile import Profile
 from orchestrator.emulator.refusal import RefusalError, no_such_task
-from orchestrator.emulator.stats import Stats
+from orchestrator.emulator.stats import Stats, spelling
 from orchestrator.emulator.task import Task, Upload
 
 FIRST_ID = 534_001
@@ -32,11 +35,13 @@ class Account:
         uploads: Uploaded files by folder.
     """
 
-    def __init__(self, profile: Profile, stats: Stats, now: Callable[[], float]) -> None:
+    def __init__(self, profile: Profile, stats: Stats, fates: Fates, now: Callable[[], float]) -> None:
         self.concurrency = profile.concurrency
         self.uploads: dict[str, Upload] = {}
         self._profile = profile
         self._stats = stats
+        self._fates = fates
+        self._equals: Counter[str] = Counter()
         self._now = now
         self._tasks: list[Task] = []
         self._by_token: dict[str, Task] = {}
@@ -80,6 +85,9 @@ class Account:
         now = self._now()
         number = FIRST_ID + len(self._tasks)
         life = decide(self._profile, number, str(parameters.get("prompt", "")), now)
+        if self._fates.may_meet("task"):
+            subject = Subject(self._identity(model.name, parameters), parameters)
+            life = afflicted(life, self._fates.met_by("task", subject))
         price = model.price_usd(parameters, life.run_seconds)
         self._admit(price)
         digest = hashlib.sha256(f"{self._profile.seed}:{number}:{now}".encode()).digest()
@@ -160,20 +168,34 @@ class Account:
         """Return the task whose outputs lie in this folder of the CDN."""
         return self._by_folder.get(folder)
 
-    def newest(self, start: int, limit: int, model_name: str = "") -> tuple[list[Task], int]:
+    def newest(
+        self, start: int, limit: int, model_name: str = "", listing: Listing | None = None
+    ) -> tuple[list[Task], int]:
         """Return one page of the tasks, the newest first, and how many there are in all.
 
         Args:
             start: How many of the newest to pass over.
             limit: How many to return at most.
             model_name: `owner/model` or the model's part of it; empty for all.
+            listing: What goes wrong with it, if anything can.
         """
         tasks = self._tasks
+        if listing is not None:
+            tasks = [task for task in tasks if listing.shows(task)]
+            start, limit = listing.bounds(start, limit)
         if model_name:
             wanted = model_name.lower()
             tasks = [task for task in tasks if wanted in (name := task.model.name.lower(), name.rpartition("/")[2])]
         end = len(tasks) - start
         return tasks[max(0, end - limit) : max(0, end)][::-1], len(tasks)
+
+    def _identity(self, model_name: str, parameters: Mapping[str, Any], *, count: bool = False) -> str:
+        """Return the identity of the next task with these parameters; `count` says that this is it."""
+        equal = spelling(model_name, parameters)
+        number = self._equals[equal] + 1
+        if count:
+            self._equals[equal] = number
+        return f"{equal} {number}"
 
     def apply(self, record: Record) -> None:
         """Make a change that was decided, now or before a restart."""
@@ -226,14 +248,16 @@ class Account:
         return record
 
     def _add(self, record: Record) -> None:
+        model, parameters = CATALOGUE[record["model"].lower()], record["parameters"]
         task = Task(
             id=record["id"],
             token=record["token"],
             uuid=uuid.UUID(record["uuid"]),
-            model=CATALOGUE[record["model"].lower()],
-            parameters=record["parameters"],
+            model=model,
+            parameters=parameters,
             price_usd=Decimal(record["price_usd"]),
             life=Life(**record["life"]),
+            identity=self._identity(model.name, parameters, count=True),
         )
         self._settle(task.life.accepted_at)
         self._tasks.append(task)

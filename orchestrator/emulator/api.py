@@ -8,17 +8,22 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
-from orchestrator.emulator.access import Access
+from orchestrator.emulator.access import Access, retry_after
 from orchestrator.emulator.account import Account
 from orchestrator.emulator.bodies import Body, SentFile, read_body
+from orchestrator.emulator.fates import Fates, Subject
+from orchestrator.emulator.faults import Fault
+from orchestrator.emulator.harms import Sleep, drop, harm
 from orchestrator.emulator.journal import Journal, Record
+from orchestrator.emulator.listing import Listing
 from orchestrator.emulator.models import CATALOGUE, find_model
 from orchestrator.emulator.outputs import Outputs
 from orchestrator.emulator.profile import LoseReplies
-from orchestrator.emulator.refusal import RefusalError, no_such_endpoint
+from orchestrator.emulator.refusal import RefusalError, no_such_endpoint, no_such_task
 from orchestrator.emulator.replies import Replies, Reply
-from orchestrator.emulator.stats import Stats
+from orchestrator.emulator.stats import Stats, as_json, spelling
 from orchestrator.emulator.task import Task
+from orchestrator.emulator.telling import retell
 
 Fields: TypeAlias = Mapping[str, Any]
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -43,18 +48,24 @@ class Api:
         access: Access,
         outputs: Outputs,
         replies: Replies,
+        fates: Fates,
         stats: Stats,
         journal: Journal | None,
         now: Callable[[], float],
+        sleep: Sleep,
+        before_each: Callable[[], None],
     ) -> None:
         self.lose_replies: LoseReplies | None = None
         self._account = account
         self._access = access
         self._outputs = outputs
         self._replies = replies
+        self._fates = fates
         self._stats = stats
         self._journal = journal
         self._now = now
+        self._sleep = sleep
+        self._before_each = before_each
         self._endpoints: dict[str, Callable[[Body], Awaitable[Reply]]] = {
             "Task/Detail": self._task_detail,
             "Task/List": self._task_list,
@@ -67,7 +78,7 @@ class Api:
         }
 
     def application(self) -> web.Application:
-        """Return the application that serves `/v1/…` and `/emulator/stats`."""
+        """Return the application that serves `/v1/…`, `/emulator/stats` and `/emulator/tasks`."""
 
         @web.middleware
         async def faults(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -75,6 +86,7 @@ class Api:
 
         app = web.Application(middlewares=[faults], client_max_size=LARGEST_UPLOAD + 1024 * 1024)
         app.router.add_get("/emulator/stats", self._show_stats)
+        app.router.add_get("/emulator/tasks", self._show_tasks)
         app.router.add_route("*", "/{path:.*}", self._answer)
         return app
 
@@ -82,26 +94,53 @@ class Api:
         """Count the call, and let go wrong what is to go wrong with it."""
         if not request.path.startswith(PREFIX):
             return await handler(request)
+        self._before_each()
         endpoint = _endpoint(request.path)
-        self._stats.calls[endpoint] += 1
-        self._stats.arrivals.append((self._now(), endpoint))
+        self._stats.arrived(self._now(), endpoint)
         when = self.lose_replies(endpoint, self._stats.calls[endpoint]) if self.lose_replies else None
-        response = web.Response() if when == "before" else await handler(request)
-        if when is not None and request.transport is not None:
+        if when is not None:
+            response = web.Response() if when == "before" else await handler(request)
             self._stats.lost_replies += 1
-            request.transport.abort()
-        return response
+            drop(request)
+            return response
+        if self._fates.may_meet("reply", endpoint):
+            met = self._fates.met_by("reply", await self._subject(request, endpoint))
+            if met:
+                return await self._go_wrong(request, met[0])
+        return await handler(request)
+
+    async def _go_wrong(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+        if fault.kind == "refused":
+            return self._refused(RefusalError(fault.code, fault.text, fault.status))
+        if fault.kind == "too_fast":
+            headers = retry_after(fault, self._now())
+            return self._refused(RefusalError(0, "Too many requests.", 429), headers)
+        return await harm(request, fault, lambda: self._answer(request), self._sleep)
+
+    async def _subject(self, request: web.Request, endpoint: str) -> Subject:
+        """Return a call as faults know it: by the task that it is about, where it is about one."""
+        try:
+            fields = read_body(request.headers.get("Content-Type", ""), await request.read()).fields
+            if endpoint == "Run":
+                parameters = _parameters(fields)
+                return Subject(f"{endpoint} {spelling(request.path, parameters)}", parameters, endpoint)
+            task = self._find(fields)
+        except RefusalError:
+            return Subject(endpoint, endpoint=endpoint)
+        return Subject(f"{endpoint} {task.identity}", task.parameters, endpoint)
 
     async def _answer(self, request: web.Request) -> web.Response:
         try:
             self._access.check_rate(self._now())
-            reply, status, headers = await self._handle(request), 200, {}
+            reply = await self._handle(request)
         except RefusalError as refusal:
-            reply, status = self._replies.refused(refusal), refusal.status
-            self._stats.refusals[str(refusal.code if status == 200 else status)] += 1
-            headers = self._access.headers_of_refusal(refusal)
-        body = json.dumps(reply, ensure_ascii=False).encode()
-        return web.Response(body=body, status=status, headers=headers, content_type="application/json")
+            return self._refused(refusal, self._access.headers_of_refusal(refusal))
+        return _response(reply)
+
+    def _refused(self, refusal: RefusalError, headers: Mapping[str, str] | None = None) -> web.Response:
+        status = refusal.status
+        self._stats.refusals[str(refusal.code if status == 200 else status)] += 1
+        return _response(self._replies.refused(refusal), status, headers)
 
     async def _handle(self, request: web.Request) -> Reply:
         endpoint = _endpoint(request.path)
@@ -118,7 +157,7 @@ class Api:
 
     async def _run(self, owner: str, name: str, body: Body) -> Reply:
         model = find_model(owner, name)
-        parameters = {key: value for key, value in body.fields.items() if key not in OURS}
+        parameters = _parameters(body.fields)
         model.check(parameters, body.files)
         for key, files in body.files.items():
             addresses = [await self._keep(file) for file in files]
@@ -128,12 +167,22 @@ class Api:
         return self._replies.accepted(task)
 
     async def _task_detail(self, body: Body) -> Reply:
-        return self._replies.tasks([await self._show(self._find(body.fields))], 1)
+        task = self._find(body.fields)
+        if task.life.is_hidden(self._now()):
+            raise no_such_task()
+        task.looks += task.life.has_outputs(self._now())
+        return self._replies.tasks([await self._show(task)], 1)
 
     async def _task_list(self, body: Body) -> Reply:
         start, limit = _whole(body.fields, "start", 0), _whole(body.fields, "limit", 20)
-        page, total = self._account.newest(start, limit, str(body.fields.get("modelName") or ""))
-        return self._replies.tasks([await self._show(task) for task in page], total)
+        model = str(body.fields.get("modelName") or "")
+        if not (self._fates.may_meet("list") or self._fates.may_meet("task")):
+            page, total = self._account.newest(start, limit, model)
+            return self._replies.tasks([await self._show(task) for task in page], total)
+        listing = Listing.drawn(self._fates, self._now())
+        page, total = self._account.newest(start, limit, model, listing)
+        entries = [await self._show(task, listing.parameters(task)) for task in page]
+        return self._replies.tasks(entries, max(0, total + listing.added))
 
     async def _task_cancel(self, body: Body) -> Reply:
         await self._save(self._account.cancel(self._find(body.fields)))
@@ -172,11 +221,14 @@ class Api:
         await self._save(record)
         return self._replies.url(upload.folder, upload.file.name)
 
-    async def _show(self, task: Task) -> Reply:
+    async def _show(self, task: Task, parameters: Fields | None = None) -> Reply:
         now = self._now()
-        made_pictures = task.life.exit_code(now) == "0" and not task.deleted and not task.model.writes_text
+        made_pictures = task.life.has_outputs(now) and not task.deleted and not task.model.writes_text
         sizes = await self._outputs.sizes(task) if made_pictures else []
-        return self._replies.task(task, now, sizes)
+        entry = self._replies.task(task, now, sizes, parameters)
+        if self._fates.may_meet("file"):
+            retell(entry, task, self._fates)
+        return entry
 
     def _find(self, fields: Fields) -> Task:
         token = str(fields.get("tasktoken") or fields.get("socketaccesstoken") or "")
@@ -197,11 +249,26 @@ class Api:
         }
         return web.json_response(self._stats.as_json() | state)
 
+    async def _show_tasks(self, _request: web.Request) -> web.Response:
+        now = self._now()
+        lines = [json.dumps(as_json(task, now), ensure_ascii=False) + "\n" for task in self._stats.accepted]
+        return web.Response(text="".join(lines), content_type="application/jsonl")
+
 
 def _endpoint(path: str) -> str:
     """Return `Run`, or an endpoint's path behind the prefix."""
     endpoint = path.removeprefix(PREFIX)
     return "Run" if endpoint.startswith("Run/") else endpoint
+
+
+def _parameters(fields: Fields) -> dict[str, Any]:
+    """Return the model's parameters among the fields of a Run."""
+    return {key: value for key, value in fields.items() if key not in OURS}
+
+
+def _response(reply: Reply, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    body = json.dumps(reply, ensure_ascii=False).encode()
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
 def _whole(fields: Fields, name: str, default: int) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal, TypeAlias
 
+from orchestrator.emulator.faults import Fault
 from orchestrator.emulator.profile import Profile
 
 Ending: TypeAlias = Literal["done", "failed", "never_ran"]
@@ -27,6 +29,8 @@ STAGES = (
 )
 """When each status begins, as a share of the time from the queue to the end, in the order of the socket's events."""
 
+FOR_EVER_SECONDS = 1e9
+
 BEGINS = {status: share for share, status in STAGES}
 BACKWARDS = list(reversed(BEGINS))
 
@@ -41,6 +45,11 @@ class Life:
         run_seconds: From the queue to the end.
         ending: How it ends if it is left alone.
         cancelled_at: When it was cancelled or killed; None if it was not.
+        hidden_at: From when on the service does not show it; None to show it always.
+        shown_again_at: Until when, None for ever.
+        outputs_after_seconds: How long after its end its outputs are there.
+        alias: What its status is called while it is under way; empty for what it is.
+        older: Whether it is shown in the older form of replies.
     """
 
     accepted_at: float
@@ -48,6 +57,11 @@ class Life:
     run_seconds: float
     ending: Ending = "done"
     cancelled_at: float | None = None
+    hidden_at: float | None = None
+    shown_again_at: float | None = None
+    outputs_after_seconds: float = 0.0
+    alias: str = ""
+    older: bool = False
 
     @property
     def leaves_queue_at(self) -> float:
@@ -74,6 +88,20 @@ class Life:
     def is_over(self, now: float) -> bool:
         """Return whether the task has ended and no longer counts for the concurrency limit."""
         return now >= self.ends_at
+
+    def is_hidden(self, now: float) -> bool:
+        """Return whether the service does not show the task."""
+        if self.hidden_at is None or now < self.hidden_at:
+            return False
+        return self.shown_again_at is None or now < self.shown_again_at
+
+    def shown_status(self, now: float) -> str:
+        """Return what the service calls the status."""
+        return self.status(now) if not self.alias or self.is_over(now) else self.alias
+
+    def has_outputs(self, now: float) -> bool:
+        """Return whether the task has succeeded and its outputs are there."""
+        return self.exit_code(now) == "0" and now >= self.ends_at + self.outputs_after_seconds
 
     def exit_code(self, now: float) -> str:
         """Return `pexit`: `"0"` for success, `"1"` for failure, empty for a task that has not run to its end."""
@@ -127,6 +155,35 @@ def decide(profile: Profile, number: int, prompt: str, accepted_at: float) -> Li
         run_seconds=profile.run_seconds_median * spread,
         ending=ending,
     )
+
+
+def afflicted(life: Life, faults: Iterable[Fault]) -> Life:
+    """Return what faults of a task make of its life."""
+    for fault in faults:
+        match fault.kind:
+            case "fails":
+                life = replace(life, ending="failed")
+            case "never_runs":
+                life = replace(life, ending="never_ran")
+            case "stuck":
+                life = replace(life, run_seconds=FOR_EVER_SECONDS)
+            case "late":
+                life = replace(life, run_seconds=life.run_seconds + fault.seconds)
+            case "unseen":
+                hidden_at = life.accepted_at + fault.after_seconds
+                shown_again_at = hidden_at + fault.seconds
+                life = replace(
+                    life,
+                    hidden_at=hidden_at,
+                    shown_again_at=shown_again_at if math.isfinite(shown_again_at) else None,
+                )
+            case "bare":
+                life = replace(life, outputs_after_seconds=min(fault.seconds, FOR_EVER_SECONDS))
+            case "strange":
+                life = replace(life, alias=fault.text)
+            case "older":
+                life = replace(life, older=True)
+    return life
 
 
 def _uniform(six_bytes: bytes) -> float:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from orchestrator.emulator.faults import Change, Fault
+
 LoseReplies: TypeAlias = Callable[[str, int], Literal["before", "after"] | None]
 """Given an endpoint (`Run`, `Task/Detail`, …) and which call to it this is (from 1), says whether its connection is
 dropped before the call is handled, after it (the reply is lost), or not at all."""
@@ -34,7 +36,9 @@ class Profile:
         quirks: Shapes that only some sources show, added to either form.
         picture_side: Pixels of a picture's longer side, its proportions kept; None draws in the size asked for.
         plain_bytes: Size of an output in bytes, made without drawing (for benchmarks); None draws pictures.
-        seed: Chooses times and failures: the same seed, the same fate of the n-th task.
+        faults: What goes wrong.
+        changes: Limits that move, in the order of their moments.
+        seed: Chooses times, failures and faults: the same seed, the same fate of the n-th task and the same faults.
     """
 
     api_key: str = field(default="emulated-key", repr=False)
@@ -52,4 +56,6 @@ class Profile:
     quirks: frozenset[Quirk] = frozenset()
     picture_side: int | None = 256
     plain_bytes: int | None = None
+    faults: tuple[Fault, ...] = ()
+    changes: tuple[Change, ...] = ()
     seed: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -77,28 +77,30 @@ class Replies:
         """Return the address of a file."""
         return f"{self.cdn_url}/{folder}/{quote(name)}"
 
-    def task(self, task: Task, now: float, sizes: Sequence[int]) -> Reply:
+    def task(self, task: Task, now: float, sizes: Sequence[int], parameters: Mapping[str, Any] | None = None) -> Reply:
         """Return one task as an entry of `tasklist`.
 
         Args:
             task: Which.
             now: The moment to tell of, unix seconds.
             sizes: Bytes of each picture it made, empty if there are none (yet).
+            parameters: Shown instead of the task's.
         """
         as_text = "parameters_as_text" in self._quirks
-        parameters = json.dumps(task.parameters, ensure_ascii=False) if as_text else task.parameters
+        shown = task.parameters if parameters is None else parameters
         common = {
             "id": str(task.id),
             "socketaccesstoken": task.token,
-            "parameters": parameters,
-            "status": task.life.status(now),
+            "parameters": json.dumps(shown, ensure_ascii=False) if as_text else shown,
+            "status": task.life.shown_status(now),
             "debugoutput": _debug_output(task, now),
             "starttime": task.life.stamp("task_start", now),
             "endtime": task.life.stamp("task_end", now),
             "elapsedseconds": f"{task.life.run_seconds if task.life.exit_code(now) else 0.0:.4f}",
         }
-        outputs = _text_outputs(task, now) if task.model.writes_text else self._files(task, sizes)
-        return self._older_form(task, now, common, outputs) if self._older else _newer_form(task, now, common, outputs)
+        older = self._older or task.life.older
+        outputs = _text_outputs(task, now) if task.model.writes_text else self._files(task, sizes, older)
+        return self._older_form(task, now, common, outputs) if older else _newer_form(task, now, common, outputs)
 
     def _older_form(self, task: Task, now: float, common: Reply, outputs: list[Reply]) -> Reply:
         life = task.life
@@ -118,7 +120,7 @@ class Replies:
             "size": str(sum(int(output.get("size", 0)) for output in outputs)),
         }
 
-    def _files(self, task: Task, sizes: Sequence[int]) -> list[Reply]:
+    def _files(self, task: Task, sizes: Sequence[int], older: bool) -> list[Reply]:
         files: list[Reply] = [
             {
                 "name": f"{number}.png",
@@ -128,7 +130,7 @@ class Replies:
             }
             for number, size in enumerate(sizes)
         ]
-        return [_with_origin(file, task) for file in files] if self._older else files
+        return [_with_origin(file, task) for file in files] if older else files
 
 
 def _newer_form(task: Task, now: float, common: Reply, outputs: list[Reply]) -> Reply:
@@ -171,7 +173,7 @@ def _debug_error(life: Life, now: float) -> str | None:
 
 
 def _text_outputs(task: Task, now: float) -> list[Reply]:
-    if task.life.exit_code(now) != "0" or task.deleted:
+    if not task.life.has_outputs(now) or task.deleted:
         return []
     text = words.write(task.model.with_defaults(task.parameters))
     content = {"prompt": str(task.parameters["prompt"]), "raw": text, "thinking": [], "answer": [text]}

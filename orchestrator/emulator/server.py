@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from decimal import Decimal
@@ -17,6 +18,8 @@ from orchestrator.emulator.access import Access
 from orchestrator.emulator.account import Account
 from orchestrator.emulator.api import Api
 from orchestrator.emulator.cdn import Cdn
+from orchestrator.emulator.fates import Fates
+from orchestrator.emulator.harms import Sleep
 from orchestrator.emulator.journal import Journal
 from orchestrator.emulator.outputs import Outputs
 from orchestrator.emulator.profile import LoseReplies, Profile
@@ -39,7 +42,8 @@ class Emulator:
         port: The API's port, 0 for any free one.
         cdn_port: The CDN's port, 0 for any free one.
         now: Gives unix seconds and never goes back; by default the wall clock at the start, carried on by the
-            monotonic clock. All timing follows it: lives of tasks, the rate limit, time stamps.
+            monotonic clock. All timing follows it: lives of tasks, the rate limit, time stamps, windows of faults.
+        sleep: Waits so many seconds of that time, for answers that are slow or hang.
 
     Raises:
         OSError: On entering: a port is taken, or the state cannot be read or written.
@@ -55,25 +59,33 @@ class Emulator:
         port: int = 0,
         cdn_port: int = 0,
         now: Callable[[], float] | None = None,
+        sleep: Sleep = anyio.sleep,
     ) -> None:
         now = now or _steady_clock()
         self.profile = profile
         self._host, self._port, self._cdn_port = host, port, cdn_port
         self._stats = Stats()
         self._journal = Journal(state_dir / "journal.jsonl") if state_dir is not None else None
-        self._account = Account(profile, self._stats, now)
+        self._fates = Fates(profile.faults, profile.seed, now, self._stats.faults)
+        self._changes = deque(profile.changes)
+        self._account = Account(profile, self._stats, self._fates, now)
         self._access = Access(profile)
         self._outputs = Outputs(profile)
         self._replies = Replies(profile)
-        self._cdn = Cdn(self._account, self._outputs, self._stats, now)
+        self._cdn = Cdn(
+            account=self._account, outputs=self._outputs, fates=self._fates, stats=self._stats, now=now, sleep=sleep
+        )
         self._api = Api(
             account=self._account,
             access=self._access,
             outputs=self._outputs,
             replies=self._replies,
+            fates=self._fates,
             stats=self._stats,
             journal=self._journal,
             now=now,
+            sleep=sleep,
+            before_each=self._change,
         )
         self._open = AsyncExitStack()
 
@@ -151,6 +163,18 @@ class Emulator:
     @lose_replies.setter
     def lose_replies(self, choose: LoseReplies | None) -> None:
         self._api.lose_replies = choose
+
+    def _change(self) -> None:
+        """Change the limits whose moment has come."""
+        while self._changes and self._changes[0].at_seconds <= self._fates.passed_seconds:
+            change = self._changes.popleft()
+            match change.limit:
+                case "rate":
+                    self.rate = change.to
+                case "concurrency":
+                    self.concurrency = change.to
+                case "balance_usd":
+                    self.balance_usd = change.to
 
     async def _listen(self, opening: AsyncExitStack, app: web.Application, port: int) -> int:
         """Listen, and return the port; closing is left to `opening`."""

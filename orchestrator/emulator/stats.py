@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -22,6 +23,8 @@ class Stats:
         arrivals: The last 100,000 API calls as (seconds, endpoint), in order; seconds are the emulator's `now`.
         refusals: Refused API calls: by HTTP status where it is not 200, else by `code`.
         lost_replies: Calls whose connection was dropped by `lose_replies`.
+        faults: How often each fault of the profile met something, by its place and kind.
+        peak_calls_per_second: The most API calls within any second.
         downloads: Requests to the CDN by HTTP status.
         leaks: Requests to the CDN that carried credentials.
         accepted: Every accepted task, in order.
@@ -33,11 +36,23 @@ class Stats:
     arrivals: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=KEPT_ARRIVALS))
     refusals: Counter[str] = field(default_factory=Counter)
     lost_replies: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    peak_calls_per_second: int = 0
     downloads: Counter[str] = field(default_factory=Counter)
     leaks: int = 0
     accepted: list[Task] = field(default_factory=list)
     billed: list[Task] = field(default_factory=list)
     peak_concurrency: int = 0
+    _last_second: deque[float] = field(default_factory=deque)
+
+    def arrived(self, now: float, endpoint: str) -> None:
+        """Count an API call that came at `now` (seconds)."""
+        self.calls[endpoint] += 1
+        self.arrivals.append((now, endpoint))
+        self._last_second.append(now)
+        while self._last_second[0] <= now - 1.0:
+            self._last_second.popleft()
+        self.peak_calls_per_second = max(self.peak_calls_per_second, len(self._last_second))
 
     @property
     def billed_usd(self) -> Decimal:
@@ -62,7 +77,9 @@ class Stats:
         return {
             "calls": dict(self.calls),
             "refusals": dict(self.refusals),
+            "peak_calls_per_second": self.peak_calls_per_second,
             "lost_replies": self.lost_replies,
+            "faults": dict(self.faults),
             "downloads": dict(self.downloads),
             "leaks": self.leaks,
             "accepted": len(self.accepted),
@@ -75,4 +92,25 @@ class Stats:
 
 def canonical(task: Task) -> str:
     """Return the one spelling of a task's model and parameters."""
-    return json.dumps([task.model.name, task.parameters], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return spelling(task.model.name, task.parameters)
+
+
+def spelling(model_name: str, parameters: Mapping[str, Any]) -> str:
+    """Return the one spelling of a model and parameters."""
+    return json.dumps([model_name, parameters], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def as_json(task: Task, now: float) -> dict[str, Any]:
+    """Return what is known of a task at `now` (unix seconds) as JSON values, without its token."""
+    life = task.life
+    over = life.is_over(now)
+    paid = over and life.cancelled_at is None and life.ending == "done"
+    return {
+        "id": task.id,
+        "model": task.model.name,
+        "parameters": task.parameters,
+        "accepted_at": life.accepted_at,
+        "ended_at": life.ends_at if over else None,
+        "status": life.status(now),
+        "billed_usd": str(task.price_usd) if paid else "0",
+    }

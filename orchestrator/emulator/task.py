@@ -25,7 +25,9 @@ class Task:
         parameters: As they were sent.
         price_usd: What it costs if it succeeds.
         life: What becomes of it.
+        identity: Tells it from others the same way in each run: model, parameters, and which of equal ones it is.
         deleted: Whether its files were deleted.
+        looks: How often its outputs were shown by `/Task/Detail`.
     """
 
     id: int
@@ -35,7 +37,9 @@ class Task:
     parameters: Mapping[str, Any]
     price_usd: Decimal
     life: Life
+    identity: str = ""
     deleted: bool = False
+    looks: int = 0
 
     @property
     def folder(self) -> str:

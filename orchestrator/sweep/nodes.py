@@ -96,7 +96,7 @@ def parse(source: Source, problems: Problems) -> Node | None:
         before = Source(source.name, source.text[: unwanted.start()]).lines
         mark = Mark(source, len(before), len(before[-1]) + 1)
         code = f"U+{ord(unwanted.group()):04X}"
-        problems.add(mark, f"The character {code} cannot stand in a job file.", "Delete it.", show=False)
+        problems.add(mark, f"The character {code} cannot stand in such a file.", "Delete it.", show=False)
         return None
     try:
         return _Composer(source, problems).root()
@@ -137,7 +137,7 @@ class _Composer:
         after = next(self._events)
         if isinstance(after, yaml.DocumentStartEvent):
             self._fail(
-                self._mark(after, ""), "A second document begins here.", "A job file is one document: delete `---`."
+                self._mark(after, ""), "A second document begins here.", "Such a file is one document: delete `---`."
             )
         return root
 
@@ -203,7 +203,7 @@ class _Composer:
 
     def _check_secret_key(self, key: ScalarNode) -> None:
         if self.problems.has_secret(key.text):
-            self.problems.add(key.mark, "A credential stands in the job file.", CREDENTIALS_HINT, show=False)
+            self.problems.add(key.mark, "A credential stands in the file.", CREDENTIALS_HINT, show=False)
 
     def _scalar(self, event: yaml.ScalarEvent, mark: Mark) -> ScalarNode:
         text: str = event.value
@@ -258,7 +258,7 @@ def secret_key_problem(mark: Mark, key: str, problems: Problems) -> bool:
         return False
     problems.add(
         mark,
-        f"`{key}` looks like a credential, and credentials never stand in a job file.",
+        f"`{key}` looks like a credential, and credentials never stand in such a file.",
         CREDENTIALS_HINT,
         show=False,
     )

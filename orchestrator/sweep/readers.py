@@ -21,6 +21,7 @@ JsonSchema: TypeAlias = Mapping[str, Any]
 SCALAR: JsonSchema = {"type": ["string", "number", "boolean"]}
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)")
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)%")
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 
 
@@ -182,11 +183,26 @@ def _rate(node: Node, problems: Problems) -> float | None:
     return None if found is None else float(found)
 
 
-def _seconds(node: Node, problems: Problems) -> float | None:
+def _duration(fits: Callable[[Decimal], bool]) -> Callable[[Node, Problems], float | None]:
     expected = "a duration like 90s, 30m or 2h"
-    match = _DURATION.fullmatch(node.text) if isinstance(node, ScalarNode) else None
-    found = Decimal(match[1]) * _SECONDS[match[2]] if match else _unless_text(node, problems, expected)
-    if found is not None and found > 0:
+
+    def read(node: Node, problems: Problems) -> float | None:
+        match = _DURATION.fullmatch(node.text) if isinstance(node, ScalarNode) else None
+        found = Decimal(match[1]) * _SECONDS[match[2]] if match else _unless_text(node, problems, expected)
+        if found is not None and fits(found):
+            return float(found)
+        if found is not None:
+            _mismatch(node, problems, expected)
+        return None
+
+    return read
+
+
+def _share(node: Node, problems: Problems) -> float | None:
+    expected = "a share like 5% or 0.05"
+    match = _PERCENT.fullmatch(node.text) if isinstance(node, ScalarNode) else None
+    found = Decimal(match[1]) / 100 if match else _unless_text(node, problems, expected)
+    if found is not None and 0 <= found <= 1:
         return float(found)
     if found is not None:
         _mismatch(node, problems, expected)
@@ -214,8 +230,16 @@ NUMBER: Reader[Decimal] = Reader(number, {"type": "number"})
 POSITIVE: Reader[Decimal] = Reader(_positive, {"type": "number", "exclusiveMinimum": 0})
 RATE: Reader[float] = Reader(_rate, {"type": "number", "exclusiveMinimum": 0})
 SECONDS: Reader[float] = Reader(
-    _seconds,
+    _duration(lambda found: found > 0),
     {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": f"^{_DURATION.pattern}$"}]},
+)
+SPAN: Reader[float] = Reader(
+    _duration(lambda found: found >= 0),
+    {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{_DURATION.pattern}$"}]},
+)
+SHARE: Reader[float] = Reader(
+    _share,
+    {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": f"^{_PERCENT.pattern}$"}]},
 )
 FLAG: Reader[bool] = Reader(_flag, {"type": "boolean"})
 CONCURRENCY: Reader[int | Literal["auto"]] = Reader(

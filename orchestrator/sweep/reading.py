@@ -48,7 +48,7 @@ def load(
     Raises:
         JobFileError: The file cannot be read, is not YAML, or names no model.
     """
-    text = _read(path)
+    text = read_text(path)
     problems = Problems(secrets)
     root = parse(Source(str(path), text), problems)
     if root is not None and not isinstance(root, MapNode):
@@ -66,14 +66,19 @@ def load(
     return replace(file, problems=problems.found)
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return what a file says.
+
+    Raises:
+        JobFileError: It cannot be read.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise _unreadable(path, "There is no such file.") from None
     except IsADirectoryError:
-        raise _unreadable(path, "This is a folder, not a job file.") from None
+        raise _unreadable(path, "This is a folder, not a file.") from None
     except (OSError, ValueError) as error:
         raise _unreadable(path, f"The file cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if len(data) > MOST_BYTES:
