@@ -1,9 +1,10 @@
-"""A sweep that is killed again and again, and what was paid for in the end.
+"""A sweep that is killed again and again on a service that fails, and what was paid for in the end.
 
-    python benchmarks/kills.py --tasks 500 --kills 5 --seed 1
+    python benchmarks/kills.py --tasks 1000 --kills 20 --seed 1 --profile benchmarks/kills.yaml
 
 The emulated service runs in a process of its own and is not killed. The sweep is killed with SIGKILL at
 random moments, then run to its end; what the service billed, the manifest and the files are compared.
+It ends with exit code 1 where a promise was broken.
 """
 
 from __future__ import annotations
@@ -13,21 +14,19 @@ import hashlib
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-EMULATOR = """
-import anyio
-from decimal import Decimal
-from orchestrator.emulator import Profile, serve
-profile = Profile(plain_bytes=20_000, balance_usd=Decimal(10**6))
-anyio.run(lambda: serve(profile, announce=lambda emulator: print(emulator.base_url, flush=True)))
-"""
+PROGRAM = (sys.executable, "-m", "orchestrator")
+LONGEST_SECONDS = 900.0
 
 JOB = """
 name: kills
@@ -43,63 +42,99 @@ limits: {{requests_per_second: 100, concurrency: 64, settle_after: 2s}}
 def main() -> None:
     """Run, kill, run to the end, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--tasks", type=int, default=500)
-    parser.add_argument("--kills", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tasks", type=int, default=1000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1, help="chooses the moments of the kills, and the faults")
+    parser.add_argument("--profile", default=str(Path(__file__).with_suffix(".yaml")), help="how the service behaves")
     arguments = parser.parse_args()
-    emulator = subprocess.Popen([sys.executable, "-c", EMULATOR], stdout=subprocess.PIPE, text=True)
-    try:
-        base_url = (emulator.stdout or sys.stdin).readline().strip()
-        with tempfile.TemporaryDirectory() as folder:
-            run(Path(folder), base_url, arguments.tasks, arguments.kills, random.Random(arguments.seed))
-    finally:
-        emulator.terminate()
-        emulator.wait()
+    dice = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as folder, service(arguments.profile, arguments.seed) as environment:
+        job, out = Path(folder) / "job.yaml", Path(folder) / "run"
+        job.write_text(JOB.format(tasks=arguments.tasks))
+        command = [*PROGRAM, "run", str(job), "--out", str(out), "--progress", "off"]
+        for number in range(arguments.kills):
+            accepted = int(arguments.tasks * (number + dice.random()) / arguments.kills)
+            kill(command, environment, accepted, dice.uniform(0.0, 0.5))
+            print("killed; tasks by state:", status(out, environment)["counts"], flush=True)
+        last = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False, timeout=LONGEST_SECONDS)
+        well = told(out, environment, arguments.tasks, last.returncode)
+    sys.exit(0 if well else 1)
 
 
-def run(folder: Path, base_url: str, tasks: int, kills: int, dice: random.Random) -> None:
-    """Kill a sweep so many times, let it finish, and print what the service and the folder say."""
-    job, out = folder / "job.yaml", folder / "run"
-    job.write_text(JOB.format(tasks=tasks))
-    command = [sys.executable, "-m", "orchestrator", "run", str(job), "--out", str(out), "--progress", "off"]
-    key = {"WIRO_API_KEY": "emulated-key", "WIRO_API_SECRET": "emulated-secret"}
-    environment = os.environ | {"WIRO_BASE_URL": base_url} | key
-    for _ in range(kills):
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-        time.sleep(dice.uniform(0.8, 4.0))
-        process.kill()
-        process.wait()
-        print("killed; tasks by state:", json.loads(ledger_status(out, environment))["counts"])
-    last = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
-    with urllib.request.urlopen(base_url.removesuffix("/v1") + "/emulator/stats") as reply:
+@contextmanager
+def service(profile: str, seed: int) -> Iterator[dict[str, str]]:
+    """Emulate the service in a process of its own, and give the environment that leads to it."""
+    command = [*PROGRAM, "emulator", "--port", "0", "--profile", profile, "--seed", str(seed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            said = ""
+            while "WIRO_API_SECRET" not in said and process.stdout and (line := process.stdout.readline()):
+                said += line
+            yield os.environ | dict(re.findall(r"export (\w+)=(\S+)", said))
+        finally:
+            process.terminate()
+
+
+def kill(command: list[str], environment: dict[str, str], accepted: int, seconds: float) -> None:
+    """Run a command, and kill it so long after so many tasks have been accepted, or all that can be."""
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while process.poll() is None and seen(environment)["accepted"] < accepted and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+
+
+def seen(environment: dict[str, str]) -> dict[str, Any]:
+    """Return what the service has seen."""
+    with urllib.request.urlopen(environment["WIRO_BASE_URL"].removesuffix("/v1") + "/emulator/stats") as reply:
         stats: dict[str, Any] = json.load(reply)
+    return stats
+
+
+def told(out: Path, environment: dict[str, str], tasks: int, exit_code: int) -> bool:
+    """Print what the service and the run folder say, and return whether they agree."""
+    stats = seen(environment)
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
-    status = json.loads(ledger_status(out, environment))
-    print(f"exit code of the last run: {last.returncode}")
-    print(f"paid: {len_or(stats['accepted'])} of {tasks} tasks, {stats['double_payments']} twice")
-    print(
-        f"manifest: {sum(line['state'] == 'done' for line in lines)} done, {len({x['task'] for x in lines})} different"
-    )
-    print(f"files that do not fit their line: {sum(not fits(out, o) for line in lines for o in line['outputs'])}")
-    print(f"files beside them: {sum(1 for path in (out / 'files').rglob('*') if path.is_file()) - len(lines)}")
-    print(f"uncertain {status['uncertain']}, adopted {status['adopted']}, sent again {status['resubmitted']}")
+    outputs = {output["path"]: output for line in lines for output in line["outputs"]}
+    files = {path.relative_to(out).as_posix() for path in (out / "files").rglob("*") if path.is_file()}
+    suspect = {path for path in files if "/.suspect/" in path}
+    done = {line["task"] for line in lines if line["state"] == "done"}
+    found = status(out, environment)
+    counts = {
+        "exit code of the last run": (exit_code, 0),
+        "tasks done": (len(done), tasks),
+        "lines of the manifest": (len(lines), tasks),
+        "tasks paid for": (stats["billed"], tasks),
+        "paid for twice": (stats["double_payments"], 0),
+        "still running": (stats["active"], 0),
+        "files that do not fit their line, or are missing": (sum(not fits(out, each) for each in outputs.values()), 0),
+        "files beside them": (len(files - suspect - set(outputs)), 0),
+        "credentials sent with downloads": (stats["leaks"], 0),
+    }
+    for what, (count, wanted) in counts.items():
+        print(f"{what}: {count}{'' if count == wanted else f'  <- should be {wanted}'}")
+    print(f"uncertain {found['uncertain']}, adopted {found['adopted']}, sent again {found['resubmitted']}")
+    print(f"faults met: {stats['faults']}; answers of the CDN: {stats['downloads']}; calls: {stats['calls']}")
+    return all(count == wanted for count, wanted in counts.values())
 
 
 def fits(out: Path, output: dict[str, Any]) -> bool:
     """Return whether a file is what its manifest line says."""
-    data = (out / output["path"]).read_bytes()
+    try:
+        data = (out / output["path"]).read_bytes()
+    except FileNotFoundError:
+        return False
     return len(data) == output["bytes"] and hashlib.sha256(data).hexdigest() == output["sha256"]
 
 
-def ledger_status(out: Path, environment: dict[str, str]) -> str:
+def status(out: Path, environment: dict[str, str]) -> dict[str, Any]:
     """Return what `status --json` prints."""
-    command = [sys.executable, "-m", "orchestrator", "status", str(out), "--json"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-
-
-def len_or(value: Any) -> int:
-    """Return a count that is given as such or as a list."""
-    return value if isinstance(value, int) else len(value)
+    command = [*PROGRAM, "status", str(out), "--json"]
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
+    found: dict[str, Any] = json.loads(printed) if printed else {"counts": "none yet"}
+    return found
 
 
 if __name__ == "__main__":
