@@ -1,0 +1,60 @@
+"""Play many histories, and show the smallest one that breaks a promise: `python -m orchestrator.simulation`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+from orchestrator.simulation import Verdict, draw, play, shrink
+
+CHUNK = 50
+
+
+def main() -> int:
+    """Play what the command line asks for; return how the process is to exit."""
+    parser = argparse.ArgumentParser(prog="python -m orchestrator.simulation", description=__doc__)
+    parser.add_argument("--histories", type=int, default=1000, help="how many to play")
+    parser.add_argument("--seed", type=int, default=0, help="the first one's seed; the others follow")
+    parser.add_argument("--jobs", type=int, default=2, help="how many processes play them")
+    options = parser.parse_args()
+    began = time.monotonic()
+    played = starts = steps = paid = 0
+    for verdict in _played(range(options.seed, options.seed + options.histories), options.jobs):
+        played += 1
+        starts, steps, paid = starts + verdict.starts, steps + verdict.steps, paid + verdict.paid
+        if verdict.violation is not None:
+            sys.stdout.write(_report(verdict))
+            return 1
+    seconds = time.monotonic() - began
+    sys.stdout.write(
+        f"{played:,} histories in {seconds:.0f} s ({played / seconds:.0f} each second): {starts:,} processes,"
+        f" {steps:,} steps, {paid:,} paid requests, and every promise kept.\n"
+    )
+    return 0
+
+
+def _played(seeds: range, jobs: int) -> Iterator[Verdict]:
+    if jobs == 1:
+        yield from map(_play_seed, seeds)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(_play_seed, seeds, chunksize=CHUNK)
+
+
+def _play_seed(seed: int) -> Verdict:
+    return play(draw(seed))
+
+
+def _report(verdict: Verdict) -> str:
+    """Return the story of a broken promise, as short as it can be told."""
+    smallest = shrink(verdict.history, verdict.violation or "", lambda history: play(history).violation)
+    story = "\n".join(f"{at:10.3f}  {what}" for at, what in play(smallest).story)
+    said = f"Seed {verdict.history.seed}: {verdict.violation}\nThe smallest history that does it too:\n{smallest}\n"
+    return f"{story}\n\n{said}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The service's files as a process reaches them: on time, late, broken, or gone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self, cast
+
+from orchestrator.simulation.service import HOST, picture
+from orchestrator.simulation.world import World
+from orchestrator.wiro.files import Body, FileGone, Files, FileUnavailable
+
+PAGE = b"<!doctype html><title>Sorry</title>"
+LARGEST = 2**20
+
+
+class SimulatedFiles(Files):
+    """See `orchestrator.wiro.files.Files`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return
+
+    @asynccontextmanager
+    async def _open(self, url: str, offset: int, validator: str | None) -> AsyncIterator[Body]:
+        world = self._world
+        event = world.befalls("file")
+        kind = event.kind if event else ""
+        await world.clock.sleep(world.history.latency_seconds * world.chance("file"))
+        await world.step(f"{url} is asked for")
+        number, output = map(int, url.rsplit("/", 2)[1:])
+        if kind == "unavailable" or world.weather("outage"):
+            raise FileUnavailable(HOST, "it could not be reached")
+        if kind == "gone" or world.service.tasks[number].deleted:
+            raise FileGone(HOST, "it answered HTTP 404")
+        data = PAGE if kind == "page" else picture(number, output)
+        first = offset if validator else 0
+        arrives = data[first : len(data) // 2] if kind == "broken" else data[first:]
+        status = 206 if first else 200
+        yield Body(HOST, status, first, len(data), f'"{kind == "page"}"', "image/png", _wire(arrives), LARGEST)
+
+
+class _Stream:
+    """Bytes on their way."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.content = self
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        """Give them."""
+        if self._data:
+            yield self._data
+
+
+def _wire(data: bytes) -> Any:
+    return cast("Any", _Stream(data))

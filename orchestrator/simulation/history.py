@@ -1,0 +1,178 @@
+"""What happens in one simulation: a job, an account, and a list of misfortunes, all from one seed. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+SETTLE_AFTER_SECONDS: Final = 60.0
+TASK_TIMEOUT_SECONDS: Final = 900.0
+HORIZON_SECONDS: Final = 600.0
+"""The latest moment at which something befalls a history by the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One misfortune.
+
+    Attributes:
+        what: Whom it befalls and how, two words of `MISFORTUNES`: `run lost`.
+        number: Which of them it befalls, counted from 1 over the whole history; 0 where it comes at a time.
+        at: When it comes, in seconds since the beginning, where `number` is 0.
+        seconds: How long it lasts, by how much, or how late, where that makes sense.
+    """
+
+    what: str
+    number: int = 0
+    at: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def victim(self) -> str:
+        """Whom it befalls: the first word."""
+        return self.what.partition(" ")[0]
+
+    @property
+    def kind(self) -> str:
+        """How: the second word."""
+        return self.what.partition(" ")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Everything that one simulation depends on.
+
+    Attributes:
+        seed: Where all that is left to chance comes from.
+        seeds: How many different values the job sweeps.
+        repeat: How often each of them is done.
+        samples: Outputs of each task.
+        rate: API calls per second.
+        concurrency: How many tasks the user allows at once, None for as many as there is room for.
+        affordable: For how many tasks the budget is enough, None for no budget.
+        attempts: How often a failing task is tried.
+        delete_remote: Whether the service's copies are deleted.
+        places: How many tasks the account may run at once.
+        run_seconds: How long a task takes, about.
+        latency_seconds: How long a request or a reply takes, at most.
+        disk_seconds: How long a commit takes, at most.
+        earlier: How many tasks the account has had before.
+        page: How many tasks a page of the service's list shows at most.
+        lag_seconds: How long after its acceptance a task shows in the list, at most.
+        shows: How the list shows parameters: `all`, as `text`, or only those that are no `defaults`.
+        events: What goes wrong.
+    """
+
+    seed: int
+    seeds: int = 3
+    repeat: int = 1
+    samples: int = 1
+    rate: float = 10.0
+    concurrency: int | None = None
+    affordable: int | None = None
+    attempts: int = 3
+    delete_remote: bool = False
+    places: int = 25
+    run_seconds: float = 8.0
+    latency_seconds: float = 0.2
+    disk_seconds: float = 0.0
+    earlier: int = 3
+    page: int = 50
+    lag_seconds: float = 0.0
+    shows: str = "all"
+    events: tuple[Event, ...] = ()
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks the job has."""
+        return self.seeds * self.repeat
+
+
+def chance(*key: object) -> float:
+    """Return a number from 0 up to 1 that depends on the key alone, and not on what was asked before."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64
+
+
+def _call(rng: random.Random) -> Mapping[str, float]:
+    return {"number": 1 + int(rng.expovariate(1 / 5)), "seconds": rng.choice((1.0, 5.0, 20.0, 45.0, 100.0))}
+
+
+def _step(rng: random.Random) -> Mapping[str, float]:
+    return {"number": 1 + int(10 ** rng.uniform(0, 2.6))}
+
+
+def _moment(rng: random.Random) -> Mapping[str, float]:
+    return {"at": round(10 ** rng.uniform(-0.5, 2.7), 2), "seconds": rng.choice((0.5, 3.0, 20.0, 90.0, 400.0))}
+
+
+def _jump(rng: random.Random) -> Mapping[str, float]:
+    return {**_moment(rng), "seconds": rng.choice((-7200.0, -90.0, -1.0, 1.0, 75.0, 3600.0, 86400.0))}
+
+
+Drawn = Callable[[random.Random], Mapping[str, float]]
+
+MISFORTUNES: Final[Mapping[str, tuple[float, Drawn, str]]] = MappingProxyType(
+    {
+        # A request that is paid for: never arrives; arrives and nobody hears of it; arrives long after it was given
+        # up; cannot be sent; …; is answered with the id of a task that is another one's.
+        "run": (5, _call, "lost unanswered unanswered late unreachable throttled faulty invalid slow claimed"),
+        "look": (3, _call, "lost unreachable throttled faulty gone strange unfinished"),
+        "list": (3, _call, "lost unreachable throttled faulty cut"),
+        "end": (1, _call, "lost unreachable"),
+        "file": (2, _call, "gone broken unavailable page"),
+        "disk": (0.7, _step, "commit file"),
+        # What becomes of a task on the service.
+        "task": (3, _call, "fails fails stuck vanishes cancelled silent hidden veiled empty unstarted late"),
+        # What comes at a time: all calls unreachable, or throttled; no place, no balance; somebody else's tasks.
+        "hour": (3, _moment, "outage storm full poor strangers veiled interrupt hurry cancel kill"),
+        "clock": (1, _jump, "jumps"),
+        # The process ends between two of its steps, or the machine does.
+        "process": (4, _step, "killed killed unplugged"),
+        "user": (0.7, _call, "retries"),
+    }
+)
+"""Whom misfortunes befall: how often, when, and how."""
+
+
+def draw(seed: int) -> History:
+    """Return the history that a seed stands for."""
+    rng = random.Random(seed)  # noqa: S311 - dice
+    count = rng.choice((0, 1, 2, 2, 3, 3, 4, 5, 6, 8, 12))
+    return History(
+        seed=seed,
+        seeds=rng.choice((1, 1, 2, 2, 3, 3, 4, 5, 6, 12)),
+        repeat=rng.choice((1, 1, 1, 2, 3)),
+        samples=rng.choice((1, 1, 1, 2)),
+        rate=rng.choice((0.5, 1.0, 3.0, 10.0, 10.0, 25.0)),
+        concurrency=rng.choice((None, None, 1, 2, 4)),
+        affordable=rng.choice((None, None, None, 2, 5)),
+        attempts=rng.choice((1, 2, 3)),
+        delete_remote=rng.random() < 0.2,
+        places=rng.choice((1, 2, 3, 5, 25)),
+        run_seconds=rng.choice((0.5, 4.0, 10.0, 60.0)),
+        latency_seconds=rng.choice((0.01, 0.2, 2.0)),
+        disk_seconds=rng.choice((0.0, 0.0, 0.02, 0.3)),
+        earlier=rng.choice((0, 1, 3, 8, 60)),
+        page=rng.choice((2, 4, 7, 50)),
+        lag_seconds=rng.choice((0.0, 0.0, 5.0, 40.0)),
+        shows=rng.choice(("all", "all", "text", "defaults")),
+        events=tuple(_event(rng) for _ in range(count)),
+    )
+
+
+def _event(rng: random.Random) -> Event:
+    victims = list(MISFORTUNES)
+    victim = rng.choices(victims, [MISFORTUNES[each][0] for each in victims])[0]
+    _, when, kinds = MISFORTUNES[victim]
+    drawn = when(rng)
+    return Event(
+        f"{victim} {rng.choice(kinds.split())}",
+        int(drawn.get("number", 0)),
+        drawn.get("at", 0.0),
+        drawn.get("seconds", 0.0),
+    )

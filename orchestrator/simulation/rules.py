@@ -1,0 +1,238 @@
+"""What the program promises, looked at after each step from the outside: from the service's books and the ledger's."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from orchestrator.ledger import SqliteLedger
+from orchestrator.lifecycle import FINAL, TABLE, Event, Record, State
+from orchestrator.simulation.service import PRICE_USD, Remote, Request, picture
+from orchestrator.simulation.world import World
+from orchestrator.sweep import Job
+from orchestrator.tasks import Parameters, canonical_json
+
+BY_THE_USER: Final = frozenset({Event.RETRIED, Event.REFETCHED})
+MOVES: Final = frozenset((state, after) for (state, event), after in TABLE.items() if event not in BY_THE_USER)
+OLDEST_INTENT_SECONDS: Final = 10.0
+SAVED_SECONDS: Final = 2.0
+"""How soon after a reply the ledger holds what it says; a commit takes a third of a second at most."""
+
+SPACING: Final = 1.02
+SLACK: Final = 1e-6
+PAUSE_SECONDS: Final = 1.0
+MADE: Final = frozenset({"", "silent", "hidden", "veiled"})
+"""The fates of tasks whose outputs can be had."""
+
+
+class Rules:
+    """Watches one world."""
+
+    def __init__(self, world: World, job: Job) -> None:
+        self._world = world
+        self._job = job
+        self._tasks = {task.id: canonical_json(task.parameters) for task in job.tasks()}
+        self._alike = Counter(self._tasks.values())
+        self._states: dict[str, State] = {}
+        self._intents: dict[str, float] = {}
+        self._unsaved: deque[tuple[float, Request]] = deque()
+        self._written: deque[float] = deque(maxlen=max(1, math.floor(world.history.rate)))
+        self._held_until = self._slow_since = -math.inf
+        self._retries = sum(event.what == "user retries" for event in world.history.events)
+
+    # Calls
+
+    def begun(self, store: SqliteLedger) -> None:
+        """A new process counts its calls anew, and knows of no intent or reply but those in the ledger."""
+        self._written.clear()
+        self._unsaved.clear()
+        self._intents.clear()
+        self._held_until = self._slow_since = -math.inf
+        self._states = store.states(tuple(self._tasks))  # a machine that went down may have lost what was not promised
+        known = store.claimed([str(remote.number) for remote in self._world.service.ours])
+        for remote in self._world.service.ours:
+            if remote.request and remote.request.saved and str(remote.number) not in known:
+                self._broken(f"{remote.number} was in the ledger, and is there no longer")
+
+    def written(self, endpoint: str) -> None:
+        """A call is written now: calls are spaced, and no second sees too many."""
+        now, rate, sent = self._world.now(), self._world.history.rate, self._written
+        if sent and now - sent[-1] < SPACING / rate - SLACK:
+            self._broken(f"two calls are {now - sent[-1]:.3f} s apart, at a rate of {rate}")
+        if len(sent) == sent.maxlen and now - sent[0] < 1.0:
+            self._broken(f"{len(sent) + 1} calls within {now - sent[0]:.3f} s, at a rate of {rate}")
+        if now < self._held_until - SLACK:
+            self._broken(f"{endpoint} is called {self._held_until - now:.3f} s before the service wants another call")
+        sent.append(now)
+
+    def throttled(self, written_at: float, retry_after: float | None) -> None:
+        """The service says that calls come too fast; of calls that were already out only the first one slows us."""
+        now = self._world.now()
+        if retry_after is not None:
+            self._held_until = max(self._held_until, now + retry_after)
+        elif written_at >= self._slow_since:
+            self._held_until = max(self._held_until, now + PAUSE_SECONDS)
+        if written_at >= self._slow_since:
+            self._slow_since = now
+
+    # Requests that are paid for
+
+    def posted(self, parameters: Parameters) -> None:
+        """One is written: the intent is on the disk, and fresh."""
+        kind = canonical_json(parameters)
+        intents = {
+            identity: at
+            for identity, at in self._intents.items()
+            if self._tasks[identity] == kind and self._states.get(identity) is State.SUBMITTING
+        }
+        oldest = min(intents, key=lambda identity: intents[identity], default=None)
+        if oldest is None:
+            self._broken("a request is sent without its intent in the ledger")
+            return
+        if self._world.now() - intents[oldest] > OLDEST_INTENT_SECONDS:
+            self._broken(f"a request is sent {self._world.now() - intents[oldest]:.1f} s after its intent")
+        del self._intents[oldest]
+
+    def arrived(self) -> None:
+        """Look at what the service has accepted by now."""
+        for remote in self._world.service.advance(self._world.now()):
+            self._world.tell(f"{remote.number} is accepted: {canonical_json(remote.parameters)}")
+            self._accepted(remote)
+
+    def replied(self, request: Request) -> None:
+        """The reply to one is here."""
+        self._unsaved.append((self._world.now() + SAVED_SECONDS, request))
+
+    def _accepted(self, remote: Remote) -> None:
+        now, history = remote.accepted_at, self._world.history
+        ours = self._world.service.ours
+        due = [each for each in ours if not each.is_free(now) and not each.is_excused]
+        kind = canonical_json(remote.parameters)
+        alike = [each for each in ours if canonical_json(each.parameters) == kind and not each.is_excused]
+        if sum(each in alike for each in due) > self._alike[kind]:
+            numbers = [each.number for each in alike]
+            self._broken(f"one task is paid for twice: {numbers}, for {self._alike[kind]} alike")
+        if len(alike) > self._alike[kind] * history.attempts * (1 + self._retries):
+            self._broken(f"a task is tried {len(alike)} times")
+        if len(due) == len(ours) or not any(each.is_excused for each in ours):
+            self._within_limits(due, now)
+
+    def _within_limits(self, due: Sequence[Remote], now: float) -> None:
+        limits = self._job.limits
+        running = sum(each.runs(now) for each in due)
+        if isinstance(limits.concurrency, int) and running > limits.concurrency:
+            self._broken(f"{running} tasks run at once, and the user allows {limits.concurrency}")
+        cost = sum((each.price_usd for each in due), Decimal(0))
+        if limits.budget_usd is not None and cost > limits.budget_usd:
+            self._broken(f"{cost} USD are spent, and the budget is {limits.budget_usd}")
+
+    # The ledger
+
+    def committed(self, moves: Sequence[tuple[Record, Record]]) -> None:
+        """Something was written: every move is in the table, and what is known is true."""
+        for before, after in moves:
+            self._moved(before, after)
+        if self._unsaved:
+            self._look_for_unsaved()
+
+    def _moved(self, said: Record, record: Record) -> None:
+        identity, state = record.task.id, record.state
+        before = self._states.get(identity, State.PENDING)
+        self._states[identity] = state
+        self._world.tell(f"task {identity[:4]} is {state}{f' ({record.failure.message})' if record.failure else ''}")
+        if said.state is not before or ((before, state) not in MOVES and before is not state):
+            self._broken(f"a task that was {before} is {state}")
+        if before is not state is State.SUBMITTING:
+            self._intents[identity] = self._world.now()
+        if record.attempt is not None and record.attempt.remote_id is not None:
+            self._claimed(record, int(record.attempt.remote_id))
+        if state is State.DONE:
+            self._delivered(record)
+
+    def _claimed(self, record: Record, number: int) -> None:
+        remote = self._world.service.tasks[number]
+        if remote.request is None:
+            self._broken(f"{number} belongs to somebody else, and is taken for ours")
+        elif canonical_json(remote.parameters) != self._tasks[record.task.id]:
+            self._broken(f"{number} is another task of ours")
+        else:
+            remote.request.saved = True
+
+    def _look_for_unsaved(self) -> None:
+        while self._unsaved and (self._unsaved[0][1].saved or self._world.now() > self._unsaved[0][0]):
+            _, request = self._unsaved.popleft()
+            if not request.saved and request.remote is not None:
+                self._broken(f"{request.remote.number} was named by the service, and the ledger does not know it")
+
+    # Files
+
+    def _delivered(self, record: Record) -> None:
+        """What stands in the folder is what the service has made, whole."""
+        number = int(record.sent.remote_id or 0)
+        if len(record.outputs) != self._world.history.samples:
+            self._broken(f"{len(record.outputs)} outputs of {number} are delivered")
+        for place, output in enumerate(record.outputs):
+            path = self._world.folder.path / output.path
+            if not path.is_file() or path.read_bytes() != picture(number, place):
+                self._broken(f"{output.path} is not what {number} has made")
+
+    def rested(self) -> None:
+        """No process is alive: what is lost with it is given up, and the manifest tells of files that are there."""
+        for remote in self._world.service.ours:
+            if remote.request and not remote.request.saved and remote.request.given_up_at is None:
+                remote.request.given_up_at = self._world.now()
+        for line in self._lines().values():
+            for place, output in enumerate(line["outputs"]):
+                path = self._world.folder.path / output["path"]
+                number = int(line["remote"]["task_id"])
+                if not path.is_file() or path.read_bytes() != picture(number, place):
+                    self._broken(f"the manifest names {output['path']}, which is not what {number} has made")
+
+    def _lines(self) -> Mapping[str, dict[str, Any]]:
+        manifest = self._world.folder.manifest
+        if not manifest.is_file():
+            return {}
+        lines = manifest.read_text("utf-8").splitlines(keepends=True)
+        return {held["task"]: held for held in (json.loads(line) for line in lines if line.endswith("\n"))}
+
+    # The end
+
+    def ended(self, store: SqliteLedger) -> None:
+        """All is over: every task has ended, nothing that was accepted is unknown, the manifest is the ledger."""
+        records = {record.task.id: record for record in store.everything()}
+        states = Counter(records[identity].state if identity in records else State.PENDING for identity in self._tasks)
+        ended = sum(states[state] for state in FINAL)
+        if ended < len(self._tasks) and not (self._is_spent() and ended + states[State.PENDING] == len(self._tasks)):
+            self._broken(f"{len(self._tasks) - ended} tasks have not ended")
+        for remote in self._world.service.ours:
+            if remote.request and not remote.request.saved and not remote.is_excused:
+                self._broken(f"{remote.number} was accepted, and nobody knows of it")
+        self._none_lost(records.values())
+        lines = self._lines()
+        if {identity: line["state"] for identity, line in lines.items()} != {
+            identity: record.state.value for identity, record in records.items() if record.state in FINAL
+        }:
+            self._broken("the manifest does not tell what the ledger holds")
+
+    def _is_spent(self) -> bool:
+        """Return whether the budget does not hold another task."""
+        budget, now = self._job.limits.budget_usd, self._world.now()
+        due = [each.price_usd for each in self._world.service.ours if not each.is_free(now)]
+        return budget is not None and sum(due, self._world.history.samples * PRICE_USD) > budget
+
+    def _none_lost(self, records: Iterable[Record]) -> None:
+        victims = {event.what for event in self._world.history.events}
+        if any(what.startswith(("file", "clock")) or what == "look gone" for what in victims):
+            return  # what was made may be impossible to have, or seem to be late
+        for record in records:
+            number = int(record.attempt.remote_id or 0) if record.attempt else 0
+            remote = self._world.service.tasks.get(number)
+            if remote and record.state is not State.DONE and remote.fate in MADE and remote.stopped_at is None:
+                self._broken(f"{number} was made, and its task is {record.state}")
+
+    def _broken(self, what: str) -> None:
+        self._world.violate(what)

@@ -1,0 +1,297 @@
+"""The service as it really is: what it has accepted, what became of that, and what it shows. Time is handed in."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from orchestrator.simulation.history import SETTLE_AFTER_SECONDS, Event, History, chance
+from orchestrator.tasks import Parameters
+from orchestrator.wiro import (
+    Accepted,
+    BalanceUsedUp,
+    ConcurrencyLimit,
+    NoSuchTask,
+    RemoteOutput,
+    RemoteTask,
+    TaskPage,
+    WiroError,
+)
+
+MODEL: Final = "acme/boats"
+OTHER_MODEL: Final = "acme/harbours"
+PRICE_USD: Final = Decimal("0.0035")
+"""Of one output."""
+
+FIRST_NUMBER: Final = 1000
+DEFAULTS: Final = {"negative": "", "seed": "1", "samples": 1}
+DONE: Final = "task_postprocess_end"
+HOST: Final = "cdn.example"
+STRANGERS: Final = 3
+
+
+@dataclass(eq=False, slots=True)
+class Request:
+    """A request that is paid for if it arrives.
+
+    Attributes:
+        parameters: What is to be made.
+        answer: What the service answers, None as long as it has not arrived.
+        remote: What it was accepted as.
+        given_up_at: Since when nobody waits for the answer any more, or has lost it.
+        saved: Whether the ledger knows what it was accepted as.
+    """
+
+    parameters: Parameters
+    answer: Accepted | WiroError | None = None
+    remote: Remote | None = None
+    given_up_at: float | None = None
+    saved: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Remote:
+    """A task as the service has it; `request` is None where it is somebody else's."""
+
+    number: int
+    model: str
+    parameters: dict[str, Any]
+    accepted_at: float
+    ends_at: float
+    shown_at: float
+    unveiled_at: float = 0.0
+    request: Request | None = None
+    fate: str = ""
+    stopped_at: float | None = None
+    deleted: bool = False
+    samples: int = 1
+
+    @property
+    def token(self) -> str:
+        """What opens it."""
+        return f"token-{self.number}"
+
+    @property
+    def price_usd(self) -> Decimal:
+        """What it costs if it ends well."""
+        return PRICE_USD * self.samples
+
+    @property
+    def is_excused(self) -> bool:
+        """Whether it may be paid for again: the list shows it too late, or never, after its request was given up."""
+        request = self.request
+        if request is None or request.given_up_at is None:
+            return False
+        return self.shown_at > request.given_up_at + SETTLE_AFTER_SECONDS or self.fate == "vanishes"
+
+    def status(self, now: float) -> str:
+        """Return the service's word for where it stands."""
+        if self.stopped_at is not None and self.stopped_at <= now:
+            return "task_cancel"
+        if now < self.ends_at:
+            return "task_queue" if now < self.accepted_at + 0.2 * (self.ends_at - self.accepted_at) else "task_output"
+        return "task_error" if self.fate == "unstarted" else DONE
+
+    def runs(self, now: float) -> bool:
+        """Return whether it holds a place."""
+        return self.status(now) in {"task_queue", "task_output"}
+
+    def is_free(self, now: float) -> bool:
+        """Return whether it has ended and costs nothing."""
+        return not self.runs(now) and (self.status(now) != DONE or self.fate == "fails")
+
+    def is_gone(self, now: float) -> bool:
+        """Return whether the service knows it no longer."""
+        return self.fate == "vanishes" and now >= self.ends_at
+
+
+@dataclass(slots=True)
+class Service:
+    """One account.
+
+    Attributes:
+        tasks: Everything that it was asked for, by number.
+        ours: What we asked for, in the order of acceptance.
+    """
+
+    history: History
+    began_at: float
+    tasks: dict[int, Remote] = field(default_factory=dict)
+    ours: list[Remote] = field(default_factory=list)
+    _wire: list[tuple[float, int, Request | Event]] = field(default_factory=list)
+    _order: Iterator[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        """Fill the account with what it has had before, and see strangers coming."""
+        for each in range(self.history.earlier):
+            self._strange(self.began_at - 1000.0 + each, veiled=0.0, key=each)
+        for event in self.history.events:
+            if event.what in {"hour strangers", "hour veiled"}:
+                self._send(self.began_at + event.at, event)
+
+    def post(self, parameters: Parameters, arrives_at: float) -> Request:
+        """Let a request to `/Run` travel; it arrives even if nobody waits for the answer any more."""
+        request = Request(dict(parameters))
+        self._send(arrives_at, request)
+        return request
+
+    def advance(self, now: float) -> Iterator[Remote]:
+        """Let happen what happens until now, and yield what was accepted of ours."""
+        while self._wire and self._wire[0][0] <= now:
+            at, _, what = heapq.heappop(self._wire)
+            if isinstance(what, Event):
+                veiled = what.seconds if what.kind == "veiled" else 0.0
+                for key in range(STRANGERS):
+                    self._strange(at, veiled, key)
+                continue
+            what.answer = self._refusal(at) or self._accept(what, at)
+            if what.remote is not None:
+                yield what.remote
+
+    def detail(self, number: int, now: float) -> RemoteTask:
+        """Show one task.
+
+        Raises:
+            NoSuchTask: There is none.
+        """
+        remote = self.tasks.get(number)
+        if remote is None or remote.is_gone(now):
+            raise NoSuchTask("/Task/Detail", "There is no task yet.", http_status=200, code=1)
+        return self._shown(remote, now, "all" if now >= remote.unveiled_at else "none")
+
+    def page(self, start: int, limit: int, now: float) -> TaskPage:
+        """Show a part of the list, newest first."""
+        shown = [remote for remote in self.tasks.values() if now >= remote.shown_at and not remote.is_gone(now)]
+        shown.reverse()
+        part = shown[start : start + min(limit, self.history.page)]
+        how = self.history.shows
+        return TaskPage(
+            tuple(self._shown(each, now, how if now >= each.unveiled_at else "none") for each in part), len(shown)
+        )
+
+    def stop(self, number: int, now: float) -> None:
+        """End a task, if it still runs."""
+        remote = self.tasks[number]
+        if remote.runs(now):
+            remote.stopped_at = now
+
+    def active(self, now: float) -> int:
+        """Return how many places are taken."""
+        return sum(remote.runs(now) for remote in self.tasks.values())
+
+    def _send(self, at: float, what: Request | Event) -> None:
+        heapq.heappush(self._wire, (at, next(self._order), what))
+
+    def _refusal(self, now: float) -> WiroError | None:
+        hours = {
+            event.kind
+            for event in self.history.events
+            if event.victim == "hour" and 0 <= now - self.began_at - event.at < event.seconds
+        }
+        if "poor" in hours:
+            return BalanceUsedUp("/Run", "insufficient balance", http_status=200, code=97)
+        if "full" in hours or self.active(now) >= self.history.places:
+            words = f"you can run up to {self.history.places} tasks at the same time" if chance(now) < 0.7 else "wait"
+            return ConcurrencyLimit("/Run", words, http_status=200, code=96)
+        return None
+
+    def _accept(self, request: Request, now: float) -> Accepted:
+        history, count = self.history, len(self.ours) + 1
+        fates = [event for event in history.events if event.victim == "task" and event.number == count]
+        fate, seconds = (fates[0].kind, fates[0].seconds) if fates else ("", 0.0)
+        luck = chance(history.seed, "task", count)
+        runs = history.run_seconds * (0.5 + luck) + (5 * seconds if fate == "late" else 0.0)
+        lag = seconds if fate == "hidden" else history.lag_seconds * chance(history.seed, "lag", count)
+        remote = Remote(
+            number=self._next_number(),
+            model=MODEL,
+            parameters=dict(request.parameters),
+            accepted_at=now,
+            ends_at=float("inf") if fate == "stuck" else now + runs,
+            shown_at=now + lag,
+            unveiled_at=now + seconds if fate == "veiled" else 0.0,
+            request=request,
+            fate=fate,
+            stopped_at=now + runs / 2 if fate == "cancelled" else None,
+            samples=history.samples,
+        )
+        self.tasks[remote.number] = request.remote = remote
+        self.ours.append(remote)
+        return Accepted(str(remote.number), remote.token)
+
+    def _strange(self, at: float, veiled: float, key: int) -> None:
+        """Somebody else has a task: like ours but for its seed, or exactly like one of ours for another model."""
+        other = key % STRANGERS == 0
+        number = self._next_number()
+        self.tasks[number] = Remote(
+            number=number,
+            model=OTHER_MODEL if other else MODEL,
+            parameters={**DEFAULTS, "prompt": "a boat", "seed": "1" if other else f"{number}"},
+            accepted_at=at,
+            ends_at=at + self.history.run_seconds,
+            shown_at=at,
+            unveiled_at=at + veiled,
+        )
+
+    def _next_number(self) -> int:
+        return FIRST_NUMBER + len(self.tasks)
+
+    def _shown(self, remote: Remote, now: float, shows: str) -> RemoteTask:
+        status = remote.status(now)
+        ended, done = not remote.runs(now), status == DONE
+        made = done and remote.fate not in {"fails", "empty"}
+        outputs = tuple(_output(remote, number) for number in range(remote.samples)) if made else ()
+        free = ended and remote.is_free(now)
+        cost = None if not ended or remote.fate == "silent" else Decimal(0) if free else remote.price_usd
+        return RemoteTask(
+            task_id=str(remote.number),
+            token=remote.token,
+            model=remote.model,
+            parameters=_parameters(remote.parameters, shows),
+            status=status,
+            exit_text="" if not done else "1" if remote.fate == "fails" else "0",
+            cost_usd=cost,
+            outputs=outputs,
+            error_text="out of memory" if remote.fate == "fails" else "",
+            debug_output="",
+            created_at=None,
+            started_at=None,
+            ended_at=None,
+            elapsed_seconds=remote.ends_at - remote.accepted_at if done else None,
+        )
+
+
+def picture(number: int, output: int) -> bytes:
+    """Return the picture that a task has made: a PNG of one pixel that is like no other."""
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)),
+        (b"tEXt", f"Title\0{number}-{output}".encode()),
+        (b"IDAT", zlib.compress(bytes(2))),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    )
+
+
+def _output(remote: Remote, number: int) -> RemoteOutput:
+    url = f"https://{HOST}/{remote.number}/{number}"
+    return RemoteOutput("x.png", url, "image/png", len(picture(remote.number, number)), None)
+
+
+def _parameters(parameters: dict[str, Any], shows: str) -> dict[str, Any] | None:
+    match shows:
+        case "none":
+            return None
+        case "text":
+            return {name: str(value) for name, value in parameters.items()}
+        case "defaults":
+            return {name: value for name, value in parameters.items() if str(value) != str(DEFAULTS.get(name))}
+        case _:
+            return parameters

@@ -1,0 +1,73 @@
+"""Hundreds of runs under misfortune in virtual time: what is promised is kept, and each can be played again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.simulation import Event, History, draw, play
+
+HISTORIES = 300
+CHUNK = 10
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> None:
+    """The ledger writes in the one thread there is, so that time stands still meanwhile."""
+
+
+@pytest.mark.parametrize("first", range(0, HISTORIES, CHUNK))
+def test_every_promise_is_kept(first: int) -> None:
+    broken = {seed: said for seed in range(first, first + CHUNK) if (said := play(draw(seed)).violation)}
+    assert broken == {}
+
+
+def test_a_history_without_misfortune_takes_as_long_as_its_tasks() -> None:
+    verdict = play(History(seed=1, seeds=6, places=3))
+    assert (verdict.violation, verdict.starts, verdict.paid) == (None, 1, 6)
+    assert 16 < verdict.story[-1][0] < 40
+
+
+def test_a_killed_run_goes_on() -> None:
+    verdict = play(History(seed=1, seeds=6, events=(Event("process killed", number=60),)))
+    assert (verdict.violation, verdict.starts, verdict.paid) == (None, 2, 6)
+
+
+def test_a_request_whose_reply_is_lost_is_found() -> None:
+    verdict = play(History(seed=1, events=(Event("run unanswered", number=2),)))
+    assert (verdict.violation, verdict.paid) == (None, 3)
+
+
+def test_what_is_accepted_too_late_may_be_paid_for_twice() -> None:
+    """That is what the design allows, and nothing else."""
+    late = Event("run late", number=2, seconds=100.0)
+    verdict = play(History(seed=1, events=(late,)))
+    assert (verdict.violation, verdict.paid) == (None, 4)
+    in_time = play(History(seed=1, events=(replace(late, seconds=20.0),)))
+    assert (in_time.violation, in_time.paid) == (None, 3)
+
+
+def test_a_seed_tells_the_same_story_each_time() -> None:
+    """In another process, with other hashes and addresses, too."""
+    program = (
+        "import hashlib; from orchestrator.simulation import draw, play;"
+        "print(*(hashlib.sha256(repr(play(draw(seed)).story).encode()).hexdigest() for seed in range(8)))"
+    )
+    others = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=50,
+        ).stdout.split()
+        for seed in ("1", "2")
+    ]
+    ours = [hashlib.sha256(repr(play(draw(seed)).story).encode()).hexdigest() for seed in range(8)]
+    assert others == [ours, ours]
