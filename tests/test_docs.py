@@ -29,6 +29,7 @@ from orchestrator.emulator.models import CATALOGUE
 from orchestrator.errors import Exit
 from orchestrator.lifecycle import TABLE, Record, State
 from orchestrator.output import manifest
+from orchestrator.simulation import __main__ as simulation
 from orchestrator.steps.download import Reason
 from orchestrator.tasks import Task
 
@@ -170,7 +171,7 @@ def test_every_option_is_told_and_no_other(command: str) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_no_page_names_an_option_that_does_not_exist(path: Path) -> None:
-    known = {"--help"}.union(*map(options, commands().commands))
+    known = set(OPTION.findall(simulation.parser().format_help())).union(*map(options, commands().commands))
     page = re.sub(r"\"--\w+\"", "", path.read_text("utf-8"))  # values of the model's parameters
     assert set(OPTION.findall(page)) <= known
 

@@ -141,16 +141,16 @@ def test_one_that_is_found_goes_on_within_a_second_or_two(tmp_path: Path) -> Non
     in_virtual_time(tmp_path, work)
 
 
-@pytest.mark.parametrize(("ago", "after"), [(0.0, 60), (40.0, 20), (1000.0, 1)])
-def test_one_that_is_not_found_goes_on_when_it_is_time(tmp_path: Path, ago: float, after: float) -> None:
-    """The time in which the process was not there counts: it is the service that has to show it by then."""
+@pytest.mark.parametrize("ago", [0.0, 40.0, 100_000.0])
+def test_one_that_is_not_found_goes_on_when_it_is_time(tmp_path: Path, ago: float) -> None:
+    """How long an earlier process has been gone counts for nothing: the clock may have been set meanwhile."""
 
     async def work(scene: Scene) -> None:
         scene.doubts.add(await scene.lost(7, ago=ago))
         await scene.clock.sleep(100)
         [(state, seconds)] = scene.settled
         assert state is State.PENDING
-        assert after <= seconds <= after + 16
+        assert SETTLE_AFTER <= seconds <= SETTLE_AFTER + 16
 
     in_virtual_time(tmp_path, work)
 

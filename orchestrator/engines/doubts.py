@@ -61,9 +61,12 @@ class Doubts:
             del self._posting[record.task.id]
 
     def add(self, record: Record) -> None:
-        """A task is in doubt from now on, or since an earlier process gave its request up."""
-        ago = max(0.0, self._clock.now() - (record.sent.gave_up_at or self._clock.now()))
-        self._open[record.task.id] = Doubt(record, self._clock.monotonic() - ago)
+        """A task is in doubt.
+
+        It counts from now, also where an earlier process gave its request up: only the wall clock could tell how long
+        ago that was, and one that was set forward meanwhile would have it paid for twice.
+        """
+        self._open[record.task.id] = Doubt(record, self._clock.monotonic())
         self._added.notify()
 
     async def recovered(self, record: Record) -> Record:

@@ -13,13 +13,18 @@ from orchestrator.simulation import Verdict, draw, play, shrink
 CHUNK = 50
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    reader = argparse.ArgumentParser(prog="python -m orchestrator.simulation", description=__doc__)
+    reader.add_argument("--histories", type=int, default=1000, help="how many to play")
+    reader.add_argument("--seed", type=int, default=0, help="the first one's seed; the others follow")
+    reader.add_argument("--jobs", type=int, default=2, help="how many processes play them")
+    return reader
+
+
 def main() -> int:
     """Play what the command line asks for; return how the process is to exit."""
-    parser = argparse.ArgumentParser(prog="python -m orchestrator.simulation", description=__doc__)
-    parser.add_argument("--histories", type=int, default=1000, help="how many to play")
-    parser.add_argument("--seed", type=int, default=0, help="the first one's seed; the others follow")
-    parser.add_argument("--jobs", type=int, default=2, help="how many processes play them")
-    options = parser.parse_args()
+    options = parser().parse_args()
     began = time.monotonic()
     played = starts = steps = paid = 0
     for verdict in _played(range(options.seed, options.seed + options.histories), options.jobs):
