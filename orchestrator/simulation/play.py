@@ -14,7 +14,7 @@ from orchestrator.ledger import SqliteLedger
 from orchestrator.reporting import root
 from orchestrator.runs import RunFolder
 from orchestrator.simulation.history import History
-from orchestrator.simulation.process import job, live
+from orchestrator.simulation.process import job, live, quietly
 from orchestrator.simulation.rules import Rules
 from orchestrator.simulation.world import World
 from orchestrator.steps.outcomes import Stop
@@ -53,7 +53,8 @@ class Verdict:
 
 def play(history: History) -> Verdict:
     """Let a history take place."""
-    with tempfile.TemporaryDirectory(prefix="simulated-", dir=MEMORY if MEMORY.is_dir() else None) as name:
+    memory = MEMORY if MEMORY.is_dir() else None
+    with quietly(), tempfile.TemporaryDirectory(prefix="simulated-", dir=memory) as name:
         folder = RunFolder(Path(name))
         folder.files.mkdir()
         world = World(history, folder)

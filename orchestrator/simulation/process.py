@@ -113,8 +113,6 @@ class Store(SqliteLedger):
         held, log = self.path.read_bytes(), self._log.read_bytes()[: self._promised]
 
         def restore() -> None:
-            if self._log.exists():
-                gc.collect()  # what else of the dead process has the file open lets go of it now
             self.path.write_bytes(held)
             self._log.write_bytes(log)
 
@@ -149,23 +147,31 @@ def _bury(loop: asyncio.AbstractEventLoop) -> None:
     """Put an end to whatever a killed process has left standing, without letting it do anything more."""
     left = [task.get_coro() for task in asyncio.all_tasks(loop)]
     loop.close()
-    with _unheard():
-        for coroutine in left:
-            for _ in range(20):  # blocks that still want to wait for something while they are left
-                with suppress(BaseException):
-                    coroutine.close()
-                    break
+    for coroutine in left:
+        for _ in range(20):  # blocks that still want to wait for something while they are left
+            with suppress(BaseException):
+                coroutine.close()
+                break
+    gc.collect(0)
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep to yourself what dying coroutines complain of."""
+def quietly() -> Iterator[None]:
+    """Keep to yourself what dying coroutines complain of.
+
+    Meanwhile all that is made is young, so that what is dead among it is quickly collected.
+    """
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
+            gc.collect(0)
     finally:
         sys.unraisablehook = hook
+        if collecting:
+            gc.enable()
 
 
 async def _main(world: World, rules: Rules, store: Store) -> Result | None:
