@@ -6,7 +6,7 @@ import logging
 import logging.handlers
 import queue
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,7 +75,7 @@ def opened(
         OSError: The file cannot be written.
     """
     level = logging.DEBUG if verbose else logging.INFO
-    file = logging.handlers.WatchedFileHandler(path, encoding="utf-8")
+    file = _LogFile(path, encoding="utf-8")
     handlers: list[logging.Handler] = [_formatted(file, structlog.processors.JSONRenderer(ensure_ascii=False))]
     if screen is not None:
         console = _formatted(
@@ -105,6 +105,18 @@ class _Handover(logging.handlers.QueueHandler):
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         return record
+
+
+class _LogFile(logging.handlers.WatchedFileHandler):
+    """Passes over what cannot be written: whatever else is written to that disk stops the run, and says why."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name for it
+        """Say nothing: the library would print a traceback."""
+
+    def close(self) -> None:
+        """Close the file; its last words may find no room."""
+        with suppress(OSError):
+            super().close()
 
 
 def _logger(sink: logging.Logger, secrets: Collection[str], level: int) -> FilteringBoundLogger:

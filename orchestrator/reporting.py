@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -11,6 +12,11 @@ from collections.abc import Callable, Mapping
 import typer
 
 from orchestrator.errors import Exit, OrchestratorError
+
+OUT_OF_OUR_HANDS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE}
+)
+"""What the machine can come to lack at any moment: room, permission, a disk that works, handles."""
 
 SECRETS = ("WIRO_API_KEY", "WIRO_API_SECRET")
 
@@ -51,6 +57,12 @@ def _told(error: BaseException, environment: Mapping[str, str]) -> int:
         code = getattr(error, "code", error.exit_code)
         _say(str(error))
         return int(code)
+    if isinstance(error, OSError) and error.errno in OUT_OF_OUR_HANDS:
+        _say(
+            f"{error.filename or 'A file'} cannot be used: {error.strerror}. Mend the cause and run the same command"
+            " again: nothing that was paid for is lost."
+        )
+        return Exit.STOPPED
     text = "".join(traceback.format_exception(error))
     for name in SECRETS:
         if secret := environment.get(name):

@@ -184,3 +184,13 @@ def test_a_silent_logger_tells_nobody(capfd: pytest.CaptureFixture[str]) -> None
     log.warning("x", key=KEY)
     log.critical("x")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_log_that_cannot_be_written_is_passed_over(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A full disk stops the run by its other files; the log prints no traceback over their sentence."""
+    if not Path("/dev/full").exists():
+        pytest.skip("needs a device that is always full")
+    (tmp_path / "run.log").symlink_to("/dev/full")
+    with logs.opened(tmp_path / "run.log", secrets=()) as log:
+        log.info("a task is done")
+    assert capfd.readouterr() == ("", "")

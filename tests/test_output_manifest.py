@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
+from orchestrator.errors import Exit
 from orchestrator.lifecycle import Attempt, Failure, Output, Record, State
 from orchestrator.money import FREE
 from orchestrator.output import manifest
@@ -171,9 +172,10 @@ def test_a_rewrite_that_fails_leaves_the_old_manifest(tmp_path: Path) -> None:
         yield DONE
         raise OSError
 
-    with pytest.raises(OSError):  # noqa: PT011 - raised above
+    with pytest.raises(manifest.ManifestError, match=f"{path} cannot be written"):
         manifest.rewrite(path, broken(), MODEL)
     assert path.read_text() == "old\n"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_manifest_is_read_back(tmp_path: Path) -> None:
@@ -189,3 +191,11 @@ def test_a_manifest_is_read_back(tmp_path: Path) -> None:
     assert (first.attempt.remote_id, first.attempt.cost_usd, first.attempt.token) == ("2221", Decimal("0.014"), None)
     assert (second.state, second.attempt, second.failure) == (State.FAILED, None, failed.failure)
     assert list(manifest.read(tmp_path / "none")) == []
+
+
+def test_a_manifest_that_cannot_be_written_stops_the_run(tmp_path: Path) -> None:
+    """It is said which file and why; the ledger holds all that it is to say."""
+    (tmp_path / manifest.NAME).mkdir()
+    with pytest.raises(manifest.ManifestError, match=r"Is a directory.*run the same command again") as raised:
+        manifest.append(tmp_path / manifest.NAME, [LINE])
+    assert raised.value.exit_code is Exit.STOPPED

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import threading
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import anyio
 
@@ -14,6 +17,9 @@ from orchestrator.errors import Exit, OrchestratorError
 from orchestrator.steps.outcomes import Stop
 
 T = TypeVar("T")
+
+LAST_SECONDS: Final = 10.0
+"""How long after the second signal what was made to end may take to write its last words."""
 
 
 class InterruptedRunError(OrchestratorError):
@@ -27,6 +33,10 @@ class InterruptedRunError(OrchestratorError):
 async def stoppable(work: Callable[[Control], Awaitable[T]]) -> tuple[T, int | None]:
     """Do the work; the first signal lets it finish what is at hand, the second ends it.
 
+    What happened is saved even then. A disk that does not answer is waited for `LAST_SECONDS`, by a thread: nothing in
+    the event loop can be relied on there. Then the process is gone, as if it had been killed: the next run takes what
+    was about to be written for a doubt, and settles it.
+
     Returns:
         What the work returned, and the signal that it was stopped by, if one came.
 
@@ -36,6 +46,8 @@ async def stoppable(work: Callable[[Control], Awaitable[T]]) -> tuple[T, int | N
     control = Control()
     came: list[int] = []
     done: list[T] = []
+    last = threading.Timer(LAST_SECONDS, lambda: _vanish(came[0]))
+    last.daemon = True
 
     def on_signal(number: int) -> None:
         came.append(number)
@@ -43,10 +55,14 @@ async def stoppable(work: Callable[[Control], Awaitable[T]]) -> tuple[T, int | N
             scope.cancel()
         elif len(came) > 1:
             control.forced.set()
+            last.start()
         control.leave(Stop.INTERRUPTED, "Interrupted; what runs on the service goes on there.")
 
-    with anyio.CancelScope() as scope, signals.handled(on_signal):
-        done.append(await work(control))
+    try:
+        with anyio.CancelScope() as scope, signals.handled(on_signal):
+            done.append(await work(control))
+    finally:
+        last.cancel()
     if not done:
         raise InterruptedRunError(came[0] if came else signal.SIGINT)
     return done[0], came[0] if came else None
@@ -55,3 +71,12 @@ async def stoppable(work: Callable[[Control], Awaitable[T]]) -> tuple[T, int | N
 def exit_code(number: int) -> int:
     """Return the exit code that goes with a signal."""
     return Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED
+
+
+def _vanish(number: int) -> None:
+    sys.stderr.write(
+        f"orchestrator: The disk has not answered for {LAST_SECONDS:.0f} s, so this ends without its last words."
+        " Nothing is lost: the same command finds out what became of every task.\n"
+    )
+    sys.stderr.flush()
+    os._exit(exit_code(number))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator import money
+from orchestrator.errors import StoppedError
 from orchestrator.lifecycle import FINAL, Attempt, Failure, Output, Record, State
 from orchestrator.tasks import Task
 
@@ -55,20 +56,46 @@ def line(record: Record, model: str) -> str:
     return _JSON.encode(entry(record, model)) + "\n"
 
 
+class ManifestError(StoppedError):
+    """The manifest cannot be written; the ledger holds all that it is to say."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(
+            f"The manifest {path} cannot be written: {error.strerror or error}. Mend the cause and run the same command"
+            " again."
+        )
+
+
 def append(path: Path, lines: Iterable[str]) -> None:
-    """Add lines at the end."""
-    with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write("".join(lines))
+    """Add lines at the end.
+
+    Raises:
+        ManifestError: They cannot be written; a part of them may be.
+    """
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write("".join(lines))
+    except OSError as error:
+        raise ManifestError(path, error) from error
 
 
 def rewrite(path: Path, records: Iterable[Record], model: str) -> None:
-    """Write the whole manifest anew from the ledger's records: the old one stands until the new one is on the disk."""
+    """Write the whole manifest anew from the ledger's records: the old one stands until the new one is on the disk.
+
+    Raises:
+        ManifestError: It cannot be written.
+    """
     draft = path.with_name(f".{path.name}.new")
-    with draft.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(line(record, model) for record in records if record.state in FINAL)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(line(record, model) for record in records if record.state in FINAL)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink()
+        raise ManifestError(path, error) from error
 
 
 def read(path: Path) -> Iterator[Record]:

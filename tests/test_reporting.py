@@ -1,0 +1,37 @@
+"""What is said of errors that nobody has words of their own for."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import Exit
+from orchestrator.reporting import reported
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
+def test_what_the_machine_lacks_is_no_bug(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """A disk that is full, read-only or broken is named, with the file, in one sentence; the run can go on."""
+
+    def work() -> None:
+        raise OSError(number, os.strerror(number), "/runs/a/job.yaml")
+
+    assert reported(work, {}) == Exit.STOPPED
+    said = capsys.readouterr().err
+    assert said.startswith(f"orchestrator: /runs/a/job.yaml cannot be used: {os.strerror(number)}. Mend the cause")
+
+
+def test_other_errors_of_the_system_are_bugs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that should be there and is not is nothing that the user can mend."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def work() -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/runs/a/x")
+
+    assert reported(work, {}) == Exit.BUG
+    assert "This is a bug" in capsys.readouterr().err
