@@ -291,6 +291,17 @@ def recover(  # noqa: PLR0917 - as above
 
 
 @app.command()
+def gallery(run_folder: arguments.Run, as_json: arguments.Json = False) -> None:
+    """Build the page of a run folder, index.html, anew; a run keeps it up to date by itself."""
+    from orchestrator.commands.gallery import gallery as build
+    from orchestrator.runs import RunFolder
+
+    built = build(RunFolder(run_folder), clock())
+    shown = f"{built.page}: {built.outputs:,} outputs of {built.tasks:,} tasks. Open it in a browser."
+    print(json.dumps(built.to_json()) if as_json else shown)
+
+
+@app.command()
 def init(
     model: Annotated[str, typer.Argument(help="The model.", metavar="OWNER/MODEL", show_default=False)],
     emulate: arguments.Emulate = False,

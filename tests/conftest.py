@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from blockbuster import blockbuster_ctx
+from playwright.sync_api import Browser, sync_playwright
 
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import Ending, Failure, Output, Record, State
@@ -23,6 +26,16 @@ from orchestrator.tasks import Task
 from orchestrator.wiro.catalogue import seed_model
 
 RECORDINGS = Path(__file__).parent / "recordings"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 STARTED = 1_795_000_000.0
 
 Draw = Callable[[Task, int], bytes]
@@ -46,6 +59,20 @@ def nothing_is_kept_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORCHESTRATOR_HOME", str(tmp_path_factory.mktemp("kept")))
         yield
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real one. It keeps an event loop in this thread, so it lives no longer than the tests of one module."""
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if path is None and os.environ.get("CI") == "true":
+        pytest.fail("The page is tested in Chromium, and there is none: `apt-get install chromium` installs it.")
+    if path is None:
+        pytest.skip("The page is tested in Chromium: `apt-get install chromium` installs it.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

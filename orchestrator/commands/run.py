@@ -171,7 +171,7 @@ async def carry_out(
     frontier = Frontier()
     if orders.submits and pending:
         frontier = await _frontier(shop)
-    engine = shop.engine(orders, entered, frontier, shop.keeper.finished)
+    engine = shop.engine(orders, entered, frontier)
     shop.log.info(  # `newest` tells `recover` what cannot be ours, should the ledger be damaged
         "run started",
         tasks=shop.job.total(),
@@ -190,6 +190,7 @@ async def carry_out(
     if orders.submits and shop.edition > 1 and not shop.control.left:
         await engine.feed.finish()  # what an edited job file has dropped has to be known however early the run stops
     final = _status(shop, running=False, left=None)
+    shop.page.show(final)
     watcher.show(final)
     await ledger.state({"updated_at": repr(clock.now()), "seconds_left": None, "cancel": None})
     left_out = orders.submits and halt is not None and not engine.feed.exhausted
@@ -252,7 +253,9 @@ async def _beat(shop: Workshop, watcher: Watcher, started: float, seconds: float
     while True:
         now = shop.clock.monotonic()
         left = _seconds_left(now - started, _ended(shop) - ended_before, shop.job.total() - _ended(shop))
-        watcher.show(_status(shop, running=True, left=left))
+        at_work = _status(shop, running=True, left=left)
+        shop.page.show(at_work)
+        watcher.show(at_work)
         if now - written >= 2 * seconds:
             written = now
             await shop.ledger.state(

@@ -30,6 +30,7 @@ from orchestrator.engines.tracking import Tracker
 from orchestrator.errors import RefusedError
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Record
+from orchestrator.output.gallery import PageKeeper
 from orchestrator.output.keeper import ManifestKeeper
 from orchestrator.output.manifest import moment
 from orchestrator.runs import RunFolder
@@ -145,6 +146,7 @@ class Workshop:
     edition: int
     ledger: Ledger
     keeper: ManifestKeeper
+    page: PageKeeper
     calls: Calls
     files: Files
     control: Control
@@ -156,17 +158,19 @@ class Workshop:
     hop: Hop
     others: Others
 
-    def engine(
-        self, orders: Orders, entered: int, frontier: Frontier, finished: Callable[[Record], None]
-    ) -> LocalEngine:
+    def engine(self, orders: Orders, entered: int, frontier: Frontier) -> LocalEngine:
         """Build the engine.
 
         Args:
             orders: What this invocation is about.
             entered: How many tasks of the edition the ledger holds.
             frontier: The newest remote task known.
-            finished: Told of each task that has ended.
         """
+
+        def finished(record: Record) -> None:
+            self.keeper.finished(record)
+            self.page.finished(record)
+
         most = None if self.limits.concurrency == "auto" else self.limits.concurrency
         slots = Slots(Capacity(most), self.clock)
         parameters = Schema.from_tool(self.tool).parameters
@@ -262,6 +266,7 @@ async def opened(
     """
     ledger = Ledger(store, clock, hop, totals=await hop(store.totals))
     keeper = ManifestKeeper(folder.manifest, job.model, ledger, hop)
+    page = PageKeeper(folder, ledger, clock, log, hop)
     tally.open(ledger)
     policy = AddressPolicy(settings.on_loopback, settings.download_hosts)
     async with anyio.create_task_group() as writing:
@@ -275,6 +280,7 @@ async def opened(
                 files or Files(policy, proxy=settings.proxy) as open_files,
             ):
                 keeping.start_soon(keeper.run)
+                keeping.start_soon(page.run)
                 yield Workshop(
                     folder=folder,
                     job=job,
@@ -283,6 +289,7 @@ async def opened(
                     edition=edition,
                     ledger=ledger,
                     keeper=keeper,
+                    page=page,
                     calls=calls,
                     files=open_files,
                     control=control,
@@ -295,6 +302,8 @@ async def opened(
                     others=others,
                 )
                 keeper.close()
+                page.close()
+            await page.seal()
         finally:
             ledger.close()
 

@@ -1,0 +1,128 @@
+'use strict';
+// One cell: its pictures, or what is to be said in their place, and the marks on them.
+
+(() => {
+  const { h, icon } = gallery.dom;
+  const MOST_SHOWN = 9;
+  const SHARP_ABOVE = 420; // pixels of the screen from which on a thumbnail is not enough
+  const SAYINGS = {
+    pending: 'pending',
+    submitting: 'being sent',
+    running: 'running',
+    fetching: 'fetching',
+    failed: 'failed',
+    cancelled: 'cancelled',
+    done: 'no output',
+    filtered: 'filtered out',
+  };
+
+  const isPicture = (card) => Boolean(card.src) && card.kind.startsWith('image/');
+
+  /** An image that falls back from its thumbnail to the file, and from that to a word. */
+  function picture(card, width) {
+    const full = !card.thumbnail || width * window.devicePixelRatio > SHARP_ABOVE;
+    const image = h('img', { alt: '', decoding: 'async', draggable: false, src: full ? card.src : card.thumbnail });
+    image.addEventListener('error', () => {
+      if (image.getAttribute('src') !== card.src) image.src = card.src;
+      else image.replaceWith(said('file is missing', 'failed'));
+    });
+    return image;
+  }
+
+  function said(words, state, more = null) {
+    const sign = state === 'failed' ? icon('warn') : null;
+    return h(`div.said.${state}`, {}, sign, h('span', {}, words), more && h('small', {}, more));
+  }
+
+  /** What stands for an output that is no picture. */
+  function other(card) {
+    if (card.text) return h('div.said.text', { dir: 'auto' }, card.text.slice(0, 400));
+    return said(card.path.slice(card.path.lastIndexOf('.') + 1).toUpperCase(), 'file', gallery.words.bytes(card.bytes));
+  }
+
+  function content(card, width) {
+    if (isPicture(card)) return picture(card, width);
+    if (card.src) return other(card);
+    const { state, error } = card.task;
+    const now = state === 'pending' ? (gallery.run.stateAt(card.task.at) ?? 'pending') : state;
+    return said(SAYINGS[now] ?? now, now, error ? gallery.words.shortened(error[1], 90) : null);
+  }
+
+  function badges(card) {
+    const mark = gallery.marks.of(card.key);
+    return [
+      mark.stars > 0 && h('span.stars', {}, '★'.repeat(mark.stars)),
+      (mark.note || mark.tags.length > 0) && h('span.noted', {}, icon('note')),
+    ];
+  }
+
+  function one(card, width, isActive) {
+    const mark = gallery.marks.of(card.key);
+    const frame = h('div.frame', { 'data-key': card.key }, content(card, width), ...badges(card));
+    frame.classList.toggle('rejected', mark.reject);
+    frame.classList.toggle('chosen', isActive);
+    if (card.src) frame.append(tick(card));
+    return frame;
+  }
+
+  /** The corner by which a picture is picked. It is for pointers: keys and screen readers have the cell. */
+  function tick(card) {
+    const isPicked = gallery.marks.picked.has(card.key);
+    return h(isPicked ? 'span.tick.on' : 'span.tick', { 'aria-hidden': 'true', title: 'Pick (Space)' }, icon('check'));
+  }
+
+  /** Draw the pictures of a cell; `active` is the number of the chosen one, or -1. */
+  function pictures(cards, width, active) {
+    const shown = cards.slice(0, MOST_SHOWN);
+    const across = Math.ceil(Math.sqrt(shown.length));
+    const frames = shown.map((card, number) => one(card, width / across, shown.length > 1 && number === active));
+    const box = h('div.pictures', {}, frames);
+    box.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`;
+    if (cards.length > MOST_SHOWN) box.append(h('span.more', {}, `+${cards.length - MOST_SHOWN}`));
+    return box;
+  }
+
+  function facts(card) {
+    const { task } = card;
+    const { show } = gallery.view;
+    return [
+      show.includes('state') && task.state,
+      show.includes('cost') && task.cost !== null && gallery.words.usd(task.cost),
+      show.includes('time') && task.seconds !== null && gallery.words.seconds(task.seconds),
+    ].filter(Boolean);
+  }
+
+  /** The values that a picture stands for, as short words. */
+  function names(card, most = 40) {
+    const values = gallery.axes.wide().map((axis) => gallery.axes.value(axis, card)).filter(Boolean);
+    return values.map((value) => gallery.words.shortened(gallery.axes.word(value), most));
+  }
+
+  function caption(cards) {
+    const [card] = cards;
+    const { show } = gallery.view;
+    return h(
+      'div.caption',
+      {},
+      show.includes('values') && h('div.names', { dir: 'auto' }, names(card).join(' · ')),
+      facts(card).length > 0 && h('div.facts', {}, facts(card).join(' · ')),
+    );
+  }
+
+  /** How many lines a caption has. */
+  const lines = () => Number(gallery.view.show.includes('values')) + Number(['state', 'cost', 'time'].some((each) => gallery.view.show.includes(each)));
+
+  /** What a screen reader says of a cell. */
+  function label(cards, state) {
+    if (!cards.length) return state ? SAYINGS[state] : 'no such cell';
+    const [card] = cards;
+    const mark = gallery.marks.of(card.key);
+    const rated = mark.stars ? `, ${gallery.words.count(mark.stars, 'star')}` : '';
+    const said = cards.length > 1 ? names(card).slice(0, -1) : names(card); // the last one is the output's own
+    const several = cards.length > 1 ? `, ${cards.length} outputs` : '';
+    const picked = gallery.marks.picked.has(card.key) ? ', picked' : '';
+    return `${said.join(', ')}: ${card.task.state}${several}${rated}${mark.reject ? ', rejected' : ''}${picked}`;
+  }
+
+  gallery.cell = { pictures, caption, lines, label, said, isPicture, names, content, SAYINGS };
+})();

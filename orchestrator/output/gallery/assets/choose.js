@@ -1,0 +1,104 @@
+'use strict';
+// Which pictures are shown, and in which order: filters and sorting over everything that is known of them.
+
+(() => {
+  const OPERATORS = {
+    is: ['is', (found, wanted) => found === wanted],
+    not: ['is not', (found, wanted) => found !== wanted],
+    ge: ['at least', (found, wanted) => found !== null && found >= wanted],
+    le: ['at most', (found, wanted) => found !== null && found <= wanted],
+    has: ['contains', (found, wanted) => found.includes(wanted)],
+    lacks: ['does not contain', (found, wanted) => !found.includes(wanted)],
+  };
+  const BY_TYPE = { choice: ['is', 'not'], number: ['ge', 'le', 'is', 'not'], text: ['has', 'lacks', 'is', 'not'] };
+  const STATES = ['done', 'failed', 'cancelled', 'pending', 'running'];
+  let cached = null;
+
+  function own() {
+    const mark = (card) => gallery.marks.of(card.key);
+    return [
+      { id: 'state', name: 'state', type: 'choice', of: (card) => card.task.state, options: () => STATES },
+      { id: 'stars', name: 'stars', type: 'number', of: (card) => mark(card).stars },
+      { id: 'rejected', name: 'rejected', type: 'choice', of: (card) => (mark(card).reject ? 'yes' : 'no'), options: () => ['yes', 'no'] },
+      { id: 'tag', name: 'tags', type: 'text', of: (card) => mark(card).tags.join(', '), options: gallery.marks.tags },
+      { id: 'note', name: 'note', type: 'text', of: (card) => mark(card).note },
+      { id: 'cost', name: 'cost in USD', type: 'number', of: (card) => card.task.cost },
+      { id: 'seconds', name: 'seconds', type: 'number', of: (card) => card.task.seconds },
+      { id: 'attempts', name: 'attempts', type: 'number', of: (card) => card.task.attempts },
+      { id: 'finished', name: 'finished', type: 'number', of: (card) => card.task.finished, sortOnly: true },
+      { id: 'error', name: 'error', type: 'text', of: (card) => (card.task.error ?? []).join(': ') },
+      { id: 'index', name: 'place in the grid', type: 'number', of: (card) => card.task.index ?? Infinity },
+    ];
+  }
+
+  /** An axis as a field: by the labels that people know; numbers stay numbers. */
+  function ofAxis(axis) {
+    const isNumber = axis.values.every((value) => value.of.length === 1 && !value.named && isNumeric(value.of[0]));
+    const text = (card) => axis.values[gallery.axes.number(axis, card)]?.label ?? '';
+    return {
+      id: axis.id,
+      name: axis.name,
+      type: isNumber ? 'number' : 'choice',
+      of: isNumber ? (card) => Number(text(card)) : text,
+      options: () => axis.values.filter((value) => !value.isTwin).map((value) => value.label),
+      order: isNumber ? null : (card) => gallery.axes.number(axis, card),
+    };
+  }
+
+  const isNumeric = (value) => value !== null && value !== '' && typeof value !== 'boolean' && Number.isFinite(Number(value));
+
+  /** A parameter that is no axis: a template's text, say. */
+  function ofParameter(name) {
+    const of = (card) => gallery.run.shown(gallery.run.parameters(card.task)[name] ?? '');
+    return { id: `p.${name}`, name, type: 'text', of };
+  }
+
+  function fields() {
+    const swept = gallery.axes.all.map(ofAxis);
+    const singles = new Set(gallery.axes.all.flatMap((axis) => axis.names));
+    const names = Object.keys(gallery.run.job.kinds);
+    return [...own(), ...swept, ...names.filter((name) => !singles.has(name)).concat([...singles].filter((name) => names.includes(name))).map(ofParameter)];
+  }
+
+  const field = (id) => fields().find((each) => each.id === id);
+
+  function predicate([id, operator, value]) {
+    const chosen = field(id);
+    const test = OPERATORS[operator]?.[1];
+    if (!chosen || !test) return () => true;
+    if (chosen.type === 'number') return (card) => test(chosen.of(card), Number(value));
+    const wanted = String(value).toLowerCase();
+    return (card) => test(String(chosen.of(card)).toLowerCase(), wanted);
+  }
+
+  /** One function that says whether a picture passes all filters. */
+  function matcher() {
+    const tests = gallery.view.filters.map(predicate);
+    return (card) => tests.every((test) => test(card));
+  }
+
+  function compare(a, b) {
+    if (typeof a === 'number' && typeof b === 'number') return a - b;
+    if (a === null || b === null) return (a === null) - (b === null);
+    return String(a).localeCompare(String(b), 'en', { numeric: true });
+  }
+
+  function sorted(cards) {
+    const chosen = field(gallery.view.sort) ?? field('index');
+    const key = chosen.order ?? chosen.of;
+    const keyed = cards.map((card) => [key(card), card.task.index ?? Infinity, card]);
+    const way = gallery.view.descending ? -1 : 1;
+    keyed.sort((a, b) => way * compare(a[0], b[0]) || a[1] - b[1] || a[2].n - b[2].n);
+    return keyed.map((each) => each[2]);
+  }
+
+  /** Every picture that passes, and every task without one, in order. */
+  function list() {
+    cached ??= sorted([...gallery.run.tasks.values()].flatMap((task) => task.cards).filter(matcher()));
+    return cached;
+  }
+
+  for (const name of ['tasks', 'view', 'marks']) gallery.on(name, () => (cached = null));
+
+  gallery.choose = { OPERATORS, BY_TYPE, fields, field, matcher, list };
+})();

@@ -1,0 +1,127 @@
+'use strict';
+// Elements and words. Whatever comes from a run enters the document as text or as a property, never as markup.
+
+(() => {
+  const SVG = 'http://www.w3.org/2000/svg';
+  const ICONS = {
+    close: 'M4 4l8 8M12 4l-8 8',
+    check: 'M3 8.5l3.2 3.2L13 5',
+    left: 'M10 3L5 8l5 5',
+    right: 'M6 3l5 5-5 5',
+    up: 'M3 10l5-5 5 5',
+    down: 'M3 6l5 5 5-5',
+    filter: 'M2 4h12M4.5 8h7M7 12h2',
+    export: 'M8 2v8M4.5 6.5L8 10l3.5-3.5M3 13.5h10',
+    help: 'M6 6a2 2 0 1 1 2.6 1.9c-.5.2-.6.5-.6 1.1M8 11.6v.4',
+    theme: 'M8 2.5a5.5 5.5 0 1 0 0 11zM8 2.5a5.5 5.5 0 0 1 0 11',
+    compare: 'M2.5 3.5h4.5v9H2.5zM9 3.5h4.5v9H9z',
+    warn: 'M8 3l5.5 10h-11zM8 7v3M8 11.6v.2',
+    note: 'M3.5 3h9v7l-3 3h-6zM6 6h4M6 8.5h2',
+    values: 'M3 4h10M3 8h6M3 12h8',
+    open: 'M6.5 3.5h-3v9h9v-3M9 3h4v4M13 3L7.5 8.5',
+    swap: 'M3 6h9l-2.5-2.5M13 10H4l2.5 2.5',
+  };
+
+  /**
+   * Make an element.
+   * @param {string} tag  A tag, with classes behind dots: `button.plain`.
+   * @param {object} [props]  Properties; `on…` are listeners, `aria-…`, `data-…` and `role` attributes.
+   * @param {...(Node|string|number|null|false|Array)} children
+   */
+  function h(tag, props, ...children) {
+    const [name, ...classes] = tag.split('.');
+    const element = document.createElement(name);
+    if (classes.length) element.className = classes.join(' ');
+    for (const [key, value] of Object.entries(props ?? {})) set(element, key, value);
+    element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+    return element;
+  }
+
+  function set(element, key, value) {
+    if (value === null || value === undefined) return;
+    if (key.startsWith('on')) element.addEventListener(key.slice(2), value);
+    else if (key === 'style') Object.assign(element.style, value);
+    else if (key.includes('-') || key === 'role' || key === 'for' || key === 'list') element.setAttribute(key, value);
+    else element[key] = value;
+  }
+
+  function svg(tag, attributes, ...children) {
+    const element = document.createElementNS(SVG, tag);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    element.append(...children.flat());
+    return element;
+  }
+
+  function icon(name) {
+    const path = svg('path', { d: ICONS[name] });
+    return svg('svg', { class: 'icon', viewBox: '0 0 16 16', 'aria-hidden': 'true' }, path);
+  }
+
+  function button(label, onclick, { iconName = null, title = null, kind = 'plain', ...props } = {}) {
+    const shown = iconName ? [icon(iconName), label && h('span', {}, label)] : [label];
+    return h(`button.${kind}`, { type: 'button', onclick, title, 'aria-label': label ? null : title, ...props }, shown);
+  }
+
+  /** Make a choice between texts; `options` are pairs of value and text. */
+  function select(label, options, value, onchange, props = {}) {
+    const choices = options.map(([of, text]) => h('option', { value: of, selected: String(of) === String(value) }, text));
+    return h('select', { 'aria-label': label, onchange: (event) => onchange(event.target.value), ...props }, choices);
+  }
+
+  function checkbox(label, checked, onchange) {
+    const input = h('input', { type: 'checkbox', checked, onchange: () => onchange(input.checked) });
+    return h('label.check', {}, input, h('span', {}, label));
+  }
+
+  const number = new Intl.NumberFormat('en', { maximumFractionDigits: 2 });
+  const count = (value, one, many = `${one}s`) => `${number.format(value)} ${value === 1 ? one : many}`;
+
+  function usd(value) {
+    if (value === null || value === undefined) return '–';
+    const digits = value !== 0 && Math.abs(value) < 0.1 ? 4 : 2;
+    return `$${value.toFixed(digits).replace(/(\.\d\d\d*?)0+$/, '$1')}`;
+  }
+
+  function seconds(value) {
+    if (value === null || value === undefined) return '–';
+    if (value < 10) return `${value.toFixed(1)} s`;
+    if (value < 100) return `${Math.round(value)} s`;
+    if (value < 6000) return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+    return `${Math.floor(value / 3600)} h ${Math.round((value % 3600) / 60)} min`;
+  }
+
+  function bytes(value) {
+    const units = ['B', 'kB', 'MB', 'GB'];
+    let unit = 0;
+    let size = value;
+    for (; size >= 1000 && unit < units.length - 1; unit += 1) size /= 1000;
+    return `${size < 10 && unit ? size.toFixed(1) : Math.round(size)} ${units[unit]}`;
+  }
+
+  const time = (unix) => (unix ? new Date(unix * 1000).toLocaleString() : '–');
+
+  /** Shorten a text in its middle: what tells prompts apart often stands at an end. */
+  function shortened(text, most = 80) {
+    const points = [...text];
+    if (points.length <= most) return text;
+    const head = Math.ceil((most - 1) * 0.65);
+    return `${points.slice(0, head).join('')}…${points.slice(points.length - (most - 1 - head)).join('')}`;
+  }
+
+  function replace(element, ...children) {
+    element.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+    return element;
+  }
+
+  /** Say something to everybody: those who look at the page and those who listen to it. */
+  function say(text) {
+    const place = document.getElementById('say');
+    place.textContent = text;
+    place.classList.add('shown');
+    clearTimeout(say.timer);
+    say.timer = setTimeout(() => place.classList.remove('shown'), 2600);
+  }
+
+  gallery.dom = { h, svg, icon, button, select, checkbox, replace, say };
+  gallery.words = { count, number: (value) => number.format(value), usd, seconds, bytes, time, shortened };
+})();

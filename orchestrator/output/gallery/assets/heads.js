@@ -1,0 +1,67 @@
+'use strict';
+// The labels of columns and rows: always in sight, and the way to an axis's values.
+
+(() => {
+  const { h } = gallery.dom;
+
+  /** A value's name; a bare number says what it is a number of. */
+  function label(value, kind = 'div.label') {
+    return h(kind, { dir: 'auto', title: value.text }, value.isBare && h('small', {}, `${value.axis.name} `), value.label);
+  }
+
+  /** The row of column labels that are in view; outer ones span their columns. */
+  function columns(model, size, first, last, left) {
+    const row = h('div.columns', { role: 'row', 'aria-rowindex': 1 });
+    row.append(h('div.corner', { role: 'columnheader', 'aria-colindex': 1 }, corner(model)));
+    if (model.ox) row.append(...spans(model, size, first, last, left));
+    for (let number = first; number < last; number += 1) {
+      const line = model.columns[number];
+      const names = [line.outer, line.inner].filter(Boolean).map(gallery.axes.word);
+      const head = h('div.column', { role: 'columnheader', 'aria-colindex': number + 2, 'aria-label': names.join(', ') });
+      if (line.inner) head.append(label(line.inner));
+      head.style.left = `${size.left + left(line, number)}px`;
+      row.append(head);
+    }
+    return row;
+  }
+
+  /** The labels of the outer axis above the columns that are in view. */
+  function spans(model, size, first, last, left) {
+    const made = [];
+    const width = model.x ? gallery.axes.visible(model.x).length : 1;
+    const groups = new Set(model.columns.slice(first, last).map((line) => line.group));
+    for (const group of groups) {
+      const start = group * width;
+      const end = start + width - 1;
+      const span = h('div.span', { 'aria-hidden': 'true' }, label(model.columns[start].outer));
+      span.style.left = `${size.left + left(model.columns[start], start)}px`;
+      span.style.width = `${left(model.columns[end], end) - left(model.columns[start], start) + size.width}px`;
+      made.push(span);
+    }
+    return made;
+  }
+
+  function corner(model) {
+    const across = [model.ox, model.x].filter(Boolean).map((axis) => axis.name).join(' › ');
+    const down = [model.oy, model.y].filter(Boolean).map((axis) => axis.name).join(' › ');
+    return [across && h('span.across', {}, `${across} →`), down && h('span.down', {}, `${down} ↓`)];
+  }
+
+  /** An empty row with its label. */
+  function row(model, size, number) {
+    const line = model.rows[number];
+    const element = h('div.row', { role: 'row', 'aria-rowindex': number + 2 });
+    if (size.left) element.append(rowHead(line));
+    if (line.group && model.rows[number - 1]?.group !== line.group) element.classList.add('first');
+    return element;
+  }
+
+  function rowHead(line) {
+    const head = h('div.rowhead', { role: 'rowheader', 'aria-colindex': 1 });
+    if (line.outer) head.append(label(line.outer, 'div.outer'));
+    if (line.inner) head.append(label(line.inner));
+    return head;
+  }
+
+  gallery.heads = { columns, row };
+})();

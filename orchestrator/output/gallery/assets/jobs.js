@@ -1,0 +1,81 @@
+'use strict';
+// Job files: the row of a task for `include`, and a file that makes chosen tasks again, to be swept further.
+
+(() => {
+  const PLAIN = /^-?(0|[1-9]\d*)(\.\d+)?$/;
+  // What may not stand as it is between double quotes of YAML: control characters and other line breaks.
+  const ESCAPED = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]/g;
+
+  /** A text in double quotes, as YAML reads it everywhere. Characters beyond 16 bits stay whole. */
+  function quoted(text) {
+    const points = [...text].map((point) => (point.length > 1 ? point : point.replace(ESCAPED, escaped)));
+    return `"${points.join('').replace(/["]|\\(?!u[0-9a-f]{4})/g, '\\$&')}"`;
+  }
+
+  const escaped = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+  /** A parameter's value in YAML; braces of a text are no template. */
+  function scalar(name, value) {
+    const kind = gallery.run.job.kinds[name];
+    const text = gallery.run.shown(value);
+    if (typeof value === 'boolean') return String(value);
+    if ((kind === 'number' || kind === 'decimal' || typeof value === 'number') && PLAIN.test(text)) return text;
+    return /[{}]/.test(text) ? `{raw: ${quoted(text)}}` : quoted(text);
+  }
+
+  const key = (name) => (/^[A-Za-z_][\w-]*$/.test(name) ? name : quoted(name));
+
+  /** Parameters that a job file can name: an empty address beside a file is filled in by the program. */
+  function named(task) {
+    const held = gallery.run.parameters(task);
+    const isFilled = (name) => name.endsWith('Url') && held[name] === '' && name.slice(0, -3) in held;
+    return Object.entries(held).filter(([name, value]) => value !== null && !isFilled(name));
+  }
+
+  /** The row of a task: what is not the same for all of them. */
+  function row(task) {
+    const fixed = gallery.run.job.parameters;
+    const own = named(task).filter(([name, value]) => fixed[name] !== value);
+    return `- {${own.map(([name, value]) => `${key(name)}: ${scalar(name, value)}`).join(', ')}}`;
+  }
+
+  /** The label that the job file gave to a parameter's value of a task, if it did. */
+  function labels(task) {
+    const found = {};
+    for (const axis of gallery.axes.wide()) {
+      const value = axis.values[gallery.axes.number(axis, task.cards[0])];
+      if (axis.names.length === 1 && value?.named) found[axis.names[0]] = value.label;
+    }
+    return found;
+  }
+
+  /** A value of an axis, with its label. */
+  function entry(name, value, label) {
+    const text = scalar(name, value);
+    if (label === undefined) return text;
+    const body = text.startsWith('{raw: ') ? text.slice(1, -1) : `value: ${text}`;
+    return `{${body}, label: ${quoted(label)}}`;
+  }
+
+  /** A job file whose tasks are exactly these: what differs moves together. */
+  function file(tasks, name) {
+    const all = tasks.map((task) => ({ held: new Map(named(task)), labels: labels(task) }));
+    const names = [...new Set(all.flatMap(({ held }) => [...held.keys()]))];
+    const differs = (each) => new Set(all.map(({ held }) => JSON.stringify(held.get(each)))).size > 1;
+    const moving = names.filter(differs);
+    const fixed = names.filter((each) => !differs(each));
+    const swept = moving.length ? moving : fixed.splice(0, 1);
+    const lines = [
+      `# ${tasks.length} chosen ${tasks.length === 1 ? 'task' : 'tasks'} of ${JSON.stringify(gallery.run.job.name)}; add an axis to sweep them further.`,
+      `name: ${quoted(name)}`,
+      `model: ${quoted(gallery.run.job.model)}`,
+      ...(fixed.length ? ['parameters:', ...fixed.map((each) => `  ${key(each)}: ${scalar(each, all[0].held.get(each))}`)] : []),
+      'sweep:',
+      ...swept.flatMap((each) => [`  ${key(each)}:`, ...all.map(({ held, labels: known }) => `    - ${entry(each, held.get(each), known[each])}`)]),
+    ];
+    if (swept.length > 1) lines.push(`zip: [[${swept.map(key).join(', ')}]] # these move together`);
+    return `${lines.join('\n')}\n`;
+  }
+
+  gallery.jobs = { row, file, quoted };
+})();

@@ -1,0 +1,98 @@
+'use strict';
+// What stands where: the grid as columns and rows of cells, and the wall as lines of one picture after another.
+
+(() => {
+  let cached = null;
+  let acrossBefore = 0;
+
+  /** The columns or rows that two axes make, the outer one slower; one without a value where there is no axis. */
+  function lines(inner, outer) {
+    const inners = inner ? gallery.axes.visible(inner) : [null];
+    const outers = outer ? gallery.axes.visible(outer) : [null];
+    return outers.flatMap((o, group) => inners.map((i) => ({ inner: i, outer: o, group })));
+  }
+
+  /** A function from a value of the outer and one of the inner axis to the number of the line. */
+  function finder(found, inner, outer) {
+    const places = new Map(found.map((line, number) => [`${line.inner?.number}.${line.outer?.number}`, number]));
+    const number = (axis, card, at) => (axis ? gallery.axes.number(axis, card, at) : undefined);
+    return (card, at) => places.get(`${number(inner, card, at)}.${number(outer, card, at)}`);
+  }
+
+  /** Whether a picture is among those that the pickers beside the grid choose. */
+  function picker() {
+    const wanted = gallery.view.picked().map((axis) => [axis, gallery.view.pick(axis)]).filter(([, number]) => number >= 0);
+    return (card, at) => wanted.every(([axis, number]) => gallery.axes.number(axis, card, at) === number);
+  }
+
+  function grid() {
+    const [x, y, ox, oy] = ['x', 'y', 'ox', 'oy'].map(gallery.view.axis);
+    const columns = lines(x, ox);
+    const rows = lines(y, oy);
+    const columnOf = finder(columns, x, ox);
+    const rowOf = finder(rows, y, oy);
+    const isPicked = picker();
+    const passes = gallery.choose.matcher();
+    const cells = new Map();
+    const left = new Set(); // cells whose pictures do not pass
+    for (const task of gallery.run.tasks.values()) {
+      for (const at of [task.at, ...task.cells]) {
+        for (const card of task.cards) {
+          const column = isPicked(card, at) ? columnOf(card, at) : undefined;
+          const row = column === undefined ? undefined : rowOf(card, at);
+          if (row === undefined) continue;
+          const key = row * columns.length + column;
+          if (!passes(card)) left.add(key);
+          else if (cells.has(key)) cells.get(key).push(card);
+          else cells.set(key, [card]);
+        }
+      }
+    }
+    const cards = (row, column) => cells.get(row * columns.length + column) ?? [];
+    const isLeft = (row, column) => left.has(row * columns.length + column);
+    return { kind: 'grid', columns, rows, cards, isLeft, at: (row, column) => place(rows[row], columns[column]), x, y, ox, oy };
+  }
+
+  /** The place in the whole grid that a cell stands for. */
+  function place(row, column) {
+    const known = new Map();
+    for (const line of [row, column]) {
+      for (const value of [line.inner, line.outer]) if (value) known.set(value.axis, value.number);
+    }
+    const axes = gallery.axes.all.filter((axis) => axis !== gallery.axes.output);
+    return axes.map((axis) => known.get(axis) ?? (axis.values.length > 1 ? gallery.view.pick(axis) : 0));
+  }
+
+  function wall(across) {
+    const list = gallery.choose.list();
+    const columns = Array.from({ length: Math.min(across, Math.max(list.length, 1)) }, () => ({ inner: null, outer: null, group: 0 }));
+    const rows = Array.from({ length: Math.ceil(list.length / columns.length) }, () => ({ inner: null, outer: null, group: 0 }));
+    const cards = (row, column) => list.slice(row * columns.length + column, row * columns.length + column + 1);
+    return { kind: 'wall', columns, rows, cards, isLeft: () => false, at: () => null, x: null, y: null, ox: null, oy: null };
+  }
+
+  /** What is to be shown; `across` says how many pictures fit beside each other on the wall. */
+  function current(across) {
+    const isWall = gallery.view.tab === 'wall';
+    if (!cached || (isWall && across !== acrossBefore)) {
+      cached = isWall ? wall(across) : grid();
+      acrossBefore = across;
+    }
+    return cached;
+  }
+
+  /** What a cell without pictures says: its state, null where there is no such cell. */
+  function absent(model, row, column) {
+    if (model.kind === 'wall') return null;
+    if (model.isLeft(row, column)) return 'filtered';
+    return gallery.run.stateAt(model.at(row, column));
+  }
+
+  for (const name of ['tasks', 'view', 'head']) gallery.on(name, () => (cached = null));
+  gallery.on('marks', () => {
+    const looks = gallery.view.filters.length > 0 || ['stars', 'rejected', 'tag', 'note'].includes(gallery.view.sort);
+    if (looks) cached = null;
+  });
+
+  gallery.layout = { current, absent };
+})();

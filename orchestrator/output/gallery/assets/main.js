@@ -1,0 +1,63 @@
+'use strict';
+// Starts the page, and connects what the pointer does on the sheet.
+
+(() => {
+  const THEMES = ['', 'light', 'dark'];
+  const THEME = 'orchestrator:theme';
+
+  function remembered() {
+    try {
+      return localStorage.getItem(THEME) ?? '';
+    } catch {
+      return '';
+    }
+  }
+
+  function dress(theme) {
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+  }
+
+  /** Go on to the next dress: as the system has it, light, dark. */
+  gallery.theme = () => {
+    const next = THEMES[(THEMES.indexOf(remembered()) + 1) % THEMES.length];
+    dress(next);
+    try {
+      localStorage.setItem(THEME, next);
+    } catch {
+      // The page forgets it when it is closed.
+    }
+    gallery.dom.say(next ? `The page is ${next}.` : 'The page is light or dark as the system is.');
+  };
+
+  function clicked(event) {
+    const cell = event.target.closest('.cell');
+    if (!cell) return;
+    const [row, column] = [Number(cell.dataset.row), Number(cell.dataset.column)];
+    const cards = gallery.sheet.model.cards(row, column);
+    const frame = event.target.closest('.frame');
+    const n = Math.max(0, cards.findIndex((card) => card.key === frame?.dataset.key));
+    const picks = event.target.closest('.tick') || event.shiftKey || event.ctrlKey || event.metaKey;
+    gallery.sheet.moveTo(row, column, n);
+    if (!cards.length) return;
+    if (picks) gallery.marks.pick(cards[n].key);
+    else gallery.viewer.show(cards[n]);
+  }
+
+  function open() {
+    dress(remembered());
+    if (!gallery.run.open()) {
+      document.getElementById('empty').hidden = false;
+      return;
+    }
+    gallery.view.open();
+    for (const part of ['sheet', 'viewer', 'compare', 'blind', 'overview', 'save', 'values', 'toolbar', 'keys']) gallery[part].open();
+    document.getElementById('sheet').addEventListener('click', clicked);
+    // A click beside a dialog closes it.
+    for (const dialog of document.querySelectorAll('dialog.small')) dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
+    gallery.changed('view');
+    gallery.run.follow();
+  }
+
+  open();
+})();

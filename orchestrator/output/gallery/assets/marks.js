@@ -1,0 +1,126 @@
+'use strict';
+// What people think of pictures: stars, rejections, tags, notes, and answers of blind comparisons. Kept in the browser
+// under a key of the run's own, and in a file that `orchestrator gallery` reads back.
+
+(() => {
+  const KEPT_AFTER_MS = 300;
+  const NONE = Object.freeze({ stars: 0, reject: false, tags: [], note: '' });
+  let kept = 'orchestrator:';
+  let timer = 0;
+  let isKept = true;
+
+  const marks = { of: (key) => held.get(key) ?? NONE, duels: [], picked: new Set() };
+  const held = new Map(); // by the key of the picture
+  const undone = []; // pairs of a key and what was there before
+
+  const isEmpty = (mark) => !mark.stars && !mark.reject && !mark.tags.length && !mark.note;
+
+  /** Bring what came from a file into the form of a mark: anybody may have edited it. */
+  function formed(mark) {
+    const stars = Number.isInteger(mark.stars) ? Math.max(0, Math.min(5, mark.stars)) : 0;
+    const tags = Array.isArray(mark.tags) ? mark.tags.filter((tag) => typeof tag === 'string') : [];
+    const note = typeof mark.note === 'string' ? mark.note : '';
+    return { stars, reject: mark.reject === true, tags, note, at: Number(mark.at) || 0 };
+  }
+
+  const isDuel = (duel) => typeof duel?.a === 'string' && typeof duel.b === 'string' && ['a', 'b', 'tie'].includes(duel.won);
+
+  /** Take marks over, for each picture those given last. */
+  function merge(told) {
+    for (const [key, mark] of Object.entries(told?.marks ?? {})) {
+      if (typeof mark !== 'object' || mark === null) continue;
+      const taken = formed(mark);
+      if (taken.at >= (held.get(key)?.at ?? 0)) held.set(key, taken);
+    }
+    const known = new Set(marks.duels.map((duel) => `${duel.at} ${duel.a} ${duel.b}`));
+    for (const duel of (told?.duels ?? []).filter(isDuel)) {
+      if (!known.has(`${duel.at} ${duel.a} ${duel.b}`)) marks.duels.push(duel);
+    }
+  }
+
+  marks.open = (key, file) => {
+    kept += key;
+    merge(file);
+    try {
+      merge(JSON.parse(localStorage.getItem(kept) ?? '{}'));
+    } catch {
+      isKept = false; // the browser keeps nothing for pages from disk, or what it kept is broken
+    }
+    window.addEventListener('pagehide', keep);
+  };
+
+  function keep() {
+    clearTimeout(timer);
+    timer = 0;
+    try {
+      localStorage.setItem(kept, marks.text());
+    } catch {
+      if (isKept) gallery.dom.say('This browser keeps no marks: download them before you leave.');
+      isKept = false;
+    }
+  }
+
+  function touched() {
+    timer ||= setTimeout(keep, KEPT_AFTER_MS);
+    gallery.changed('marks');
+  }
+
+  marks.set = (key, changes) => {
+    undone.push([key, marks.of(key)]);
+    held.set(key, { ...marks.of(key), ...changes, at: Date.now() });
+    touched();
+  };
+
+  /** Take the last change back; return whether there was one. */
+  marks.undo = () => {
+    const last = undone.pop();
+    if (!last) return false;
+    held.set(last[0], { ...last[1], at: Date.now() });
+    touched();
+    return true;
+  };
+
+  marks.answer = (a, b, won) => {
+    marks.duels.push({ a, b, won, at: Date.now() });
+    touched();
+  };
+
+  marks.unanswer = () => {
+    marks.duels.pop();
+    touched();
+  };
+
+  /** Everything as the file that is downloaded. */
+  marks.text = () => {
+    const given = [...held].filter(([, mark]) => !isEmpty(mark) || mark.at);
+    return JSON.stringify({ format: 1, key: gallery.run.job.key, marks: Object.fromEntries(given), duels: marks.duels });
+  };
+
+  /** Take over a file that was downloaded; return whether it is one. */
+  marks.read = (text) => {
+    try {
+      const told = JSON.parse(text);
+      if (told?.format !== 1) return false;
+      merge(told);
+    } catch {
+      return false;
+    }
+    touched();
+    return true;
+  };
+
+  marks.tags = () => [...new Set([...held.values()].flatMap((mark) => mark.tags))].sort();
+
+  marks.pick = (key, on = !marks.picked.has(key)) => {
+    if (on) marks.picked.add(key);
+    else marks.picked.delete(key);
+    gallery.changed('picked');
+  };
+
+  marks.pickNone = () => {
+    marks.picked.clear();
+    gallery.changed('picked');
+  };
+
+  gallery.marks = marks;
+})();

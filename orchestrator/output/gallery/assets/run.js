@@ -1,0 +1,161 @@
+'use strict';
+// The run as the page knows it: its job, where it stands, and its tasks, which come in many small script files.
+
+(() => {
+  const REFRESH_MS = 3000;
+  const AT_A_TIME = 4;
+
+  const run = {
+    job: null,
+    head: null,
+    tasks: new Map(), // by id
+    active: new Map(), // states of tasks under way, by their place in the grid
+    loaded: 0, // shards
+  };
+
+  /** Load a script file of data; `version` keeps the browser from showing an older one. */
+  function load(name, version) {
+    return new Promise((resolve) => {
+      const script = document.createElement('script');
+      const settle = () => {
+        script.remove();
+        resolve(gallery.given(name));
+      };
+      script.onload = settle;
+      script.onerror = settle;
+      script.src = `page/data/${name}.js?${version}`;
+      document.head.append(script);
+    });
+  }
+
+  /** An output of a task: what a cell shows, and what is marked. */
+  function shot(task, columns, row, n) {
+    const held = Object.fromEntries(columns.map((column, place) => [column, row[place]]));
+    return {
+      task,
+      n,
+      key: `${task.id}-${n}`,
+      path: held.path,
+      src: address(held.path),
+      thumbnail: held.thumbnail ? `page/${address(held.thumbnail)}` : null,
+      kind: held.content_type,
+      bytes: held.bytes,
+      width: held.width,
+      height: held.height,
+      text: held.text,
+    };
+  }
+
+  const address = (path) => path.split('/').map(encodeURIComponent).join('/');
+
+  function task(row) {
+    const place = run.job.columns;
+    const held = Object.fromEntries(place.map((column, number) => [column, row[number]]));
+    const made = {
+      id: held.task,
+      index: held.index,
+      state: held.state,
+      at: gallery.axes.places(held.at, held.repeat),
+      cells: held.cells.map((cell) => gallery.axes.places(cell, held.repeat)),
+      repeat: held.repeat,
+      own: held.parameters,
+      attempts: held.attempts,
+      submitted: held.submitted_at,
+      finished: held.finished_at,
+      seconds: held.elapsed_seconds,
+      cost: held.cost_usd === null ? null : Number(held.cost_usd),
+      error: held.error,
+    };
+    made.shots = held.outputs.map((output, n) => shot(made, run.job.output_columns, output, n));
+    made.cards = made.shots.length ? made.shots : [{ task: made, n: 0, key: `${made.id}-0`, src: null }];
+    return made;
+  }
+
+  function add(rows) {
+    for (const row of rows ?? []) {
+      const made = task(row);
+      run.tasks.set(made.id, made);
+      gallery.axes.shots(made.shots.length);
+    }
+    gallery.changed('tasks');
+  }
+
+  /** Load the shards that are new or have grown, in order, a few at a time. */
+  async function catchUp(before) {
+    const sizes = run.head.shards;
+    const wanted = sizes.map((_, number) => number).filter((number) => sizes[number] !== before[number]);
+    for (let at = 0; at < wanted.length; at += AT_A_TIME) {
+      const several = wanted.slice(at, at + AT_A_TIME);
+      const version = (number) => `${run.head.generation}-${sizes[number]}`;
+      const rows = await Promise.all(several.map((number) => load(`tasks-${String(number).padStart(5, '0')}`, version(number))));
+      rows.forEach(add);
+      run.loaded = Math.min(sizes.length, wanted[Math.min(at + AT_A_TIME, wanted.length) - 1] + 1);
+    }
+    run.loaded = sizes.length;
+    gallery.changed('tasks');
+  }
+
+  function stand(head) {
+    run.head = head;
+    run.active = new Map(head.active.map(([at, state]) => [gallery.axes.places(at, 1).join(), state]));
+    gallery.changed('head');
+  }
+
+  async function refresh() {
+    const head = document.hidden ? null : await load('head', Date.now());
+    if (head && head.generation !== run.head.generation) run.tasks.clear();
+    if (head) {
+      const before = head.generation === run.head.generation ? run.head.shards : [];
+      stand(head);
+      await catchUp(before);
+    }
+    follow();
+  }
+
+  function follow() {
+    if (run.head.status.state === 'running') setTimeout(refresh, REFRESH_MS);
+  }
+
+  /** Take what `index.html` has loaded, show it, and go on loading; false where there is nothing to show. */
+  run.open = () => {
+    run.job = gallery.given('job');
+    const head = gallery.given('head');
+    if (!run.job || !head) return false;
+    gallery.axes.open(run.job);
+    gallery.marks.open(run.job.key, gallery.given('marks'));
+    stand(head);
+    return true;
+  };
+
+  run.follow = async () => {
+    await catchUp([]);
+    follow();
+  };
+
+  /** All of what was sent for a task, by name. */
+  run.parameters = (of) => {
+    const found = { ...run.job.parameters, ...gallery.axes.sent(of.at) };
+    for (const [name, value] of Object.entries(of.own)) {
+      if (value === null) delete found[name];
+      else found[name] = value;
+    }
+    return found;
+  };
+
+  /** A parameter as people know it: a local file by its path. */
+  run.shown = (value) => {
+    const file = typeof value === 'string' && value.startsWith('sha256:') ? run.job.files[value.slice(7)] : null;
+    return file ?? String(value);
+  };
+
+  /** The state that a cell without a task of its own is in, null where the grid has no such cell. */
+  run.stateAt = (at) => {
+    const state = run.active.get(at.join());
+    if (state) return state;
+    const isStranger = run.job.axes.some((axis, number) => at[number] >= axis.values.length); // of an earlier job file
+    if (isStranger) return null;
+    return run.job.is_whole && run.head.status.state !== 'finished' ? 'pending' : null;
+  };
+
+  gallery.run = run;
+})();

@@ -1,0 +1,167 @@
+'use strict';
+// The bars above the pictures: which run, what is looked at, which axis runs where, filters.
+
+(() => {
+  const { h, button, select, checkbox, replace } = gallery.dom;
+  const { count, usd, seconds, number } = gallery.words;
+  const NAMES = { grid: 'Grid', wall: 'Wall', blind: 'Blind', overview: 'Overview' };
+  const SIDES = { x: 'Columns', y: 'Rows', ox: 'Column groups', oy: 'Row groups' };
+  const SHOWABLE = { state: 'State', cost: 'Cost', time: 'Time', values: 'Values' };
+  const SIZES = { least: 56, most: 640 };
+
+  function open() {
+    for (const name of ['head', 'tasks', 'picked']) gallery.on(name, drawTop);
+    gallery.on('view', drawTop);
+    gallery.on('view', drawBar);
+    gallery.on('tasks', () => bar().contains(document.activeElement) || drawBar());
+    gallery.on('marks', drawCount);
+    drawTop();
+    drawBar();
+  }
+
+  const bar = () => document.getElementById('bar');
+
+  function drawTop() {
+    const { status } = gallery.run.head;
+    document.title = `${gallery.run.job.name} · orchestrator`;
+    const focused = document.activeElement?.id;
+    replace(document.getElementById('run'), h('h1', { dir: 'auto', title: gallery.run.job.name }, gallery.run.job.name), h('span.quiet.model', {}, gallery.run.job.model), standing(status));
+    replace(document.getElementById('tabs'), gallery.view.tabs.map(tab));
+    replace(document.getElementById('tools'), tools());
+    if (focused) document.getElementById(focused)?.focus();
+  }
+
+  function standing(status) {
+    const { counts } = status;
+    const total = Object.values(counts).reduce((sum, each) => sum + each, 0);
+    const failed = counts.failed + counts.cancelled;
+    const left = status.state === 'running' && status.seconds_left ? `, ${seconds(status.seconds_left)} left` : '';
+    const words = `${number(counts.done)} of ${number(total)} done${failed ? `, ${number(failed)} failed` : ''}, ${usd(Number(status.cost_usd))}${left}`;
+    const share = (part) => (total ? part / total : 0);
+    return h('div.standing', {}, h(`span.state.${status.state}`, {}, status.state), gallery.plot.bar([[share(counts.done), 'done'], [share(failed), 'failed']], words), h('span.quiet', {}, words));
+  }
+
+  function tab(name) {
+    const go = () => gallery.view.set({ tab: name }, { silent: false });
+    return button(NAMES[name], go, { kind: 'tab', 'aria-current': gallery.view.tab === name ? 'page' : null, id: `tab-${name}` });
+  }
+
+  function tools() {
+    const picked = gallery.marks.picked.size;
+    return [
+      picked > 0 && button(`${picked} picked`, gallery.marks.pickNone, { iconName: 'close', title: 'Pick none', id: 'pick-none' }),
+      picked > 1 && button('Compare', gallery.compare.show, { iconName: 'compare', kind: 'plain.accent', title: 'Compare the picked ones (C)', id: 'compare-picked' }),
+      button('Export', gallery.save.show, { iconName: 'export', title: 'Export (E)', id: 'export-open' }),
+      button('', gallery.theme, { iconName: 'theme', title: 'Light or dark', id: 'theme' }),
+      button('', gallery.help, { iconName: 'help', title: 'Keys (?)', id: 'help-open' }),
+    ];
+  }
+
+  function drawBar() {
+    const place = bar();
+    const { tab: now } = gallery.view;
+    const focused = document.activeElement?.id;
+    const showsSheet = now === 'grid' || now === 'wall';
+    replace(place, now === 'grid' && arrangement(), now === 'wall' && sorting(), now !== 'overview' && gallery.filters.chips(), showsSheet && looks());
+    place.hidden = now === 'overview';
+    if (focused) document.getElementById(focused)?.focus();
+    drawCount();
+  }
+
+  function arrangement() {
+    return h('div.group', {}, Object.keys(SIDES).map(side), gallery.view.picked().map(pick));
+  }
+
+  /** The choice of an axis for a side of the grid, and the way to its values. */
+  function side(name) {
+    const axes = gallery.axes.wide().map((axis) => [axis.id, axis.name]);
+    const axis = gallery.view.axis(name);
+    if (!axis && gallery.view.picked().length === 0) return null;
+    const chooser = select(SIDES[name], [['', '–'], ...axes], gallery.view[name], (id) => gallery.view.place(name, id), { id: `side-${name}` });
+    return h('div.field', {}, h('span', { 'aria-hidden': 'true' }, SIDES[name]), h('div.joined', {}, chooser, axis && values(axis)));
+  }
+
+  function values(axis) {
+    const hidden = (gallery.view.hidden[axis.id] ?? []).length;
+    const title = `Values of ${axis.name}: hide, order`;
+    return button(hidden ? `−${hidden}` : '', () => gallery.values.show(axis), { iconName: 'values', title, kind: 'plain.small', id: `values-${axis.id}`, 'aria-label': title });
+  }
+
+  function pick(axis) {
+    const options = gallery.axes.visible(axis).map((value) => [value.number, gallery.words.shortened(value.label, 60)]);
+    const now = gallery.view.pick(axis);
+    const set = (text) => gallery.view.set({ picks: { ...gallery.view.picks, [axis.id]: Number(text) } });
+    const step = (by) => {
+      const numbers = options.map(([each]) => each);
+      const place = numbers.indexOf(now) + by;
+      if (place >= 0 && place < numbers.length) set(numbers[place]);
+    };
+    return h(
+      'div.field',
+      {},
+      h('span', { 'aria-hidden': 'true', dir: 'auto' }, axis.name),
+      h(
+        'div.joined',
+        {},
+        button('', () => step(-1), { iconName: 'left', title: `${axis.name}: the one before`, kind: 'plain.small', id: `before-${axis.id}` }),
+        select(axis.name, [[-1, 'all together'], ...options], now, set, { id: `pick-${axis.id}` }),
+        button('', () => step(1), { iconName: 'right', title: `${axis.name}: the next one`, kind: 'plain.small', id: `next-${axis.id}` }),
+      ),
+    );
+  }
+
+  function sorting() {
+    const options = gallery.choose.fields().map((field) => [field.id, field.name]);
+    const turn = () => gallery.view.set({ descending: !gallery.view.descending });
+    const isDown = gallery.view.descending;
+    return h(
+      'div.group',
+      {},
+      h('div.field', {}, h('span', { 'aria-hidden': 'true' }, 'Sorted by'), h('div.joined', {}, select('Sorted by', options, gallery.view.sort, (sort) => gallery.view.set({ sort }), { id: 'sort' }), button('', turn, { iconName: isDown ? 'down' : 'up', title: isDown ? 'Largest first' : 'Smallest first', kind: 'plain.small', id: 'sort-way' }))),
+    );
+  }
+
+  function looks() {
+    const zoom = h('input', {
+      type: 'range',
+      id: 'size',
+      min: SIZES.least,
+      max: SIZES.most,
+      step: 8,
+      value: gallery.view.size || gallery.sheet.width(),
+      'aria-label': 'Size of pictures',
+      oninput: (event) => gallery.view.set({ size: Number(event.target.value) }),
+    });
+    const toggle = (name) => checkbox(SHOWABLE[name], gallery.view.show.includes(name), (on) => show(name, on));
+    return h(
+      'div.group.end',
+      {},
+      h('span.quiet', { id: 'count', role: 'status' }),
+      h('details.menu', {}, h('summary', { className: 'plain' }, 'Show'), h('div.drop', {}, Object.keys(SHOWABLE).map(toggle))),
+      zoom,
+    );
+  }
+
+  function show(name, on) {
+    const rest = gallery.view.show.filter((each) => each !== name);
+    gallery.view.set({ show: on ? [...rest, name] : rest });
+    document.querySelector('details.menu').open = true;
+  }
+
+  function drawCount() {
+    const place = document.getElementById('count');
+    if (!place) return;
+    const found = gallery.choose.list().length;
+    const loading = gallery.run.loaded < gallery.run.head.shards.length ? ', loading…' : '';
+    const words = `${count(found, 'picture')}${loading}`;
+    if (place.textContent !== words) place.textContent = words;
+  }
+
+  /** Make pictures larger or smaller by a factor. */
+  function resize(factor) {
+    const size = Math.round(gallery.sheet.width() * factor);
+    gallery.view.set({ size: Math.max(SIZES.least, Math.min(SIZES.most, size)) });
+  }
+
+  gallery.toolbar = { open, resize };
+})();

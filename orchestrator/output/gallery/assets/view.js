@@ -1,0 +1,124 @@
+'use strict';
+// What is being looked at, and how: kept in the address, so that a view can be bookmarked, sent and gone back to.
+
+(() => {
+  const TABS = ['grid', 'wall', 'blind', 'overview'];
+  const MOST_ACROSS = 12;
+  const MOST_DOWN = 200;
+  const SHOWN = ['state', 'cost', 'time', 'values', 'stars'];
+  const sides = ['x', 'y', 'ox', 'oy'];
+
+  const view = {
+    tab: 'grid',
+    x: '',
+    y: '',
+    ox: '',
+    oy: '',
+    picks: {}, // axis to number of a value, -1 for all
+    hidden: {}, // axis to numbers of values
+    order: {}, // likewise
+    size: 0, // pixels of a cell's width, 0 for what fits
+    show: ['stars'], // what is written below pictures
+    filters: [], // field, operator, value
+    sort: 'index',
+    descending: false,
+    judge: '', // the axis of the blind comparison
+  };
+
+  /** Axes on the sides of the grid, the others picked: what is swept last runs across, as in the job file. */
+  function arrange() {
+    const axes = gallery.axes.wide().filter((axis) => axis !== gallery.axes.output);
+    const across = [...axes].reverse().find((axis) => axis.values.length <= MOST_ACROSS);
+    const rest = axes.filter((axis) => axis !== across && axis.values.length <= MOST_DOWN);
+    view.x = across?.id ?? '';
+    view.y = rest.at(rest.length > 1 ? 1 : 0)?.id ?? '';
+    view.oy = rest.length > 1 ? rest[0].id : '';
+    view.ox = '';
+    for (const axis of axes) if (!sides.some((side) => view[side] === axis.id)) view.picks[axis.id] = 0;
+    if (axes.length === 1 && axes[0].values.length > MOST_ACROSS) view.tab = 'wall';
+    view.judge = view.x || view.y;
+  }
+
+  const numbers = (text) => (text ? text.split('.').map(Number).filter(Number.isInteger) : []);
+
+  function write() {
+    const said = new URLSearchParams();
+    for (const key of ['tab', ...sides, 'size', 'sort', 'judge']) said.set(key, view[key]);
+    if (view.descending) said.set('descending', '1');
+    said.set('show', view.show.join('.'));
+    for (const [id, number] of Object.entries(view.picks)) said.set(`pick:${id}`, number);
+    for (const [id, hidden] of Object.entries(view.hidden)) if (hidden.length) said.set(`hide:${id}`, hidden.join('.'));
+    for (const [id, order] of Object.entries(view.order)) if (order.length) said.set(`order:${id}`, order.join('.'));
+    for (const filter of view.filters) said.append('filter', JSON.stringify(filter));
+    return `#${said}`;
+  }
+
+  function read(hash) {
+    const said = new URLSearchParams(hash.slice(1));
+    if (TABS.includes(said.get('tab'))) view.tab = said.get('tab');
+    if (said.has('x')) for (const side of sides) view[side] = known(said.get(side));
+    if (said.has('size')) view.size = Math.max(0, Math.min(1000, Number(said.get('size')) || 0));
+    if (said.has('sort')) view.sort = said.get('sort');
+    if (said.has('judge')) view.judge = known(said.get('judge'));
+    view.descending = said.get('descending') === '1';
+    if (said.has('show')) view.show = SHOWN.filter((each) => said.get('show').split('.').includes(each));
+    view.filters = said.getAll('filter').map(parsed).filter((each) => Array.isArray(each) && each.length === 3);
+    for (const [key, text] of said) ofAxis(key, text);
+  }
+
+  function ofAxis(key, text) {
+    const [kind, id] = [key.slice(0, key.indexOf(':')), key.slice(key.indexOf(':') + 1)];
+    if (!gallery.axes.byId.has(id)) return;
+    if (kind === 'pick') view.picks[id] = Number(text) || 0;
+    if (kind === 'hide') view.hidden[id] = numbers(text);
+    if (kind === 'order') view.order[id] = numbers(text);
+  }
+
+  const known = (id) => (id && gallery.axes.byId.has(id) ? id : '');
+
+  function parsed(text) {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return null; // somebody edited the address
+    }
+  }
+
+  view.open = () => {
+    arrange();
+    if (location.hash.length > 1) read(location.hash);
+    window.addEventListener('hashchange', () => {
+      if (location.hash === write()) return;
+      Object.assign(view, { picks: {}, hidden: {}, order: {} });
+      read(location.hash);
+      gallery.changed('view');
+    });
+  };
+
+  /** Change what is looked at; `silent` leaves no step to go back to. */
+  view.set = (changes, { silent = true } = {}) => {
+    Object.assign(view, changes);
+    const address = write();
+    if (address !== location.hash) history[silent ? 'replaceState' : 'pushState'](null, '', address);
+    gallery.changed('view');
+  };
+
+  /** Put an axis on a side of the grid; the one that was there takes its place. */
+  view.place = (side, id) => {
+    const changes = { [side]: id };
+    const from = sides.find((other) => other !== side && view[other] === id);
+    if (id && from) changes[from] = view[side];
+    else if (view[side]) view.picks = { ...view.picks, [view[side]]: 0 };
+    view.set(changes);
+  };
+
+  view.axis = (side) => gallery.axes.byId.get(view[side]) ?? null;
+
+  /** The axes that are on no side of the grid. */
+  view.picked = () => gallery.axes.wide().filter((axis) => !sides.some((side) => view[side] === axis.id));
+
+  view.pick = (axis) => view.picks[axis.id] ?? (axis === gallery.axes.output ? -1 : 0);
+
+  view.tabs = TABS;
+  gallery.view = view;
+})();

@@ -1,0 +1,76 @@
+"""Builds the whole page of a run folder from its ledger, thumbnails on every core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.ledger import SqliteLedger
+from orchestrator.lifecycle import Record
+from orchestrator.output.gallery.writer import PageWriter
+from orchestrator.status import Status
+
+FORMAT: Final = 1
+CHUNK: Final = 64
+MOST_ACTIVE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a page holds.
+
+    Attributes:
+        page: Its `index.html`.
+        tasks: How many tasks have a row on it.
+        outputs: How many files they made.
+        thumbnails: How many of those are shown by a small picture.
+    """
+
+    page: Path
+    tasks: int
+    outputs: int
+    thumbnails: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `gallery --json` prints."""
+        counts = {"tasks": self.tasks, "outputs": self.outputs, "thumbnails": self.thumbnails}
+        return {"format": FORMAT, "page": str(self.page), **counts}
+
+
+def build(run_folder: Path, ledger: SqliteLedger, status: Status, now: float) -> Built:
+    """Write the page anew.
+
+    Args:
+        run_folder: The run folder, in which nobody else is at work.
+        ledger: Its ledger, to be read.
+        status: Where the run stands.
+        now: Unix seconds.
+
+    Raises:
+        OSError: The page cannot be written.
+        RefusedError: The folder holds what this version cannot read.
+    """
+    writer = PageWriter.begun(run_folder, ledger, now)
+    for _ in writer.plan():
+        pass
+    tasks = outputs = thumbnails = 0
+    with ThreadPoolExecutor() as pool:
+        for chunk in _chunks(ledger.finished()):
+            for record, previews in zip(chunk, pool.map(writer.previews, chunk), strict=True):
+                writer.add(record, previews)
+                tasks += 1
+                outputs += len(previews)
+                thumbnails += sum(preview.thumbnail is not None for preview in previews)
+    writer.tell(status, ledger.unfinished()[:MOST_ACTIVE], now)
+    writer.shards.trim()
+    return Built(writer.place.index, tasks, outputs, thumbnails)
+
+
+def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
+    rest = iter(records)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk

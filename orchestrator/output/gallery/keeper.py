@@ -1,0 +1,149 @@
+"""Keeps the page up to date while a run goes on, with little of the machine, and never at the run's expense."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+import anyio
+from structlog.typing import FilteringBoundLogger
+
+from orchestrator.clock import Clock
+from orchestrator.ledger import MANIFEST, Ledger, SqliteLedger
+from orchestrator.lifecycle import Record
+from orchestrator.output.gallery.build import MOST_ACTIVE
+from orchestrator.output.gallery.data import FORMAT
+from orchestrator.output.gallery.writer import PageWriter
+from orchestrator.runs import RunFolder
+from orchestrator.status import Status
+from orchestrator.threads import Hop, in_thread
+
+PAGE: Final = "page"
+"""The fact that holds the manifest's stamp as it was when the page told the same."""
+
+FIRST_SECONDS: Final = 2.0
+"""How long the page leaves a run alone: to start is what matters then."""
+BEAT_SECONDS: Final = 2.0
+SLICE_SECONDS: Final = 0.05
+SHARE: Final = 0.25
+"""The part of one core that the page may take while the run goes on."""
+MOST_WAITING: Final = 256
+"""How many ended tasks may wait for their thumbnails before rows are written without."""
+PATIENCE_SECONDS: Final = 3.0
+"""How long the end of a run may be held up by thumbnails that are missing."""
+
+
+class PageKeeper:
+    """Writes the page of one run folder from what the engine finishes and from the ledger.
+
+    Whatever goes wrong with the page is told in the log, and `orchestrator gallery` makes up for it.
+    """
+
+    def __init__(
+        self, folder: RunFolder, ledger: Ledger, clock: Clock, log: FilteringBoundLogger, hop: Hop = in_thread
+    ) -> None:
+        self._folder = folder
+        self._ledger = ledger
+        self._clock = clock
+        self._log = log
+        self._hop = hop
+        self._ended: deque[Record] = deque()
+        self._status: Status | None = None
+        self._closing = anyio.Event()
+        self._complete = False
+        self._given_up = False
+
+    def finished(self, record: Record) -> None:
+        """A task has ended: its row is on its way."""
+        if not self._given_up:
+            self._ended.append(record)
+
+    def show(self, status: Status) -> None:
+        """Take note of where the run stands."""
+        self._status = status
+
+    def close(self) -> None:
+        """Nothing more will end: let `run` write what is left and return."""
+        self._closing.set()
+
+    async def run(self) -> None:
+        """Write until `close` is called; nothing that goes wrong here leaves it."""
+        try:
+            await self._keep()
+        except Exception as error:  # noqa: BLE001 - results are worth more than the page that shows them
+            self._given_up = True
+            self._ended.clear()
+            self._log.warning("the page is not up to date: `orchestrator gallery` builds it", reason=str(error))
+
+    async def seal(self) -> None:
+        """Once the manifest is in order too: remember that the page tells the same, so that it need not be rebuilt."""
+        if self._complete:
+            await self._ledger.state({PAGE: _stamp(await self._ledger.read(lambda store: store.fact(MANIFEST)))})
+
+    async def _keep(self) -> None:
+        frozen = await self._ledger.read(SqliteLedger.frozen)  # what ends from here on is told to `finished`
+        try:
+            await self._clock.wait(self._closing, FIRST_SECONDS)
+            writer = await self._hop(lambda: PageWriter.begun(self._folder.path, frozen, self._clock.now()))
+            await self._write(writer, _missing(writer, frozen))
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._hop(frozen.close)
+
+    async def _write(self, writer: PageWriter, missing: Iterator[None]) -> None:
+        """Write slice by slice, resting in between, until the end; then all that is left, as long as it may take."""
+        told_at = self._clock.monotonic() - BEAT_SECONDS
+        while not self._closing.is_set():
+            draws = len(self._ended) <= MOST_WAITING
+            spent, done = await self._hop(partial(self._slice, writer, missing, draws))
+            if done and self._clock.monotonic() - told_at >= BEAT_SECONDS:
+                told_at = self._clock.monotonic()
+                await self._tell(writer)
+            await self._clock.wait(self._closing, BEAT_SECONDS if done else spent / SHARE)
+        ends_at = self._clock.monotonic() + PATIENCE_SECONDS
+        done = False
+        while not done and self._clock.monotonic() < ends_at + PATIENCE_SECONDS:
+            draws = self._clock.monotonic() < ends_at
+            _, done = await self._hop(partial(self._slice, writer, missing, draws))
+        if not done:
+            raise TimeoutError("the run ended before all of its rows were written")
+        await self._tell(writer)
+        self._complete = True
+
+    def _slice(self, writer: PageWriter, missing: Iterator[None], draws: bool) -> tuple[float, bool]:
+        """Write rows for a moment; return the processor seconds that it took, and whether all of them are written."""
+        started = time.thread_time()
+        while time.thread_time() - started < SLICE_SECONDS:
+            if self._ended:
+                record = self._ended[0]
+                writer.add(record, writer.previews(record, draws=draws))
+                self._ended.popleft()
+            elif next(missing, True):
+                return time.thread_time() - started, True
+        return time.thread_time() - started, False
+
+    async def _tell(self, writer: PageWriter) -> None:
+        status = self._status
+        if status is not None:
+            active = await self._ledger.read(SqliteLedger.unfinished)
+            now = self._clock.now()
+            await self._hop(lambda: writer.tell(status, active[:MOST_ACTIVE], now))
+
+
+def _missing(writer: PageWriter, ledger: SqliteLedger) -> Iterator[None]:
+    """Write what ended before this process, unless the page that stands tells it; stops after each row."""
+    stamp = _stamp(ledger.fact(MANIFEST))
+    if stamp is not None and ledger.fact(PAGE) == stamp and writer.resumed():
+        return
+    yield from writer.plan()
+    for record in ledger.finished():
+        writer.add(record, writer.previews(record))
+        yield
+    writer.shards.trim()
+
+
+def _stamp(manifest: str | None) -> str | None:
+    return None if manifest is None else f"{FORMAT} {manifest}"

@@ -1,0 +1,138 @@
+"""Writes the page of one run folder: the job once, rows as tasks end, where the run stands now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.ledger import SqliteLedger
+from orchestrator.lifecycle import Record, State
+from orchestrator.output.gallery import marks
+from orchestrator.output.gallery.data import FORMAT, Coder, Preview
+from orchestrator.output.gallery.place import Place, Shards, replace
+from orchestrator.output.gallery.thumbnails import preview
+from orchestrator.runs import frozen_tool, resolved_job
+from orchestrator.status import Status
+
+HEAD: Final = "head"
+MOST_POINTS: Final = 400
+"""How many points of a run's progress are kept; beyond them every second one is let go."""
+
+Point = tuple[float, int, str, int, int]
+
+
+@dataclass(slots=True)
+class PageWriter:
+    """Everything blocks.
+
+    Attributes:
+        generation: Tells a page that is open that all rows have been written anew.
+        points: The progress of the run: unix seconds, tasks ended, dollars spent, calls, tasks under way.
+    """
+
+    place: Place
+    coder: Coder
+    key: str
+    shards: Shards
+    generation: float
+    points: list[Point] = field(default_factory=list)
+
+    @classmethod
+    def begun(cls, run_folder: Path, ledger: SqliteLedger, now: float) -> PageWriter:
+        """Put the page into a run folder, and what does not change while a run goes on.
+
+        Args:
+            run_folder: The run folder.
+            ledger: Its ledger, to be read.
+            now: Unix seconds.
+
+        Raises:
+            OSError: The page cannot be written.
+            RefusedError: The folder holds what this version cannot read.
+        """
+        facts = ledger.facts()
+        job = resolved_job(facts)
+        place = Place(run_folder)
+        coder = Coder(job, frozen_tool(facts), Path(facts["source"]).parent)
+        install(place)
+        told = coder.job(job.name, facts.get("started_at"))
+        before = place.read(HEAD)
+        place.write("job", told)
+        place.write("marks", marks.read(run_folder))
+        return cls(place, coder, told["key"], Shards(place), now, _points(before, told["key"]))
+
+    def resumed(self) -> bool:
+        """Go on where the page of this folder ends, if all of it still stands; return whether it does."""
+        head = self.place.read(HEAD)
+        if not isinstance(head, dict) or (head.get("format"), head.get("key")) != (FORMAT, self.key):
+            return False
+        if not self.shards.resumed(head["shards"]):
+            return False
+        self.generation = head["generation"]
+        return True
+
+    def plan(self) -> Iterator[None]:
+        """Write a row for each task that the job holds, where the grid alone does not tell them; stops after each."""
+        for task in self.coder.hidden():
+            self.shards.add(self.coder.planned(task))
+            yield
+
+    def add(self, record: Record, previews: Sequence[Preview]) -> None:
+        """Write the row of a task that has ended.
+
+        Raises:
+            OSError: The row is kept, and cannot be written just now.
+        """
+        self.shards.add(self.coder.row(record, previews))
+
+    def previews(self, record: Record, *, draws: bool = True) -> list[Preview]:
+        """Return what the page shows of a task's outputs; `draws` says whether to make thumbnails that do not stand."""
+        return [preview(self.place, output, draws=draws) for output in record.outputs]
+
+    def tell(self, status: Status, active: Iterable[Record], now: float) -> None:
+        """Write where the run stands, and the rows that wait for it."""
+        self.shards.flush()
+        self._note(status, now)
+        self.place.write(
+            HEAD,
+            {
+                "format": FORMAT,
+                "key": self.key,
+                "generation": self.generation,
+                "shards": self.shards.sizes,
+                "status": status.to_json(),
+                "active": [self.coder.active(record) for record in active],
+                "progress": self.points,
+            },
+        )
+
+    def _note(self, status: Status, now: float) -> None:
+        busy = sum(status.counts[state] for state in (State.SUBMITTING, State.RUNNING, State.FETCHING))
+        point = (round(now, 1), status.ended, str(status.cost_usd), sum(status.calls.values()), busy)
+        if self.points and self.points[-1][1:] == point[1:]:
+            return
+        self.points.append(point)
+        if len(self.points) > MOST_POINTS:
+            del self.points[1:-1:2]
+
+
+def install(place: Place) -> None:
+    """Put the page itself into a run folder, as this version of the program has it.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    place.folder.mkdir(parents=True, exist_ok=True)
+    for asset in resources.files("orchestrator.output.gallery").joinpath("assets").iterdir():
+        target = place.index if asset.name == place.index.name else place.folder / asset.name
+        replace(target, asset.read_bytes())
+
+
+def _points(head: Any, key: str) -> list[Point]:
+    """Return the progress that an earlier page of this run had noted."""
+    if not isinstance(head, dict) or head.get("key") != key or not isinstance(head.get("progress"), list):
+        return []
+    return [tuple(point) for point in head["progress"] if isinstance(point, list) and len(point) == 5]

@@ -1,0 +1,240 @@
+"""The page while a run goes on, in virtual time, over a real ledger and real files."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from blockbuster import blockbuster_ctx
+from PIL import Image
+from structlog.testing import CapturingLogger
+from structlog.typing import FilteringBoundLogger
+
+from orchestrator import logs
+from orchestrator.clock import VirtualClock
+from orchestrator.commands.status import read_status
+from orchestrator.ledger import MANIFEST, Ledger, SqliteLedger
+from orchestrator.lifecycle import Ending, Output, State
+from orchestrator.output.gallery import PageKeeper, Place, build, keeper as module, thumbnails
+from orchestrator.runs import RunFolder
+
+pytestmark = pytest.mark.anyio
+MakeRun = Callable[..., RunFolder]
+TASKS = 6
+JOB = {"parameters": {"prompt": "x", "samples": 1}, "sweep": {"seed": list(range(1, TASKS + 1))}}
+MOMENTS = itertools.count(1_800_000_000.0, 1000)
+PAID = Ending("task_postprocess_end", 0, Decimal("0.01"), 2.0, 3.0)
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> Iterator[None]:
+    """The test looks at files from within the loop; what is tested must not."""
+    with blockbuster_ctx("orchestrator") as blocking:
+        for function in blocking.functions.values():
+            for name in ("held", "rows", "process", "harm"):
+                function.can_block_in("tests/test_output_gallery_keeper.py", name)
+        yield
+
+
+def picture(*_: Any) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (500, 400), "teal").save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def folder(make_run: MakeRun, tmp_path: Path) -> RunFolder:
+    """A run of which the first two tasks have ended, and one is under way."""
+    states = [State.DONE, State.DONE, State.RUNNING]
+    return make_run(tmp_path / "run", JOB, picture, state=lambda task: [*states, *[State.PENDING] * 9][task.index])
+
+
+@dataclass
+class Run:
+    """One process's work on a page."""
+
+    folder: RunFolder
+    ledger: Ledger
+    clock: VirtualClock
+    keeper: PageKeeper
+
+    async def finish(self, *numbers: int) -> None:
+        """Let pending tasks end, and tell the keeper."""
+        for number in numbers:
+            pending = (await self.ledger.read(lambda store: list(store.everything())))[number]
+            sent = pending.intended(1.0, Decimal(1), None)
+            running = sent.accepted(f"remote-{number}", "secret-token", 2.0)
+            made = running.succeeded(PAID)
+            data = picture()
+            output = Output(f"files/{number}.png", None, "image/png", len(data), f"{number}{'0' * 63}")
+            await anyio.Path(self.folder.path / output.path).write_bytes(data)
+            done = made.delivered((output,), (), 4.0)
+            for before, after in ((pending, sent), (sent, running), (running, made), (made, done)):
+                await self.ledger.save(before, after, durable=False)
+            self.keeper.finished(done)
+        await self.ledger.state({MANIFEST: None})
+
+    async def until(self, condition: Callable[[], bool]) -> float:
+        """Wait for something; return the seconds that passed on the clock."""
+        started = self.clock.monotonic()
+        while not condition():
+            assert self.clock.monotonic() < started + 3600
+            await self.clock.sleep(0.5)
+        return self.clock.monotonic() - started
+
+
+def held(folder: RunFolder, name: str) -> Any:
+    return Place(folder.path).read(name)
+
+
+def rows(folder: RunFolder) -> list[tuple[int, str]]:
+    """Return place and state of each row of which the page's head speaks."""
+    sizes = (held(folder, "head") or {"shards": []})["shards"]
+    return [(row[1], row[2]) for number in range(len(sizes)) for row in held(folder, f"tasks-{number:05}")]
+
+
+@asynccontextmanager
+async def process(
+    folder: RunFolder, *, log: FilteringBoundLogger | None = None, seals: bool = True
+) -> AsyncIterator[Run]:
+    """Work on a page until the block ends; with `seals` the manifest gets in order as well."""
+    clock = VirtualClock(next(MOMENTS))
+    with SqliteLedger(folder.ledger) as store:
+        ledger = Ledger(store, clock)
+        run = Run(folder, ledger, clock, PageKeeper(folder, ledger, clock, log or logs.silent()))
+        run.keeper.show(await anyio.to_thread.run_sync(read_status, folder))
+        async with anyio.create_task_group() as background:
+            background.start_soon(clock.run)
+            background.start_soon(ledger.run)
+            try:
+                async with anyio.create_task_group() as keeping:
+                    keeping.start_soon(run.keeper.run)
+                    yield run
+                    run.keeper.close()
+                if seals:
+                    await ledger.state({MANIFEST: "in order"})
+                    await run.keeper.seal()
+            finally:
+                ledger.close()
+                background.cancel_scope.cancel()
+
+
+async def test_the_page_shows_what_ended_before_and_what_ends_now(folder: RunFolder) -> None:
+    async with process(folder) as run:
+        await run.until(lambda: len(rows(folder)) == 2)
+        assert held(folder, "head")["active"] == [[[2], "running"]]
+        await run.finish(3)
+        await run.until(lambda: len(rows(folder)) == 3)
+    assert sorted(rows(folder)) == [(0, "done"), (1, "done"), (3, "done")]
+    assert all(row[7][0][3] for row in held(folder, "tasks-00000"))  # thumbnails
+
+
+async def test_a_run_that_is_over_at_once_has_its_page(folder: RunFolder) -> None:
+    async with process(folder) as run:
+        await run.finish(3, 4, 5)
+    assert sorted(rows(folder)) == [(number, "done") for number in (0, 1, 3, 4, 5)]
+
+
+async def test_nothing_is_written_twice_by_a_process_that_goes_on(folder: RunFolder) -> None:
+    async with process(folder) as run:
+        await run.finish(3)
+    generation = held(folder, "head")["generation"]
+    async with process(folder) as run:
+        await run.finish(4)
+    assert sorted(rows(folder)) == [(0, "done"), (1, "done"), (3, "done"), (4, "done")]
+    assert held(folder, "head")["generation"] == generation
+
+
+def harm(folder: RunFolder, what: str) -> None:
+    place = Place(folder.path)
+    if what == "lost shard":
+        (place.data / "tasks-00000.js").unlink()
+    if what == "lost page":
+        (place.data / "head.js").unlink()
+    if what == "other manifest":
+        with SqliteLedger(folder.ledger) as store, store.transaction(durable=False):
+            store.state({MANIFEST: "another"})
+
+
+@pytest.mark.parametrize("what", ["unsealed", "lost shard", "other manifest", "lost page"])
+async def test_a_page_that_may_lack_something_is_written_anew(folder: RunFolder, what: str) -> None:
+    async with process(folder, seals=what != "unsealed") as run:
+        await run.finish(3)
+    generation = held(folder, "head")["generation"]
+    harm(folder, what)
+    async with process(folder):
+        pass
+    assert rows(folder) == [(0, "done"), (1, "done"), (3, "done")]
+    assert held(folder, "head")["generation"] != generation
+
+
+async def test_trouble_with_the_page_is_told_and_harms_nobody(folder: RunFolder) -> None:
+    (folder.path / "page").write_text("in the way")
+    told = CapturingLogger()
+    async with process(folder, log=told) as run:
+        await run.finish(3)
+        await run.until(lambda: bool(told.calls))
+        await run.finish(4)
+    (call,) = told.calls
+    assert (call.method_name, "orchestrator gallery" in call.args[0]) == ("warning", True)
+    assert await anyio.to_thread.run_sync(lambda: read_status(folder).counts[State.DONE]) == 4
+
+
+async def test_thumbnails_take_no_more_than_their_share(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slice that took a moment of the processor is followed by three times as long a rest."""
+    monkeypatch.setattr(module, "SLICE_SECONDS", 0.6)
+    spent = iter(range(1000))
+    monkeypatch.setattr(time, "thread_time", lambda: next(spent) * 0.5)
+    async with process(folder) as run:
+        passed = await run.until(lambda: len(rows(folder)) == 2)
+        assert passed >= 2 * 0.6 / module.SHARE  # two rows, a slice each
+
+
+async def test_many_ends_at_once_get_rows_without_thumbnails_for_now(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", -1)
+    async with process(folder) as run:
+        await run.finish(3, 4)
+        await run.until(lambda: len(rows(folder)) == 4)
+    assert drawn(folder) == {0: True, 1: True, 3: False, 4: False}
+    await anyio.to_thread.run_sync(rebuild, folder)
+    assert drawn(folder) == dict.fromkeys((0, 1, 3, 4), True)
+
+
+def rebuild(folder: RunFolder) -> None:
+    with folder.opened() as ledger:
+        build(folder.path, ledger, read_status(folder), 1.0)
+
+
+def drawn(folder: RunFolder) -> dict[int, bool]:
+    return {row[1]: row[7][0][3] is not None for row in held(folder, "tasks-00000")}
+
+
+async def test_the_end_of_a_run_waits_no_longer_than_it_may(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    told = CapturingLogger()
+    async with process(folder, log=told):
+        pass
+    assert [call.method_name for call in told.calls] == ["warning"]
+    async with process(folder) as run:
+        await run.until(lambda: len(rows(folder)) == 2)
+
+
+async def test_a_broken_picture_has_its_row(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(thumbnails, "_draw", broken)
+    async with process(folder):
+        pass
+    assert rows(folder) == [(0, "done"), (1, "done")]

@@ -1,0 +1,422 @@
+"""The page in a real browser, opened from the disk as people open it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page
+
+from orchestrator.commands.status import read_status
+from orchestrator.lifecycle import State
+from orchestrator.output.gallery import Place, build
+from orchestrator.runs import RunFolder
+from orchestrator.tasks import Task
+
+Look = Callable[..., Page]
+NASTY = (
+    "a fox </script><script>window.harmed = 1</script> <img src=x onerror='window.harmed = 2'> \"quoted\""
+    " 'too' \u2028 \u202eright to left\u202c שלום 🦊 {braces} =1+1 \\ \x85 " + "x" * 10_000
+)
+JOB = {
+    "name": "harbours & foxes",
+    "parameters": {"steps": 20, "samples": 2},
+    "sweep": {
+        "prompt": [{"raw": NASTY, "label": "=fox <b>"}, {"value": "a harbour", "label": "harbour"}],
+        "seed": [7, 42, 99],
+        "scheduler": ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"],
+    },
+}
+COLOURS = {"DDIMScheduler": 200, "EulerDiscreteScheduler": 120, "PNDMScheduler": 40}
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> None:
+    """The browser keeps a loop in this thread; nothing of ours runs in it."""
+
+
+def picture(task: Task, number: int) -> bytes:
+    file = io.BytesIO()
+    shade = COLOURS[str(task.parameters["scheduler"])]
+    Image.new("RGB", (600, 400), (shade, int(str(task.parameters["seed"])), number * 80)).save(file, "PNG")
+    return file.getvalue()
+
+
+def ends(task: Task) -> State:
+    """Let one task fail and one go on; all others are done."""
+    return {4: State.FAILED, 5: State.RUNNING}.get(task.index, State.DONE)
+
+
+def built(folder: RunFolder) -> RunFolder:
+    with folder.opened() as ledger:
+        build(folder.path, ledger, read_status(folder), 1_800_000_000.0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return built(make_run(tmp_path_factory.mktemp("page") / "run", JOB, picture, state=ends))
+
+
+@pytest.fixture
+def look(browser: Browser, folder: RunFolder) -> Iterator[Look]:
+    """Open the page; at the end nothing was complained of, and nothing was asked for outside the run folder."""
+    wrong: list[str] = []
+    contexts = []
+
+    def opened(hash_: str = "", *, at: RunFolder = folder, **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        home = (at.path / "").as_uri()
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: wrong.extend(outside(request.url, home)))
+        page.goto(f"{home}/index.html{hash_}")
+        page.wait_for_selector("#sheet .cell, #blind .pair, #overview table", state="attached")
+        page.set_default_timeout(5000)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def outside(url: str, home: str) -> list[str]:
+    return [] if url.startswith((home, "data:", "blob:")) else [url]
+
+
+def keys(page: Page, *names: str) -> None:
+    for name in names:
+        page.keyboard.press(name)
+
+
+def heads(page: Page) -> list[str]:
+    return [text.strip() for text in page.locator(".column").all_inner_texts()]
+
+
+def cell(page: Page, row: int, column: int) -> Locator:
+    return page.locator(f"#cell-{row}-{column}")
+
+
+def seen(page: Page) -> Any:
+    """Return how many pictures pass the filters."""
+    page.wait_for_timeout(50)
+    return page.evaluate("gallery.choose.list().length")
+
+
+def test_the_grid_shows_every_value_and_what_became_of_each_cell(look: Look) -> None:
+    page = look()
+    assert heads(page) == ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"]
+    assert page.locator("[role=rowheader]").first.inner_text().split("\n") == ["=fox <b>", "seed 7"]
+    assert page.locator(".cell .said.failed").inner_text().startswith("failed")
+    assert "the model gave up <b>here</b>" in page.locator(".cell .said.failed").inner_text()
+    assert page.locator(".cell .said.running").count() == 1
+    assert cell(page, 0, 0).locator("img").count() == 2  # outputs of one task
+    page.wait_for_function("document.querySelector('#cell-0-0 img').naturalWidth === 384")  # a thumbnail
+    assert cell(page, 0, 0).get_attribute("aria-label") == "=fox <b>, seed 7, DDIMScheduler: done, 2 outputs"
+    assert page.title() == "harbours & foxes · orchestrator"
+
+
+def test_texts_of_a_run_stay_texts(look: Look) -> None:
+    page = look()
+    cell(page, 0, 0).locator("img").first.click()
+    assert page.locator("#viewer td", has_text="a fox").first.inner_text().startswith("a fox </script><script>")
+    assert page.evaluate("gallery.run.parameters(gallery.viewer.card.task).prompt") == NASTY
+    assert page.evaluate("window.harmed ?? null") is None
+    assert page.locator("main script, dialog script, main b").count() == 0
+
+
+def test_axes_can_be_put_anywhere_and_the_address_says_where(look: Look) -> None:
+    page = look()
+    page.get_by_label("Columns", exact=True).select_option(label="prompt")  # the row groups change places with it
+    assert heads(page) == ["=fox <b>", "harbour"]
+    assert page.get_by_label("Row groups", exact=True).input_value() == "a.scheduler"
+    page.get_by_label("Row groups", exact=True).select_option("")
+    page.get_by_label("scheduler", exact=True).select_option(label="PNDMScheduler")
+    assert cell(page, 0, 0).get_attribute("aria-label") == "=fox <b>, seed 7, PNDMScheduler: done, 2 outputs"
+    page.get_by_label("scheduler: the one before").click()
+    assert "EulerDiscreteScheduler" in str(cell(page, 0, 0).get_attribute("aria-label"))
+    page.get_by_label("Column groups", exact=True).select_option(label="scheduler")
+    assert page.locator(".span").all_inner_texts() == ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"]
+    page.reload()
+    page.wait_for_selector(".span")
+    assert heads(page)[:2] == ["=fox <b>", "harbour"]
+
+
+def test_outputs_are_an_axis_too(look: Look) -> None:
+    page = look()
+    page.get_by_label("Columns", exact=True).select_option(label="output")
+    assert heads(page) == ["output 1", "output 2"]
+    assert cell(page, 0, 0).locator("img").count() == 1
+
+
+def test_values_can_be_hidden_and_put_in_order(look: Look) -> None:
+    page = look()
+    page.get_by_label("Values of scheduler: hide, order").click()
+    page.get_by_label("Move down: DDIMScheduler").click()
+    page.locator("#values").get_by_text("PNDMScheduler", exact=True).click()
+    keys(page, "Escape")
+    assert heads(page) == ["EulerDiscreteScheduler", "DDIMScheduler"]
+    page.reload()
+    page.wait_for_selector(".column")
+    assert heads(page) == ["EulerDiscreteScheduler", "DDIMScheduler"]
+    page.get_by_label("Values of scheduler: hide, order").click()
+    page.get_by_text("As in the job").click()
+    keys(page, "Escape")
+    assert heads(page) == ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"]
+
+
+def test_filters_leave_out_and_sorting_orders(look: Look) -> None:
+    page = look()
+    assert seen(page) == 16 * 2 + 1  # a task without pictures counts as one
+    page.get_by_text("failed", exact=True).first.click()
+    assert seen(page) == 1
+    assert page.locator(".said.filtered").count() > 5
+    page.get_by_title("Take this filter off").click()
+    keys(page, "/")
+    page.get_by_label("Value", exact=True).fill("harbour")
+    keys(page, "Enter")
+    assert seen(page) == 9 * 2
+    keys(page, "w")
+    page.get_by_label("Sorted by").select_option(label="seconds")
+    page.get_by_title("Smallest first").click()
+    times = page.evaluate("gallery.choose.list().map((card) => card.task.seconds)")
+    assert times == sorted(times, reverse=True)
+    assert len(set(times)) > 3
+    page.get_by_title("Take this filter off").click()
+    page.get_by_label("Sorted by").select_option(label="seed")
+    seeds = page.evaluate("gallery.choose.list().map((card) => gallery.run.parameters(card.task).seed)")
+    assert seeds == sorted(seeds, key=int, reverse=True)
+
+
+def test_looking_closely_goes_along_the_axes_and_marks_what_changes(look: Look) -> None:
+    page = look()
+    page.locator("#sheet").focus()
+    keys(page, "Enter", "ArrowRight")
+    assert page.locator("#viewer tr.changed").all_inner_texts() == ["scheduler\tEulerDiscreteScheduler\nDDIMScheduler"]
+    keys(page, "ArrowDown")
+    assert page.locator("#viewer tr.changed th").all_inner_texts() == ["seed"]
+    page.get_by_title("Go left: DDIMScheduler").click()
+    assert page.locator("#viewer h2").inner_text() == "=fox <b> · seed 42 · DDIMScheduler · output 1"
+    keys(page, "]")
+    assert page.locator(".strip [aria-pressed=true]").get_attribute("aria-label") == "Output 2"
+    page.wait_for_function("document.querySelector('#viewer .stage img').naturalWidth === 600")
+    keys(page, "+", "+")
+    assert "scale(1.5" in str(page.locator("#viewer .held").get_attribute("style"))
+    keys(page, "z", "Escape")
+    assert page.evaluate("[gallery.sheet.active.row, gallery.sheet.active.column]") == [1, 0]
+    keys(page, "ArrowRight", "Enter")  # the failed one has something to say too
+    assert "the model gave up <b>here</b>" in page.locator("#viewer .error").inner_text()
+
+
+def test_pictures_are_compared_under_one_zoom(look: Look) -> None:
+    page = look()
+    page.locator("#sheet").focus()
+    keys(page, "c")
+    assert page.locator("#say").inner_text().startswith("Pick two to four")
+    keys(page, " ", "ArrowRight", " ", "ArrowRight", " ")
+    page.get_by_role("button", name="Compare").click()
+    assert page.locator("#compare .stage").count() == 3
+    assert page.locator("#compare dd").all_inner_texts() == list(COLOURS)
+    keys(page, "+")
+    styles = {stage.get_attribute("style") for stage in page.locator("#compare .held").all()}
+    assert len(styles) == 1
+    keys(page, "s")
+    handle = page.get_by_role("slider", name="Edge 1")
+    before = int(str(handle.get_attribute("aria-valuenow")))
+    handle.focus()
+    keys(page, "ArrowRight", "ArrowRight")
+    assert int(str(handle.get_attribute("aria-valuenow"))) == before + 4
+    box = handle.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 13, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 187, box["y"] + 50)
+    page.mouse.up()
+    assert int(str(handle.get_attribute("aria-valuenow"))) < before - 5
+
+
+def test_marks_last_and_can_be_taken_back(look: Look) -> None:
+    page = look()
+    page.locator("#sheet").focus()
+    keys(page, "4", "ArrowRight", "x", "ArrowRight", "5", "2", "u", "Enter", "n")
+    page.keyboard.type("the best one")
+    page.get_by_label("Tags").fill("keep, sky, keep")
+    keys(page, "Tab", "Escape")
+    page.reload()
+    page.wait_for_selector(".frame .stars")
+    assert page.locator(".frame .stars").all_inner_texts() == ["★★★★", "★★★★★"]
+    assert cell(page, 0, 1).locator(".rejected").count() == 1
+    cell(page, 0, 2).locator("img").first.click()
+    assert page.get_by_label("Note").input_value() == "the best one"
+    assert page.get_by_label("Tags").input_value() == "keep, sky"
+
+
+def test_marks_go_into_the_run_folder_and_come_back_to_everybody(look: Look, folder: RunFolder) -> None:
+    page = look()
+    page.locator("#sheet").focus()
+    keys(page, "3", "e")
+    marks = folder.path / "marks.json"
+    try:
+        saved(page, "Marks", marks)
+        built(folder)
+        another = look()
+        another.wait_for_selector(".frame .stars")
+        assert another.locator(".frame .stars").all_inner_texts() == ["★★★"]
+    finally:
+        marks.unlink()
+        built(folder)
+    third = look()
+    assert third.locator(".frame .stars").count() == 0
+    keys(third, "e")
+    content = json.dumps({"format": 1, "marks": {page.evaluate("gallery.sheet.card().key"): {"stars": 2}}, "duels": []})
+    upload = {"name": "marks.json", "mimeType": "application/json", "buffer": content.encode()}
+    third.get_by_label("Take over a marks file").set_input_files(upload)  # type: ignore[arg-type]  # a dict will do
+    third.wait_for_selector(".frame .stars")
+
+
+def saved(page: Page, button: str, path: Path) -> str:
+    """Press a button of the export, and keep what is downloaded."""
+    with page.expect_download() as download:
+        page.locator("#export").get_by_role("button", name=re.compile(rf"^{button}")).click()
+    download.value.save_as(path)
+    return path.read_text("utf-8-sig")
+
+
+def test_what_is_picked_becomes_the_next_job(look: Look, tmp_path: Path) -> None:
+    """The job file makes exactly these tasks, under the ids that they had."""
+    page = look()
+    page.locator("#sheet").focus()
+    keys(page, " ", "ArrowRight", " ", *["ArrowDown"] * 4, "End", " ", "e")
+    wanted = page.evaluate("gallery.compare.found(gallery.marks.picked).map((card) => card.task.id)")
+    assert len(wanted) == 3
+    saved(page, "Job file", tmp_path / "next.yaml")
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "plan", "next.yaml", "--emulate", "--tasks", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["task"] for line in done.stdout.strip().split("\n")] == wanted
+
+
+def test_one_picture_alone_becomes_a_job_too(look: Look, tmp_path: Path) -> None:
+    page = look()
+    page.locator("#sheet").focus()
+    keys(page, " ", "e")
+    saved(page, "Job file", tmp_path / "next.yaml")
+    command = [sys.executable, "-m", "orchestrator", "plan", "next.yaml", "--emulate", "--tasks", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=True)
+    assert json.loads(done.stdout)["task"] == page.evaluate("gallery.sheet.card().task.id")
+
+
+def test_a_row_can_be_copied_into_a_job(look: Look, tmp_path: Path) -> None:
+    page = look(permissions=["clipboard-read", "clipboard-write"])
+    cell(page, 3, 1).locator("img").first.click()
+    page.get_by_role("button", name="Copy as job row").click()
+    page.wait_for_function("document.getElementById('say').textContent === 'The row is copied.'")
+    row = page.evaluate("navigator.clipboard.readText()")
+    head = "model: Hevok/Studio-Trigger\nparameters: {steps: 20, samples: 2, prompt: other}\nsweep: {seed: [1]}\n"
+    (tmp_path / "job.yaml").write_text(f"{head}include:\n  {row}\n", "utf-8")
+    command = [sys.executable, "-m", "orchestrator", "plan", "job.yaml", "--emulate", "--tasks", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=True)
+    assert json.loads(done.stdout.split("\n")[1])["task"] == page.evaluate("gallery.viewer.card.task.id")
+
+
+def test_tables_hold_everything_and_no_formula(look: Look, tmp_path: Path) -> None:
+    page = look()
+    page.locator("#sheet").focus()
+    keys(page, "5", "e")
+    table = saved(page, "CSV", tmp_path / "table.csv")
+    assert table.splitlines()[0].startswith("task,index,state,path,cost_usd")
+    held = json.loads(saved(page, "JSON", tmp_path / "table.json"))
+    assert len(held) == 33
+    assert (held[0]["stars"], held[0]["axes"]["prompt"], held[0]["parameters"]["prompt"]) == (5, "=fox <b>", NASTY)
+    fields = page.evaluate("['=1+1', '+1', '-2.5', '@x', '\\tx', 'a,\"b\"', '-x', null].map(gallery.records.field)")
+    assert fields == ["'=1+1", "+1", "-2.5", "'@x", "'\tx", '"a,""b"""', "'-x", ""]
+
+
+def test_blind_answers_rank_the_values_of_an_axis(look: Look) -> None:
+    page = look("#tab=blind")
+    for _ in range(24):
+        assert "Scheduler" not in page.locator(".pair").inner_text()
+        names = page.evaluate("gallery.blind.pair.map((card) => gallery.run.parameters(card.task).scheduler)")
+        assert names[0] != names[1]
+        keys(page, "ArrowLeft" if COLOURS[names[0]] > COLOURS[names[1]] else "ArrowRight")
+    page.get_by_text("Ranking of scheduler after 24 answers").click()
+    assert page.locator(".ranking tbody th").all_inner_texts() == list(COLOURS)
+    keys(page, "u", "u", "ArrowDown", "ArrowUp")
+    assert page.evaluate("gallery.marks.duels.map((duel) => duel.won).at(-1)") == "tie"
+    assert page.evaluate("gallery.marks.duels.length") == 23
+    page.reload()
+    page.get_by_text("Ranking of scheduler after 23 answers").wait_for()
+
+
+def test_the_ranking_knows_how_sure_it_is(look: Look) -> None:
+    """More answers make ranges narrower; the strengths are those of the model."""
+    page = look()
+    rank = "(n) => gallery.ranking.rank(Array.from({length: n}, (_, i) => ({a: 0, b: 1, won: i % 4 ? 'a' : 'b'})), 2)"
+    few, many = (page.evaluate(rank, answers) for answers in (8, 200))
+    assert [each["value"] for each in many] == [0, 1]
+    assert many[0]["strength"] - many[1]["strength"] == pytest.approx(1.0986, abs=0.03)  # odds of 3 to 1
+    assert many[0]["high"] - many[0]["low"] < few[0]["high"] - few[0]["low"]
+    assert many[0]["low"] < many[0]["strength"] < many[0]["high"]
+
+
+def test_the_overview_counts_by_each_value(look: Look) -> None:
+    page = look("#tab=overview")
+    table = page.locator("table.values", has_text="By scheduler")
+    assert table.locator("tbody tr").nth(1).locator("td").nth(0).inner_text() == "5 of 6"
+    assert page.locator(".failures li").all_inner_texts() == ["1\nfailed: the model gave up <b>here</b>"]
+    table.get_by_role("button", name="PNDMScheduler").click()
+    assert page.locator("#tab-wall").get_attribute("aria-current") == "page"
+    assert seen(page) == 2 * 5
+    page.go_back()
+    page.wait_for_selector("#overview table")
+
+
+def test_the_page_follows_a_run_that_goes_on(look: Look, folder: RunFolder) -> None:
+    place = Place(folder.path)
+    head, rows = place.read("head"), place.read("tasks-00000")
+    try:
+        going = {**head["status"], "state": "running"}
+        early = {**head, "status": going, "shards": [5], "active": [[[0, 2, 0], "running"]]}
+        place.write("tasks-00000", rows[:5])
+        place.write("head", early)
+        page = look()
+        page.clock.install()
+        page.reload()
+        page.wait_for_selector(".said.running")
+        assert page.locator(".said.pending").count() > 3
+        place.write("tasks-00000", rows)
+        place.write("head", head)
+        page.clock.fast_forward(3500)
+        page.wait_for_function("gallery.run.tasks.size > 10")
+        page.wait_for_function("!document.querySelector('.said.pending')")
+        assert page.locator(".state.running").count() == 0
+    finally:
+        built(folder)
+
+
+def test_a_page_without_its_data_says_what_to_do(folder: RunFolder, browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_bytes(Place(folder.path).index.read_bytes())
+    (tmp_path / "page").mkdir()
+    for path in Place(folder.path).folder.glob("*.*"):
+        (tmp_path / "page" / path.name).write_bytes(path.read_bytes())
+    page = browser.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    assert "orchestrator gallery" in page.locator("#empty").inner_text()
+    page.close()
