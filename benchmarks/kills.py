@@ -35,7 +35,7 @@ parameters: {{steps: 20, samples: 1}}
 sweep:
   prompt: [a lighthouse at dusk]
   seed: {{from: 1, to: {tasks}, step: 1}}
-limits: {{requests_per_second: 100, concurrency: 64, settle_after: 2s}}
+limits: {{requests_per_second: 100, concurrency: 64, settle_after: 5s}}
 """
 
 
