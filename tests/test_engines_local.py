@@ -327,6 +327,15 @@ def test_what_an_earlier_process_left_is_carried_on(submits: bool) -> None:
     assert [world.records[each.id].sent.remote_id for each in tasks[:2]] == ["1", "2"]
 
 
+def test_what_an_earlier_process_left_is_not_taken_up_a_second_time() -> None:
+    """It is found out that it was not accepted while the file is still being read: it waits for its place once."""
+    tasks = [task(number) for number in range(40)]
+    world = Play(tasks, places=1, earlier=[left_by_a_kill(tasks[-1], newest=0)])
+    assert world.play() is None
+    assert set(world.states().values()) == {State.DONE}
+    assert (len(world.service.made), sorted(world.finished)) == (40, [each.id for each in tasks])
+
+
 def test_what_the_file_has_dropped_is_not_sent_again() -> None:
     """Its request was not accepted: the ledger forgets it. What was accepted is brought home all the same."""
     kept, lost, made = (task(number) for number in range(3))

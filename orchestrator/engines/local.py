@@ -123,6 +123,8 @@ class LocalEngine:
                 if self.passed_over and not started:
                     self.control.note(Stop.LIMIT, f"--only leaves out all {self.passed_over:,} pending tasks.")
                 return
+            if record.task.id in self._inherited:
+                continue  # it has been carried from the start, and has become pending only now
             if not self.orders.selected(record.task):
                 self.passed_over += 1
             elif self.orders.most is not None and started >= self.orders.most:
