@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 import aiohttp
+import anyio.lowlevel
 import pytest
 
 from orchestrator.clock import VirtualClock
@@ -366,6 +367,17 @@ async def test_files_without_an_end() -> None:
         async with caller.session.get(url) as response:
             assert "Content-Length" not in response.headers
             assert len(await response.content.readexactly(BYTES + 100_000)) == BYTES + 100_000
+
+
+async def test_who_hangs_up_in_the_middle_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async with calling(file("endless")) as caller:
+        url = (await caller.finished())["outputs"][0]["url"]
+        async with caller.session.get(url) as response:
+            await response.content.readexactly(BYTES)
+            response.close()
+        while not caller.emulator.stats.downloads:
+            await anyio.lowlevel.checkpoint()
+    assert [record.message for record in caplog.records if record.name == "aiohttp.server"] == []
 
 
 async def test_files_are_elsewhere() -> None:

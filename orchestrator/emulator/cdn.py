@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from orchestrator.emulator.access import CREDENTIALS
 from orchestrator.emulator.account import Account
 from orchestrator.emulator.fates import Fates, Subject
 from orchestrator.emulator.faults import HARMS, Fault
-from orchestrator.emulator.harms import Sleep, begin, body_of, drop, harm
+from orchestrator.emulator.harms import Sleep, body_of, drop, harm, stream_like
 from orchestrator.emulator.outputs import Outputs
 from orchestrator.emulator.stats import Stats
 from orchestrator.emulator.task import Task
@@ -118,13 +119,15 @@ class Cdn:
 
     async def _endless(self, request: web.Request, right: web.Response, most: int | None) -> web.StreamResponse:
         """Send a file without saying how long it is, then more and more, until `most` bytes more have gone out."""
-        stream = await begin(request, right, None)
-        await stream.write(body_of(right))
+        stream = stream_like(right, None)
         sent = 0
-        while most is None or sent < most:
-            await stream.write(FILLER)
-            await self._sleep(FILLER_SECONDS)
-            sent += len(FILLER)
+        with suppress(ConnectionError):  # whoever has hung up needs no more
+            await stream.prepare(request)
+            await stream.write(body_of(right))
+            while most is None or sent < most:
+                await stream.write(FILLER)
+                await self._sleep(FILLER_SECONDS)
+                sent += len(FILLER)
         drop(request)
         return stream
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeAlias
 
 from aiohttp import web
@@ -72,17 +73,17 @@ def body_of(response: web.Response) -> bytes:
     return response.body if isinstance(response.body, bytes) else b""
 
 
-async def begin(request: web.Request, like: web.Response, length: int | None) -> web.StreamResponse:
-    """Send the head of an answer, with this length or with none."""
-    stream = web.StreamResponse(status=like.status, headers=_headers(like))
+def stream_like(response: web.Response, length: int | None) -> web.StreamResponse:
+    """Return an answer that is still to be sent, with this length or with none said."""
+    stream = web.StreamResponse(status=response.status, headers=_headers(response))
     stream.content_length = length
-    await stream.prepare(request)
     return stream
 
 
 async def _short(request: web.Request, right: web.Response) -> web.StreamResponse:
     """Promise all of an answer, send half of it, and close."""
-    stream = await begin(request, right, len(body_of(right)))
+    stream = stream_like(right, len(body_of(right)))
+    await stream.prepare(request)
     await stream.write(body_of(right)[: _half(right)])
     if request.transport is not None:
         request.transport.close()  # what was written still arrives
@@ -91,12 +92,14 @@ async def _short(request: web.Request, right: web.Response) -> web.StreamRespons
 
 async def _slow(request: web.Request, right: web.Response, bytes_per_second: int, sleep: Sleep) -> web.StreamResponse:
     body = body_of(right)
-    stream = await begin(request, right, len(body))
+    stream = stream_like(right, len(body))
     drip = math.ceil(bytes_per_second / DRIPS_A_SECOND)
-    for start in range(0, len(body), drip):
-        await stream.write(body[start : start + drip])
-        await sleep(drip / bytes_per_second)
-    await stream.write_eof()
+    with suppress(ConnectionError):  # whoever has hung up needs no more
+        await stream.prepare(request)
+        for start in range(0, len(body), drip):
+            await stream.write(body[start : start + drip])
+            await sleep(drip / bytes_per_second)
+        await stream.write_eof()
     return stream
 
 
