@@ -252,6 +252,9 @@ def status_text(status: Status) -> str:
     lines = [f"{status.state}: {status.ended:,} of {status.total:,} tasks ended"]
     lines += [f"  {number:>9,} {state}" for state, number in status.counts.items() if number]
     lines.append(f"${money.text(status.cost_usd)} spent, ${money.text(status.reserved_usd)} reserved")
+    begun = status.total - status.counts[State.PENDING] - status.counts[State.SUBMITTING]
+    if status.attempts > begun:
+        lines.append(f"{_many(status.attempts, 'attempt')} accepted by the service: some tasks were tried again")
     if status.seconds_left:
         lines.append(f"{duration(status.seconds_left)} left")
     if status.calls:

@@ -24,6 +24,7 @@ class Status:
         state: `running`, `finished` or `stopped`.
         counts: Tasks by state, those that are not written down yet counted as pending.
         saved_usd: What would have been paid again if requests in doubt had simply been repeated.
+        attempts: Requests that the service accepted; more than tasks where some were tried again.
         uncertain, adopted, resubmitted: Requests whose reply was lost, and what became of them.
         started_at, updated_at: ISO 8601, UTC.
         seconds_left: An estimate, None where there is nothing to base one on.
@@ -35,6 +36,7 @@ class Status:
     reserved_usd: Decimal
     saved_usd: Decimal
     calls: Mapping[str, int]
+    attempts: int
     uncertain: int
     adopted: int
     resubmitted: int
@@ -62,6 +64,7 @@ class Status:
             "reserved_usd": money.text(self.reserved_usd),
             "saved_usd": money.text(self.saved_usd),
             "calls": dict(self.calls),
+            "attempts": self.attempts,
             "uncertain": self.uncertain,
             "adopted": self.adopted,
             "resubmitted": self.resubmitted,
@@ -103,6 +106,7 @@ def status(
         reserved_usd=totals.reserved_usd,
         saved_usd=money.from_pico(counters.get("saved", 0)),
         calls={name.removeprefix(CALLS): number for name, number in sorted(counters.items()) if name.startswith(CALLS)},
+        attempts=totals.attempts,
         uncertain=counters.get("uncertain", 0),
         adopted=counters.get("adopted", 0),
         resubmitted=counters.get("resubmitted", 0),

@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from orchestrator.clock import SystemClock
 from orchestrator.ledger import Ledger, SqliteLedger, Totals
-from orchestrator.lifecycle import TABLE, Ending, Event, Failure, Output, Record, State
+from orchestrator.lifecycle import TABLE, Attempt, Ending, Event, Failure, Output, Record, State
 from orchestrator.money import FREE
 from orchestrator.tasks import Task
 
@@ -63,7 +63,7 @@ class Book:
 
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
-        self.attempts: dict[tuple[str, int], tuple[Decimal, Decimal | None]] = {}
+        self.attempts: dict[tuple[str, int], Attempt] = {}
         self.dropped: set[str] = set()
 
     def edit(self, kept: set[str]) -> None:
@@ -77,22 +77,24 @@ class Book:
     def move(self, name: str, record: Record) -> None:
         before = self.records[name].attempt
         if record.attempt is not None:
-            self.attempts[name, record.attempt.number] = (record.attempt.reserved_usd, record.attempt.cost_usd)
+            self.attempts[name, record.attempt.number] = record.attempt
         elif before is not None:
             del self.attempts[name, before.number]
         self.records[name] = record
 
     def totals(self) -> Totals:
-        costs = [cost for _, cost in self.attempts.values() if cost is not None]
+        sent = self.attempts.values()
+        costs = [attempt.cost_usd for attempt in sent if attempt.cost_usd is not None]
         counts = Counter(record.state for record in self.records.values())
         dropped = Counter(self.records[name].state for name in self.dropped)
         return Totals(
             counts={state: counts[state] for state in State},
             dropped={state: dropped[state] for state in State},
             spent_usd=sum(costs, FREE),
-            reserved_usd=sum((reserve for reserve, cost in self.attempts.values() if cost is None), FREE),
+            reserved_usd=sum((attempt.reserved_usd for attempt in sent if attempt.cost_usd is None), FREE),
             dearest_usd=max(costs, default=FREE),
             counters={},
+            attempts=sum(attempt.remote_id is not None for attempt in sent),
         )
 
 

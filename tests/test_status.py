@@ -21,6 +21,7 @@ def totals(counters: dict[str, int] | None = None, dropped: dict[State, int] | N
         reserved_usd=Decimal("0.02"),
         dearest_usd=Decimal("0.014"),
         counters=counters or {},
+        attempts=7,
     )
 
 
@@ -62,6 +63,7 @@ def test_the_object_is_the_contract_s() -> None:
         "reserved_usd": "0.02",
         "saved_usd": "0.014",
         "calls": {"Run": 4, "Task/Detail": 9},
+        "attempts": 7,
         "uncertain": 3,
         "adopted": 2,
         "resubmitted": 1,

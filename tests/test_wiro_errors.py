@@ -185,3 +185,30 @@ def test_no_error_entry_is_too_odd(code: object, message: object) -> None:
 def test_no_retry_after_is_too_odd(header: str) -> None:
     seconds = errors.retry_after_seconds(header, NOW)
     assert seconds is None or seconds >= 0
+
+
+WORDS = ("concurrent task limit", "Insufficient balance", "There is no task yet.", "tool-not-accessible")
+
+
+@patient
+@given(
+    st.sampled_from([0, "0", None]),
+    st.sampled_from(
+        ["Request parameter [{}] required", "request parameter [{}] must be a number", "Request files [{}]"]
+    ),
+    st.sampled_from(WORDS) | st.text(max_size=20),
+    st.sampled_from([200, 400]),
+)
+def test_a_complaint_about_a_parameter_is_one_whatever_it_repeats(
+    code: object, form: str, value: str, status: int
+) -> None:
+    """The request is wrong, and sent again it would be wrong again: its task fails, and the run goes on."""
+    error = judge(status, refused(code, form.format(value)))
+    assert type(error) is errors.InvalidRequest
+
+
+@patient
+@given(st.text().filter(lambda text: "invalid" not in text.lower() and "request" not in text.lower()))
+def test_any_other_word_with_code_0_is_a_fault_that_can_pass(message: str) -> None:
+    """No wording that the page does not know ends a task."""
+    assert type(judge(200, refused(0, message))) is errors.ServerFault

@@ -256,9 +256,9 @@ class SqliteLedger:
                     "SELECT state, count(*), count(*) - count(rank) FROM tasks GROUP BY state"
                 )
             }
-            spent, reserved, dearest = self._db.execute(
+            spent, reserved, dearest, attempts = self._db.execute(
                 "SELECT coalesce(sum(cost), 0), coalesce(sum(CASE WHEN cost IS NULL THEN reserved END), 0),"
-                " coalesce(max(cost), 0) FROM attempts"
+                " coalesce(max(cost), 0), count(remote_id) FROM attempts"
             ).fetchone()
             counters = dict(self._db.execute("SELECT name, value FROM counters"))
         return Totals(
@@ -268,6 +268,7 @@ class SqliteLedger:
             reserved_usd=from_pico(reserved),
             dearest_usd=from_pico(dearest),
             counters=counters,
+            attempts=attempts,
         )
 
     def pending(self, edition: int, after_rank: int, count: int) -> tuple[list[Record], int]:

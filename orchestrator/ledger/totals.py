@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from orchestrator.lifecycle import Record, State, reserved_usd, spent_usd
+from orchestrator.lifecycle import Attempt, Record, State, reserved_usd, spent_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Totals:
         reserved_usd: What is kept aside for attempts whose cost is not known.
         dearest_usd: The highest cost of a single attempt.
         counters: Calls and other counts by name.
+        attempts: Requests that the service accepted.
     """
 
     counts: dict[State, int]
@@ -41,6 +42,7 @@ class Totals:
     reserved_usd: Decimal
     dearest_usd: Decimal
     counters: dict[str, int]
+    attempts: int = 0
 
     def apply(self, before: Record, after: Record, *, dropped: bool) -> None:
         """Follow one move of one task; `dropped` says whether the job file no longer holds it."""
@@ -54,6 +56,7 @@ class Totals:
             replaced = None
         self.spent_usd += spent_usd(after.attempt) - spent_usd(replaced)
         self.reserved_usd += reserved_usd(after.attempt) - reserved_usd(replaced)
+        self.attempts += _accepted(after.attempt) - _accepted(replaced)
         self.dearest_usd = max(self.dearest_usd, spent_usd(after.attempt))
 
     def enter(self, entered: Entered) -> None:
@@ -65,3 +68,7 @@ class Totals:
     def recount(self, counted: Totals) -> None:
         """Take over how many tasks there are."""
         self.counts, self.dropped = counted.counts, counted.dropped
+
+
+def _accepted(attempt: Attempt | None) -> bool:
+    return attempt is not None and attempt.remote_id is not None

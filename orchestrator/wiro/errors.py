@@ -121,6 +121,9 @@ class RateLimited(Refused):
         self.retry_after_seconds = retry_after_seconds
 
 
+VALIDATION = r"request (parameter|files?)\b"
+"""How the service's complaints about a request begin, by the API page."""
+
 _BY_STATUS: dict[int, type[WiroError]] = {401: CredentialsRefused, 403: CredentialsRefused, 404: NoSuchEndpoint}
 _BY_CODE: tuple[tuple[frozenset[int], str, type[Refused]], ...] = (
     (frozenset({96}), r"concurrent task limit", ConcurrencyLimit),
@@ -131,7 +134,7 @@ _BY_WORDS: tuple[tuple[frozenset[int], str, type[Refused]], ...] = (
     (frozenset({1}), r"slug-owner-project-not-exist|tool-not-accessible", NoSuchModel),
     (frozenset({1}), r"\bno task\b", NoSuchTask),
     (frozenset({1}), r"\bcancell?able state\b", NotInState),
-    (frozenset({0}), r"^request (parameter|files?)\b|\binvalid\.?$", InvalidRequest),
+    (frozenset({0}), r"\binvalid\.?$", InvalidRequest),
     (frozenset({0}), r"", ServerFault),
 )
 
@@ -173,7 +176,12 @@ def failure(
 
 
 def _refusal(endpoint: str, code: int | None, message: str) -> type[Refused]:
-    """Older replies have words without a code: there the words decide alone."""
+    """Older replies have words without a code: there the words decide alone.
+
+    A complaint about a parameter comes first: it may repeat the parameter's value, and so any words at all.
+    """
+    if code in {None, 0} and re.match(VALIDATION, message, re.IGNORECASE):
+        return InvalidRequest
     for codes, words, outcome in _BY_CODE:
         if code in codes or (code is None and re.search(words, message, re.IGNORECASE)):
             return outcome
