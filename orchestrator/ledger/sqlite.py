@@ -20,8 +20,8 @@ from orchestrator.tasks import Task
 
 CHUNK: Final = 500
 CHECKED_BYTES: Final = 2**26
-"""Up to this size (about 65,000 tasks) a ledger is looked through before it is worked with, in a tenth of a second; what
-is damaged in a larger one is found where it is read."""
+"""Up to this size (about 65,000 tasks) a ledger is looked through before it is worked with, in a tenth of a second;
+what is damaged in a larger one is found where it is read."""
 
 MANIFEST: Final = "manifest"
 """The fact that holds the manifest's stamp while the manifest tells what the ledger holds; whatever makes it stale
