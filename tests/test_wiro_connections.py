@@ -204,9 +204,13 @@ async def test_a_run_that_waits_too_long_on_a_kept_connection_is_not_sent_over_i
     assert len(server.log) == 3
 
 
-async def test_a_run_in_a_queue_opens_a_connection_of_its_own(server: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its turn a kept connection might be too old; the status calls may keep theirs."""
+@pytest.mark.parametrize(("quick_seconds", "opened"), [(-1.0, 3), (60.0, 2)])
+async def test_a_run_in_a_slow_queue_opens_a_connection_of_its_own(
+    server: Wire, monkeypatch: pytest.MonkeyPatch, quick_seconds: float, opened: int
+) -> None:
+    """By its turn a kept connection might be too old; in a queue that moves quickly, it is not."""
     monkeypatch.setattr(connections, "POOL_SECONDS", 60.0)
+    monkeypatch.setattr(connections, "QUICK_TURN_SECONDS", quick_seconds)
     go = anyio.Event()
     go.set()
 
@@ -223,9 +227,11 @@ async def test_a_run_in_a_queue_opens_a_connection_of_its_own(server: Wire, monk
             group.start_soon(client.delete_outputs, "t")
             await anyio.wait_all_tasks_blocked()
             group.start_soon(client.run, MODEL, {})
-            while server.opened < 3:
+            while server.opened < opened:
                 await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()
             go.set()
+    assert server.opened == opened
 
 
 async def test_a_connection_that_closes_while_a_call_waits_is_not_used(server: Wire) -> None:

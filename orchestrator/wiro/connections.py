@@ -23,10 +23,13 @@ HELD_SECONDS: Final = 1.15
 """Together below 2 s. A server closes a connection that idles, and a request that crosses the closing is lost without
 a trace: for `/Run` that would be a payment in doubt, so it uses a new connection or one that idled less than 2 s."""
 
+QUICK_TURN_SECONDS: Final = 0.25
+"""Where turns come slower than this, `/Run` waits with a new connection: a kept one might be too old by then."""
+
 BeforeSend = Callable[[str], Awaitable[None]]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """One request on its way.
 
@@ -68,7 +71,8 @@ class Connector(aiohttp.TCPConnector):
     def __init__(self) -> None:
         super().__init__(limit=0, keepalive_timeout=POOL_SECONDS)
         self._used: WeakSet[ResponseHandler] = WeakSet()
-        self._waiting = 0
+        self._waiting: dict[Call, float] = {}
+        self._last_turn_seconds = 0.0
 
     async def connect(
         self,
@@ -79,8 +83,7 @@ class Connector(aiohttp.TCPConnector):
         """Get a connection, and give it out when the current call's turn has come; see aiohttp's `BaseConnector`."""
         call = current_call.get()
         connection = await super().connect(req, traces, timeout)
-        if call.pays and self._waiting:
-            # There is a queue: by its turn a kept connection would be too old, and a new one is made meanwhile.
+        if call.pays and self._turn_seconds() > QUICK_TURN_SECONDS:
             while connection.protocol in self._used:
                 connection.close()
                 connection = await super().connect(req, traces, timeout)
@@ -100,12 +103,19 @@ class Connector(aiohttp.TCPConnector):
 
     async def _turn(self, connection: Connection, call: Call, before_send: BeforeSend) -> None:
         loop = asyncio.get_running_loop()
-        held_from = loop.time()
-        self._waiting += 1
+        self._waiting[call] = held_from = loop.time()
         try:
             await before_send(call.endpoint)
         finally:
-            self._waiting -= 1
+            del self._waiting[call]
+            self._last_turn_seconds = loop.time() - held_from
         kept = connection.protocol in self._used
-        if connection.closed or (call.pays and kept and loop.time() - held_from > HELD_SECONDS):
+        if connection.closed or (call.pays and kept and self._last_turn_seconds > HELD_SECONDS):
             raise ConnectionTooOldError("the connection closed while the call waited for its turn")
+
+    def _turn_seconds(self) -> float:
+        """Return how long a turn may take: as long as the last one, or as the oldest of those that wait."""
+        waits_since = next(iter(self._waiting.values()), None)
+        if waits_since is None:
+            return self._last_turn_seconds
+        return max(self._last_turn_seconds, asyncio.get_running_loop().time() - waits_since)
