@@ -117,8 +117,8 @@ def lay_around_commits(killer: Killer) -> None:
             killer.passes(f"{what} after the commit")
 
     SqliteLedger.save = noted_save  # type: ignore[method-assign]  # the same, noted
-    SqliteLedger.enter = noted_enter  # type: ignore[method-assign]  # likewise
-    SqliteLedger.transaction = noted_transaction  # type: ignore[assignment,method-assign]  # likewise
+    SqliteLedger.enter = noted_enter  # type: ignore[assignment,method-assign]  # likewise
+    SqliteLedger.transaction = noted_transaction  # type: ignore[method-assign]  # likewise
 
 
 def around(owner: Any, name: str, killer: Killer, *, before: str = "", after: str = "") -> None:

@@ -6,11 +6,11 @@ product: JSON lines, SHA-256 and an SQLite query.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
 import random
+import runpy
 import signal
 import sqlite3
 import subprocess
@@ -25,7 +25,7 @@ import pytest
 
 KILLED = Path(__file__).with_name("killed.py")
 TASKS = 24
-LONGEST_RUN_SECONDS = 50.0
+LONGEST_RUN_SECONDS = 60.0
 FRESH_SWEEPS = 3
 """In how many sweeps in a row a point may not come before it counts as one that never does."""
 
@@ -50,16 +50,8 @@ anyio.run(lambda: serve(profile, announce=announce))
 
 
 def points() -> tuple[str, ...]:
-    """Return the points that `killed.py` lays, without importing it: it lies in no package."""
-    scope: dict[str, Any] = {}
-    tree = ast.parse(KILLED.read_text("utf-8"))
-    wanted = [
-        node
-        for node in tree.body
-        if isinstance(node, ast.Assign) and node.targets[0].id in {"MOVES", "COMMITS", "POINTS"}
-    ]  # type: ignore[attr-defined]  # the module assigns to plain names only
-    exec(compile(ast.Module(wanted, []), str(KILLED), "exec"), scope)  # noqa: S102 - three constants of our own
-    found: tuple[str, ...] = scope["POINTS"]
+    """Return the points that `killed.py` lays; it is a script in no package."""
+    found: tuple[str, ...] = runpy.run_path(str(KILLED))["POINTS"]
     return found
 
 
@@ -96,7 +88,7 @@ class Sweep:
         command = [sys.executable, KILLED, point, str(nth), "run", self.job, "--out", self.out, "--progress", "off"]
         key = {"WIRO_API_KEY": "emulated-key", "WIRO_API_SECRET": "emulated-secret", "WIRO_BASE_URL": self.url}
         ended = subprocess.run(
-            command,
+            list(map(str, command)),
             env=os.environ | key,
             cwd=self.job.parent,
             capture_output=True,
@@ -157,15 +149,16 @@ def kill_at(chosen: list[str], folder: Path, dice: random.Random) -> int:
     return kills
 
 
+@pytest.mark.timeout(240)
 def test_killed_at_a_few_points(tmp_path: Path) -> None:
     """A sample of what the long test does at every point."""
     dice = random.Random(1)  # noqa: S311 - chooses points
-    assert kill_at(dice.sample(points(), 8), tmp_path, dice) == 8
+    assert kill_at(dice.sample(points(), 4), tmp_path, dice) == 4
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", range(7))
+@pytest.mark.parametrize("seed", range(8))
 def test_killed_at_every_point(tmp_path: Path, seed: int) -> None:
     """Every task is done and paid for once, every file is as the manifest says, and the ledger agrees."""
     dice = random.Random(seed)  # noqa: S311 - the order of the points
