@@ -15,6 +15,7 @@ from structlog.testing import LogCapture
 from orchestrator.clock import VirtualClock
 from orchestrator.commands.sharing import SEEN_SECONDS, among_others
 from orchestrator.config import Settings
+from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.lane import RUN, LaneFile, Neighbours, lane_folder
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.runs import RunFolder
@@ -40,10 +41,13 @@ async def sharing(folder: Path, state: Path | None, said: LogCapture, clock: Vir
     log = structlog.wrap_logger(None, processors=[said])
     with SqliteLedger(run.ledger) as store:
         ledger = Ledger(store, clock, inline)
+        slots = Slots(Capacity(None), clock)
         async with anyio.create_task_group() as group:
             group.start_soon(ledger.run)
             try:
-                async with among_others(run, ledger, "a/b", settings=settings, clock=clock, log=log, hop=inline) as it:
+                async with among_others(
+                    run, ledger, "a/b", slots, None, settings=settings, clock=clock, log=log, hop=inline
+                ) as it:
                     yield it
             finally:
                 ledger.close()
@@ -90,14 +94,3 @@ async def test_without_a_place_it_goes_on_alone(tmp_path: Path) -> None:
     [entry] = said.entries
     assert entry["log_level"] == "warning"
     assert "ORCHESTRATOR_HOME" in entry["event"]
-
-
-async def test_a_damaged_lane_begins_anew(tmp_path: Path) -> None:
-    said = LogCapture()
-    place = lane_folder(tmp_path, URL, Credentials("key", None).fingerprint)
-    place.mkdir(parents=True)
-    (place / "runs.sqlite").write_bytes(b"damaged" * 1000)
-    async with sharing(tmp_path / "run", tmp_path, said, VirtualClock()) as others:
-        assert isinstance(others, Neighbours)
-    [entry] = said.entries
-    assert entry["set_aside"] == str(place / "runs.damaged.sqlite")

@@ -311,3 +311,72 @@ def test_what_comes_first_is_done_shortly_before_the_write() -> None:
     assert len(firsts) == len(written) == 40
     assert written[-1] - written[0] < 39 * 0.102 + 0.01
     assert all(0 <= write - first < 0.11 for first, write in zip(firsts, written, strict=True))
+
+
+@given(st.lists(st.tuples(st.floats(0.05, 4), st.sampled_from([0.0, 0.4, 1.0, 3.0, 8.0])), min_size=1, max_size=8))
+def test_a_limit_that_changes_holds_from_then_on(changes: list[tuple[float, float]]) -> None:
+    """A second that begins with the change has no more calls than the new limit; one before it no more than the old."""
+    plan, at, limit = Schedule(5), 0.0, 5.0
+    for seconds, following in [*changes, (4.0, 0.0)]:
+        starts = []
+        while (moment := plan.earliest(at)) < at + seconds:
+            plan.sent(moment)
+            starts.append(moment)
+            if len(starts) > 100:
+                raise AssertionError
+        assert_within(limit or 1e-9, starts)
+        at, limit = at + seconds, following
+        plan.change(following, math.inf)
+
+
+def test_a_larger_limit_is_used_at_once_and_a_slower_pace_is_kept() -> None:
+    plan = Schedule(0)
+    assert plan.earliest(5) == math.inf
+    plan.change(10, math.inf)
+    assert plan.earliest(5) == 5
+    plan.refused(5, 5, 0)
+    slow = plan.rate
+    plan.change(20, math.inf)
+    assert plan.rate == slow
+    plan.change(2, math.inf)
+    assert plan.rate == 2
+
+
+def test_a_limit_lapses_unless_it_is_renewed() -> None:
+    plan = Schedule(10)
+    plan.change(10, 3.0)
+    assert (plan.earliest(2.9), plan.earliest(3.0)) == (2.9, math.inf)
+    plan.change(10, 6.0)
+    assert plan.earliest(3.0) == 3.0
+
+
+def test_calls_wait_while_there_is_no_limit_to_go_by() -> None:
+    """However long, and without being let in only to be sent away again and again."""
+    turns, done = 0, list[float]()
+
+    async def main() -> None:
+        clock = VirtualClock()
+        pacer = Pacer(10, clock)
+        begin = clock.monotonic()
+
+        async def call() -> None:
+            nonlocal turns
+            while not done:
+                turns += 1
+                with suppress(TurnLostError):
+                    async with pacer.turn(Urgency.SUBMIT):
+                        await pacer.gate()
+                        done.append(clock.monotonic() - begin)
+
+        async with anyio.create_task_group() as running, anyio.create_task_group() as group:
+            running.start_soon(clock.run)
+            pacer.schedule.change(0, math.inf)
+            group.start_soon(call)
+            await clock.sleep(60)
+            pacer.schedule.change(10, math.inf)
+            await clock.sleep(1)
+            running.cancel_scope.cancel()
+
+    anyio.run(main)
+    assert turns == 1
+    assert done == [pytest.approx(60, abs=0.3)]

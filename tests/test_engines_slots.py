@@ -334,3 +334,42 @@ def test_the_service_limit_is_used_and_seldom_run_into(limit: int, most: int | N
     assert peak <= places
     assert refusals <= 16 + seconds / PROBE_SECONDS + 1
     assert seconds <= rounds * 10.5 + 1
+
+
+def test_a_share_of_what_several_runs_have_holds_until_it_changes() -> None:
+    """What is active beyond it stays; nobody spins while waiting, and a larger share is used at once."""
+
+    async def work(clock: VirtualClock) -> None:
+        slots = Slots(Capacity(10), clock)
+        begin = clock.monotonic()
+        taken: list[float] = []
+
+        async def task() -> None:
+            await slots.acquire()
+            taken.append(clock.monotonic() - begin)
+
+        async with anyio.create_task_group() as group:
+            slots.allow(2)
+            for _ in range(5):
+                group.start_soon(task)
+            await clock.sleep(5)
+            assert (slots.active, slots.sought) == (2, True)
+            slots.allow(1)
+            slots.release()
+            await clock.sleep(100)
+            assert slots.active == 1
+            slots.allow(3)
+            await clock.sleep(5)
+            assert (slots.active, slots.sought) == (3, True)
+            slots.allow(math.inf)
+        assert taken == pytest.approx([0, 0, 105, 105, 110])
+
+    in_virtual_time(work)
+
+
+def test_without_a_share_there_is_not_even_one() -> None:
+    capacity = Capacity(None)
+    capacity.refused(1, None, 0.0)
+    capacity.allowed = 0
+    assert not capacity.room(0, 1000.0)
+    assert capacity.next_chance(0, 1000.0) == math.inf

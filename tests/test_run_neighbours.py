@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-TASKS = 8
-LOST = 12
+TASKS = 5
+LOST = 6
 
 SERVE = """
 import sys
@@ -24,7 +24,8 @@ from decimal import Decimal
 import anyio
 from orchestrator.emulator import Emulator, Profile
 async def main():
-    profile = Profile(balance_usd=Decimal(1000), run_seconds_median=0.2, plain_bytes=2000)
+    rate, seconds = int(sys.argv[2]) or None, float(sys.argv[3])
+    profile = Profile(balance_usd=Decimal(1000), run_seconds_median=seconds, plain_bytes=2000, rate=rate)
     async with Emulator(profile) as emulator:
         lost = lambda n: None if n > int(sys.argv[1]) else "before" if n % 3 else "after"
         emulator.lose_replies = lambda endpoint, n: lost(n) if endpoint == "Run" else None
@@ -84,7 +85,7 @@ def remote_ids(folder: Path) -> list[str]:
 def test_the_same_job_twice_at_once(tmp_path: Path, killed: bool) -> None:
     """The first requests are lost, some of them after they were accepted: all is paid once, and is somebody's."""
     (tmp_path / "job.yaml").write_text(json.dumps(JOB))
-    with process(tmp_path, "-c", SERVE, str(LOST)) as service:
+    with process(tmp_path, "-c", SERVE, str(LOST), "0", "0.2") as service:
         url = line_of(service)
         with running(tmp_path, "one", url) as one, running(tmp_path, "two", url) as two:
             if killed:
@@ -100,3 +101,28 @@ def test_the_same_job_twice_at_once(tmp_path: Path, killed: bool) -> None:
     ids = remote_ids(tmp_path / "one") + remote_ids(tmp_path / "two")
     assert len(set(ids)) == len(ids) == 2 * TASKS
     assert (stats["accepted"], stats["billed"]) == (2 * TASKS, 2 * TASKS)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_limits_hold_for_both_together(tmp_path: Path, killed: bool) -> None:
+    """The service counts: no second has more calls, and no more tasks are active, than the job allows."""
+    limits = {"requests_per_second": 8, "concurrency": 3}
+    (tmp_path / "job.yaml").write_text(json.dumps(JOB | {"limits": limits}))
+    with process(tmp_path, "-c", SERVE, "0", "8", "0.8") as service:
+        url = line_of(service)
+        with running(tmp_path, "one", url) as one:
+            while stats_of(url)["accepted"] < 2:
+                assert one.poll() is None
+            with running(tmp_path, "two", url) as two:
+                while stats_of(url)["accepted"] < 4:
+                    assert two.poll() is None
+                if killed:
+                    one.kill()
+                    with running(tmp_path, "one", url) as again:
+                        assert again.wait(40) == 0
+                assert two.wait(40) == 0
+                assert killed or one.wait(40) == 0
+        stats = stats_of(url)
+    assert stats["refusals"] == {}
+    assert stats["accepted"] == 2 * TASKS
+    assert stats["peak_concurrency"] <= 3

@@ -59,7 +59,9 @@ async def resume(
         job = resolved_job(facts)
         limits = options.limits(job.limits)
         tally = workshop.Tally()
-        calls = await stack.enter_async_context(workshop.called(settings, limits.requests_per_second, clock, tally))
+        calls = await stack.enter_async_context(
+            workshop.called(settings, limits.requests_per_second, clock, tally, folder)
+        )
         with store.transaction(durable=True):
             store.state({"cancel": None})
             before(store)

@@ -121,7 +121,9 @@ async def run(
         )
         limits = options.limits(file.limits)
         tally = workshop.Tally()
-        calls = await stack.enter_async_context(workshop.called(settings, limits.requests_per_second, clock, tally))
+        calls = await stack.enter_async_context(
+            workshop.called(settings, limits.requests_per_second, clock, tally, folder)
+        )
         prepared = await _prepare(file, folder, calls, clock)
         selected = _check(prepared, options)
         if agreed is not None and not await agreed(prepared):

@@ -3,23 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
 import anyio
+from anyio.abc import TaskGroup
 from structlog.typing import FilteringBoundLogger
 
 from orchestrator.clock import Clock
 from orchestrator.commands.prepare import credentials
 from orchestrator.config import Settings
-from orchestrator.lane import RUN, LaneError, LaneFile, Neighbours, known_as, lane_folder
+from orchestrator.engines.pacing import Pacer
+from orchestrator.engines.slots import Slots
+from orchestrator.lane import (
+    RUN,
+    LaneError,
+    LaneFile,
+    Lease,
+    Neighbours,
+    Pool,
+    calls_lease,
+    known_as,
+    lane_folder,
+    places_lease,
+)
 from orchestrator.ledger import Ledger
 from orchestrator.runs import RunFolder
 from orchestrator.steps.elsewhere import Alone, Others
-from orchestrator.threads import Hop
+from orchestrator.threads import Hop, in_thread
 
 SEEN_SECONDS: Final = 5.0
+
+
+@asynccontextmanager
+async def sharing_calls(
+    pacer: Pacer, calls_per_second: float, holder: str, settings: Settings, *, clock: Clock, hop: Hop = in_thread
+) -> AsyncIterator[None]:
+    """Keep to a share of the calls in a second that the account's runs have together while the block runs.
+
+    Without a place to share anything it does not: a run says so (see `among_others`).
+
+    Args:
+        pacer: What is to keep to it.
+        calls_per_second: The user's limit.
+        holder: The run folder, so that a run goes on at once with what it had when it was killed; or any new word.
+        settings: Whom to call, and where to share.
+        clock: Time.
+        hop: Where the lane's file is written.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            file = await stack.enter_async_context(_lane(settings, hop))
+            lease = calls_lease(
+                Pool(file, "calls", lingers=True), holder, pacer.schedule, calls_per_second, clock=clock, hop=hop
+            )
+            await lease.renew()
+        except LaneError:
+            yield
+            return
+        await stack.enter_async_context(_kept(lease))
+        yield
 
 
 @asynccontextmanager
@@ -27,36 +71,74 @@ async def among_others(
     folder: RunFolder,
     ledger: Ledger,
     model: str,
+    slots: Slots,
+    most: int | None,
     *,
     settings: Settings,
     clock: Clock,
     log: FilteringBoundLogger,
     hop: Hop,
 ) -> AsyncIterator[Others]:
-    """Be known to the other runs of the account while the block runs, and give what knows them.
+    """Be known to the account's other runs while the block runs, share places with them, and give what asks them.
 
     A run without a place to share anything goes on alone: what it has paid for stands in its ledger all the same.
+
+    Args:
+        folder: The run's.
+        ledger: Its ledger.
+        model: `owner/model`.
+        slots: Its places on the service.
+        most: The user's number of them.
+        settings: Whom to ask, and where to share.
+        clock: Time.
+        log: Where it is told that nothing can be shared.
+        hop: Where the lane's file and the others' ledgers are read.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            file = await stack.enter_async_context(_lane(settings, hop))
+            run = await _entered(file, folder, ledger, clock, hop)
+            pool = Pool(file, "places", lingers=False)
+            lease = places_lease(pool, run, slots, most, clock=clock, hop=hop)
+            await lease.renew()
+        except LaneError as error:
+            if settings.state is not None:
+                log.warning("cannot share a key with other runs: start none, or set ORCHESTRATOR_HOME", why=str(error))
+            yield Alone()
+            return
+        group = await stack.enter_async_context(_kept(lease))
+        group.start_soon(_stay, file, run, clock, log, hop)
+        yield Neighbours(file, run, model, hop)
+
+
+@asynccontextmanager
+async def _lane(settings: Settings, hop: Hop) -> AsyncIterator[LaneFile]:
+    """Open the lane's file.
+
+    Raises:
+        LaneError: It cannot be used, or there is no place for it.
     """
     if settings.state is None:
-        yield Alone()
-        return
+        raise LaneError("nothing is kept beyond run folders")
     place = lane_folder(settings.state, settings.base_url, credentials(settings).fingerprint)
+    file = await hop(partial(LaneFile, place))
     try:
-        file = await hop(partial(LaneFile, place))
-        run = await _entered(file, folder, ledger, clock, hop)
-    except LaneError as error:
-        log.warning("cannot share a key with other runs: start none, or set ORCHESTRATOR_HOME", why=str(error))
-        yield Alone()
-        return
-    if file.set_aside is not None:
-        log.warning("what runs with the same key share was damaged and begins anew", set_aside=str(file.set_aside))
+        yield file
+    finally:
+        with anyio.CancelScope(shield=True):
+            await hop(file.close)
+
+
+@asynccontextmanager
+async def _kept(lease: Lease) -> AsyncIterator[TaskGroup]:
+    """Keep a lease while the block runs, then give it back."""
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(_stay, file, run, clock, log, hop)
-            yield Neighbours(file, run, model, hop)
+            group.start_soon(lease.keep)
+            yield group
             group.cancel_scope.cancel()
     finally:
-        file.close()
+        await lease.give_back()
 
 
 async def _entered(file: LaneFile, folder: RunFolder, ledger: Ledger, clock: Clock, hop: Hop) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -16,7 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from orchestrator.clock import Clock
 from orchestrator.commands.prepare import credentials
-from orchestrator.commands.sharing import among_others
+from orchestrator.commands.sharing import among_others, sharing_calls
 from orchestrator.config import Settings
 from orchestrator.engines.budget import Budget, reserve_usd
 from orchestrator.engines.control import Control
@@ -107,17 +108,29 @@ class Tally:
 
 
 @asynccontextmanager
-async def called(settings: Settings, calls_per_second: float, clock: Clock, tally: Tally) -> AsyncIterator[Calls]:
-    """Give the service, paced and counted where its requests are written."""
+async def called(
+    settings: Settings, calls_per_second: float, clock: Clock, tally: Tally, folder: RunFolder | None = None
+) -> AsyncIterator[Calls]:
+    """Give the service, paced and counted where its requests are written.
+
+    Args:
+        settings: Whom to call, and as whom.
+        calls_per_second: The limit, shared with all who use the same key.
+        clock: Time.
+        tally: Told of each request.
+        folder: The run folder that calls are made for, None for others.
+    """
+    holder = secrets.token_hex(8) if folder is None else str(folder.path.absolute())
     pacer = Pacer(calls_per_second, clock)
-    async with Client(
+    client = Client(
         credentials(settings),
         settings.base_url,
         before_send=pacer.gate,
         on_send=tally.count,
         now=clock.now,
         proxy=settings.proxy,
-    ) as client:
+    )
+    async with client, sharing_calls(pacer, calls_per_second, holder, settings, clock=clock):
         yield Calls(client, pacer, clock)
 
 
@@ -156,6 +169,7 @@ class Workshop:
     started_at: str | None
     urls: Mapping[str, str]
     hop: Hop
+    slots: Slots
     others: Others
 
     def engine(self, orders: Orders, entered: int, frontier: Frontier) -> LocalEngine:
@@ -171,8 +185,6 @@ class Workshop:
             self.keeper.finished(record)
             self.page.finished(record)
 
-        most = None if self.limits.concurrency == "auto" else self.limits.concurrency
-        slots = Slots(Capacity(most), self.clock)
         parameters = Schema.from_tool(self.tool).parameters
         uploader = Uploader(self.job.files, dict(self.urls), self.calls, self.ledger)
         settler = Settler(
@@ -200,7 +212,7 @@ class Workshop:
                 model=self.job.model,
                 reserve_usd=reserves(self.tool, self.limits),
                 budget=Budget(self.limits.budget_usd),
-                slots=slots,
+                slots=self.slots,
                 doubts=doubts,
                 uploader=uploader,
                 frontier=frontier,
@@ -232,7 +244,7 @@ class Workshop:
                 clock=self.clock,
                 hop=self.hop,
             ).fetch,
-            slots=slots,
+            slots=self.slots,
             control=self.control,
             clock=self.clock,
             random=self.random,
@@ -269,12 +281,14 @@ async def opened(
     page = PageKeeper(folder, ledger, clock, log, hop)
     tally.open(ledger)
     policy = AddressPolicy(settings.on_loopback, settings.download_hosts)
+    most = None if limits.concurrency == "auto" else limits.concurrency
+    slots = Slots(Capacity(most), clock)
     async with anyio.create_task_group() as writing:
         writing.start_soon(ledger.run)
         try:
             async with (
                 among_others(
-                    folder, ledger, model=job.model, settings=settings, clock=clock, log=log, hop=hop
+                    folder, ledger, job.model, slots, most, settings=settings, clock=clock, log=log, hop=hop
                 ) as others,
                 anyio.create_task_group() as keeping,
                 files or Files(policy, proxy=settings.proxy) as open_files,
@@ -299,6 +313,7 @@ async def opened(
                     started_at=moment(float(store.fact("started_at") or clock.now())),
                     urls=known_urls(store.facts()),
                     hop=hop,
+                    slots=slots,
                     others=others,
                 )
                 keeper.close()

@@ -31,6 +31,9 @@ PATIENCE_SECONDS: Final = 1.0
 STALE_SECONDS: Final = 5.0
 """A call is written at most this long after it was let in: its intent must not be older than 10 s."""
 
+NAP_SECONDS: Final = 0.25
+"""How often a call looks whether there is a limit again, where it is told of none."""
+
 SLOWER: Final = 0.75
 FASTER: Final = 1.05
 RECOVERY_SECONDS: Final = 5.0
@@ -42,20 +45,36 @@ class Schedule:
 
     At most max(1, ⌊rate⌋) calls start in any half-open second, never closer than 1.02/rate, counted
     from the last real write.
+
+    Attributes:
+        limit: Calls in a second at most; 0 where there are none for this run just now.
+        rate: The same while the service wants fewer.
     """
 
     def __init__(self, calls_per_second: float) -> None:
         self.limit = calls_per_second
         self.rate = calls_per_second
+        self._until = math.inf
         self._sent: deque[float] = deque(maxlen=max(1, math.floor(calls_per_second)))
         self._held_until = -math.inf
         self._episode_from = -math.inf
         self._pause = FIRST_PAUSE_SECONDS
         self._raised_at = -math.inf
 
+    def change(self, limit: float, until: float) -> None:
+        """Go by another limit from now on, or by the same one for longer; at `until` it lapses."""
+        self._until = until
+        if limit == self.limit:
+            return
+        self.rate = min(self.rate, limit) if 0 < self.rate < self.limit else limit
+        self.limit = limit
+        self._sent = deque(self._sent, maxlen=max(1, math.floor(limit)))
+
     def earliest(self, now: float) -> float:
-        """Return the first moment, `now` or later, at which a call may be written."""
+        """Return the first moment, `now` or later, at which a call may be written; infinite while there is none."""
         moment = max(now, self._held_until)
+        if not self.rate or now >= self._until:
+            return math.inf
         if self._sent:
             moment = max(moment, self._sent[-1] + MARGIN / self.rate)
         if len(self._sent) == self._sent.maxlen:
@@ -124,7 +143,7 @@ class Pacer:
         try:
             await turn.granted.wait()
             while (ahead := self._ahead()) > PATIENCE_SECONDS:
-                await self._clock.sleep(ahead - PATIENCE_SECONDS / 2)
+                await self._clock.sleep(NAP_SECONDS if math.isinf(ahead) else ahead - PATIENCE_SECONDS / 2)
             turn.granted_at = self._clock.monotonic()
             token = self._current.set(turn)
             try:
@@ -158,11 +177,12 @@ class Pacer:
         while True:
             now = self._clock.monotonic()
             moment = self.schedule.earliest(now)
-            if moment - turn.granted_at > STALE_SECONDS:
+            wake = now + NAP_SECONDS if math.isinf(moment) else moment
+            if wake - turn.granted_at > STALE_SECONDS:
                 raise TurnLostError
             if moment <= now:
                 return now
-            await self._clock.sleep(moment - now)
+            await self._clock.sleep(wake - now)
 
     def refused(self, retry_after_seconds: float | None) -> None:
         """The current call was answered that calls come too fast."""

@@ -23,9 +23,13 @@ class Capacity:
     came. After `PROBE_SECONDS` without one the bound grows by one, then after half that time by another
     one, and so on, to the user's number at most: a place or two more are found without many refusals,
     and many that became free within a minute or two.
+
+    Attributes:
+        allowed: How many of those that several runs have together are this run's.
     """
 
     def __init__(self, most: int | None) -> None:
+        self.allowed = math.inf
         self._most = math.inf if most is None else most
         self._learned = math.inf
         self._changed_at = -math.inf
@@ -35,6 +39,8 @@ class Capacity:
 
     def room(self, active: int, now: float) -> bool:
         """Return whether one more may be submitted now, with `active` holding places."""
+        if active >= self.allowed:
+            return False
         if active == 0:
             return now >= self._not_before
         if active >= self._learned and now - self._changed_at >= self._probe_seconds:
@@ -45,6 +51,8 @@ class Capacity:
 
     def next_chance(self, active: int, now: float) -> float:
         """Return how many seconds later `room` may answer otherwise although no task has ended."""
+        if active >= self.allowed:
+            return math.inf
         wait = self._not_before - now
         if wait > 0:
             return wait
@@ -82,6 +90,17 @@ class Slots:
         self._clock = clock
         self._waiting: deque[anyio.Event] = deque()
         self._changed = anyio.Event()
+
+    @property
+    def sought(self) -> bool:
+        """Whether somebody waits for a place."""
+        return bool(self._waiting)
+
+    def allow(self, units: float) -> None:
+        """So many places are this run's from now on; what is active beyond them stays until it has ended."""
+        if units != self.capacity.allowed:
+            self.capacity.allowed = units
+            self._changed.set()
 
     def take(self) -> None:
         """Count a task that is active already, whether there is room or not."""

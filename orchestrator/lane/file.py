@@ -1,6 +1,7 @@
 """The file that the runs of a lane share: small, readable by its owner only, and of no worth once no run is left.
 
-It holds no result and no claim: what was paid for stands in the ledgers of the runs. It only tells where these are.
+It holds no result and no claim: what was paid for stands in the ledgers of the runs. It tells where these are, and what
+share of the limits each run has.
 """
 
 from __future__ import annotations
@@ -19,13 +20,21 @@ BUSY_SECONDS: Final = 5.0
 FORGET_SECONDS: Final = 90 * 86_400.0
 """After this long a run whose folder is gone is forgotten."""
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS runs (
-    run     TEXT PRIMARY KEY,
-    folder  TEXT NOT NULL,
-    seen_at REAL NOT NULL
-) WITHOUT ROWID
-"""
+_TABLES: Final = (
+    """CREATE TABLE IF NOT EXISTS runs (
+        run     TEXT PRIMARY KEY,
+        folder  TEXT NOT NULL,
+        seen_at REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS shares (
+        kind       TEXT NOT NULL,
+        holder     TEXT,            -- NULL for what was given back and counts on for a while
+        cap        REAL,            -- the limit for all together as the holder knows it, if it knows one
+        wanted     INTEGER NOT NULL,
+        units      INTEGER NOT NULL,
+        expires_at REAL NOT NULL
+    )""",
+)
 
 
 class LaneError(Exception):
@@ -64,14 +73,10 @@ class LaneFile:
     def __init__(self, folder: Path) -> None:
         """Open the file of a lane, and make it where there is none; a damaged one is set aside.
 
-        Attributes:
-            set_aside: Where a damaged one was put, None where there was none.
-
         Raises:
             LaneError: It cannot be written.
         """
         self.folder = folder
-        self.set_aside: Path | None = None
         path = folder / "runs.sqlite"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -80,8 +85,7 @@ class LaneFile:
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError:
-                self.set_aside = path.with_name("runs.damaged.sqlite")
-                path.replace(self.set_aside)
+                path.replace(path.with_name("runs.damaged.sqlite"))
                 for side in ("-wal", "-shm"):
                     path.with_name(path.name + side).unlink(missing_ok=True)
                 self._db = _opened(path)
@@ -96,7 +100,7 @@ class LaneFile:
 
     def enter(self, run: str, folder: Path, now: float) -> None:
         """Write down, on the disk, that a run works in a folder; whatever worked there before is no more."""
-        with self._transaction():
+        with self.transaction(durable=True):
             self._db.execute("DELETE FROM runs WHERE run = ? OR folder = ?", (run, str(folder)))
             self._db.execute("INSERT INTO runs VALUES (?, ?, ?)", (run, str(folder), now))
             gone = [m.run for m in self._members(0.0) if m.seen_at < now - FORGET_SECONDS and not m.folder.exists()]
@@ -104,7 +108,7 @@ class LaneFile:
 
     def seen(self, run: str, now: float) -> None:
         """Write down that a run is still at work."""
-        with self._transaction():
+        with self.transaction():
             self._db.execute("UPDATE runs SET seen_at = ? WHERE run = ?", (now, run))
 
     def members(self, since: float) -> list[Member]:
@@ -121,11 +125,17 @@ class LaneFile:
         return [Member(run, Path(folder), seen_at) for run, folder, seen_at in found]
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """Write as one what the block writes, no other run writing meanwhile; `durable` waits until it is on the disk.
+
+        Raises:
+            LaneError: It cannot be written.
+        """
         with self._translated():
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                yield self._db
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
@@ -145,8 +155,9 @@ def _opened(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS)
     try:
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute(_SCHEMA)
+        db.execute("PRAGMA synchronous = NORMAL")
+        for table in _TABLES:
+            db.execute(table)
     except BaseException:
         db.close()
         raise

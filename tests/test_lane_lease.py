@@ -1,0 +1,136 @@
+"""A share is kept, kept to, and given back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import pytest
+
+from orchestrator.clock import VirtualClock
+from orchestrator.engines.pacing import Schedule
+from orchestrator.engines.slots import Capacity, Slots
+from orchestrator.errors import StoppedError
+from orchestrator.lane import LaneFile, Lease, Pool, calls_lease, places_lease
+from orchestrator.lane.lease import PATIENCE_SECONDS
+
+T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> None:
+    """The lane's file is written in the one thread there is, so that time stands still meanwhile."""
+
+
+async def inline(work: Callable[[], T]) -> T:
+    return work()
+
+
+def in_virtual_time(folder: Path, work: Callable[[LaneFile, VirtualClock], Awaitable[None]]) -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        async with anyio.create_task_group() as group:
+            group.start_soon(clock.run)
+            with closing(LaneFile(folder)) as file:
+                await work(file, clock)
+            group.cancel_scope.cancel()
+
+    anyio.run(main)
+
+
+def calls(file: LaneFile, clock: VirtualClock, name: str, limit: float) -> tuple[Lease, Schedule]:
+    schedule = Schedule(limit)
+    return calls_lease(Pool(file, "calls", lingers=True), name, schedule, limit, clock=clock, hop=inline), schedule
+
+
+def test_two_runs_come_to_have_half_each_and_one_has_all_again(tmp_path: Path) -> None:
+    async def work(file: LaneFile, clock: VirtualClock) -> None:
+        (one, first), (two, second) = calls(file, clock, "one", 10), calls(file, clock, "two", 10.5)
+        async with anyio.create_task_group() as group:
+            await one.renew()
+            assert first.limit == 10
+            group.start_soon(one.keep)
+            await two.renew()
+            assert second.limit == 0
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as keeping:
+                    keeping.start_soon(two.keep)
+                    await clock.sleep(3)
+                    assert (first.limit, second.limit) == (5, 5)
+                    scope.cancel()
+            await two.give_back()
+            await clock.sleep(2)
+            assert first.limit == 10
+            group.cancel_scope.cancel()
+
+    in_virtual_time(tmp_path, work)
+
+
+def test_a_run_that_was_killed_goes_on_at_once_with_what_it_had(tmp_path: Path) -> None:
+    async def work(file: LaneFile, clock: VirtualClock) -> None:
+        (killed, _), (again, schedule) = calls(file, clock, "one", 10), calls(file, clock, "one", 10)
+        other, _ = calls(file, clock, "two", 10)
+        await killed.renew()
+        await other.renew()
+        await killed.renew()
+        await clock.sleep(1.5)
+        await other.renew()
+        await again.renew()
+        assert schedule.limit == 5
+
+    in_virtual_time(tmp_path, work)
+
+
+def test_places_go_to_those_who_seek_some(tmp_path: Path) -> None:
+    """What is active cannot be given back before it has ended; who has enough lends the rest."""
+
+    async def work(file: LaneFile, clock: VirtualClock) -> None:
+        pool = Pool(file, "places", lingers=False)
+        ours, theirs = Slots(Capacity(6), clock), Slots(Capacity(None), clock)
+        one = places_lease(pool, "one", ours, 6, clock=clock, hop=inline)
+        two = places_lease(pool, "two", theirs, None, clock=clock, hop=inline)
+        await one.renew()
+        assert ours.capacity.allowed == 6
+        for _ in range(5):
+            await ours.acquire()
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(theirs.acquire)
+            await two.renew()
+            await clock.sleep(0.1)
+            for _ in range(3):
+                await one.renew()
+                await two.renew()
+            await clock.sleep(0.1)
+            assert (ours.active, theirs.active) == (5, 1)
+            for _ in range(4):
+                ours.release()
+            await one.renew()
+            await two.renew()
+            await clock.sleep(0.1)
+            assert (ours.active, theirs.active) == (1, 4)
+        await one.give_back()
+        await two.renew()
+        assert theirs.capacity.allowed > 100
+
+    in_virtual_time(tmp_path, work)
+
+
+def test_a_file_that_cannot_be_written_for_long_stops_the_run(tmp_path: Path) -> None:
+    """Until then the limit lapses, so that no call is made beyond what is this run's."""
+
+    async def work(file: LaneFile, clock: VirtualClock) -> None:
+        lease, schedule = calls(file, clock, "one", 10)
+        await lease.renew()
+        file.close()
+        begun = clock.monotonic()
+        with pytest.raises(StoppedError, match="Mend the cause and run the same command again"):
+            await lease.keep()
+        assert clock.monotonic() - begun == pytest.approx(PATIENCE_SECONDS, abs=1)
+        assert schedule.earliest(clock.monotonic()) > clock.monotonic() + 1000
+        await lease.give_back()
+
+    in_virtual_time(tmp_path, work)
