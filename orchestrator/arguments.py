@@ -31,6 +31,7 @@ Rebind = Annotated[bool, typer.Option("--rebind", help="Accept that the service 
 Allow = Annotated[
     list[Path], typer.Option("--allow-files", help="The job file may name files of this folder too.", metavar="DIR")
 ]
+Refresh = Annotated[bool, typer.Option("--refresh-schema", help="Ask for the model's schema again.")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Allow plain http beyond this machine.")]
 Secret = Annotated[str, typer.Option(help="Its secret; empty for a project without one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

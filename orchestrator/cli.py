@@ -63,6 +63,7 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     profile: arguments.Behaviour = None,
     new: arguments.New = False,
     rebind: arguments.Rebind = False,
+    refresh: arguments.Refresh = False,
     allow: arguments.Allow = [],  # noqa: B006 - as above
     state: arguments.State = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Submit no more once a task has failed.")] = False,
@@ -76,13 +77,14 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     from orchestrator.commands.options import Options
     from orchestrator.display import asking, terminal
 
+    budget_usd, rate = arguments.usd("--budget", budget), arguments.positive(rate)
     options = Options(
         out,
         sets,
         only,
         limit,
-        arguments.usd("--budget", budget),
-        arguments.positive(rate),
+        budget_usd,
+        rate,
         concurrency,
         emulate,
         new,
@@ -91,6 +93,7 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
         state,
         fail_fast,
         arguments.emulated(profile, emulate),
+        refresh,
     )
     settings = _settings(insecure)
     asks = not (yes or emulate) and sys.stdin.isatty() and sys.stderr.isatty()
@@ -122,6 +125,7 @@ def plan(  # noqa: PLR0917 - as above
     concurrency: arguments.Concurrency = None,
     emulate: arguments.Emulate = False,
     new: arguments.New = False,
+    refresh: arguments.Refresh = False,
     allow: arguments.Allow = [],  # noqa: B006 - as above
     insecure: arguments.Insecure = False,
     tasks: Annotated[bool, typer.Option("--tasks", help="Print every task, one a line.")] = False,
@@ -132,17 +136,9 @@ def plan(  # noqa: PLR0917 - as above
     from orchestrator.commands import plan as command
     from orchestrator.commands.options import Options
 
+    budget_usd, rate = arguments.usd("--budget", budget), arguments.positive(rate)
     options = Options(
-        out,
-        sets,
-        only,
-        limit,
-        arguments.usd("--budget", budget),
-        arguments.positive(rate),
-        concurrency,
-        emulate,
-        new,
-        allowed=allow,
+        out, sets, only, limit, budget_usd, rate, concurrency, emulate, new, allowed=allow, refresh_schema=refresh
     )
     ready = wait(lambda: command.prepared(job, options, _settings(insecure), clock()))
     if not tasks:
@@ -310,7 +306,9 @@ def init(
     """Print a commented job file for a model, made from its schema: `orchestrator init OWNER/MODEL > job.yaml`."""
     from orchestrator.commands.models import first_job
 
-    sys.stdout.write(wait(lambda: first_job(model, _settings(insecure), emulate=emulate, clock=clock())))
+    text, warnings = wait(lambda: first_job(model, _settings(insecure), emulate=emulate, clock=clock()))
+    sys.stderr.writelines(f"warning: {warning}\n" for warning in warnings)
+    sys.stdout.write(text)
 
 
 @app.command()

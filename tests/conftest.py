@@ -49,7 +49,12 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def blocking_calls_are_errors() -> Iterator[None]:
-    with blockbuster_ctx("orchestrator"):
+    """Only opening and closing a command may block; what goes on in between, in tasks of its own, must not."""
+    with blockbuster_ctx("orchestrator") as blocking:
+        for function in blocking.functions.values():
+            function.can_block_in("orchestrator/commands/run.py", "run")
+            function.can_block_in("orchestrator/commands/plan.py", "prepared")
+            function.can_block_in("orchestrator/commands/models.py", "first_job")
         yield
 
 

@@ -20,7 +20,7 @@ LAYERS: Final = (
     {"sweep", "wiro", "ledger", "emulator", "config", "logs"},
     {"steps"},
     {"engines"},
-    {"output", "runs", "lane", "status", "signals", "reporting", "web"},
+    {"output", "runs", "lane", "schemas", "status", "signals", "reporting", "web"},
     {"commands"},
     {"display", "arguments", "simulation"},
     {"api", "invoking"},

@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import repeat
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blockbuster import blockbuster_ctx
 
 from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
@@ -35,15 +34,6 @@ pytestmark = pytest.mark.anyio
 
 INSTANT = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0, balance_usd=Decimal(10_000))
 SLOW = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=600, balance_usd=Decimal(10_000))
-
-
-@pytest.fixture(autouse=True)
-def blocking_calls_are_errors() -> Iterator[None]:
-    """Opening and closing a run may block; what goes on in between, in tasks of its own, must not."""
-    with blockbuster_ctx("orchestrator") as blocking:
-        for function in blocking.functions.values():
-            function.can_block_in("orchestrator/commands/run.py", "run")
-        yield
 
 
 @pytest.fixture(autouse=True)

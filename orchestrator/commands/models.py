@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from orchestrator import money
 from orchestrator.clock import Clock
-from orchestrator.commands import workshop
+from orchestrator.commands import schema, workshop
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError
 from orchestrator.steps.insist import insist
@@ -75,8 +75,8 @@ async def models(words: str, settings: Settings, *, emulate: bool, clock: Clock)
     return [_model(tool) for tool in found]
 
 
-async def first_job(name: str, settings: Settings, *, emulate: bool, clock: Clock) -> str:
-    """Return a commented job file made from a model's schema.
+async def first_job(name: str, settings: Settings, *, emulate: bool, clock: Clock) -> tuple[str, tuple[str, ...]]:
+    """Return a commented job file made from a model's schema, and warnings about it.
 
     Args:
         name: `owner/model`.
@@ -86,28 +86,23 @@ async def first_job(name: str, settings: Settings, *, emulate: bool, clock: Cloc
 
     Raises:
         RefusedError: The name has another form, or there is no such model.
-        OrchestratorError: The service cannot be asked.
+        OrchestratorError: The service cannot be asked, and did not say before.
     """
     try:
         parse_model(name)
     except ValueError as error:
         raise RefusedError(f"{name} is no model: write owner/model, the last two parts of its address.") from error
     tool: Mapping[str, Any] = seed_model()
-    if f"{tool['slugowner']}/{tool['slugproject']}" != name:
-
-        async def ask(client: Client) -> Mapping[str, Any]:
-            return await client.tool(name)
-
-        async with (
-            workshop.service(settings, emulate=emulate, state=None) as service,
-            workshop.called(service, CALLS_PER_SECOND, clock, workshop.Tally()) as calls,
-        ):
-            try:
-                tool = await insist(ask, calls, clock=clock, random=random.random)
-            except NoSuchModel as error:
-                hint = "`orchestrator models WORDS` searches the catalogue."
-                raise RefusedError(f"The service has no model {name} ({error.message}). {hint}") from error
-    return init_text(name, tool)
+    if f"{tool['slugowner']}/{tool['slugproject']}" == name:
+        return init_text(name, tool), ()
+    try:
+        tool, warnings = await schema.asked_or_kept(
+            name, settings, clock, calls_per_second=CALLS_PER_SECOND, emulate=emulate
+        )
+    except NoSuchModel as error:
+        hint = "`orchestrator models WORDS` searches the catalogue."
+        raise RefusedError(f"The service has no model {name} ({error.message}). {hint}") from error
+    return init_text(name, tool), warnings
 
 
 def _model(tool: Mapping[str, Any]) -> Model:

@@ -36,6 +36,7 @@ class Options:
         allowed: Folders whose files the job file may name beside those of its own folder.
         state: Where the ledger is to lie, None for the run folder.
         fail_fast: Whether the first failed task ends the run.
+        refresh_schema: Ask for the model's schema although the run folder keeps it.
     """
 
     out: Path | None = None
@@ -52,6 +53,7 @@ class Options:
     state: Path | None = None
     fail_fast: bool = False
     profile: Profile | None = None
+    refresh_schema: bool = False
 
     def limits(self, limits: Limits) -> Limits:
         """Return the file's limits with this invocation's in their place."""

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from orchestrator import money
 from orchestrator.clock import Clock
-from orchestrator.commands import workshop
+from orchestrator.commands import schema
 from orchestrator.commands.options import Options, selection
-from orchestrator.commands.prepare import Prepared, asked_tool, facts_of, known_tool, prepare, read_job
+from orchestrator.commands.prepare import Prepared, facts_of, known_tool, prepare, read_job, wrong_model_told
 from orchestrator.config import Settings
 from orchestrator.lifecycle import State
 from orchestrator.sweep import Job, Limits
@@ -87,19 +87,26 @@ class Plan:
 async def prepared(path: Path, options: Options, settings: Settings, clock: Clock) -> Prepared:
     """Read and check a job file, asking the service for the model's schema only where it is not known.
 
+    Where the service cannot be asked, what it said before will do, with a warning.
+
     Raises:
         OrchestratorError: The file is wrong, or the schema cannot be had.
     """
     file, folder = read_job(path, options, settings, clock.now())
     facts = facts_of(folder)
-    tool = known_tool(file, facts)
-    if tool is None:
-        async with (
-            workshop.service(settings, emulate=options.emulate, state=None) as service,
-            workshop.called(service, file.limits.requests_per_second, clock, workshop.Tally()) as calls,
-        ):
-            tool = await asked_tool(file, calls, clock)
-    return prepare(file, folder, facts, tool)
+    tool = None if options.refresh_schema else known_tool(file, facts)
+    if tool is not None:
+        return prepare(file, folder, facts, tool)
+    with wrong_model_told(file):
+        tool, warnings = await schema.asked_or_kept(
+            file.model,
+            settings,
+            clock,
+            calls_per_second=options.limits(file.limits).requests_per_second,
+            emulate=options.emulate,
+            fresh=options.refresh_schema,
+        )
+    return prepare(file, folder, facts, tool, warnings)
 
 
 def plan(ready: Prepared, options: Options) -> Plan:
@@ -142,7 +149,7 @@ def plan(ready: Prepared, options: Options) -> Plan:
         exact=bill.exact,
         seconds=_seconds(known or computing_seconds(ready.tool), limits, bill.tasks),
         limit=options.limit,
-        warnings=(*job.warnings, *_no_tasks(job), *_over_budget(limits, spent, bill)),
+        warnings=(*ready.warnings, *job.warnings, *_no_tasks(job), *_over_budget(limits, spent, bill)),
     )
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import random
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from orchestrator.clock import Clock
 from orchestrator.commands.options import Options
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError
@@ -19,10 +18,8 @@ from orchestrator.ledger import DamagedLedgerError, LedgerError, NotALedgerError
 from orchestrator.lifecycle import FINAL
 from orchestrator.names import safe_part
 from orchestrator.runs import EMULATOR, Binding, RunFolder, frozen_tool
-from orchestrator.steps.calls import Calls
-from orchestrator.steps.insist import insist
 from orchestrator.sweep import Job, JobFile, Schema, load
-from orchestrator.wiro import Client, Credentials, NoSuchModel, seed_model
+from orchestrator.wiro import Credentials, NoSuchModel, seed_model
 
 OUTPUTS: Final = "outputs"
 EMULATED: Final = "-emulated"
@@ -36,6 +33,7 @@ class Prepared:
     Attributes:
         tool: The model's catalogue entry, frozen in the folder from the first run on.
         facts: What the folder's ledger holds already; empty for a new one.
+        warnings: What the user should know of the entry.
     """
 
     file: JobFile
@@ -43,6 +41,7 @@ class Prepared:
     tool: Mapping[str, Any]
     folder: RunFolder
     facts: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 def read_job(path: Path, options: Options, settings: Settings, now: float) -> tuple[JobFile, RunFolder]:
@@ -69,13 +68,19 @@ def facts_of(folder: RunFolder) -> dict[str, str]:
         return store.facts()
 
 
-def prepare(file: JobFile, folder: RunFolder, facts: Mapping[str, str], tool: Mapping[str, Any]) -> Prepared:
+def prepare(
+    file: JobFile,
+    folder: RunFolder,
+    facts: Mapping[str, str],
+    tool: Mapping[str, Any],
+    warnings: tuple[str, ...] = (),
+) -> Prepared:
     """Check the file against the model's schema.
 
     Raises:
         JobFileError: A parameter does not fit the model.
     """
-    return Prepared(file, file.resolve(Schema.from_tool(tool)), tool, folder, facts)
+    return Prepared(file, file.resolve(Schema.from_tool(tool)), tool, folder, facts, warnings)
 
 
 def known_tool(file: JobFile, facts: Mapping[str, str]) -> Mapping[str, Any] | None:
@@ -86,20 +91,16 @@ def known_tool(file: JobFile, facts: Mapping[str, str]) -> Mapping[str, Any] | N
     return tool if f"{tool['slugowner']}/{tool['slugproject']}" == file.model else None
 
 
-async def asked_tool(file: JobFile, calls: Calls, clock: Clock) -> Mapping[str, Any]:
-    """Ask the service for the model's catalogue entry; what is wrong with the file anyway is said without asking.
+@contextmanager
+def wrong_model_told(file: JobFile) -> Iterator[None]:
+    """Ask the service for the file's model in the block; what is wrong with the file anyway is said before.
 
     Raises:
-        JobFileError: Something is wrong with the file, or there is no such model.
-        StoppedError: The service cannot be asked.
+        JobFileError: Something is wrong with the file, or the service has no such model.
     """
     file.check()
-
-    async def ask(client: Client) -> Mapping[str, Any]:
-        return await client.tool(file.model)
-
     try:
-        return await insist(ask, calls, clock=clock, random=random.random)
+        yield
     except NoSuchModel as error:
         raise file.wrong_model(
             f"The service has no model {file.model} ({error.message.rstrip('.')}).",

@@ -12,9 +12,9 @@ from typing import Final
 import anyio.to_thread
 
 from orchestrator.clock import Clock
-from orchestrator.commands import workshop
+from orchestrator.commands import schema, workshop
 from orchestrator.commands.options import Options
-from orchestrator.commands.prepare import asked_tool, credentials, known_tool
+from orchestrator.commands.prepare import credentials, known_tool, wrong_model_told
 from orchestrator.commands.rebuilding import Rebuilding, Recovery, doubtful
 from orchestrator.commands.resume import resume
 from orchestrator.commands.run import Watcher
@@ -26,6 +26,7 @@ from orchestrator.errors import OrchestratorError, RefusedError
 from orchestrator.ledger import DamagedLedgerError, SqliteLedger, salvage
 from orchestrator.reporting import root
 from orchestrator.runs import EMULATOR, RunFolder
+from orchestrator.schemas import Schemas
 from orchestrator.sweep import Limits, Schema, load
 
 NEEDED: Final = frozenset({"job", "tool", "model", "source", "service", "account"})
@@ -114,7 +115,8 @@ async def _said_again(
         if tool is None:
             rate = Limits().requests_per_second
             calls = await stack.enter_async_context(workshop.called(settings, rate, clock, workshop.Tally()))
-            tool = await asked_tool(file, calls, clock)
+            with wrong_model_told(file):
+                tool = await schema.asked(file.model, calls, Schemas(settings.cache, settings.base_url), clock)
     return {
         "source": str(file.path.resolve()) if job_file else "",
         "service": EMULATOR if emulate else settings.base_url,

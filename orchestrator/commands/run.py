@@ -13,11 +13,10 @@ import anyio.to_thread
 
 from orchestrator import logs
 from orchestrator.clock import Clock
-from orchestrator.commands import plan, workshop
+from orchestrator.commands import plan, schema, workshop
 from orchestrator.commands.options import Options, selection
 from orchestrator.commands.prepare import (
     Prepared,
-    asked_tool,
     bind,
     binding,
     check_size,
@@ -26,6 +25,7 @@ from orchestrator.commands.prepare import (
     known_tool,
     prepare,
     read_job,
+    wrong_model_told,
 )
 from orchestrator.commands.workshop import Workshop, check_prices
 from orchestrator.config import Settings
@@ -36,6 +36,7 @@ from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import FINAL, Failure, State
 from orchestrator.output.manifest import moment
 from orchestrator.runs import RunFolder
+from orchestrator.schemas import Schemas
 from orchestrator.status import Status, status
 from orchestrator.steps.calls import Calls
 from orchestrator.steps.insist import insist
@@ -124,7 +125,8 @@ async def run(
         calls = await stack.enter_async_context(
             workshop.called(settings, limits.requests_per_second, clock, tally, folder)
         )
-        prepared = await _prepare(file, folder, calls, clock)
+        schemas = Schemas(settings.cache, settings.base_url)
+        prepared = await _prepare(file, folder, calls, schemas, clock, refresh=options.refresh_schema)
         selected = _check(prepared, options)
         if agreed is not None and not await agreed(prepared):
             raise StoppedError("Nothing was submitted.")
@@ -203,12 +205,15 @@ async def carry_out(
     return Result(shop.folder.path, final, exit_code, halt, seconds, tuple(failures), shop.job.warnings)
 
 
-async def _prepare(file: JobFile, folder: RunFolder, calls: Calls, clock: Clock) -> Prepared:
+async def _prepare(
+    file: JobFile, folder: RunFolder, calls: Calls, schemas: Schemas, clock: Clock, *, refresh: bool
+) -> Prepared:
     """Check the job against the model's schema: the folder's frozen one, else the one that the service has now."""
     facts = facts_of(folder)
-    tool = known_tool(file, facts) if facts else None
+    tool = known_tool(file, facts) if facts and not refresh else None
     if tool is None:
-        tool = await asked_tool(file, calls, clock)
+        with wrong_model_told(file):
+            tool = await schema.asked(file.model, calls, schemas, clock)
     return prepare(file, folder, facts, tool)
 
 

@@ -82,7 +82,7 @@ async def service(
         except ValueError as error:
             raise RefusedError(f"The emulator's state in {state} cannot be used: {error}") from error
         key, secret, base_url = behaviour.api_key, behaviour.api_secret, emulator.base_url
-        yield replace(settings, api_key=key, api_secret=secret, base_url=base_url, proxy=None, state=None)
+        yield replace(settings, api_key=key, api_secret=secret, base_url=base_url, proxy=None, cache=None, state=None)
 
 
 class Tally:
