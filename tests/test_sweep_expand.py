@@ -223,6 +223,35 @@ def test_folded_cells_are_told(read: Read) -> None:
     assert mixed.warnings[-1].startswith("2 of 8 cells make a task")
 
 
+def test_one_label_for_two_values_is_told(read: Read) -> None:
+    """Files are named by labels: two values under one are likely a slip; the same value twice is none."""
+    values = [{"value": "a boat", "label": "boat"}, {"value": "a ship", "label": "boat"}]
+    told = "Axis `prompt` has the label `boat` for `a boat` and for `a ship`: their files are told apart"
+    (warning,) = read(sweep={"prompt": values, "seed": [1, 2]}).warnings
+    assert warning.startswith(told)
+    twice = [values[0], values[0], {"value": "a ship"}]
+    assert not any("label" in warning for warning in read(sweep={"prompt": twice, "seed": [1, 2]}).warnings)
+
+
+def test_braces_in_a_variable_are_told(read: Read) -> None:
+    """Values of variables are no templates; `raw`, files and words that name nothing say that braces are meant."""
+    sweep = {"prompt": ["{a}", "{b}"], "seed": [1, 2]}
+    job = read(sweep=sweep, variables={"a": ["x {b}", "y"], "b": ["z"]})
+    (warning,) = job.warnings
+    assert warning.startswith("The variable `a` holds `{b}`, which stays as it is")
+    assert next(job.tasks()).parameters["prompt"] == "x {b}"
+    for value in ({"raw": "x {b}"}, "x {c}", "x {b"):
+        assert read(sweep=sweep, variables={"a": [value, "y"], "b": ["z"]}).warnings == ()
+
+
+def test_a_number_is_one_value_however_it_is_written(read: Read) -> None:
+    """Where numbers are sent by value, 3 and 3.0 are one task, in a template too; in a variable they are two texts."""
+    job = read(sweep={"prompt": ["a {steps} {scale}"], "steps": [3, 3.0], "scale": [4.0]})
+    (task,) = job.tasks()
+    assert (task.parameters["prompt"], task.parameters["steps"], len(task.cells)) == ("a 3 4", 3, 1)
+    assert read(sweep={"prompt": ["a {v}"]}, variables={"v": [3, 3.0]}).total() == 2
+
+
 def test_a_large_grid_is_not_gone_along_for_a_warning(read: Read) -> None:
     """What is proven is told at any size; where only the cells tell, nothing is built for a warning."""
     big = {"from": 1, "to": 10**6, "step": 1}

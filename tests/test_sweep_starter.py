@@ -38,6 +38,7 @@ def test_the_seed_model(tmp_path: Path) -> None:
     text = init_text("Hevok/Studio-Trigger", tool)
     assert "  steps: 60 # number, default 60\n" in text
     assert "  # scheduler: all\n" in text
+    assert text.startswith("# yaml-language-server: $schema=job.schema.json\n")
     assert 'one of "--only_base_model" (NO) | "" (YES)' in text
     (first, second) = resolved(tmp_path, text, tool).tasks()
     defaults = {name: each.default for name, each in Schema.from_tool(tool).parameters.items() if name != "prompt"}

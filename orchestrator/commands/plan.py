@@ -186,11 +186,11 @@ class Bill:
         self.tasks = 0
         self.total_usd: Decimal | None = money.FREE
         self.exact = True
-        recipe = ready.job.recipe
+        rows = (ready.job.recipe, *ready.job.recipe.include)
         self._prices = Prices(ready.tool)
         self._stated_usd = ready.job.limits.price_usd
-        varying = {*ready.job.axes_sizes(), *recipe.templates}
-        self.one_price = not recipe.include and not self._prices.depends_on & varying
+        varying = {name for row in rows for name in (*row.templates, *(axis.name for axis in row.axes))}
+        self.one_price = not self._prices.depends_on & varying
 
     def add(self, parameters: Parameters, times: int = 1) -> None:
         """Add so many tasks with these parameters."""

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any, TypeAlias
 
@@ -18,6 +18,8 @@ from orchestrator.tasks import Scalar, canonical_json
 PRECISION = 12
 """How many significant digits evenly spaced values keep."""
 _ROUNDS = 6
+BY_VALUE = frozenset({Kind.NUMBER, Kind.DECIMAL})
+"""The kinds for which two spellings of a number are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def cell(kind: Kind | None, value: str | Decimal | bool, label: str | None = Non
         UnfitError: The kind does not take the value.
     """
     sent = None if kind is None else as_sent(kind, value)
-    return Cell(shown(kind, value), spelled(value), sent, label)
+    return Cell(shown(kind, value), spelled(value, kind), sent, label)
 
 
 def shown(kind: Kind | None, value: str | Decimal | bool) -> Scalar:
@@ -56,16 +58,18 @@ def shown(kind: Kind | None, value: str | Decimal | bool) -> Scalar:
     """
     if not isinstance(value, Decimal):
         return value
-    text = plain(simplest(value) if kind in (Kind.NUMBER, Kind.DECIMAL) else value)
+    text = plain(simplest(value) if kind in BY_VALUE else value)
     whole = int(value)
     return whole if text == str(whole) else text
 
 
-def spelled(value: str | Decimal | bool) -> str:
-    """Return a value as text."""
+def spelled(value: str | Decimal | bool, kind: Kind | None = None) -> str:
+    """Return a value as text; where numbers are sent by value, 3 and 3.0 are one text too."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return plain(value) if isinstance(value, Decimal) else value
+    if not isinstance(value, Decimal):
+        return value
+    return plain(simplest(value) if kind in BY_VALUE else value)
 
 
 def as_text(value: Scalar) -> str:
@@ -135,11 +139,16 @@ class Drawn:
     def _permuted(self, value: int, half: int) -> int:
         mask = (1 << half) - 1
         left, right = value >> half, value & mask
-        for turn in range(_ROUNDS):
-            text = f"{self.rng}\n{self.axis}\n{turn}\n{right}"
-            mixed = int.from_bytes(hashlib.sha256(text.encode()).digest())
+        for begin in _begins(self.rng, self.axis):
+            mixed = int.from_bytes(hashlib.sha256(b"%s%d" % (begin, right)).digest())
             left, right = right, left ^ (mixed & mask)
         return left << half | right
+
+
+@lru_cache(maxsize=64)
+def _begins(rng: int, axis: str) -> list[bytes]:
+    """Return what is hashed first in each round of an axis's draws."""
+    return [f"{rng}\n{axis}\n{turn}\n".encode() for turn in range(_ROUNDS)]
 
 
 Segment: TypeAlias = Listed | Spaced | Drawn

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import product
 
 from orchestrator.sweep.expand import Expansion
 from orchestrator.sweep.grid import Derived, Grid, Here
+from orchestrator.sweep.items import Given
 from orchestrator.sweep.problems import Mark, Problems, did_you_mean, shorten
 from orchestrator.sweep.recipe import Recipe, Rule
 from orchestrator.sweep.schema import Kind, Schema, UnfitError
 from orchestrator.sweep.selection import RuleNode
 from orchestrator.sweep.templates import names, parse
+
+_BRACED = re.compile(r"\{([^{}]+)\}")
 
 
 def zipped(
@@ -102,12 +106,47 @@ def warnings(recipe: Recipe, replaced: Container[str] = ()) -> Iterator[str]:
         for name, matcher in rule:
             if not any(map(matcher.matches, axes[name].cells())):
                 yield f"Rule {number} of `exclude` matches nothing: no value of `{name}` fits it."
+    yield from _same_labels(recipe)
     expansion = Expansion(recipe)
     folded = expansion.folded
     if folded:
         make, each = ("makes", "it") if folded == 1 else ("make", "each")
         cells = f"{folded:,} of {expansion.cells:,} cells"
         yield f"{cells} {make} a task that another one makes already; {each} is done once."
+
+
+def literal(name: str, items: Iterable[object], known: Container[str]) -> Iterator[str]:
+    """Yield a sentence where a variable's value holds what would be a template anywhere else.
+
+    Args:
+        name: The variable.
+        items: What the job file gives for it.
+        known: The names of all axes and variables.
+    """
+    for given in items:
+        if not isinstance(given, Given) or given.raw or not isinstance(given.value, str):
+            continue
+        used = next((each for each in _BRACED.findall(given.value) if each in known), None)
+        if used is not None:
+            yield (
+                f"The variable `{name}` holds `{{{used}}}`, which stays as it is: values of variables are no templates."
+                f" Write {{raw: …}} where that is meant."
+            )
+            return
+
+
+def _same_labels(recipe: Recipe) -> Iterator[str]:
+    """Yield a sentence for each axis of which two values have one label."""
+    for axis in recipe.axes:
+        labelled: dict[str, str] = {}
+        for cell in axis.cells() if not axis.computed else ():
+            if cell.label is not None and labelled.setdefault(cell.label, cell.text) != cell.text:
+                first, second = shorten(labelled[cell.label]), shorten(cell.text)
+                yield (
+                    f"Axis `{axis.name}` has the label `{shorten(cell.label)}` for `{first}` and for `{second}`: "
+                    "their files are told apart by the task's id alone."
+                )
+                break
 
 
 def _uses(recipe: Recipe) -> dict[str, frozenset[str]]:

@@ -6,13 +6,14 @@ import hashlib
 import heapq
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, product
 from math import prod
 from typing import Final, TypeAlias
 
+from orchestrator.sweep.digests import Fitting, digests, kept_places
 from orchestrator.sweep.grid import Grid, Here, spelled_id
 from orchestrator.sweep.injective import tells_apart
 from orchestrator.sweep.recipe import Matcher, Recipe
@@ -22,9 +23,6 @@ SMALL: Final = 10_000
 """Grids of up to this many cells are gone along only to know how many cells fold."""
 
 Coordinates: TypeAlias = tuple[Mapping[str, Scalar], ...]
-
-_Places: TypeAlias = list[tuple[int, frozenset[int]]]
-"""A rule of `exclude`: wheels, and the places on them that fit it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +44,25 @@ class _Listing:
 class _Fold:
     """Cells in their order, equal ones at the place of the first; told apart by eight bytes of their ids.
 
-    Where all cells are known to be different nothing is kept to tell them apart.
+    Where the cells of the grid are known to be different, only those that a row of `include` is equal to are kept.
     """
 
-    def __init__(self, *, different: bool) -> None:
-        self._different = different
+    def __init__(self, rows: Iterable[bytes] | None) -> None:
+        """Begin.
+
+        Args:
+            rows: The digests of the rows, where the cells of the grid are known to be different.
+        """
+        self._matter = None if rows is None else {_key(row) for row in rows}
         self.ordinals = array("Q")
         self.twins: dict[int, list[int]] = {}
         self._first: dict[int, int] = {}
 
     def add(self, ordinal: int, digest: bytes) -> bool:
         """Take a cell; return whether it is the first of its kind."""
-        first = ordinal if self._different else self._first.setdefault(int.from_bytes(digest[:8]), ordinal)
+        key = _key(digest)
+        told_apart = self._matter is not None and key not in self._matter
+        first = ordinal if told_apart else self._first.setdefault(key, ordinal)
         if first != ordinal:
             self.twins.setdefault(first, []).append(ordinal)
             return False
@@ -211,34 +216,39 @@ class Expansion:
     def _list(self) -> _Listing:
         """Go once over all cells and note those that make the tasks."""
         sample = self._recipe.sample
-        folds = any(each.twins for each in self._classes) or self._rows or self._collides
-        if not folds and sample is None:
+        different = not self._collides and not any(each.twins for each in self._classes)
+        if different and not self._rows and sample is None:
             return _Listing(array("Q", self._kept_ordinals()), {})
-        fold = _Fold(different=not folds)
+        rows = [_only(row).digest() for row in self._rows]
+        fold = _Fold(rows if different else None)
         keys = array("Q")
-        for ordinal, here in self._kept_cells():
-            digest = here.digest()
+        for ordinal, digest in self._kept_digests():
             if fold.add(ordinal, digest) and sample is not None:
                 keys.append(_draw(sample.rng, spelled_id(digest)))
         if sample is not None:
             kept = heapq.nsmallest(sample.count, range(len(keys)), key=lambda place: (keys[place], place))
             fold.keep(sorted(kept))
-        for number, row in enumerate(self._rows):
-            fold.add(self._grid.size + number, _only(row).digest())
+        for number, digest in enumerate(rows):
+            fold.add(self._grid.size + number, digest)
         return _Listing(fold.ordinals, fold.twins)
 
     def _kept_ordinals(self) -> Iterator[int]:
         """Yield the numbers of the cells that `exclude` leaves."""
-        cells = enumerate(product(*map(range, self._grid.sizes)))
-        return (ordinal for ordinal, digits in cells if not _fits_any(self._exclude, digits))
+        if not self._grid.sizes:
+            return iter(range(1))
+        *outer, last = self._grid.sizes
+        kept = kept_places(self._exclude, self._grid.sizes)
+        rows = enumerate(product(*map(range, outer)))
+        return (number * last + place for number, digits in rows for place in kept(digits))
 
-    def _kept_cells(self) -> Iterator[tuple[int, Here]]:
-        """Yield the cells that `exclude` leaves, with their numbers in the whole grid."""
-        cells = enumerate(self._grid.walk([range(size) for size in self._grid.sizes]))
-        return ((ordinal, here) for ordinal, here in cells if not _fits_any(self._exclude, here.digits))
+    def _kept_digests(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the same cells, and the SHA-256 of each one's first repetition."""
+        if not self._grid.sizes:
+            return iter([(0, _only(self._grid).digest())])
+        return digests(self._grid, kept_places(self._exclude, self._grid.sizes))
 
     @cached_property
-    def _exclude(self) -> list[_Places]:
+    def _exclude(self) -> list[Fitting]:
         wheel_of = self._grid.wheel_of
         return [
             [(wheel_of[name], self._fitting(name, matcher)) for name, matcher in rule] for rule in self._recipe.exclude
@@ -290,8 +300,8 @@ def _only(row: Grid) -> Here:
     return next(row.walk([range(1)] * len(row.wheels)))
 
 
-def _fits_any(rules: Sequence[_Places], digits: Sequence[int]) -> bool:
-    return any(all(digits[level] in fitting for level, fitting in rule) for rule in rules)
+def _key(digest: bytes) -> int:
+    return int.from_bytes(digest[:8])
 
 
 def _draw(rng: int, task: str) -> int:

@@ -75,7 +75,11 @@ class Fitter:
             self._problems.add(given.mark, f"`files` gives files to send, and `{parameter.name}` takes none.", hint)
             return None
         sent = self._send(given.mark, value, parameter)
-        return None if sent is None else Cell(shown(parameter.kind, value), spelled(value), sent, given.label)
+        return (
+            None
+            if sent is None
+            else Cell(shown(parameter.kind, value), spelled(value, parameter.kind), sent, given.label)
+        )
 
     def _cells(self, item: Given | Every, parameter: Parameter | None) -> Iterator[Cell]:
         options = [option.value for option in parameter.options] if parameter else []

@@ -236,15 +236,19 @@ class Here:
 
     def settle(self, level: int) -> None:
         """Work out what templates make of the wheels from `level` on; 0 works out everything."""
+        self.fill(level)
+        for derived in self._path[level]:
+            pieces = [each if isinstance(each, str) else self._clean(each) for each in derived.parts or ()]
+            self.path[derived.place] = join_parts(pieces)
+
+    def fill(self, level: int) -> None:
+        """Do the part of `settle` that the id depends on."""
         for derived in self._derived[level]:
             text = self.rendered(derived)
             if text is not None:
                 value = as_sent(derived.kind, text)
                 self.parameters[derived.name] = value
                 self.fragments[derived.place] = f"{self.grid.heads[derived.name]}{canonical_json(value)}"
-        for derived in self._path[level]:
-            pieces = [each if isinstance(each, str) else self._clean(each) for each in derived.parts or ()]
-            self.path[derived.place] = join_parts(pieces)
 
     def rendered(self, derived: Derived) -> str | None:
         """Return the text that a template makes here, or None where the axis holds a plain value here."""
@@ -266,6 +270,12 @@ class Here:
         """Return the SHA-256 from which the task's id is made (see `tasks.task_id`)."""
         text = f"{self.grid.prefix}{','.join(self.fragments)}}},{repeat}]"
         return hashlib.sha256(text.encode()).digest()
+
+    def around(self, slot: int) -> tuple[bytes, bytes]:
+        """Return what is hashed for a first repetition before and after the parameter in a slot."""
+        before, after = ",".join(self.fragments[:slot]), ",".join(self.fragments[slot + 1 :])
+        head, tail = f"{before}," if before else "", f",{after}" if after else ""
+        return f"{self.grid.prefix}{head}".encode(), f"{tail}}},1]".encode()
 
     def task(self, index: int, repeat: int, cells: tuple[Mapping[str, Scalar], ...] = ()) -> Task:
         """Return the task that stands here."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -74,9 +74,13 @@ class _Resolver:
             file.retry,
             file.tracking,
             replace(file.outputs, path=recipe.path),
-            tuple(checks.warnings(recipe, replaced)),
+            (*checks.warnings(recipe, replaced), *self._literals()),
             self._uploads(),
         )
+
+    def _literals(self) -> Iterator[str]:
+        for name, items in self._file.variables.items():
+            yield from checks.literal(name, items, self._known)
 
     def _uploads(self) -> Uploads:
         if not self._fitter.files:

@@ -40,6 +40,8 @@ def init_text(model: str, tool: Mapping[str, Any]) -> str:
     fixed = [each for name, each in parameters.items() if each not in swept and name not in urls]
     axes = [axis for axis in map(_axis, fixed) if axis]
     parts = [
+        "# yaml-language-server: $schema=job.schema.json",
+        "# `orchestrator schema > job.schema.json` puts that one beside this file: editors then complete and check it.",
         f"# A start with {model}: each parameter and what it takes. `orchestrator plan` tells what it would do.",
         f"model: {_spelled(model)}",
         "",

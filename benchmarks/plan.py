@@ -1,0 +1,93 @@
+"""How long a plan of a million tasks takes, how much memory it needs, and how fast its tasks stream.
+
+    python benchmarks/plan.py
+
+Each line is a process of its own, start-up included; the ledger of the last one holds 100,000 tasks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+
+import anyio
+import yaml
+
+from orchestrator.clock import SystemClock
+from orchestrator.commands.options import Options
+from orchestrator.commands.plan import prepared
+from orchestrator.commands.prepare import bind, binding
+from orchestrator.config import Settings
+from orchestrator.ledger import SqliteLedger
+
+PROMPTS = [f"a boat, number {number}" for number in range(10)]
+LONG = {"random": 100_000, "from": 1, "to": 2**31 - 1}
+SHORT = {"random": 10_000, "from": 1, "to": 2**31 - 1}
+GRID = {"prompt": PROMPTS, "seed": LONG}
+TEXTS = ["x", "xy", "xyz", "w", "we", "wet", "r", "ra", "rat", "t"]
+JOBS = {
+    "no filters": {"sweep": GRID},
+    "`exclude`": {"sweep": GRID, "exclude": [{"prompt": PROMPTS[0], "seed": {"gt": 1000}}]},
+    "`sample`": {"sweep": GRID, "sample": {"count": 1000}},
+    "`include`": {"sweep": GRID, "include": [{"prompt": "a lamp", "seed": 1}]},
+    "`order: shuffled`": {"sweep": GRID, "order": "shuffled"},
+    "texts that may be equal": {
+        "variables": {"one": TEXTS, "two": ["y", "yz", "z", "q", "qr", "s", "st", "u", "v", "vw"]},
+        "sweep": {"prompt": ["a boat, {one}{two}"], "seed": SHORT},
+    },
+}
+HELD = 100_000
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--lines", type=int, default=200_000, help="tasks that are streamed")
+    arguments = parser.parse_args()
+    print("| 1,000,000 cells, `plan --json` | s | CPU s | peak MB |\n| --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, keys in JOBS.items():
+            path = Path(folder) / "job.yaml"
+            path.write_text(yaml.safe_dump({"model": "Hevok/Studio-Trigger", **keys}, sort_keys=False), "utf-8")
+            told(name, ["plan", str(path), "--json"])
+        path.write_text(yaml.safe_dump({"model": "Hevok/Studio-Trigger", "sweep": GRID}, sort_keys=False), "utf-8")
+        started = told("", ["plan", str(path), "--tasks", "--json", "--limit", "1"], silent=True)
+        streamed = told("", ["plan", str(path), "--tasks", "--json", "--limit", str(arguments.lines)], silent=True)
+        told(f"{HELD:,} of them in a ledger", ["plan", str(path), "--json", "--out", str(fill(path))])
+    print(f"\n`plan --tasks --json`: {arguments.lines / (streamed - started):,.0f} tasks a second of CPU time")
+
+
+def fill(path: Path) -> Path:
+    """Make a run folder whose ledger holds the first tasks of a job, and return it."""
+    out = path.parent / "run"
+    options, settings = Options(out=out), Settings("a-key", None)
+    ready = anyio.run(lambda: prepared(path, options, settings, SystemClock()))
+    ready.folder.make()
+    with SqliteLedger(ready.folder.ledger) as store:
+        edition = bind(ready, binding(ready.file, settings, options), store, options, time.time())
+        with store.transaction(durable=False):
+            store.enter(list(islice(ready.job.tasks(), HELD)), edition, 0)
+    return out
+
+
+def told(name: str, command: list[str], *, silent: bool = False) -> float:
+    """Run a command, print its line of the table, and return its CPU seconds."""
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "orchestrator", *command], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    seconds, cpu_seconds = time.perf_counter() - began, used.ru_utime + used.ru_stime
+    if not silent:
+        print(f"| {name} | {seconds:.1f} | {cpu_seconds:.1f} | {used.ru_maxrss / 1024:.0f} |", flush=True)
+    return cpu_seconds
+
+
+if __name__ == "__main__":
+    main()

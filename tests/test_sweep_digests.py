@@ -1,0 +1,60 @@
+"""The quick way to the ids of a grid's cells leads to the same ids as the plain one."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+from hypothesis import given, strategies as st
+
+from orchestrator.sweep.axes import Axis, Cell, Drawn, Listed, cell
+from orchestrator.sweep.digests import digests, kept_places
+from orchestrator.sweep.grid import Grid, spelled_id
+from orchestrator.sweep.recipe import Recipe
+from orchestrator.sweep.schema import Kind
+from orchestrator.tasks import task_id
+
+MODEL = "ada/boats"
+
+
+def plain(name: str, count: int) -> Axis:
+    return Axis(name, Kind.TEXT, (Listed(tuple(cell(Kind.TEXT, f"{name}{place}") for place in range(count))),))
+
+
+@st.composite
+def grids(draw: st.DrawFn) -> Grid:
+    """Grids of up to three wheels; the last may be drawn, zipped with another, a variable, or stand in a template."""
+    axes = [plain(name, draw(st.integers(1, 4))) for name in draw(st.permutations(["b", "d"]))]
+    size = draw(st.integers(1, 4))
+    zipped: tuple[tuple[str, ...], ...] = ()
+    match draw(st.sampled_from(["plain", "drawn", "zipped", "variable", "template"])):
+        case "drawn":
+            axes.append(Axis("c", Kind.NUMBER, (Drawn("c", 1, 10**6, size),)))
+        case "zipped":
+            axes += [plain("a", size), plain("e", size)]
+            zipped = (("a", "e"),)
+        case "variable":
+            axes.append(Axis("x", None, (Listed(tuple(cell(None, f"x{place}") for place in range(size))),)))
+        case "template":
+            template = Cell("a {c}", "a {c}", None, None, template=True)
+            axes += [Axis("a", Kind.TEXT, (Listed((template,)),)), plain("c", size)]
+        case _:
+            axes.append(plain("c", size))
+    return Grid(Recipe(MODEL, {"bb": 1, "zz": "…"}, axes=tuple(axes), zipped=zipped, path="x"))
+
+
+@given(grids(), st.data())
+def test_as_the_plain_way(grid: Grid, data: st.DataObject) -> None:
+    """Every cell that no rule fits, in order, with the digest of its task's id."""
+    levels = range(len(grid.sizes))
+    condition = st.sampled_from(levels).flatmap(
+        lambda level: st.tuples(st.just(level), st.frozensets(st.integers(0, grid.sizes[level] - 1)))
+    )
+    rules: list[Any] = data.draw(st.lists(st.lists(condition, min_size=1, max_size=3), max_size=3))
+    expected = []
+    cells = zip(product(*map(range, grid.sizes)), grid.walk([range(size) for size in grid.sizes]), strict=True)
+    for ordinal, (digits, here) in enumerate(cells):
+        if not any(all(digits[level] in fitting for level, fitting in rule) for rule in rules):
+            expected.append((ordinal, task_id(MODEL, here.parameters)))
+    found = digests(grid, kept_places(rules, grid.sizes))
+    assert [(ordinal, spelled_id(digest)) for ordinal, digest in found] == expected
