@@ -401,6 +401,21 @@ def test_repeat_and_shuffle(read: Read) -> None:
     assert [task.id for task in more if task.parameters["seed"] != "5"] == [task.id for task in shuffled]
 
 
+@pytest.mark.parametrize("repeat", [1, 2])
+@pytest.mark.parametrize("sample", [{}, {"sample": {"count": 5}}])
+def test_the_shuffled_order_is_that_of_the_hashed_ids(read: Read, repeat: int, sample: dict[str, Any]) -> None:
+    """With equal cells folded, some left out and rows added: nothing but the id decides where a task stands."""
+    keys = {
+        "sweep": {"prompt": ["x", "y", "x"], "seed": [1, 2, 3, 4]},
+        "exclude": [{"prompt": "y", "seed": 2}],
+        "include": [{"prompt": "z", "seed": 9}, {"prompt": "x", "seed": 1}],
+        "repeat": repeat,
+    }
+    shuffled = [task.id for task in read(**keys, **sample, order="shuffled").tasks()]
+    assert {*shuffled} == {task.id for task in read(**keys, **sample).tasks()}
+    assert shuffled == sorted(shuffled, key=lambda each: hashlib.sha256(f"0:{each}".encode()).digest())
+
+
 def test_a_resolved_job_rests_as_json(read: Read) -> None:
     job = read(
         variables={"style": ["ink", "oil"]},

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice, product
+from itertools import chain, islice, product
 from math import prod
 from typing import Final, TypeAlias
 
@@ -287,12 +287,24 @@ class Expansion:
         listing = self._listing
         if listing is None or not self._recipe.shuffled:
             return indexes
+        keys = array("Q", (_draw(0, spelled_id(digest)) for digest in self._digests(listing)))
+        return array("Q", sorted(indexes, key=keys.__getitem__))
+
+    def _digests(self, listing: _Listing) -> Iterator[bytes]:
+        """Yield the SHA-256 of each task of the listing."""
+        if self._recipe.repeat == 1 and self._recipe.sample is None:  # most of the grid is listed: go along all of it
+            listed = iter(listing.ordinals)
+            wanted = next(listed, None)
+            rows = ((self._grid.size + number, _only(row).digest()) for number, row in enumerate(self._rows))
+            for ordinal, digest in chain(self._kept_digests(), rows):
+                if ordinal == wanted:
+                    yield digest
+                    wanted = next(listed, None)
+            return
         here = Here(self._grid)
-        keys = array("Q")
         for ordinal in listing.ordinals:
             at = self._at(ordinal, here)
-            keys.extend(_draw(0, spelled_id(at.digest(again))) for again in range(1, self._recipe.repeat + 1))
-        return array("Q", sorted(indexes, key=keys.__getitem__))
+            yield from map(at.digest, range(1, self._recipe.repeat + 1))
 
 
 def _only(row: Grid) -> Here:
