@@ -235,11 +235,11 @@ def test_one_label_for_two_values_is_told(read: Read) -> None:
 
 def test_braces_in_a_variable_are_told(read: Read) -> None:
     """Values of variables are no templates; `raw`, files and words that name nothing say that braces are meant."""
-    sweep = {"prompt": ["{a}", "{b}"], "seed": [1, 2]}
+    sweep = {"prompt": ["{a} on {b}", "{b} on {a}"], "seed": [1, 2]}
     job = read(sweep=sweep, variables={"a": ["x {b}", "y"], "b": ["z"]})
     (warning,) = job.warnings
     assert warning.startswith("The variable `a` holds `{b}`, which stays as it is")
-    assert next(job.tasks()).parameters["prompt"] == "x {b}"
+    assert next(job.tasks()).parameters["prompt"] == "x {b} on z"
     for value in ({"raw": "x {b}"}, "x {c}", "x {b"):
         assert read(sweep=sweep, variables={"a": [value, "y"], "b": ["z"]}).warnings == ()
 
