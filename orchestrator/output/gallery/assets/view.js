@@ -4,7 +4,7 @@
 (() => {
   const TABS = ['grid', 'wall', 'blind', 'overview'];
   const MOST_ACROSS = 12;
-  const MOST_DOWN = 200;
+  const MOST_DOWN = 400;
   const SHOWN = ['state', 'cost', 'time', 'values', 'stars'];
   const sides = ['x', 'y', 'ox', 'oy'];
 
@@ -28,11 +28,14 @@
   /** Axes on the sides of the grid, the others picked: what is swept last runs across, as in the job file. */
   function arrange() {
     const axes = gallery.axes.wide().filter((axis) => axis !== gallery.axes.output);
-    const across = [...axes].reverse().find((axis) => axis.values.length <= MOST_ACROSS);
-    const rest = axes.filter((axis) => axis !== across && axis.values.length <= MOST_DOWN);
+    const size = (axis) => axis.values.length;
+    const inmost = [...axes].reverse();
+    const across = inmost.find((axis) => size(axis) <= MOST_ACROSS) ?? (axes.length > 1 ? inmost.sort((a, b) => size(a) - size(b))[0] : null);
+    const rest = axes.filter((axis) => axis !== across && size(axis) <= MOST_DOWN);
+    const isGrouped = rest.length > 1 && size(rest[0]) * size(rest[1]) <= MOST_DOWN;
     view.x = across?.id ?? '';
-    view.y = rest.at(rest.length > 1 ? 1 : 0)?.id ?? '';
-    view.oy = rest.length > 1 ? rest[0].id : '';
+    view.y = (isGrouped ? rest[1] : rest[0])?.id ?? '';
+    view.oy = isGrouped ? rest[0].id : '';
     view.ox = '';
     for (const axis of axes) if (!sides.some((side) => view[side] === axis.id)) view.picks[axis.id] = 0;
     if (axes.length === 1 && axes[0].values.length > MOST_ACROSS) view.tab = 'wall';
