@@ -59,7 +59,7 @@ def page(browser: Browser, folder: RunFolder) -> Iterator[Page]:
     page.on("console", lambda message: wrong.append(message.text))
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto((folder.path / "index.html").as_uri())
-    page.wait_for_function("gallery.run.tasks.size === 10000")
+    page.wait_for_function("() => gallery.run.tasks.size === 10000")
     yield page
     page.close()
     assert wrong == []
@@ -73,7 +73,7 @@ def held(page: Page) -> Any:
 def test_there_is_something_to_see_before_all_is_loaded(browser: Browser, folder: RunFolder) -> None:
     page = browser.new_page()
     page.goto((folder.path / "index.html").as_uri())
-    page.wait_for_function("document.querySelector('.cell img')?.complete")
+    page.wait_for_function("() => document.querySelector('.cell img')?.complete")
     seconds = page.evaluate("performance.now() / 1000")
     page.close()
     assert seconds < MOST_SECONDS

@@ -122,7 +122,7 @@ def test_the_grid_shows_every_value_and_what_became_of_each_cell(look: Look) -> 
     assert "the model gave up <b>here</b>" in page.locator(".cell .said.failed").inner_text()
     assert page.locator(".cell .said.running").count() == 1
     assert cell(page, 0, 0).locator("img").count() == 2  # outputs of one task
-    page.wait_for_function("document.querySelector('#cell-0-0 img').naturalWidth === 384")  # a thumbnail
+    page.wait_for_function("() => document.querySelector('#cell-0-0 img').naturalWidth === 384")  # a thumbnail
     assert cell(page, 0, 0).get_attribute("aria-label") == "=fox <b>, seed 7, DDIMScheduler: done, 2 outputs"
     assert page.title() == "harbours & foxes · orchestrator"
 
@@ -210,7 +210,7 @@ def test_looking_closely_goes_along_the_axes_and_marks_what_changes(look: Look) 
     assert page.locator("#viewer h2").inner_text() == "=fox <b> · seed 42 · DDIMScheduler · output 1"
     keys(page, "]")
     assert page.locator(".strip [aria-pressed=true]").get_attribute("aria-label") == "Output 2"
-    page.wait_for_function("document.querySelector('#viewer .stage img').naturalWidth === 600")
+    page.wait_for_function("() => document.querySelector('#viewer .stage img').naturalWidth === 600")
     keys(page, "+", "+")
     assert "scale(1.5" in str(page.locator("#viewer .held").get_attribute("style"))
     keys(page, "z", "Escape")
@@ -327,7 +327,7 @@ def test_a_row_can_be_copied_into_a_job(look: Look, tmp_path: Path) -> None:
     page = look(permissions=["clipboard-read", "clipboard-write"])
     cell(page, 3, 1).locator("img").first.click()
     page.get_by_role("button", name="Copy as job row").click()
-    page.wait_for_function("document.getElementById('say').textContent === 'The row is copied.'")
+    page.wait_for_function("() => document.getElementById('say').textContent === 'The row is copied.'")
     row = page.evaluate("navigator.clipboard.readText()")
     head = "model: Hevok/Studio-Trigger\nparameters: {steps: 20, samples: 2, prompt: other}\nsweep: {seed: [1]}\n"
     (tmp_path / "job.yaml").write_text(f"{head}include:\n  {row}\n", "utf-8")
@@ -404,8 +404,8 @@ def test_the_page_follows_a_run_that_goes_on(look: Look, folder: RunFolder) -> N
         place.write("tasks-00000", rows)
         place.write("head", head)
         page.clock.fast_forward(3500)
-        page.wait_for_function("gallery.run.tasks.size > 10")
-        page.wait_for_function("!document.querySelector('.said.pending')")
+        page.wait_for_function("() => gallery.run.tasks.size > 10")
+        page.wait_for_function("() => !document.querySelector('.said.pending')")
         assert page.locator(".state.running").count() == 0
     finally:
         built(folder)

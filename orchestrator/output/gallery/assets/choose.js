@@ -50,14 +50,13 @@
   /** A parameter that is no axis: a template's text, say. */
   function ofParameter(name) {
     const of = (card) => gallery.run.shown(gallery.run.parameters(card.task)[name] ?? '');
-    return { id: `p.${name}`, name, type: 'text', of };
+    const isAxis = gallery.axes.all.some((axis) => axis.name === name);
+    return { id: `p.${name}`, name: isAxis ? `${name}, as sent` : name, type: 'text', of };
   }
 
   function fields() {
     const swept = gallery.axes.all.map(ofAxis);
-    const singles = new Set(gallery.axes.all.flatMap((axis) => axis.names));
-    const names = Object.keys(gallery.run.job.kinds);
-    return [...own(), ...swept, ...names.filter((name) => !singles.has(name)).concat([...singles].filter((name) => names.includes(name))).map(ofParameter)];
+    return [...own(), ...swept, ...Object.keys(gallery.run.job.kinds).map(ofParameter)];
   }
 
   const field = (id) => fields().find((each) => each.id === id);
@@ -98,7 +97,14 @@
     return cached;
   }
 
-  for (const name of ['tasks', 'view', 'marks']) gallery.on(name, () => (cached = null));
+  /** Whether what is shown, or its order, depends on marks. */
+  const looksAtMarks = () => {
+    const { filters, sort } = gallery.view;
+    return [...filters.map(([id]) => id), sort].some((id) => ['stars', 'rejected', 'tag', 'note'].includes(id));
+  };
 
-  gallery.choose = { OPERATORS, BY_TYPE, fields, field, matcher, list };
+  for (const name of ['tasks', 'view']) gallery.atOnce(name, () => (cached = null));
+  gallery.atOnce('marks', () => (cached = looksAtMarks() ? null : cached));
+
+  gallery.choose = { OPERATORS, BY_TYPE, fields, field, matcher, list, looksAtMarks };
 })();

@@ -88,11 +88,8 @@
     return gallery.run.stateAt(model.at(row, column));
   }
 
-  for (const name of ['tasks', 'view', 'head']) gallery.on(name, () => (cached = null));
-  gallery.on('marks', () => {
-    const looks = gallery.view.filters.length > 0 || ['stars', 'rejected', 'tag', 'note'].includes(gallery.view.sort);
-    if (looks) cached = null;
-  });
+  for (const name of ['tasks', 'view', 'head']) gallery.atOnce(name, () => (cached = null));
+  gallery.atOnce('marks', () => (cached = gallery.choose.looksAtMarks() ? null : cached));
 
   gallery.layout = { current, absent };
 })();

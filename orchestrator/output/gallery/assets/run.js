@@ -4,6 +4,7 @@
 (() => {
   const REFRESH_MS = 3000;
   const AT_A_TIME = 4;
+  const TOLD_AFTER_MS = 400; // while many shards come: whoever listens goes through all tasks
 
   const run = {
     job: null,
@@ -77,21 +78,29 @@
       run.tasks.set(made.id, made);
       gallery.axes.shots(made.shots.length);
     }
-    gallery.changed('tasks');
   }
+
+  /** Let the browser show what there is before more is loaded. */
+  const breath = () => new Promise((resolve) => setTimeout(resolve, 50));
+
+  const shard = (number, version) => load(`tasks-${String(number).padStart(5, '0')}`, version);
 
   /** Load the shards that are new or have grown, in order, a few at a time. */
   async function catchUp(before) {
-    const sizes = run.head.shards;
-    const wanted = sizes.map((_, number) => number).filter((number) => sizes[number] !== before[number]);
-    for (let at = 0; at < wanted.length; at += AT_A_TIME) {
-      const several = wanted.slice(at, at + AT_A_TIME);
-      const version = (number) => `${run.head.generation}-${sizes[number]}`;
-      const rows = await Promise.all(several.map((number) => load(`tasks-${String(number).padStart(5, '0')}`, version(number))));
+    const { shards, generation } = run.head;
+    const wanted = shards.map((_, number) => number).filter((number) => shards[number] !== before[number]);
+    let told = -Infinity;
+    while (wanted.length) {
+      const several = wanted.splice(0, run.loaded ? AT_A_TIME : 1); // the first one alone: it is what is seen first
+      const rows = await Promise.all(several.map((number) => shard(number, `${generation}-${shards[number]}`)));
       rows.forEach(add);
-      run.loaded = Math.min(sizes.length, wanted[Math.min(at + AT_A_TIME, wanted.length) - 1] + 1);
+      run.loaded = several.at(-1) + 1;
+      if (performance.now() - told < TOLD_AFTER_MS) continue;
+      told = performance.now();
+      gallery.changed('tasks');
+      await breath();
     }
-    run.loaded = sizes.length;
+    run.loaded = shards.length;
     gallery.changed('tasks');
   }
 

@@ -17,6 +17,7 @@
   let canvas = null;
   let head = null;
   let size = null;
+  let shape = ''; // what has to be the same for cells to stay where they are
   let stale = true;
 
   sheet.open = () => {
@@ -106,7 +107,9 @@
     if (!isShown || box.clientWidth === 0) return;
     if (stale) {
       layOut();
-      clear();
+      if (shape !== shaped()) clear();
+      else refresh();
+      shape = shaped();
       stale = false;
     }
     const { columns, rows } = sheet.model;
@@ -116,6 +119,32 @@
     for (const [number, row] of drawn) if (number < firstRow || number >= lastRow) drop(number, row);
     for (let number = firstRow; number < lastRow; number += 1) drawRow(number, firstColumn, lastColumn);
     point();
+  }
+
+  function shaped() {
+    const { kind, columns, rows } = sheet.model;
+    const name = (line) => `${line.inner?.axis.id}${line.inner?.number}${line.outer?.axis.id}${line.outer?.number}`;
+    const lines = kind === 'grid' ? [columns.map(name), rows.map(name)] : [columns.length, gallery.view.sort];
+    return JSON.stringify([kind, size, gallery.view.show, lines]);
+  }
+
+  /** Draw those cells anew of which there is something new to say: pictures that stay do not flicker. */
+  function refresh() {
+    for (const [number, row] of drawn) {
+      for (const [column, cell] of row.cells) {
+        if (number >= sheet.model.rows.length) drop(number, row);
+        else if (cell.dataset.told !== told(number, column)) cell.replaceWith(remember(row, column, drawCell(number, column)));
+      }
+    }
+  }
+
+  /** All that a cell shows, in short. */
+  function told(row, column) {
+    const cards = sheet.model.cards(row, column);
+    const isActive = cards.length > 1 && row === sheet.active.row && column === sheet.active.column;
+    const mark = ({ stars, reject, tags, note }) => `${stars}${reject}${tags.length}${note.length > 0}`;
+    const each = (card) => [card.key, card.task.state, card.thumbnail, mark(gallery.marks.of(card.key)), gallery.marks.picked.has(card.key)].join();
+    return `${cards.map(each).join(' ')} ${cards.some((card) => card.src) ? '' : gallery.layout.absent(sheet.model, row, column)} ${isActive ? sheet.active.n : ''}`;
   }
 
   function clear() {
@@ -171,6 +200,7 @@
       'aria-label': gallery.cell.label(cards, state),
       'data-row': row,
       'data-column': column,
+      'data-told': told(row, column),
     });
     element.style.left = `${size.left + start(sheet.model.columns[column], column, size.pitchX)}px`;
     if (cards.length) {

@@ -6,6 +6,7 @@ const gallery = {};
 
 (() => {
   const listeners = new Map();
+  const prompt = new Map();
   const taken = new Map();
   let waiting = new Set();
 
@@ -25,8 +26,15 @@ const gallery = {};
     listeners.get(name).push(listener);
   };
 
+  /** Call a function at the very moment: for those who have to forget what they had worked out. */
+  gallery.atOnce = (name, listener) => {
+    if (!prompt.has(name)) prompt.set(name, []);
+    prompt.get(name).push(listener);
+  };
+
   /** Tell those who listen, once for each picture that the screen shows, however often it happens meanwhile. */
   gallery.changed = (name) => {
+    for (const listener of prompt.get(name) ?? []) listener();
     if (waiting.size === 0) schedule();
     waiting.add(name);
   };
