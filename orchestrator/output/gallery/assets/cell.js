@@ -71,10 +71,16 @@
     return h(isPicked ? 'span.tick.on' : 'span.tick', { 'aria-hidden': 'true', title: 'Pick (Space)' }, icon('check'));
   }
 
+  /** How many pictures stand beside and below each other in a cell that holds so many. */
+  function mosaic(count) {
+    const across = Math.ceil(Math.sqrt(Math.min(count, MOST_SHOWN)));
+    return [across, Math.ceil(Math.min(count, MOST_SHOWN) / across)];
+  }
+
   /** Draw the pictures of a cell; `active` is the number of the chosen one, or -1. */
   function pictures(cards, width, active) {
     const shown = cards.slice(0, MOST_SHOWN);
-    const across = Math.ceil(Math.sqrt(shown.length));
+    const [across] = mosaic(shown.length);
     const frames = shown.map((card, number) => one(card, width / across, shown.length > 1 && number === active));
     const box = h('div.pictures', {}, frames);
     box.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`;
@@ -124,5 +130,5 @@
     return `${said.join(', ')}: ${card.task.state}${several}${rated}${mark.reject ? ', rejected' : ''}${picked}`;
   }
 
-  gallery.cell = { pictures, caption, lines, label, said, isPicture, names, content, SAYINGS };
+  gallery.cell = { pictures, mosaic, caption, lines, label, said, isPicture, names, content, SAYINGS };
 })();

@@ -4,6 +4,8 @@
 (() => {
   const TABS = ['grid', 'wall', 'blind', 'overview'];
   const MOST_ACROSS = 12;
+  const WIDE = 6;
+  const MOST_GROUPED = 8; // columns, with a group axis over them
   const MOST_DOWN = 400;
   const SHOWN = ['state', 'cost', 'time', 'values', 'stars'];
   const sides = ['x', 'y', 'ox', 'oy'];
@@ -25,18 +27,28 @@
     judge: '', // the axis of the blind comparison
   };
 
-  /** Axes on the sides of the grid, the others picked: what is swept last runs across, as in the job file. */
+  const size = (axis) => axis.values.length;
+
+  /** The axis that runs across: one of a handful of values, the innermost of the job file among equals. */
+  function across(axes) {
+    const inmost = [...axes].reverse();
+    const few = inmost.filter((axis) => size(axis) <= MOST_ACROSS);
+    const [best] = few.sort((a, b) => Math.min(size(b), WIDE) - Math.min(size(a), WIDE));
+    if (best || axes.length < 2) return best ?? null;
+    return inmost.sort((a, b) => size(a) - size(b))[0];
+  }
+
+  /** Put as many axes on the sides of the grid as it bears; the others are picked. */
   function arrange() {
     const axes = gallery.axes.wide().filter((axis) => axis !== gallery.axes.output);
-    const size = (axis) => axis.values.length;
-    const inmost = [...axes].reverse();
-    const across = inmost.find((axis) => size(axis) <= MOST_ACROSS) ?? (axes.length > 1 ? inmost.sort((a, b) => size(a) - size(b))[0] : null);
-    const rest = axes.filter((axis) => axis !== across && size(axis) <= MOST_DOWN);
+    const x = across(axes);
+    const rest = axes.filter((axis) => axis !== x && size(axis) <= MOST_DOWN);
     const isGrouped = rest.length > 1 && size(rest[0]) * size(rest[1]) <= MOST_DOWN;
-    view.x = across?.id ?? '';
+    const left = rest[isGrouped ? 2 : 1];
+    view.x = x?.id ?? '';
     view.y = (isGrouped ? rest[1] : rest[0])?.id ?? '';
     view.oy = isGrouped ? rest[0].id : '';
-    view.ox = '';
+    view.ox = x && left && size(left) * size(x) <= MOST_GROUPED ? left.id : '';
     for (const axis of axes) if (!sides.some((side) => view[side] === axis.id)) view.picks[axis.id] = 0;
     if (axes.length === 1 && axes[0].values.length > MOST_ACROSS) view.tab = 'wall';
     view.judge = view.x || view.y;
