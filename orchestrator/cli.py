@@ -13,7 +13,7 @@ import typer
 
 from orchestrator import arguments
 from orchestrator.errors import Exit
-from orchestrator.invoking import carry_out, clock, mode, signalled, stoppable, wait
+from orchestrator.invoking import carry_out, clock, leave, mode, signalled, stoppable, wait
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings
@@ -223,9 +223,9 @@ def cancel(run_folder: arguments.Run, insecure: arguments.Insecure = False, as_j
                 RunFolder(run_folder), settings, control=control, clock=clock(), watcher=watcher
             )
         )
-    print(json.dumps(found.to_json()) if as_json else display.status_text(found))
     left = sum(found.counts[state] for state in ACTIVE)
-    raise typer.Exit(signalled(number) or (Exit.STOPPED if left else Exit.DONE))
+    answer = json.dumps(found.to_json()) if as_json else display.status_text(found)
+    leave(answer, signalled(number) or (Exit.STOPPED if left else Exit.DONE))
 
 
 @app.command()
@@ -253,8 +253,8 @@ def verify(
                 watcher=watcher,
             )
         )
-    print(json.dumps(found.to_json()) if as_json else display.verification_text(found))
-    raise typer.Exit(signalled(number) or (Exit.DONE if found.well else Exit.SOME_FAILED))
+    answer = json.dumps(found.to_json()) if as_json else display.verification_text(found)
+    leave(answer, signalled(number) or (Exit.DONE if found.well else Exit.SOME_FAILED))
 
 
 @app.command()
@@ -282,8 +282,8 @@ def recover(  # noqa: PLR0917 - as above
                 RunFolder(run_folder), job, options, settings, control=control, clock=clock(), watcher=watcher
             )
         )
-    print(json.dumps(found.to_json()) if as_json else display.recovery_text(found))
-    raise typer.Exit(signalled(number) or (Exit.DONE if found.settled else Exit.STOPPED))
+    answer = json.dumps(found.to_json()) if as_json else display.recovery_text(found)
+    leave(answer, signalled(number) or (Exit.DONE if found.settled else Exit.STOPPED))
 
 
 @app.command()
@@ -372,7 +372,9 @@ def emulator(  # noqa: PLR0917 - as above
 def main() -> None:
     """Run the command line and leave with its exit code."""
     from orchestrator.reporting import reported
+    from orchestrator.streams import prepare
 
+    prepare()
     sys.exit(reported(lambda: app(standalone_mode=False), os.environ))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal, TextIO, TypeAlias
 
+import anyio
 import anyio.to_thread
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -62,9 +64,9 @@ class Live:
 
     def show(self, status: Status) -> None:
         """See `Watcher.show`."""
-        self._progress.start()
         words = describe(status, self._rates.note(status, self._clock()))
         self._progress.update(self._bar, completed=status.ended, total=status.total, words=words)
+        self._progress.start()
 
 
 class Lines:
@@ -234,10 +236,17 @@ def asking(options: Options, stream: TextIO) -> Callable[[Prepared], Awaitable[b
         if planned.cost_usd == 0:
             return True
         print(f"{plan_text(planned)}\nGo on? [y/N] ", end="", file=stream, flush=True)
-        answer = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
-        return answer.strip().lower() in {"y", "yes"}
+        return (await _line(sys.stdin)).strip().lower() in {"y", "yes"}
 
     return agreed
+
+
+async def _line(terminal: TextIO) -> str:
+    """Return what is typed; a thread that waits for it would keep a process alive that was told to stop."""
+    if os.name == "posix":
+        await anyio.wait_readable(terminal.fileno())
+        return terminal.readline()
+    return await anyio.to_thread.run_sync(terminal.readline, abandon_on_cancel=True)
 
 
 def model_text(model: Model) -> str:

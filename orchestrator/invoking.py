@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
 
-from orchestrator.errors import RefusedError
+from orchestrator.errors import Exit, RefusedError
 
 if TYPE_CHECKING:
     from orchestrator.clock import Clock
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from orchestrator.engines.control import Control
 
 # ruff: noqa: PLC0415 - what is needed is imported when it is: `orchestrator --help` has to be there at once
-# ruff: noqa: T201 - this is where results are printed
 
 T = TypeVar("T")
 
@@ -53,6 +52,7 @@ def carry_out(
     from dataclasses import replace
 
     from orchestrator.display import Remembering, summary, watching
+    from orchestrator.reporting import answered
 
     with watching(mode(progress), sys.stderr) as shown:
         watcher = Remembering(shown)
@@ -60,10 +60,17 @@ def carry_out(
             result, number = stoppable(lambda control: work(control, watcher))
         except BaseException:
             if as_json and watcher.latest is not None:  # whoever reads JSON gets it, however the run ends
-                print(json.dumps(replace(watcher.latest, state="stopped").to_json()), flush=True)
+                answered(json.dumps(replace(watcher.latest, state="stopped").to_json()), Exit.STOPPED)
             raise
-    print(json.dumps(result.status.to_json()) if as_json else summary(result))
-    raise typer.Exit(signalled(number) or result.exit_code)
+    answer = json.dumps(result.status.to_json()) if as_json else summary(result)
+    leave(answer, signalled(number) or result.exit_code)
+
+
+def leave(answer: str, code: int) -> NoReturn:
+    """Print how it ended and leave with the exit code, which holds even where nobody is there to read."""
+    from orchestrator.reporting import answered
+
+    raise typer.Exit(answered(answer, code))
 
 
 def signalled(number: int | None) -> int | None:

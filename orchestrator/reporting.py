@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import tempfile
 import traceback
@@ -12,6 +11,7 @@ from collections.abc import Callable, Mapping
 import typer
 
 from orchestrator.errors import Exit, OrchestratorError
+from orchestrator.streams import OutputLostError
 
 OUT_OF_OUR_HANDS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE}
@@ -33,15 +33,24 @@ def reported(work: Callable[[], int | None], environment: Mapping[str, str]) -> 
         sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
+    except OutputLostError as lost:
+        return _lost(lost)
     except Exception as error:  # noqa: BLE001 - the last line of defence
         if hasattr(error, "show"):  # the command line's own errors: a wrong option, a missing argument
             error.show()
             return Exit.REFUSED
         return _told(root(error), environment)
     return code or Exit.DONE
+
+
+def answered(answer: str, code: int) -> int:
+    """Print how something ended, and return the exit code: `code`, which holds even where nobody is there to read."""
+    try:
+        sys.stdout.write(f"{answer}\n")
+        sys.stdout.flush()
+    except OutputLostError as lost:
+        return code or _lost(lost)
+    return code
 
 
 def root(error: BaseException) -> BaseException:
@@ -74,6 +83,12 @@ def _told(error: BaseException, environment: Mapping[str, str]) -> int:
         f" on. Please report it with the details in {file.name}"
     )
     return Exit.BUG
+
+
+def _lost(lost: OutputLostError) -> Exit:
+    if lost.exit_code is not Exit.DONE:
+        _say(str(lost))
+    return lost.exit_code
 
 
 def _say(sentence: str) -> None:
