@@ -260,7 +260,7 @@ def status_text(status: Status) -> str:
     """Return where a run stands for people."""
     lines = [f"{status.state}: {status.ended:,} of {status.total:,} tasks ended"]
     lines += [f"  {number:>9,} {state}" for state, number in status.counts.items() if number]
-    lines.append(f"${money.text(status.cost_usd)} spent, ${money.text(status.reserved_usd)} reserved")
+    lines.append(_paid(status))
     begun = status.total - status.counts[State.PENDING] - status.counts[State.SUBMITTING]
     if status.attempts > begun:
         lines.append(f"{_many(status.attempts, 'attempt')} accepted by the service: some tasks were tried again")
@@ -271,12 +271,24 @@ def status_text(status: Status) -> str:
     return "\n".join(lines)
 
 
+def _paid(status: Status) -> str:
+    """Return what has become of the money, in words."""
+    words = [f"${money.text(status.cost_usd)} spent"]
+    if status.reserved_usd:
+        words.append(f"${money.text(status.reserved_usd)} reserved")
+    if status.saved_usd:
+        words.append(f"${money.text(status.saved_usd)} saved by finding tasks whose reply was lost")
+    return ", ".join(words)
+
+
 def verification_text(found: Verification) -> str:
     """Return what a check of every file has shown for people."""
     lines = [*found.problems, f"{found.checked:,} files checked: {found.ok:,} ok"]
     for name in ("missing", "damaged", "repaired", "lost"):
         if number := getattr(found, name):
             lines[-1] += f", {number:,} {name}"
+    if found.halt is not None:
+        lines.append(f"Stopped: {found.halt} The same command goes on.")
     return "\n".join(lines)
 
 
@@ -309,9 +321,7 @@ def summary(result: Result) -> str:
     lines = [f"warning: {warning}" for warning in result.warnings]
     done = status.counts[State.DONE]
     calls = ", ".join(f"{number} {name}" for name, number in status.calls.items())
-    lines.append(
-        f"{done} of {status.total} tasks done, ${money.text(status.cost_usd)} spent, {duration(result.seconds)}."
-    )
+    lines.append(f"{done} of {status.total} tasks done, {_paid(status)}, {duration(result.seconds)}.")
     for failure, number in result.failures:
         kind = "" if failure.kind == "failed" else f" ({failure.kind})"
         lines.append(f"{number} failed{kind}: {failure.message}")
@@ -321,8 +331,8 @@ def summary(result: Result) -> str:
         lines.append(f"`orchestrator retry {result.folder}` tries failed and cancelled tasks again.")
     if status.uncertain:
         lines.append(
-            f"{_many(status.uncertain, 'request')} in doubt: {status.adopted} found and adopted"
-            f" (${money.text(status.saved_usd)} saved), {status.resubmitted} free to be sent again."
+            f"{_many(status.uncertain, 'request')} in doubt: {status.adopted} found and adopted,"
+            f" {status.resubmitted} free to be sent again."
         )
     left = status.total - status.ended
     if result.halt is not None and (left or status.counts[State.CANCELLED]):

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import io
 import sys
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from orchestrator.display import Terminal, duration, terminal
+from orchestrator.commands.run import Result
+from orchestrator.display import Terminal, duration, status_text, summary, terminal
+from orchestrator.errors import Exit
+from orchestrator.lifecycle import State
+from orchestrator.status import Status
 
 
 def test_the_log_goes_to_what_stderr_is_just_now(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +29,36 @@ def test_the_log_goes_to_what_stderr_is_just_now(monkeypatch: pytest.MonkeyPatch
 def test_nobody_reads_along_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     assert terminal("live") is None
+
+
+@pytest.mark.parametrize(
+    ("spent", "reserved", "saved", "words"),
+    [
+        ("0", "0", "0", "$0 spent"),
+        ("1.25", "0.5", "0", "$1.25 spent, $0.5 reserved"),
+        ("1", "0", "0.014", "$1 spent, $0.014 saved by finding tasks whose reply was lost"),
+    ],
+)
+def test_what_became_of_the_money_is_told_by_status_and_summary(
+    spent: str, reserved: str, saved: str, words: str
+) -> None:
+    found = Status(
+        state="stopped",
+        counts=dict.fromkeys(State, 0),
+        cost_usd=Decimal(spent),
+        reserved_usd=Decimal(reserved),
+        saved_usd=Decimal(saved),
+        calls={},
+        uncertain=0,
+        adopted=0,
+        resubmitted=0,
+        started_at=None,
+        updated_at=None,
+        seconds_left=None,
+    )
+    assert status_text(found).splitlines()[-1] == words
+    told = summary(Result(Path("out"), found, Exit.STOPPED, None, 8.0))
+    assert told.splitlines()[0] == f"0 of 0 tasks done, {words}, 8 s."
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.4, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])

@@ -19,6 +19,7 @@ from orchestrator.clock import SystemClock
 from orchestrator.engines import forecast, tracking
 from orchestrator.engines.control import Control
 from orchestrator.engines.pacing import Pacer
+from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.tracking import Tracker
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Record, State
@@ -43,6 +44,7 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.01))
     monkeypatch.setattr(tracking, "ENDING_SECONDS", 0.01)
     monkeypatch.setattr(tracking, "ENDING_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(tracking, "UNENDING_SECONDS", 0.01)
     monkeypatch.setattr(tracking, "GONE_SECONDS", 0.2)
     monkeypatch.setattr(tracking, "SILENCE_SECONDS", 0.2)
     monkeypatch.setattr(tracking, "delays", lambda _random, first: repeat(first / 100))
@@ -107,6 +109,8 @@ async def tracking_of(script: Script, folder: Path, *, timeout_seconds: float = 
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     clock, control, log = SystemClock(), Control(), CapturingLogger()
+    slots = Slots(Capacity(None), clock)
+    slots.take()
     pacer = Pacer(1000, clock)
     store = await anyio.to_thread.run_sync(SqliteLedger, folder / "ledger.sqlite")
     ledger = await anyio.to_thread.run_sync(Ledger, store, clock)
@@ -124,6 +128,8 @@ async def tracking_of(script: Script, folder: Path, *, timeout_seconds: float = 
                     attempts=3,
                     timeout_seconds=timeout_seconds,
                     stated_seconds=None,
+                    price_usd=lambda _: None,
+                    slots=slots,
                     control=control,
                     calls=Calls(client, pacer, clock),
                     ledger=ledger,
@@ -170,12 +176,31 @@ async def test_a_kill_that_does_nothing_is_repeated(tmp_path: Path) -> None:
         assert script.calls.count("Kill") == 3
 
 
-async def test_one_that_cannot_be_killed_is_given_up_after_a_while(tmp_path: Path) -> None:
+async def test_one_that_cannot_be_killed_is_left_for_another_run(tmp_path: Path) -> None:
+    """It may yet be made and billed: the run stops over it and says so, the task stays as it is."""
     async with tracking_of(Script([UNDER_WAY]), tmp_path, timeout_seconds=0.05) as rig:
-        after = await rig.track()
-        assert after.failure is not None
-        assert (after.state, after.failure.kind) == (State.FAILED, "timeout")
-        assert await rig.held() == after
+        assert await rig.track() == rig.record == await rig.held()
+        assert rig.control.closed
+        assert rig.control.halt is not None
+        assert rig.control.halt.stop is Stop.SERVICE
+        assert "does not end 1 of the tasks" in rig.control.halt.message
+        assert [call.args for call in rig.log.calls] == [("the service does not end a task that ran too long",)]
+
+
+async def test_one_that_cannot_be_killed_is_followed_while_others_run(tmp_path: Path) -> None:
+    """It keeps its place, and what it makes after all is fetched."""
+    script = Script([UNDER_WAY], killed=DONE, kills_needed=60)
+    async with tracking_of(script, tmp_path, timeout_seconds=0.05) as rig:
+        rig.tracker.slots.take()
+        assert (await rig.track()).state is State.FETCHING
+        assert not rig.control.closed
+
+
+async def test_a_cancel_waits_a_while_for_one_that_does_not_end(tmp_path: Path) -> None:
+    async with tracking_of(Script([UNDER_WAY]), tmp_path) as rig:
+        rig.tracker.slots.take()
+        rig.control.cancel()
+        assert await rig.track() == rig.record
 
 
 async def test_a_success_that_comes_before_the_kill_is_fetched(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from orchestrator.clock import VirtualClock
 from orchestrator.steps.download import GATHER_BYTES, Downloaded, DownloadFailed, Wanted, download, save_content
 from orchestrator.wiro.addresses import AddressPolicy
 from orchestrator.wiro.files import Files
+from orchestrator.wiro.wire import parse
 
 PAGE = b"<!doctype html><title>Please wait</title>"
 STEM = "DDIM/harbour-k3v9x2ab-0"
@@ -372,6 +373,12 @@ async def test_text_within_a_reply_becomes_json(bench: Bench) -> None:
         f"{STEM}.json", len(text.encode()), hashlib.sha256(text.encode()).hexdigest(), "application/json"
     )
     assert (await save_content({}, "empty", bench.folder)).bytes == 3
+
+
+async def test_fractions_within_text_stay_numbers(bench: Bench) -> None:
+    content = parse(b'{"score": 0.5, "all": [1.25, 1e400], "count": 3}')
+    saved = await save_content(content, STEM, bench.folder)
+    assert json.loads((bench.folder / saved.path).read_text()) == {"score": 0.5, "all": [1.25, "1E+400"], "count": 3}
 
 
 async def test_text_that_cannot_be_written_is_the_disks_fault(bench: Bench) -> None:

@@ -24,6 +24,7 @@ from orchestrator.lifecycle import Ending, Record, State
 from orchestrator.money import FREE
 from orchestrator.steps import fetch
 from orchestrator.steps.calls import Calls, Urgency
+from orchestrator.steps.clearing import OWED, Clearing
 from orchestrator.steps.fetch import Fetcher, NotNowError
 from orchestrator.tasks import Task
 from orchestrator.wiro import Client, Credentials, RemoteTask
@@ -65,6 +66,11 @@ class Rig:
     async def shown(self, record: Record) -> RemoteTask:
         return await self.fetcher.calls.make(Urgency.ROUTINE, lambda client: client.task(token=record.sent.token))
 
+    async def owed(self) -> list[str]:
+        """The tasks whose copies are still to be deleted."""
+        facts = await self.ledger.read(SqliteLedger.facts)
+        return [name.removeprefix(OWED) for name in facts if name.startswith(OWED)]
+
     @property
     def remote(self) -> Made:
         """The newest task as the service keeps it."""
@@ -90,7 +96,8 @@ async def rigged(folder: Path, *, loopback: bool = True, delete_remote: bool = F
                 Files(AddressPolicy(loopback, frozenset())) as files,
             ):
                 calls = Calls(client, pacer, clock)
-                fetcher = Fetcher(folder, folder / "files", delete_remote, files, calls, ledger, clock)
+                clearing = Clearing(calls, ledger) if delete_remote else None
+                fetcher = Fetcher(folder, folder / "files", clearing, files, calls, ledger, clock)
                 yield Rig(folder, service, ledger, fetcher)
         finally:
             ledger.close()
@@ -260,3 +267,28 @@ async def test_nothing_is_deleted_before_everything_is_ours(tmp_path: Path) -> N
     async with rigged(tmp_path, loopback=False, delete_remote=True) as rig:
         failed = await rig.fetcher.fetch(await rig.made(samples=1), None)
         assert (failed.state, rig.remote.deleted) == (State.FAILED, False)
+        assert not await rig.owed()
+
+
+async def test_what_a_crash_kept_from_being_deleted_is_deleted_by_the_next_run(tmp_path: Path) -> None:
+    """Owed from before the record says done, so that nothing is forgotten; deleted only where it says so."""
+    async with rigged(tmp_path) as rig:
+        clearing = Clearing(rig.fetcher.calls, rig.ledger)
+        record = await rig.made(samples=1)
+        await clearing.owe(record)
+        await clearing.finish()
+        assert (await rig.owed(), rig.remote.deleted) == ([record.task.id], False)
+        await rig.fetcher.fetch(record, None)
+        await clearing.finish()
+        assert (await rig.owed(), rig.remote.deleted) == ([], True)
+
+
+async def test_a_lost_deletion_is_owed_and_a_refused_one_is_not(tmp_path: Path) -> None:
+    async with rigged(tmp_path, delete_remote=True) as rig:
+        rig.service.lose_replies = lambda endpoint, _: "before" if endpoint == "Task/InputOutputDelete" else None
+        done = await rig.fetcher.fetch(await rig.made(samples=1), None)
+        assert (await rig.owed(), rig.remote.deleted) == ([done.task.id], False)
+        rig.service.lose_replies = None
+        await rig.ledger.state({OWED + done.task.id: "a token that nobody knows"})
+        await Clearing(rig.fetcher.calls, rig.ledger).finish()
+        assert (await rig.owed(), rig.remote.deleted) == ([], False)

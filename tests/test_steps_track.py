@@ -18,9 +18,10 @@ from orchestrator.lifecycle import Failure, Record, State
 from orchestrator.money import FREE
 from orchestrator.steps.calls import Calls, Urgency
 from orchestrator.steps.outcomes import Outcome, Verdict
-from orchestrator.steps.track import MESSAGE_LENGTH, ask, concluded, end, reason
+from orchestrator.steps.track import ask, concluded, end, reason
 from orchestrator.tasks import Task
 from orchestrator.wiro import Client, Credentials, RemoteTask
+from orchestrator.wiro.errors import MESSAGE_LENGTH
 from orchestrator.wiro.wire import parse, read_page
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -88,13 +89,25 @@ def test_one_that_ended_without_a_word_is_never_tried_again(cost: Decimal | None
     assert (free.state, free.failures) == (State.PENDING, 1)
 
 
+def test_a_price_that_is_fixed_counts_where_the_service_does_not_say_what_it_was() -> None:
+    """The older form of replies: the cost is the price, of what was made alone; what is said goes before."""
+    silent = replace(recorded("task_detail_done"), cost_usd=None)
+    price = Decimal("0.0035")
+    assert concluded(RUNNING, silent, 3, NOW, price_usd=price).sent.cost_usd == price
+    assert concluded(RUNNING, recorded("task_detail_done"), 3, NOW, price_usd=price).sent.cost_usd == Decimal("0.014")
+    unclear = replace(silent, exit_text="", outputs=())
+    assert concluded(RUNNING, unclear, 3, NOW, price_usd=price).sent.cost_usd is None
+    failed = replace(recorded("task_detail_failed"), cost_usd=None)
+    assert concluded(RUNNING, failed, 1, NOW, price_usd=price).sent.cost_usd == FREE
+
+
 def test_one_that_we_had_killed_is_a_timeout_unless_it_succeeded_after_all() -> None:
     """A success is fetched: it is paid for."""
-    killed = concluded(RUNNING, recorded("task_detail_cancelled"), 3, NOW, OVERDUE)
+    killed = concluded(RUNNING, recorded("task_detail_cancelled"), 3, NOW, overdue=OVERDUE)
     assert (killed.state, killed.failure) == (State.FAILED, OVERDUE)
-    assert concluded(RUNNING, recorded("task_detail_failed"), 3, NOW, OVERDUE).failure == OVERDUE
-    assert concluded(RUNNING, recorded("task_detail_done"), 3, NOW, OVERDUE).state is State.FETCHING
-    assert concluded(RUNNING, recorded("task_detail_running"), 3, NOW, OVERDUE) is RUNNING
+    assert concluded(RUNNING, recorded("task_detail_failed"), 3, NOW, overdue=OVERDUE).failure == OVERDUE
+    assert concluded(RUNNING, recorded("task_detail_done"), 3, NOW, overdue=OVERDUE).state is State.FETCHING
+    assert concluded(RUNNING, recorded("task_detail_running"), 3, NOW, overdue=OVERDUE) is RUNNING
 
 
 @pytest.mark.parametrize("status", ["", "task_paused", "TASK_END", "0", "task_postprocess_end "])
@@ -108,6 +121,9 @@ def test_the_reason_is_the_last_line_that_says_something() -> None:
         reason(replace(failed, error_text="Traceback:\n  line 1\nOutOfMemory: 24 GB\n\n  \n")) == "OutOfMemory: 24 GB"
     )
     assert len(reason(replace(failed, error_text="x" * 9999))) == MESSAGE_LENGTH
+    assert (
+        reason(replace(failed, error_text="\x1b[2J\x1b]0;title\x07 bad \x9bthing\n\x1b\n")) == "[2J ]0;title bad thing"
+    )
     bare = reason(replace(failed, error_text="", exit_text=""))
     assert bare == f"the service gave no reason (status {failed.status}, exit code none)"
 

@@ -408,6 +408,14 @@ async def test_secrets_that_the_service_repeats_are_not_passed_on(service: Servi
     assert not any(secret in shown for secret in (KEY, SECRET, TOKEN))
 
 
+async def test_secrets_that_a_failed_task_repeats_are_not_passed_on(service: Service, client: Client) -> None:
+    """Its words get into the manifest, which is for others."""
+    entry = {"id": "1", "socketaccesstoken": TOKEN, "debugerror": f"refused {KEY}, {SECRET} and {TOKEN}"}
+    service.says("/Task/Detail", json.dumps({"result": True, "tasklist": [entry]}).encode())
+    task = await client.task(token=TOKEN)
+    assert (task.error_text, task.token) == ("refused …, … and …", TOKEN)
+
+
 async def test_cookies_are_not_kept(service: Service) -> None:
     service.says("/Task/InputOutputDelete", b'{"result": true}', Set_Cookie="a=b")
     named = service.url.replace("127.0.0.1", "localhost")  # a jar takes none from a bare address

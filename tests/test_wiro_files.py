@@ -18,8 +18,10 @@ from typing_extensions import override
 from orchestrator.wiro.addresses import AddressPolicy
 from orchestrator.wiro.files import (
     MAX_REDIRECTS,
+    SLOW_BYTES,
     Body,
     FileBroken,
+    FileError,
     FileGone,
     FileRefused,
     Files,
@@ -268,6 +270,56 @@ async def test_a_silent_server_is_given_up(answer: bytes) -> None:
     async with serving(answer, stalls=True) as server, Files(LOOPBACK, idle_seconds=0.05) as files:
         with pytest.raises(FileUnavailable, match="too long"):
             await read(files, server.url)
+
+
+@asynccontextmanager
+async def dripping(start: bytes, drop: bytes, pause_seconds: float) -> AsyncIterator[str]:
+    """A server that answers with a start and then with drop after drop, for ever."""
+
+    async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            writer.write(start)
+            while True:
+                writer.write(drop)
+                await writer.drain()
+                await asyncio.sleep(pause_seconds)
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/u/x"
+    finally:
+        server.close()
+        await asyncio.sleep(2 * pause_seconds)  # each drip ends with its connection
+
+
+DRIPS = [
+    (b"", b"HTTP", 0.01, FileBroken),
+    (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n", 0.01, FileUnavailable),
+    (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n" * 1000, 0, FileBroken),
+    (b"HTTP/1.1 200 OK\r\nx: ", b"y" * 10_000, 0, FileBroken),
+    (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", 0.01, FileUnavailable),
+    (b"HTTP/1.1 200 OK\r\n\r\n", b"abc", 0.01, FileUnavailable),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n", 0.01, FileUnavailable),
+    (b"HTTP/1.1 200 OK\r\n\r\n", bytes(100_000), 0, FileTooLarge),
+]
+
+
+@pytest.mark.parametrize(("start", "drop", "pause_seconds", "outcome"), DRIPS)
+async def test_nothing_goes_on_for_ever(
+    start: bytes, drop: bytes, pause_seconds: float, outcome: type[FileError]
+) -> None:
+    """Neither a head nor a body, neither fast nor drop by drop."""
+    files = Files(LOOPBACK, max_bytes=2**21, answer_seconds=0.3, slow_seconds=0.3)
+    async with dripping(start, drop, pause_seconds) as url, files:
+        with pytest.raises(outcome):
+            await read(files, url)
+
+
+async def test_what_comes_slowly_but_comes_is_taken() -> None:
+    files = Files(LOOPBACK, slow_seconds=0.05, max_bytes=20 * SLOW_BYTES)
+    async with dripping(b"HTTP/1.1 200 OK\r\n\r\n", bytes(SLOW_BYTES), 0.01) as url, files:
+        with pytest.raises(FileTooLarge):
+            await read(files, url)
 
 
 async def test_a_name_that_nobody_looks_up_in_time_is_given_up() -> None:

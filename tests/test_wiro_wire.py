@@ -246,6 +246,31 @@ def test_a_body_that_is_no_json_object_is_one_error(body: bytes) -> None:
         wire.parse(body)
 
 
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
+def test_what_is_nested_deeper_than_anything_we_ask_for_is_not_read(opening: bytes) -> None:
+    """Whatever prints, compares or stores it later need not count."""
+    closing = bytes({b"[": b"]", b"{": b"}"}[bytes([c])][0] for c in reversed(opening) if bytes([c]) in b"[{")
+
+    def nested(times: int) -> bytes:
+        return b'{"content":' + opening * times + b"1" + closing * times + b"}"
+
+    assert wire.parse(nested(25))
+    for times in (70, 1000, 100_000):
+        with pytest.raises(ValueError, match=r"nested|read"):
+            wire.parse(nested(times))
+    assert wire.parse(b'{"tasklist":[' + b",".join([b"{}"] * 500) + b"]}")
+
+
+@pytest.mark.parametrize("written", ["1800000000000", 10**10, "99999999999999", "-5", "1e15"])
+def test_a_moment_that_no_calendar_has_is_none(written: object) -> None:
+    assert wire.read_task({"createtime": written}).created_at is None
+
+
+def test_a_status_is_one_short_line_that_is_safe_to_print() -> None:
+    assert wire.read_task({"status": "\x1b[2Jtask\nqueue"}).status == "[2Jtask queue"
+    assert len(wire.read_task({"status": "x" * 10**6}).status) <= 300
+
+
 def test_half_a_character_can_be_stored_and_printed() -> None:
     value = wire.parse(rb'{"cut \ud83d": ["\ud83d", "\uD83D\uDE00"], "n": 1}')
     assert value == {"cut \ufffd": ["\ufffd", "\U0001f600"], "n": 1}

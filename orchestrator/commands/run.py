@@ -175,6 +175,8 @@ async def carry_out(
     frontier = Frontier()
     if orders.submits and pending:
         frontier = await _frontier(shop)
+    if shop.clearing is not None:
+        await shop.clearing.finish()
     engine = shop.engine(orders, entered, frontier)
     shop.log.info(  # `newest` tells `recover` what cannot be ours, should the ledger be damaged
         "run started",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
+from itertools import chain
 from typing import Any, Final
 
 import anyio.to_thread
@@ -16,7 +17,7 @@ from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
 from orchestrator.ledger import SqliteLedger
-from orchestrator.lifecycle import Output, Record
+from orchestrator.lifecycle import Output, Record, State
 from orchestrator.runs import RunFolder
 from orchestrator.steps.download import sha256_of
 
@@ -41,6 +42,7 @@ class Verification:
         repaired: How many of the missing and damaged ones stand again.
         lost: How many of them cannot be had any more.
         problems: A sentence for each file that is not well.
+        halt: Why the repair stopped early, None if it did not.
     """
 
     checked: int
@@ -50,6 +52,7 @@ class Verification:
     repaired: int = 0
     lost: int = 0
     problems: tuple[str, ...] = ()
+    halt: str | None = None
 
     @property
     def well(self) -> bool:
@@ -76,17 +79,22 @@ async def verify(
 
     def before(store: SqliteLedger) -> None:
         for record in bad:
-            store.save(record, record.refetched())
+            if record.state is not State.FETCHING:  # an earlier repair did not come that far
+                store.save(record, record.refetched())
 
     orders = Orders(submits=False)
-    await resume(
+    result = await resume(
         folder, Options(), settings, orders=orders, before=before, control=control, clock=clock, watcher=watcher
     )
     second, _ = await anyio.to_thread.run_sync(_check, folder)
     lost = first.checked - second.checked
     repaired = first.missing + first.damaged - second.missing - second.damaged - lost
-    return Verification(
-        first.checked, first.ok, first.missing, first.damaged, max(0, repaired), max(0, lost), second.problems
+    return replace(
+        first,
+        repaired=max(0, repaired),
+        lost=max(0, lost),
+        problems=second.problems,
+        halt=None if result.halt is None else result.halt.message,
     )
 
 
@@ -104,7 +112,8 @@ def _check(folder: RunFolder) -> tuple[Verification, list[Record]]:
     problems: list[str] = []
     bad: list[Record] = []
     with folder.opened() as store:
-        for record in store.finished():
+        interrupted = (record for record in store.unfinished() if record.state is State.FETCHING)
+        for record in chain(store.finished(), interrupted):
             found = [look(folder, output) for output in record.outputs]
             for output, what in zip(record.outputs, found, strict=True):
                 counts[what] += 1

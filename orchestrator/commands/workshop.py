@@ -37,6 +37,7 @@ from orchestrator.output.manifest import moment
 from orchestrator.runs import RunFolder
 from orchestrator.status import CALLS
 from orchestrator.steps.calls import Calls
+from orchestrator.steps.clearing import Clearing
 from orchestrator.steps.elsewhere import Others
 from orchestrator.steps.fetch import Fetcher
 from orchestrator.steps.matching import spelt
@@ -172,6 +173,11 @@ class Workshop:
     slots: Slots
     others: Others
 
+    @property
+    def clearing(self) -> Clearing | None:
+        """What deletes the service's copies, where the job wants that."""
+        return Clearing(self.calls, self.ledger) if self.job.outputs.delete_remote else None
+
     def engine(self, orders: Orders, entered: int, frontier: Frontier) -> LocalEngine:
         """Build the engine.
 
@@ -226,6 +232,8 @@ class Workshop:
                 attempts=self.job.retry.attempts,
                 timeout_seconds=self.limits.task_timeout_seconds,
                 stated_seconds=computing_seconds(self.tool),
+                price_usd=fixed_prices(Prices(self.tool), self.limits),
+                slots=slots,
                 control=self.control,
                 calls=self.calls,
                 ledger=self.ledger,
@@ -237,7 +245,7 @@ class Workshop:
             fetching=Fetcher(
                 run_folder=self.folder.path,
                 outputs_folder=self.folder.files,
-                delete_remote=self.job.outputs.delete_remote,
+                clearing=self.clearing,
                 files=self.files,
                 calls=self.calls,
                 ledger=self.ledger,
@@ -326,14 +334,25 @@ async def opened(
 def reserves(tool: Mapping[str, Any], limits: Limits) -> Callable[[Parameters, Decimal], Decimal]:
     """Return what the budget keeps aside for a task with given parameters, when a given cost is the highest seen."""
     prices = Prices(tool)
+    fixed = fixed_prices(prices, limits)
 
     def reserve(parameters: Parameters, dearest_usd: Decimal) -> Decimal:
         price = prices.of(parameters)
-        if price is None:
-            return reserve_usd(limits.price_usd, None, dearest_usd)
-        return reserve_usd(price.usd if price.exact else None, price.usd, dearest_usd)
+        return reserve_usd(fixed(parameters), None if price is None else price.usd, dearest_usd)
 
     return reserve
+
+
+def fixed_prices(prices: Prices, limits: Limits) -> Callable[[Parameters], Decimal | None]:
+    """Return what a task with given parameters costs, where the service or else the user fixes that beforehand."""
+
+    def fixed(parameters: Parameters) -> Decimal | None:
+        price = prices.of(parameters)
+        if price is None:
+            return limits.price_usd
+        return price.usd if price.exact else None
+
+    return fixed
 
 
 def check_prices(tool: Mapping[str, Any], limits: Limits, parameters: Parameters) -> None:

@@ -83,7 +83,7 @@ class Control:
     def cancel(self) -> None:
         """Submit no more, and end what runs on the service."""
         self.cancelling = True
-        self.close(Stop.CANCELLED, "The run was cancelled: what ran on the service was ended.")
+        self.close(Stop.CANCELLED, "The run was cancelled, and what ran on the service was told to end.")
         self._end(self._pauses)
 
     @contextmanager

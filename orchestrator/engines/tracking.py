@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
@@ -11,17 +12,22 @@ from structlog.typing import FilteringBoundLogger
 from orchestrator.clock import Clock
 from orchestrator.engines import forecast
 from orchestrator.engines.control import Control
+from orchestrator.engines.slots import Slots
 from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import Failure, Record, State
 from orchestrator.steps.calls import Calls, Urgency
 from orchestrator.steps.outcomes import SILENCE_SECONDS, Outcome, Stop, Verdict, delays
 from orchestrator.steps.track import Sight, end, look
+from orchestrator.tasks import Parameters
 from orchestrator.wiro import RemoteTask
 
 ENDING_SECONDS: Final = 1.0
 """How often a task that is to end is looked at."""
 
 ENDING_PATIENCE_SECONDS: Final = 60.0
+UNENDING_SECONDS: Final = 10.0
+"""How often one is looked at that did not end within that time."""
+
 FRESH_SECONDS: Final = 0.5
 MEMORY: Final = 10
 """Over about how many tasks the usual time is averaged."""
@@ -38,11 +44,14 @@ class Tracker:
         attempts: How many times a task is tried in all when it fails unbilled.
         timeout_seconds: How long a task may take from its acceptance.
         stated_seconds: The run time that the service states for the model.
+        price_usd: What a task with given parameters costs, where that is fixed beforehand.
     """
 
     attempts: int
     timeout_seconds: float
     stated_seconds: float | None
+    price_usd: Callable[[Parameters], Decimal | None]
+    slots: Slots
     control: Control
     calls: Calls
     ledger: Ledger
@@ -52,6 +61,7 @@ class Tracker:
     usual_seconds: float | None = None
     _learned: int = 0
     _strange: set[str] = field(default_factory=set)
+    _unending: set[str] = field(default_factory=set)
 
     async def track(self, record: Record) -> tuple[Record, RemoteTask | None]:
         """Follow a running task.
@@ -70,6 +80,7 @@ class Tracker:
             if looking.cancelled_caught:
                 return record, None
             if sight.record.state is not State.RUNNING:
+                self._unending.discard(record.task.id)
                 if passed < FRESH_SECONDS:  # one that ran on while nobody looked teaches nothing
                     self._learn(sight.record)
                 return sight.record, sight.remote
@@ -87,6 +98,7 @@ class Tracker:
             record,
             urgency=Urgency.LIKELY_DONE if likely else Urgency.ROUTINE,
             attempts=self.attempts,
+            price_usd=self.price_usd(record.task.parameters),
             overdue=watch.overdue,
             calls=self.calls,
             ledger=self.ledger,
@@ -105,10 +117,33 @@ class Tracker:
         if watch.overdue is None and not self.control.cancelling:
             return None
         watch.ending_since = now if watch.ending_since is None else watch.ending_since
-        if now - watch.ending_since > ENDING_PATIENCE_SECONDS:
-            return record if watch.overdue is None else await self._failed(record, watch.overdue)
+        if now - watch.ending_since > ENDING_PATIENCE_SECONDS and self._is_to_be_left(record, watch):
+            return record
         await end(record, remote, self.calls)  # again at each look: the request may have been lost
         return None
+
+    def _is_to_be_left(self, record: Record, watch: _Watch) -> bool:
+        """Return whether a task that the service does not end is left running, for another run to fetch what it makes.
+
+        It may yet succeed and be billed, and holds its place; so it is followed for as long as other tasks run.
+        """
+        if self.control.cancelling:
+            return True
+        if record.task.id not in self._unending:
+            self._unending.add(record.task.id)
+            watch.is_unending = True
+            self.log.warning("the service does not end a task that ran too long", task=record.task.id)
+        now = self.clock.monotonic()
+        alone = self.slots.active <= len(self._unending)
+        watch.alone_since = (watch.alone_since or now) if alone else None
+        if watch.alone_since is None or now - watch.alone_since <= ENDING_PATIENCE_SECONDS:
+            return False
+        self.control.close(
+            Stop.SERVICE,
+            f"The service does not end {len(self._unending)} of the tasks, which ran longer than limits.task_timeout."
+            " They may yet be billed; the next run fetches what they have made.",
+        )
+        return True
 
     async def _in_trouble(self, record: Record, trouble: Outcome | None, watch: _Watch) -> Record | None:
         """Bear that a look brought nothing; return the record where it makes no sense to look again."""
@@ -156,6 +191,8 @@ class _Watch:
         self.gone_since: float | None = None
         self.ending_since: float | None = None
         self.overdue: Failure | None = None
+        self.is_unending = False
+        self.alone_since: float | None = None
         self._looks = looks
         self._random = random
         self._retries = delays(random, first=1.0)
@@ -164,6 +201,8 @@ class _Watch:
         """Return how long to wait before the next look."""
         if self.in_trouble:
             return next(self._retries)
+        if self.is_unending:
+            return UNENDING_SECONDS
         return ENDING_SECONDS if self.ending_since is not None else next(self._looks)
 
     def calm(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -141,7 +142,7 @@ async def save_content(
     landing = Landing(folder, path_stem)
 
     def save() -> Landed:
-        text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+        text = json.dumps(content, ensure_ascii=False, indent=2, default=_plain_number) + "\n"
         # Half a surrogate pair has no UTF-8; as the escape that it came as, it is still the same JSON.
         landing.take(text.encode(errors="backslashreplace"))
         return landing.land()
@@ -220,6 +221,12 @@ async def _abandon(landing: Landing, hop: Hop, *, keep: bool = False) -> str:
         return await hop(partial(landing.abandon, keep=keep))
     except OSError:
         return ""  # the caller has something to tell that came before
+
+
+def _plain_number(value: object) -> float | str:
+    """Return a fraction, which replies hold as exact decimals, as JSON has it; what no float can hold, as text."""
+    number = float(str(value))
+    return number if math.isfinite(number) else str(value)
 
 
 def _reason(error: FileError) -> Reason:

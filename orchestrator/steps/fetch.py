@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -13,13 +12,14 @@ from orchestrator.clock import Clock
 from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import Failure, Output, Record
 from orchestrator.names import file_stem
-from orchestrator.steps.calls import Calls, TurnLostError, Urgency
+from orchestrator.steps.calls import Calls, Urgency
+from orchestrator.steps.clearing import Clearing
 from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, download, save_content, sha256_of
 from orchestrator.steps.outcomes import Outcome, Verdict
 from orchestrator.steps.saving import shielded
 from orchestrator.steps.track import ask, reason
 from orchestrator.threads import Hop, in_thread
-from orchestrator.wiro import RemoteOutput, RemoteTask, WiroError
+from orchestrator.wiro import RemoteOutput, RemoteTask
 from orchestrator.wiro.files import Files
 
 LOOKS_FOR_OUTPUTS: Final = 3
@@ -51,12 +51,12 @@ class Fetcher:
     Attributes:
         run_folder: Paths in the records are relative to it.
         outputs_folder: Where the outputs go, inside of it.
-        delete_remote: Whether the service's copies are deleted once ours are verified and recorded.
+        clearing: Deletes the service's copies once ours are verified and recorded; None leaves them.
     """
 
     run_folder: Path
     outputs_folder: Path
-    delete_remote: bool
+    clearing: Clearing | None
     files: Files
     calls: Calls
     ledger: Ledger
@@ -109,9 +109,12 @@ class Fetcher:
             after = replace(record.undelivered(failures[0], now, got), warnings=warnings)
         else:
             after = record.delivered(got, warnings, now)
-        await shielded(self.ledger.save(record, after, durable=bool(failures) or self.delete_remote))
-        if self.delete_remote and not failures:
-            await self._delete(after.sent.token)
+        clearing = None if failures else self.clearing
+        if clearing is not None:
+            await clearing.owe(record)
+        await shielded(self.ledger.save(record, after, durable=bool(failures or clearing)))
+        if clearing is not None:
+            await clearing.clear(after)
         return after
 
     async def _output(
@@ -174,13 +177,6 @@ class Fetcher:
             remote = await self._ask(record)
         assert remote is not None  # noqa: S101 - it was asked for at least once
         return remote
-
-    async def _delete(self, token: str | None) -> None:
-        """Delete the service's copies; where it does not work they go by themselves in time."""
-        if token is None:
-            return
-        with suppress(WiroError, TurnLostError):
-            await self.calls.make(Urgency.ROUTINE, lambda client: client.delete_outputs(token))
 
     async def _ask(self, record: Record) -> RemoteTask:
         """Ask for the task; what stands in the way may pass, up to a point.

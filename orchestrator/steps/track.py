@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from orchestrator.clock import Clock
@@ -14,8 +15,8 @@ from orchestrator.steps.calls import Calls, TurnLostError, Urgency
 from orchestrator.steps.outcomes import Outcome, judge
 from orchestrator.steps.saving import shielded
 from orchestrator.wiro import Client, Phase, RemoteTask, WiroError
+from orchestrator.wiro.errors import one_line
 
-MESSAGE_LENGTH: Final = 500
 QUEUED: Final = frozenset({"task_queue"})
 
 
@@ -54,6 +55,7 @@ async def look(
     *,
     urgency: Urgency,
     attempts: int,
+    price_usd: Decimal | None = None,
     overdue: Failure | None = None,
     calls: Calls,
     ledger: Ledger,
@@ -65,6 +67,7 @@ async def look(
         record: A running task.
         urgency: How likely it is that the task has ended.
         attempts: How many times a task is tried in all when it fails unbilled.
+        price_usd: What it costs if it succeeds, where that is fixed beforehand.
         overdue: Why we had it killed, if we had.
         calls: The service.
         ledger: Where the end is written down.
@@ -76,13 +79,21 @@ async def look(
     said = await ask(record, urgency, calls)
     if isinstance(said, Outcome):
         return Sight(record, trouble=said)
-    after = concluded(record, said, attempts, clock.now(), overdue)
+    after = concluded(record, said, attempts, clock.now(), overdue=overdue, price_usd=price_usd)
     if after is not record:
         await shielded(ledger.save(record, after, durable=False))
     return Sight(after, said)
 
 
-def concluded(record: Record, remote: RemoteTask, attempts: int, now: float, overdue: Failure | None = None) -> Record:
+def concluded(
+    record: Record,
+    remote: RemoteTask,
+    attempts: int,
+    now: float,
+    *,
+    overdue: Failure | None = None,
+    price_usd: Decimal | None = None,
+) -> Record:
     """Return the record that follows from what the service says of a running task."""
     phase = remote.phase
     if phase is Phase.UNDER_WAY:
@@ -92,6 +103,8 @@ def concluded(record: Record, remote: RemoteTask, attempts: int, now: float, ove
     cost = remote.cost_usd
     if cost is None and not made:
         cost = FREE  # the API page: failed and cancelled tasks are not billed
+    if cost is None and phase is Phase.SUCCEEDED:
+        cost = price_usd  # the older form of replies does not say
     ending = Ending(remote.status, remote.exit_code, cost, remote.elapsed_seconds, now)
     if made:
         return record.succeeded(ending)
@@ -107,10 +120,10 @@ def concluded(record: Record, remote: RemoteTask, attempts: int, now: float, ove
 
 def reason(remote: RemoteTask) -> str:
     """Return the service's words for a failure: the last line that says something."""
-    lines = [line.strip() for line in remote.error_text.splitlines() if line.strip()]
+    lines = [line for line in map(one_line, remote.error_text.splitlines()) if line]
     if lines:
-        return lines[-1][:MESSAGE_LENGTH]
-    return f"the service gave no reason (status {remote.status}, exit code {remote.exit_text or 'none'})"
+        return lines[-1]
+    return one_line(f"the service gave no reason (status {remote.status}, exit code {remote.exit_text or 'none'})")
 
 
 async def end(record: Record, remote: RemoteTask, calls: Calls) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -105,7 +106,8 @@ class Client:
             raise ReplyLost("/Task/Detail", "no task list that can be read", http_status=200)
         if not page.tasks:
             raise NoSuchTask("/Task/Detail", "the list of tasks is empty", http_status=200)
-        return page.tasks[0]
+        task = page.tasks[0]
+        return replace(task, error_text=self._transport.hide(task.error_text, task.token))
 
     async def tasks(self, *, start: int, limit: int, model: str | None = None) -> TaskPage:
         """Return part of the account's tasks, newest first; a page that cannot be read whole is `ReplyLost`.

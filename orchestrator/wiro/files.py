@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -33,6 +34,9 @@ __all__ = [
 MAX_REDIRECTS = 5
 MAX_BYTES = 16 * 2**30
 READ_BUFFER_BYTES = 2**18
+SLOW_BYTES = 2**15
+"""How much has to come within the seconds that a `Files` allows for it: a server that drips holds nobody up."""
+
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
@@ -113,16 +117,19 @@ class Body:
     content_type: str | None
     _response: aiohttp.ClientResponse = field(repr=False)
     _max_bytes: int = field(repr=False)
+    _slow_seconds: float = field(repr=False)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Give the bytes as they come; at the end they are as many as was promised.
 
         Raises:
             FileBroken: Fewer or more bytes came than were promised, or the connection dropped.
-            FileUnavailable: Nothing came for too long.
+            FileUnavailable: Nothing, or next to nothing, came for too long.
             FileTooLarge: More came than is accepted.
         """
-        reached = self.offset
+        reached = marked = self.offset
+        time = asyncio.get_running_loop().time
+        due = time() + self._slow_seconds
         if self.status != 416:
             with _translated(self.host, dropped=FileBroken):
                 async for chunk in self._response.content.iter_any():
@@ -130,6 +137,10 @@ class Body:
                     if reached > self._max_bytes:
                         raise FileTooLarge(self.host, f"more than {self._max_bytes} bytes came")
                     yield chunk
+                    if time() >= due:
+                        if reached - marked < SLOW_BYTES:
+                            raise FileUnavailable(self.host, "it sends too slowly")
+                        marked, due = reached, time() + self._slow_seconds
         if self.total is not None and reached != self.total:
             raise FileBroken(self.host, f"{reached} of {self.total} bytes came")
 
@@ -144,6 +155,8 @@ class Files:
         policy: Which addresses may be connected to.
         connect_seconds: How long name look-up, connecting and TLS may take together.
         idle_seconds: How long the server may send nothing.
+        answer_seconds: How long the head of an answer may take from the request on, connecting included.
+        slow_seconds: How long `SLOW_BYTES` of a file may take.
         resolver: Looks up names instead of the system; its answers are checked all the same.
         connector: Connects instead of one made here, and is not closed; whoever gives it checks the addresses.
         proxy: The address of a proxy for all requests.
@@ -156,6 +169,8 @@ class Files:
         *,
         connect_seconds: float = 10,
         idle_seconds: float = 30,
+        answer_seconds: float = 60,
+        slow_seconds: float = 60,
         resolver: AbstractResolver | None = None,
         connector: aiohttp.BaseConnector | None = None,
         proxy: str | None = None,
@@ -163,6 +178,8 @@ class Files:
     ) -> None:
         self._policy = policy
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_seconds, sock_read=idle_seconds)
+        self._answer_seconds = answer_seconds
+        self._slow_seconds = slow_seconds
         self._resolver = resolver
         self._connector = connector
         self._proxy = proxy
@@ -215,7 +232,7 @@ class Files:
         headers = {"Range": f"bytes={offset}-", "If-Range": validator} if offset and validator else {}
         response = await self._answer(url, headers)
         try:
-            yield _read_head(response, offset, validator, self._max_bytes)
+            yield self._read_head(response, offset, validator)
         finally:
             response.close()
 
@@ -225,12 +242,30 @@ class Files:
         target = self._permitted(url)
         for _ in range(MAX_REDIRECTS + 1):
             with _translated(_host(target), dropped=FileUnavailable):
-                response = await self._session.get(target, headers=headers, allow_redirects=False, proxy=self._proxy)
+                async with asyncio.timeout(self._answer_seconds):
+                    response = await self._session.get(
+                        target, headers=headers, allow_redirects=False, proxy=self._proxy
+                    )
             if response.status not in REDIRECTS:
                 return response
             response.close()
             target = self._permitted(response.headers.get("Location", ""), target)
         raise FileRefused(_host(target), f"it took more than {MAX_REDIRECTS} redirects")
+
+    def _read_head(self, response: aiohttp.ClientResponse, offset: int, validator: str | None) -> Body:
+        """Judge an answer by its status line and headers."""
+        host, headers, most = _host(response.url), response.headers, self._max_bytes
+        start, total = _place(response, offset)
+        if headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise FileBroken(host, "it came compressed, which was not asked for")
+        if total is not None and total > most:
+            raise FileTooLarge(host, f"it has {total} bytes, at most {most} are accepted")
+        etag = headers.get("ETag", "")
+        found = etag if etag.startswith('"') else headers.get("Last-Modified")
+        if start and found and found != validator:
+            raise FileBroken(host, "a part of another version came")
+        stated = headers.get("Content-Type")
+        return Body(host, response.status, start, total, found, stated, response, most, self._slow_seconds)
 
     def _permitted(self, url: str, base: URL | None = None) -> URL:
         before = _host(base) if base else ""
@@ -256,21 +291,6 @@ class Files:
 
 def _host(url: URL) -> str:
     return url.raw_host or ""
-
-
-def _read_head(response: aiohttp.ClientResponse, offset: int, validator: str | None, max_bytes: int) -> Body:
-    """Judge an answer by its status line and headers."""
-    host, status, headers = _host(response.url), response.status, response.headers
-    start, total = _place(response, offset)
-    if headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise FileBroken(host, "it came compressed, which was not asked for")
-    if total is not None and total > max_bytes:
-        raise FileTooLarge(host, f"it has {total} bytes, at most {max_bytes} are accepted")
-    etag = headers.get("ETag", "")
-    found = etag if etag.startswith('"') else headers.get("Last-Modified")
-    if start and found and found != validator:
-        raise FileBroken(host, "a part of another version came")
-    return Body(host, status, start, total, found, headers.get("Content-Type"), response, max_bytes)
 
 
 def _place(response: aiohttp.ClientResponse, offset: int) -> tuple[int, int | None]:

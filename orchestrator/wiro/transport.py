@@ -116,6 +116,12 @@ class Transport:
         """Send a form, with `more_seconds` on top of the time that a call may take, and return the reply."""
         return await self._exchange(self._call(endpoint, more_seconds), endpoint, form, {}, ())
 
+    def hide(self, text: str, *tokens: str | None) -> str:
+        """Return the service's words without the credentials and without these tokens."""
+        for token in filter(None, tokens):
+            text = text.replace(token, HIDDEN)
+        return self._credentials.hide(text)
+
     def _call(self, endpoint: str, more_seconds: float = 0.0) -> Call:
         seconds = self._timeouts.total + more_seconds
         pays = endpoint == "/Run"
@@ -131,13 +137,15 @@ class Transport:
         except (ValueError, zlib.error):
             reply = None
 
-        def hide(text: str) -> str:
-            for token in tokens:
-                text = text.replace(token, HIDDEN)
-            return self._credentials.hide(text)
-
         retry_after = reply_headers.get("Retry-After")
-        error = failure(call.endpoint, status, reply, retry_after=retry_after, now=self._now(), hide=hide)
+        error = failure(
+            call.endpoint,
+            status,
+            reply,
+            retry_after=retry_after,
+            now=self._now(),
+            hide=lambda text: self.hide(text, *tokens),
+        )
         if error is not None:
             raise error
         return reply or {}

@@ -10,8 +10,15 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, NoReturn
 
+from orchestrator.wiro.errors import one_line
+
 DEBUG_TAIL = 4096
 LARGEST = 10**15
+DEEPEST = 64
+"""How deep a reply may be nested: what comes later (to print, to compare, to store) need not count any more."""
+
+LATEST = 10**10
+"""Unix seconds of a moment that can be told; milliseconds are beyond it."""
 PLAIN_DIGITS = 15
 
 UNDER_WAY_STATUSES = frozenset(
@@ -180,6 +187,8 @@ def parse(body: bytes) -> Json:
         raise ValueError("no JSON that can be read") from error
     if not isinstance(value, dict):
         raise ValueError("no JSON object")  # noqa: TRY004 - to a caller, all that is wrong with a body is one error
+    if body.count(b"[") + body.count(b"{") > DEEPEST and _is_deep(value, DEEPEST):
+        raise ValueError("nested too deep")
     return value
 
 
@@ -211,7 +220,7 @@ def read_task(entry: Mapping[str, Any]) -> RemoteTask:
         token=_token(entry),
         model=f"{owner}/{model}" if owner and model else None,
         parameters=_parameters(entry.get("parameters")),
-        status=text(entry.get("status")),
+        status=one_line(text(entry.get("status"))),
         exit_text="" if pexit is None else text(pexit) or ("" if pexit == "" else "unreadable"),
         cost_usd=money(entry.get("totalcost")),
         outputs=tuple(_output(o) for o in outputs if isinstance(o, dict)) if isinstance(outputs, list) else (),
@@ -285,7 +294,8 @@ def _seconds(value: object) -> float | None:
 
 
 def _moment(value: object) -> float | None:
-    return _seconds(value) or None
+    seconds = _seconds(value)
+    return seconds if seconds and seconds < LATEST else None
 
 
 def _output(entry: Mapping[str, Any]) -> RemoteOutput:
@@ -315,6 +325,11 @@ def _refuse(constant: str) -> NoReturn:
 
 
 _decode = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse).decode
+
+
+def _is_deep(value: object, left: int) -> bool:
+    held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(left == 0 or _is_deep(item, left - 1) for item in held)
 
 
 def _mended(value: Any) -> Any:

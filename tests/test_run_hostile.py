@@ -1,0 +1,227 @@
+"""A whole run against a service that means harm: each task is marked with the reason, and the others get done."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+import zlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from blockbuster import blockbuster_ctx
+from PIL import Image
+from typing_extensions import override
+
+from orchestrator.clock import SystemClock
+from orchestrator.commands.options import Options
+from orchestrator.commands.run import Result, run
+from orchestrator.config import Settings
+from orchestrator.engines import forecast
+from orchestrator.engines.control import Control
+from orchestrator.errors import Exit
+from orchestrator.wiro import seed_model
+
+pytestmark = pytest.mark.anyio
+
+KEY, SECRET, TOKEN = "a-key-to-keep", "a-secret-to-keep", "a-token-to-keep"
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> Iterator[None]:
+    """Opening and closing a run may block; what goes on in between, in tasks of its own, must not."""
+    with blockbuster_ctx("orchestrator") as blocking:
+        for function in blocking.functions.values():
+            function.can_block_in("orchestrator/commands/run.py", "run")
+        yield
+
+
+class QuickClock(SystemClock):
+    """Waits a fiftieth of what it is asked to."""
+
+    @override
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds / 50)
+
+
+def png(width: int = 8, height: int = 8) -> bytes:
+    """A picture; a bomb to whoever decodes one that claims to be far larger than its data."""
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), "teal").save(out, "PNG")
+    head = b"IHDR" + struct.pack(">II", width, height) + out.getvalue()[24:29]
+    return out.getvalue()[:12] + head + zlib.crc32(head).to_bytes(4, "big") + out.getvalue()[33:]
+
+
+PICTURE = png()
+TOOL = seed_model()
+NAMES = ("../../../../tmp/x.png", "/etc/x.png", "CON", "nul.png", "a\0b.png", "n" * 300, "twice.png", "twice.png")
+DONE: dict[str, Any] = {"status": "task_postprocess_end", "pexit": "0", "totalcost": "0.01"}
+PAGE = b"<!DOCTYPE html><title>Just a moment</title>"
+
+FILES: Mapping[str, tuple[bytes, dict[str, str]]] = {
+    "good": (PICTURE, {"Content-Type": "image/png"}),
+    "page": (PAGE, {"Content-Type": "image/png"}),
+    "zipped": (gzip.compress(bytes(2**20)), {"Content-Encoding": "gzip"}),
+    "vast": (png(200_000, 200_000), {}),
+    "half": (PICTURE[:-20], {}),
+}
+
+
+def output(file: str, **fields: Any) -> dict[str, Any]:
+    """An output of the service's own, told as one that is fine."""
+    return {"name": "x.png", "contenttype": "image/png", "url": f"{{here}}/cdn/{file}", **fields}
+
+
+TASKS: Mapping[str, dict[str, Any]] = {
+    "names": DONE | {"outputs": [output("good", name=name) for name in NAMES]},
+    "lies": DONE | {"outputs": [output("good", size="7", contenttype="video/mp4")]},
+    "a vast picture": DONE | {"outputs": [output("vast")]},
+    "numbers": DONE | {"totalcost": 1e300, "elapsedseconds": "9" * 400, "outputs": [output("good", size=10**300)]},
+    "text": DONE | {"outputs": [{"contenttype": "raw", "content": {"answer": "../x", "score": 0.25}}]},
+    "a local file": DONE | {"outputs": [output("good", url="file:///etc/passwd")]},
+    "a private address": DONE | {"outputs": [output("good", url="http://10.0.0.1/x.png")]},
+    "a number": DONE | {"outputs": [output("good", url="http://2852039166/latest/meta-data")]},
+    "a way to metadata": DONE | {"outputs": [output("away")]},
+    "a page": DONE | {"outputs": [output("page")]},
+    "half a picture": DONE | {"outputs": [output("half")]},
+    "a bomb": DONE | {"outputs": [output("zipped")]},
+    "nothing": DONE | {"outputs": []},
+    "no address": DONE | {"outputs": [{"name": "x.png"}, "x", None]},
+    "words": {"status": "task_error", "debugerror": f"\x1b]0;owned\x07 {KEY} {{token}}", "totalcost": "0"},
+}
+ENDS = {
+    "names": None,
+    "lies": None,
+    "a vast picture": None,
+    "numbers": None,
+    "text": None,
+    "a local file": "refused",
+    "a private address": "refused",
+    "a number": "refused",
+    "a way to metadata": "refused",
+    "a page": "broken",
+    "half a picture": "broken",
+    "a bomb": "broken",
+    "nothing": "no_outputs",
+    "no address": "refused",
+    "words": "failed",
+}
+
+NONSENSE = (
+    b"<html>Bad gateway</html>",
+    b'{"result": true, "tasklist": ' + b"[" * 1000 + b"]" * 1000 + b"}",
+    b'{"result": true, "tasklist": [{"id": ' + b"9" * 5001 + b"}]}",
+    b'{"result": true, "tasklist": [{"id": NaN}]}',
+    b'{"result": true, "total": "1"}',
+    b" " * (17 * 2**20),
+)
+"""What is answered to the first looks at each task."""
+
+
+@dataclass
+class Villain:
+    """The service."""
+
+    url: str = ""
+    prompts: dict[str, str] = field(default_factory=dict)
+    looks: dict[str, int] = field(default_factory=dict)
+    leaks: list[str] = field(default_factory=list)
+
+    async def api(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        reply: dict[str, Any] = {"result": True, "errors": []}
+        match request.path.removeprefix("/v1/").split("/")[:2]:
+            case ["Tool", _]:
+                reply["tool"] = [TOOL]
+            case ["Run", _]:
+                number = str(len(self.prompts) + 1)
+                self.prompts[number] = body["prompt"]
+                reply |= {"taskid": number, "socketaccesstoken": TOKEN + number}
+            case ["Task", "List"]:
+                reply["tasklist"] = []
+            case _:
+                number = body["tasktoken"].removeprefix(TOKEN)
+                look = self.looks[number] = self.looks.get(number, -1) + 1
+                if number == "1" and look < len(NONSENSE):
+                    return web.Response(body=NONSENSE[look])
+                said = json.dumps({"id": number, "socketaccesstoken": TOKEN + number} | TASKS[self.prompts[number]])
+                reply["tasklist"] = [json.loads(said.replace("{here}", self.url).replace("{token}", TOKEN + number))]
+        return web.json_response(reply, dumps=lambda value: json.dumps(value, default=str))
+
+    async def cdn(self, request: web.Request) -> web.StreamResponse:
+        heads = f"{request.headers} {request.url}"
+        self.leaks += [word for word in (KEY, SECRET, TOKEN, "x-api-key") if word in heads]
+        if request.match_info["file"] == "away":
+            raise web.HTTPFound("http://169.254.169.254/latest/meta-data")
+        body, headers = FILES[request.match_info["file"]]
+        return web.Response(body=body, headers=headers)
+
+
+@asynccontextmanager
+async def villain() -> AsyncIterator[Villain]:
+    found = Villain()
+    app = web.Application()
+    app.router.add_post("/v1/{path:.*}", found.api)
+    app.router.add_get("/cdn/{file}", found.cdn)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield found
+    finally:
+        await runner.cleanup()
+
+
+class Nobody:
+    def show(self, _: object) -> None:
+        pass
+
+
+async def run_with(service: Villain, folder: Path) -> Result:
+    job = {
+        "model": "Hevok/Studio-Trigger",
+        "parameters": {"samples": 1},
+        "limits": {"requests_per_second": 1000},
+        "retry": {"attempts": 1},
+        "sweep": {"prompt": list(TASKS)},
+    }
+    (folder / "job.yaml").write_text(json.dumps(job))
+    settings = Settings(KEY, SECRET, f"{service.url}/v1")
+    options = Options(out=folder / "out")
+    return await run(folder / "job.yaml", options, settings, control=Control(), clock=QuickClock(), watcher=Nobody())
+
+
+async def test_a_service_that_means_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written but in the run folder, nothing secret is told, each task ends with its reason."""
+    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+    async with villain() as service:
+        result = await run_with(service, tmp_path)
+    assert service.leaks == []
+    assert result.exit_code is Exit.SOME_FAILED
+    check(tmp_path)
+
+
+def check(folder: Path) -> None:
+    out = folder / "out"
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    ends = {line["parameters"]["prompt"]: line["error"] and line["error"]["kind"] for line in lines}
+    assert ends == ENDS
+    assert {path.name for path in folder.iterdir()} == {"job.yaml", "out"}
+    recorded = {output["path"] for line in lines for output in line["outputs"]}
+    found = {path.relative_to(out).as_posix() for path in (out / "files").rglob("*") if path.is_file()}
+    suspect = {path for path in found if path.startswith("files/.suspect/")}
+    assert (found - suspect, len(recorded), len(suspect)) == (recorded, len(NAMES) + 4, 2)
+    told = (out / "manifest.jsonl").read_text() + (out / "run.log").read_text()
+    assert not any(word in told for word in (KEY, SECRET, TOKEN, "\\u001b"))
+    lies = next(line for line in lines if line["parameters"]["prompt"] == "lies")
+    assert len(lies["warnings"]) == 2
+    text = next(line for line in lines if line["parameters"]["prompt"] == "text")
+    assert json.loads((out / text["outputs"][0]["path"]).read_text()) == {"answer": "../x", "score": 0.25}
