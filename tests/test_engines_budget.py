@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
-from orchestrator.engines.budget import Budget, reserve_usd
+from orchestrator.engines.budget import UNKNOWN, Budget, reserve_usd
 from orchestrator.ledger import Totals
 from orchestrator.lifecycle import Ending, Record, State
 from orchestrator.money import FREE
@@ -70,6 +70,47 @@ def test_with_exact_prices_the_cap_is_never_passed(prices: list[Decimal], cap: D
         assert paid + sums.reserved_usd <= cap
     assert budget.held_usd == sums.reserved_usd == FREE
     assert sums.spent_usd == paid
+
+
+@given(st.lists(CENTS, max_size=12), st.lists(CENTS.map(lambda cents: cents * 5), max_size=4), st.data())
+@settings(max_examples=40, deadline=None)
+def test_the_cap_holds_over_restarts(prices: list[Decimal], caps: list[Decimal], data: st.DataObject) -> None:
+    """Killed at any moment and begun again with any cap: what is known afterwards is what the ledger says alone.
+
+    A request that was out is in doubt; it is found to be accepted, or to be free again. What the service was paid
+    never passes the largest cap so far.
+    """
+    tasks = [Running(price, Record(Task(str(n), n, {}, {}, {}, "x"))) for n, price in enumerate(prices)]
+    paid = highest = FREE
+    for cap in caps:
+        highest = max(highest, cap)
+        budget, sums = Budget(cap), totals()
+        for task in tasks:
+            sums.apply(Record(task.record.task), task.record, dropped=False)
+        for _ in range(data.draw(st.integers(0, 40)) if tasks else 0):
+            task = data.draw(st.sampled_from(tasks))
+            before = after = task.record
+            if before.state is State.PENDING and budget.fits(task.price, sums):
+                after = before.intended(0.0, task.price, None)
+            elif before.state is State.SUBMITTING:
+                after = data.draw(
+                    st.sampled_from([before.not_accepted(), before.accepted(before.task.id, None, 0.0), before])
+                )
+            elif before.state is State.RUNNING:
+                ended = Ending("task_postprocess_end", 0, task.price, 1.0, 1.0)
+                after = data.draw(
+                    st.sampled_from([before.succeeded(ended), before.cancelled(replace(ended, cost_usd=FREE))])
+                )
+                paid += task.price if after.state is State.FETCHING else FREE
+            sums.apply(before, after, dropped=False)
+            task.record = after
+            assert paid + sums.reserved_usd <= highest
+            assert paid == sums.spent_usd
+
+
+def test_no_budget_holds_what_may_cost_anything() -> None:
+    assert not Budget(Decimal(10**12)).fits(UNKNOWN, totals())
+    assert Budget(None).fits(UNKNOWN, totals())
 
 
 def test_the_last_cent_may_be_spent_and_no_more() -> None:

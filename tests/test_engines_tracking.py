@@ -203,6 +203,13 @@ async def test_a_cancel_waits_a_while_for_one_that_does_not_end(tmp_path: Path) 
         assert await rig.track() == rig.record
 
 
+async def test_what_ended_while_nobody_looked_is_no_timeout(tmp_path: Path) -> None:
+    """The machine slept past the deadline: the service is asked first, and the success is fetched."""
+    script = Script([DONE])
+    async with tracking_of(script, tmp_path, timeout_seconds=0) as rig:
+        assert ((await rig.track()).state, script.calls) == (State.FETCHING, ["Detail"])
+
+
 async def test_a_success_that_comes_before_the_kill_is_fetched(tmp_path: Path) -> None:
     async with tracking_of(Script([UNDER_WAY], killed=DONE), tmp_path, timeout_seconds=0.05) as rig:
         assert (await rig.track()).state is State.FETCHING

@@ -7,13 +7,15 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 from aiohttp import web
 from blockbuster import blockbuster_ctx
@@ -23,10 +25,14 @@ from typing_extensions import override
 from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
 from orchestrator.commands.run import Result, run
+from orchestrator.commands.status import read_status
+from orchestrator.commands.verify import Verification, verify
 from orchestrator.config import Settings
 from orchestrator.engines import forecast
 from orchestrator.engines.control import Control
 from orchestrator.errors import Exit
+from orchestrator.lifecycle import State
+from orchestrator.runs import RunFolder
 from orchestrator.wiro import seed_model
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +45,8 @@ def blocking_calls_are_errors() -> Iterator[None]:
     """Opening and closing a run may block; what goes on in between, in tasks of its own, must not."""
     with blockbuster_ctx("orchestrator") as blocking:
         for function in blocking.functions.values():
-            function.can_block_in("orchestrator/commands/run.py", "run")
+            for command in ("run", "resume"):
+                function.can_block_in(f"orchestrator/commands/{command}.py", command)
         yield
 
 
@@ -133,6 +140,11 @@ class Villain:
     prompts: dict[str, str] = field(default_factory=dict)
     looks: dict[str, int] = field(default_factory=dict)
     leaks: list[str] = field(default_factory=list)
+    cdn_status: int = 200
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(KEY, SECRET, f"{self.url}/v1")
 
     async def api(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -161,7 +173,7 @@ class Villain:
         if request.match_info["file"] == "away":
             raise web.HTTPFound("http://169.254.169.254/latest/meta-data")
         body, headers = FILES[request.match_info["file"]]
-        return web.Response(body=body, headers=headers)
+        return web.Response(status=self.cdn_status, body=body, headers=headers)
 
 
 @asynccontextmanager
@@ -185,16 +197,16 @@ class Nobody:
         pass
 
 
-async def run_with(service: Villain, folder: Path) -> Result:
+async def run_with(service: Villain, folder: Path, prompts: Iterable[str] = TASKS) -> Result:
     job = {
         "model": "Hevok/Studio-Trigger",
         "parameters": {"samples": 1},
         "limits": {"requests_per_second": 1000},
         "retry": {"attempts": 1},
-        "sweep": {"prompt": list(TASKS)},
+        "sweep": {"prompt": list(prompts)},
     }
     (folder / "job.yaml").write_text(json.dumps(job))
-    settings = Settings(KEY, SECRET, f"{service.url}/v1")
+    settings = service.settings
     options = Options(out=folder / "out")
     return await run(folder / "job.yaml", options, settings, control=Control(), clock=QuickClock(), watcher=Nobody())
 
@@ -225,3 +237,50 @@ def check(folder: Path) -> None:
     assert len(lies["warnings"]) == 2
     text = next(line for line in lines if line["parameters"]["prompt"] == "text")
     assert json.loads((out / text["outputs"][0]["path"]).read_text()) == {"answer": "../x", "score": 0.25}
+
+
+async def repaired(service: Villain, folder: RunFolder, cdn_status: int) -> Verification:
+    service.cdn_status = cdn_status
+    return await verify(folder, service.settings, repair=True, control=Control(), clock=QuickClock(), watcher=Nobody())
+
+
+def harm(folder: Path) -> None:
+    """Damage one file, delete another."""
+    first, second, *_ = sorted((folder / "files").iterdir())
+    first.write_bytes(b"something else")
+    second.unlink()
+
+
+async def test_a_repair_that_cannot_be_made_now_is_made_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is told as lost that may be had again, the whole files of a task count as such, nothing is paid again."""
+    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+    folder = RunFolder(tmp_path / "out")
+    async with villain() as service:
+        assert (await run_with(service, tmp_path, ["names"])).exit_code is Exit.DONE
+        await anyio.to_thread.run_sync(harm, folder.path)
+        spent = (await anyio.to_thread.run_sync(read_status, folder)).cost_usd
+        found = await repaired(service, folder, 503)
+        assert (found.checked, found.ok, found.missing, found.damaged) == (8, 6, 1, 1)
+        assert (found.repaired, found.lost, found.well, len(found.problems)) == (0, 0, False, 2)
+        assert "could not be had" in (found.halt or "")
+        found = await repaired(service, folder, 200)
+        assert (found.missing, found.damaged, found.repaired, found.lost, found.well) == (1, 1, 2, 0, True)
+        assert (found.problems, found.halt) == ((), None)
+        status = await anyio.to_thread.run_sync(read_status, folder)
+        assert (status.counts[State.DONE], status.cost_usd, len(service.prompts)) == (1, spent, 1)
+
+
+async def test_what_is_gone_from_the_service_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, the task is told as paid and not delivered, and what else it made is kept."""
+    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+    folder = RunFolder(tmp_path / "out")
+    async with villain() as service:
+        await run_with(service, tmp_path, ["names"])
+        await anyio.to_thread.run_sync(harm, folder.path)
+        found = await repaired(service, folder, 404)
+        assert (found.checked, found.ok, found.repaired, found.lost, found.well) == (8, 6, 0, 2, False)
+        [line] = (await anyio.Path(folder.manifest).read_text()).splitlines()
+        told = json.loads(line)
+        assert (told["state"], told["error"]["kind"], len(told["outputs"])) == ("failed", "lost", 6)
+        found = await repaired(service, folder, 404)
+        assert (found.checked, found.ok, found.well) == (6, 6, True)

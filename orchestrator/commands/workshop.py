@@ -19,7 +19,7 @@ from orchestrator.clock import Clock
 from orchestrator.commands.prepare import credentials
 from orchestrator.commands.sharing import among_others, sharing_calls
 from orchestrator.config import Settings
-from orchestrator.engines.budget import Budget, reserve_usd
+from orchestrator.engines.budget import UNKNOWN, Budget, reserve_usd
 from orchestrator.engines.control import Control
 from orchestrator.engines.doubts import Doubts
 from orchestrator.engines.feed import Feed
@@ -338,6 +338,8 @@ def reserves(tool: Mapping[str, Any], limits: Limits) -> Callable[[Parameters, D
 
     def reserve(parameters: Parameters, dearest_usd: Decimal) -> Decimal:
         price = prices.of(parameters)
+        if price is None and limits.price_usd is None and limits.budget_usd is not None and not dearest_usd:
+            return UNKNOWN
         return reserve_usd(fixed(parameters), None if price is None else price.usd, dearest_usd)
 
     return reserve

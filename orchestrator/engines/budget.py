@@ -12,6 +12,9 @@ from orchestrator.money import FREE
 SAFETY: Final = Decimal("1.5")
 """A price that is only estimated is reserved this many times over."""
 
+UNKNOWN: Final = Decimal("Infinity")
+"""What to keep aside for a task that may cost anything: no budget holds it."""
+
 
 @dataclass(slots=True)
 class Budget:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from orchestrator.clock import Clock
-from orchestrator.engines.budget import Budget
+from orchestrator.engines.budget import UNKNOWN, Budget
 from orchestrator.engines.control import Control
 from orchestrator.engines.doubts import Doubts
 from orchestrator.engines.slots import Slots
@@ -20,6 +20,11 @@ from orchestrator.steps.submit import Frontier, submit
 from orchestrator.steps.upload import Uploader
 from orchestrator.tasks import Parameters
 
+NO_ROOM: Final = "The budget does not hold another task. Raise it to go on."
+NO_PRICE: Final = (
+    "The service states no price for the next task, so the budget cannot be kept."
+    " Set limits.price_usd to what a task costs at most."
+)
 FAULTS: Final = 8
 """How often in a row the service may fail over one request before its task is given up."""
 
@@ -117,7 +122,7 @@ class Submitter:
         """Wait until the budget has room; close the run where nothing under way could make any."""
         while not self.budget.fits(reserve, self.ledger.totals):
             if not self.budget.held_usd and not self.slots.active:
-                self.control.close(Stop.BUDGET, "The budget does not hold another task. Raise it to go on.")
+                self.control.close(Stop.BUDGET, NO_PRICE if reserve == UNKNOWN else NO_ROOM)
             with self.control.until_closed():
                 await self.control.changed.wait()
             if self.control.closed:
