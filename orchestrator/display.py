@@ -26,6 +26,7 @@ from orchestrator.commands.rebuilding import Recovery
 from orchestrator.commands.run import Result, Watcher
 from orchestrator.commands.verify import Verification
 from orchestrator.lifecycle import State
+from orchestrator.output.manifest import NAME as MANIFEST
 from orchestrator.status import Status
 from orchestrator.tasks import Task
 
@@ -34,6 +35,14 @@ MODES: Final[tuple[Mode, ...]] = ("auto", "live", "plain", "json", "off")
 PLAIN_SECONDS: Final = 5.0
 JSON_SECONDS: Final = 1.0
 RATE_SECONDS: Final = 5.0
+PAID: Final = {
+    "no_outputs": ", paid for",
+    "refused": ", paid for",
+    "broken": ", paid for",
+    "lost": ", perhaps paid for",
+}
+"""What is said of failures that cost money."""
+
 WIDTH: Final = 60
 """How much of a value a plan shows."""
 
@@ -323,8 +332,10 @@ def summary(result: Result) -> str:
     calls = ", ".join(f"{number} {name}" for name, number in status.calls.items())
     lines.append(f"{done} of {status.total} tasks done, {_paid(status)}, {duration(result.seconds)}.")
     for failure, number in result.failures:
-        kind = "" if failure.kind == "failed" else f" ({failure.kind})"
+        kind = "" if failure.kind == "failed" else f" ({failure.kind}{PAID.get(failure.kind, '')})"
         lines.append(f"{number} failed{kind}: {failure.message}")
+    if others := status.counts[State.FAILED] - sum(number for _, number in result.failures):
+        lines.append(f"{others} failed for other reasons; {result.folder / MANIFEST} tells each.")
     if status.counts[State.CANCELLED]:
         lines.append(f"{status.counts[State.CANCELLED]} cancelled.")
     if result.failures or status.counts[State.CANCELLED]:

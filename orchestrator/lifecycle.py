@@ -125,7 +125,7 @@ class Attempt:
         newest_known: The largest remote id known at `intent_at`: the task of this attempt has a larger one.
         gave_up_at: Since when nobody waits for the reply any more, where it did not come.
         remote_id, token: The service's names for it.
-        cost_usd: What the service says it cost; None while it has not said.
+        cost_usd: What it cost as the service says, or else its price where that is fixed; None while neither is known.
     """
 
     number: int

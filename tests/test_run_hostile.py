@@ -141,6 +141,8 @@ class Villain:
     looks: dict[str, int] = field(default_factory=dict)
     leaks: list[str] = field(default_factory=list)
     cdn_status: int = 200
+    delete_status: int = 200
+    deletions: int = 0
 
     @property
     def settings(self) -> Settings:
@@ -158,6 +160,9 @@ class Villain:
                 reply |= {"taskid": number, "socketaccesstoken": TOKEN + number}
             case ["Task", "List"]:
                 reply["tasklist"] = []
+            case ["Task", "InputOutputDelete"]:
+                self.deletions += 1
+                return web.json_response(reply, status=self.delete_status)
             case _:
                 number = body["tasktoken"].removeprefix(TOKEN)
                 look = self.looks[number] = self.looks.get(number, -1) + 1
@@ -197,13 +202,14 @@ class Nobody:
         pass
 
 
-async def run_with(service: Villain, folder: Path, prompts: Iterable[str] = TASKS) -> Result:
+async def run_with(service: Villain, folder: Path, prompts: Iterable[str] = TASKS, **outputs: bool) -> Result:
     job = {
         "model": "Hevok/Studio-Trigger",
         "parameters": {"samples": 1},
         "limits": {"requests_per_second": 1000},
         "retry": {"attempts": 1},
         "sweep": {"prompt": list(prompts)},
+        "outputs": {"path": "{prompt}"} | outputs,
     }
     (folder / "job.yaml").write_text(json.dumps(job))
     settings = service.settings
@@ -284,3 +290,18 @@ async def test_what_is_gone_from_the_service_is_lost(tmp_path: Path, monkeypatch
         assert (told["state"], told["error"]["kind"], len(told["outputs"])) == ("failed", "lost", 6)
         found = await repaired(service, folder, 404)
         assert (found.checked, found.ok, found.well) == (6, 6, True)
+
+
+async def test_a_deletion_that_the_service_does_not_answer_is_made_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which has nothing else to do; and then never again."""
+    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+    async with villain() as service:
+        service.delete_status = 502
+        assert (await run_with(service, tmp_path, ["lies"], delete_remote=True)).exit_code is Exit.DONE
+        assert service.deletions == 1
+        service.delete_status = 200
+        for _ in range(2):
+            assert (await run_with(service, tmp_path, ["lies"], delete_remote=True)).exit_code is Exit.DONE
+            assert service.deletions == 2

@@ -250,7 +250,7 @@ async def test_what_stays_broken_is_kept_aside(bench: Bench, script: Callable[[s
         failure = await bench.failure(server)
     kept = f".suspect/{STEM}.{extension}"
     assert failure.kind == "broken"
-    assert str(failure).endswith(f"What came is kept in {kept}.")
+    assert str(failure).endswith(f"What came is kept in files/{kept}.")
     assert bench.left() == [kept]
     assert len(server.heads) == 4
     assert bench.clock.now() - start == 1 + 2 + 4

@@ -108,7 +108,7 @@ async def first_job(name: str, settings: Settings, *, emulate: bool, clock: Cloc
 def _model(tool: Mapping[str, Any]) -> Model:
     price = Prices(tool).of({})
     return Model(
-        name=f"{tool.get('slugowner')}/{tool.get('slugproject')}",
+        name=f"{_line(tool.get('slugowner'))}/{_line(tool.get('slugproject'))}",
         title=_line(tool.get("title")),
         description=_line(tool.get("description")),
         price_usd=None if price is None else money.text(price.usd),

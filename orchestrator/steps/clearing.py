@@ -8,7 +8,8 @@ from typing import Final
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
-from orchestrator.wiro import NotSent, RateLimited, ReplyLost, WiroError
+from orchestrator.steps.outcomes import Verdict, judge
+from orchestrator.wiro import WiroError
 
 OWED: Final = "delete "
 """What the names of facts begin with that hold the token of a task whose copies are to go; its id follows."""
@@ -43,12 +44,11 @@ class Clearing:
         return (await self.ledger.read(lambda store: store.states([identity]))).get(identity) is State.DONE
 
     async def _delete(self, identity: str, token: str) -> bool:
-        """Delete, and return whether that is settled: a refusal is, for in time the copies go by themselves."""
+        """Delete, and return whether that is settled: it is too where the service never will, or knows no such task."""
         try:
             await self.calls.make(Urgency.ROUTINE, lambda client: client.delete_outputs(token))
-        except (NotSent, ReplyLost, RateLimited, TurnLostError):
-            return False
-        except WiroError:
-            pass
+        except (WiroError, TurnLostError) as error:
+            if judge(error, paying=False).verdict not in {Verdict.GONE, Verdict.GIVE_UP}:
+                return False
         await self.ledger.state({OWED + identity: None})
         return True

@@ -112,7 +112,9 @@ async def download(
         landed = await _fetch(files, wanted.url, arrival, clock, attempts)
     except FileError as error:
         kept = await _abandon(landing, hop, keep=isinstance(error, FileBroken))
-        raise DownloadFailed(_reason(error), f"{error} What came is kept in {kept}." if kept else str(error)) from error
+        raise DownloadFailed(
+            _reason(error), f"{error} What came is kept in {folder.name}/{kept}." if kept else str(error)
+        ) from error
     except OSError as error:
         await _abandon(landing, hop)
         raise _disk_failure(error, wanted.path_stem) from error
