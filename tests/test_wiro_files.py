@@ -275,21 +275,30 @@ async def test_a_silent_server_is_given_up(answer: bytes) -> None:
 @asynccontextmanager
 async def dripping(start: bytes, drop: bytes, pause_seconds: float) -> AsyncIterator[str]:
     """A server that answers with a start and then with drop after drop, for ever."""
+    drips = set()
 
     async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
+        drips.add(asyncio.current_task())
+        try:
             writer.write(start)
             while True:
                 writer.write(drop)
                 await writer.drain()
                 await asyncio.sleep(pause_seconds)
+        except (ConnectionError, asyncio.CancelledError):
+            writer.transport.abort()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/u/x"
     finally:
         server.close()
-        await asyncio.sleep(2 * pause_seconds)  # each drip ends with its connection
+        for each in filter(None, drips):
+            each.cancel()
+        await asyncio.gather(*filter(None, drips))
+        await server.wait_closed()
 
 
 DRIPS = [
