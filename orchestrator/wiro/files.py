@@ -35,7 +35,8 @@ MAX_REDIRECTS = 5
 MAX_BYTES = 16 * 2**30
 READ_BUFFER_BYTES = 2**18
 SLOW_BYTES = 2**15
-"""How much has to come within the seconds that a `Files` allows for it: a server that drips holds nobody up."""
+SLOW_SECONDS = 60.0
+"""So much has to come in so long: a server that drips holds nobody up."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -117,7 +118,7 @@ class Body:
     content_type: str | None
     _response: aiohttp.ClientResponse = field(repr=False)
     _max_bytes: int = field(repr=False)
-    _slow_seconds: float = field(repr=False)
+    _slow_seconds: float = field(default=SLOW_SECONDS, repr=False)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Give the bytes as they come; at the end they are as many as was promised.
@@ -170,7 +171,7 @@ class Files:
         connect_seconds: float = 10,
         idle_seconds: float = 30,
         answer_seconds: float = 60,
-        slow_seconds: float = 60,
+        slow_seconds: float = SLOW_SECONDS,
         resolver: AbstractResolver | None = None,
         connector: aiohttp.BaseConnector | None = None,
         proxy: str | None = None,
