@@ -23,6 +23,7 @@ NOTHING = Status(
     cost_usd=FREE,
     reserved_usd=FREE,
     saved_usd=FREE,
+    attempts=0,
     calls={},
     uncertain=0,
     adopted=0,
