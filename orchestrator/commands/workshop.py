@@ -233,7 +233,7 @@ class Workshop:
                 timeout_seconds=self.limits.task_timeout_seconds,
                 stated_seconds=computing_seconds(self.tool),
                 price_usd=fixed_prices(Prices(self.tool), self.limits),
-                slots=slots,
+                slots=self.slots,
                 control=self.control,
                 calls=self.calls,
                 ledger=self.ledger,
