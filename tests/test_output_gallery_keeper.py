@@ -104,7 +104,7 @@ def rows(folder: RunFolder) -> list[tuple[int, str]]:
 
 @asynccontextmanager
 async def process(
-    folder: RunFolder, *, log: FilteringBoundLogger | None = None, seals: bool = True
+    folder: RunFolder, *, log: FilteringBoundLogger | None = None, seals: bool = True, hurried: bool = False
 ) -> AsyncIterator[Run]:
     """Work on a page until the block ends; with `seals` the manifest gets in order as well."""
     clock = VirtualClock(next(MOMENTS))
@@ -119,7 +119,7 @@ async def process(
                 async with anyio.create_task_group() as keeping:
                     keeping.start_soon(run.keeper.run)
                     yield run
-                    run.keeper.close()
+                    run.keeper.close(hurried=hurried)
                 if seals:
                     await ledger.state({MANIFEST: "in order"})
                     await run.keeper.seal()
@@ -221,9 +221,9 @@ def drawn(folder: RunFolder) -> dict[int, bool]:
 
 
 async def test_the_end_of_a_run_waits_no_longer_than_it_may(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "HURRIED_SECONDS", 0.0)
     told = CapturingLogger()
-    async with process(folder, log=told):
+    async with process(folder, log=told, hurried=True):
         pass
     assert [call.method_name for call in told.calls] == ["warning"]
     async with process(folder) as run:

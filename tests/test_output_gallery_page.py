@@ -262,6 +262,20 @@ def test_marks_last_and_can_be_taken_back(look: Look) -> None:
     assert page.get_by_label("Tags").input_value() == "keep, sky"
 
 
+def test_two_tabs_do_not_forget_each_others_marks(look: Look) -> None:
+    first = look()
+    second = first.context.new_page()
+    second.goto(first.url)
+    for page, key in ((first, "4"), (second, "x")):
+        page.bring_to_front()
+        page.locator("#sheet").focus()
+        keys(page, *(["ArrowDown"] if page is second else []), key)
+        page.wait_for_timeout(500)  # it is kept a moment later
+    first.reload()
+    first.locator(".rejected").wait_for()
+    assert first.locator(".frame .stars").all_inner_texts() == ["★★★★"]
+
+
 def test_marks_go_into_the_run_folder_and_come_back_to_everybody(look: Look, folder: RunFolder) -> None:
     page = look()
     page.locator("#sheet").focus()
@@ -359,8 +373,8 @@ def test_blind_answers_rank_the_values_of_an_axis(look: Look) -> None:
     page.get_by_text("Ranking of scheduler after 24 answers").click()
     assert page.locator(".ranking tbody th").all_inner_texts() == list(COLOURS)
     keys(page, "u", "u", "ArrowDown", "ArrowUp")
-    assert page.evaluate("gallery.marks.duels.map((duel) => duel.won).at(-1)") == "tie"
-    assert page.evaluate("gallery.marks.duels.length") == 23
+    assert page.evaluate("gallery.marks.duels().map((duel) => duel.won).at(-1)") == "tie"
+    assert page.evaluate("gallery.marks.duels().length") == 23
     page.reload()
     page.get_by_text("Ranking of scheduler after 23 answers").wait_for()
 

@@ -325,7 +325,7 @@ async def opened(
                     others=others,
                 )
                 keeper.close()
-                page.close()
+                page.close(hurried=control.left)
             await page.seal()
         finally:
             ledger.close()

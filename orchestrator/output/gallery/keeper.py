@@ -33,7 +33,9 @@ SHARE: Final = 0.25
 MOST_WAITING: Final = 256
 """How many ended tasks may wait for their thumbnails before rows are written without."""
 PATIENCE_SECONDS: Final = 3.0
-"""How long the end of a run may be held up by thumbnails that are missing."""
+"""How long the end of a run may be held up by thumbnails that are missing, and then again by rows."""
+HURRIED_SECONDS: Final = 0.5
+"""The same for a run that is interrupted."""
 
 
 class PageKeeper:
@@ -53,6 +55,7 @@ class PageKeeper:
         self._ended: deque[Record] = deque()
         self._status: Status | None = None
         self._closing = anyio.Event()
+        self._patience = PATIENCE_SECONDS
         self._complete = False
         self._given_up = False
 
@@ -65,8 +68,9 @@ class PageKeeper:
         """Take note of where the run stands."""
         self._status = status
 
-    def close(self) -> None:
-        """Nothing more will end: let `run` write what is left and return."""
+    def close(self, *, hurried: bool = False) -> None:
+        """Nothing more will end: let `run` write what is left and return; `hurried` says that somebody waits for it."""
+        self._patience = HURRIED_SECONDS if hurried else PATIENCE_SECONDS
         self._closing.set()
 
     async def run(self) -> None:
@@ -103,9 +107,9 @@ class PageKeeper:
                 told_at = self._clock.monotonic()
                 await self._tell(writer)
             await self._clock.wait(self._closing, BEAT_SECONDS if done else spent / SHARE)
-        ends_at = self._clock.monotonic() + PATIENCE_SECONDS
+        ends_at = self._clock.monotonic() + self._patience
         done = False
-        while not done and self._clock.monotonic() < ends_at + PATIENCE_SECONDS:
+        while not done and self._clock.monotonic() < ends_at + self._patience:
             draws = self._clock.monotonic() < ends_at
             _, done = await self._hop(partial(self._slice, writer, missing, draws))
         if not done:

@@ -37,7 +37,7 @@
   function answers(judged) {
     const known = new Map();
     for (const task of gallery.run.tasks.values()) for (const card of task.shots) known.set(card.key, card);
-    return gallery.marks.duels.flatMap((duel) => {
+    return gallery.marks.duels().flatMap((duel) => {
       const [a, b] = [known.get(duel.a), known.get(duel.b)];
       if (!a || !b || !isAbout(judged, a, b)) return [];
       return [{ a: gallery.axes.number(judged, a), b: gallery.axes.number(judged, b), won: duel.won }];
@@ -77,7 +77,7 @@
   blind.skip = () => turn();
 
   blind.undo = () => {
-    if (gallery.marks.duels.length) gallery.marks.unanswer();
+    gallery.marks.unanswer();
   };
 
   function turn() {

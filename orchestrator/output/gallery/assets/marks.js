@@ -9,8 +9,9 @@
   let timer = 0;
   let isKept = true;
 
-  const marks = { of: (key) => held.get(key) ?? NONE, duels: [], picked: new Set() };
   const held = new Map(); // by the key of the picture
+  const duels = new Map(); // by moment and pictures; one that was taken back stays, as void
+  const marks = { of: (key) => held.get(key) ?? NONE, picked: new Set() };
   const undone = []; // pairs of a key and what was there before
 
   const isEmpty = (mark) => !mark.stars && !mark.reject && !mark.tags.length && !mark.note;
@@ -23,7 +24,12 @@
     return { stars, reject: mark.reject === true, tags, note, at: Number(mark.at) || 0 };
   }
 
-  const isDuel = (duel) => typeof duel?.a === 'string' && typeof duel.b === 'string' && ['a', 'b', 'tie'].includes(duel.won);
+  const isDuel = (duel) => [duel?.a, duel?.b].every((key) => typeof key === 'string') && ['a', 'b', 'tie', 'void'].includes(duel.won);
+
+  const keep = (duel) => duels.set(`${duel.at} ${duel.a} ${duel.b}`, duel);
+
+  /** Answers of blind comparisons, the first one first. */
+  marks.duels = () => [...duels.values()].filter((duel) => duel.won !== 'void');
 
   /** Take marks over, for each picture those given last. */
   function merge(told) {
@@ -32,10 +38,7 @@
       const taken = formed(mark);
       if (taken.at >= (held.get(key)?.at ?? 0)) held.set(key, taken);
     }
-    const known = new Set(marks.duels.map((duel) => `${duel.at} ${duel.a} ${duel.b}`));
-    for (const duel of (told?.duels ?? []).filter(isDuel)) {
-      if (!known.has(`${duel.at} ${duel.a} ${duel.b}`)) marks.duels.push(duel);
-    }
+    (told?.duels ?? []).filter(isDuel).forEach(keep);
   }
 
   marks.open = (key, file) => {
@@ -46,10 +49,21 @@
     } catch {
       isKept = false; // the browser keeps nothing for pages from disk, or what it kept is broken
     }
-    window.addEventListener('pagehide', keep);
+    window.addEventListener('pagehide', store);
+    window.addEventListener('storage', ({ key, newValue }) => key === kept && listen(newValue));
   };
 
-  function keep() {
+  /** Take over what another tab has kept; it is kept already. */
+  function listen(text) {
+    try {
+      merge(JSON.parse(text ?? '{}'));
+    } catch {
+      return; // another version of the page
+    }
+    gallery.changed('marks');
+  }
+
+  function store() {
     clearTimeout(timer);
     timer = 0;
     try {
@@ -61,7 +75,7 @@
   }
 
   function touched() {
-    timer ||= setTimeout(keep, KEPT_AFTER_MS);
+    timer ||= setTimeout(store, KEPT_AFTER_MS);
     gallery.changed('marks');
   }
 
@@ -81,19 +95,20 @@
   };
 
   marks.answer = (a, b, won) => {
-    marks.duels.push({ a, b, won, at: Date.now() });
+    keep({ a, b, won, at: Date.now() });
     touched();
   };
 
   marks.unanswer = () => {
-    marks.duels.pop();
+    const last = marks.duels().at(-1);
+    if (last) keep({ ...last, won: 'void' });
     touched();
   };
 
   /** Everything as the file that is downloaded. */
   marks.text = () => {
     const given = [...held].filter(([, mark]) => !isEmpty(mark) || mark.at);
-    return JSON.stringify({ format: 1, key: gallery.run.job.key, marks: Object.fromEntries(given), duels: marks.duels });
+    return JSON.stringify({ format: 1, key: gallery.run.job.key, marks: Object.fromEntries(given), duels: [...duels.values()] });
   };
 
   /** Take over a file that was downloaded; return whether it is one. */
