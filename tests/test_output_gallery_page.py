@@ -394,6 +394,8 @@ def test_the_overview_counts_by_each_value(look: Look) -> None:
     page = look("#tab=overview")
     table = page.locator("table.values", has_text="By scheduler")
     assert table.locator("tbody tr").nth(1).locator("td").nth(0).inner_text() == "5 of 6"
+    charts = page.locator(".charts figure svg")
+    assert [str(chart.get_attribute("aria-label")) for chart in charts.all()] == ["Tasks ended: 17", "Spent: $0.056"]
     assert page.locator(".failures li").all_inner_texts() == ["1\nfailed: the model gave up <b>here</b>"]
     table.get_by_role("button", name="PNDMScheduler").click()
     assert page.locator("#tab-wall").get_attribute("aria-current") == "page"

@@ -18,7 +18,8 @@
     const made = value(axis, of, labels);
     axis.values.push(made);
     const key = JSON.stringify(of);
-    if (axis.numbers.has(key)) made.isTwin = true; // listed twice: its tasks stand at the first one
+    if (axis.numbers.has(key))
+      made.isTwin = true; // listed twice: its tasks stand at the first one
     else axis.numbers.set(key, made.number);
     return made.number;
   }

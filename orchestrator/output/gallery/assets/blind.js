@@ -106,18 +106,37 @@
   function whole(judged) {
     zoom.stages.length = 0;
     const axes = gallery.axes.wide().map((each) => [each.id, each.name]);
-    const chooser = select('What to judge', [['', 'choose…'], ...axes], judged?.id ?? '', (id) => gallery.view.set({ judge: id }));
+    const chooser = select('What to judge', [['', 'choose…'], ...axes], judged?.id ?? '', (id) =>
+      gallery.view.set({ judge: id }),
+    );
     replace(
       place,
-      h('div.ask', {}, h('h2', {}, 'Which is better?'), h('label.field.inline', {}, h('span', {}, 'judging'), chooser), h('p.quiet', {}, 'Everything else is the same in both.')),
-      blind.pair ? duel() : h('p.empty', {}, judged ? 'There are no two pictures yet that differ in this alone.' : 'Choose what to judge.'),
+      h(
+        'div.ask',
+        {},
+        h('h2', {}, 'Which is better?'),
+        h('label.field.inline', {}, h('span', {}, 'judging'), chooser),
+        h('p.quiet', {}, 'Everything else is the same in both.'),
+      ),
+      blind.pair
+        ? duel()
+        : h(
+            'p.empty',
+            {},
+            judged ? 'There are no two pictures yet that differ in this alone.' : 'Choose what to judge.',
+          ),
       h('section.rank', { 'aria-label': 'Ranking' }, result(judged)),
     );
   }
 
   function duel() {
     const side = (card, name, won) =>
-      h('div.side', {}, gallery.stage.stage(card, zoom).element, button(name, () => blind.answer(won), { kind: 'choose' }));
+      h(
+        'div.side',
+        {},
+        gallery.stage.stage(card, zoom).element,
+        button(name, () => blind.answer(won), { kind: 'choose' }),
+      );
     return [
       h('div.pair', {}, side(blind.pair[0], '← Left', 'a'), side(blind.pair[1], 'Right →', 'b')),
       h(
@@ -134,13 +153,26 @@
     if (!judged) return [];
     const given = answers(judged);
     const words = gallery.words.count(given.length, 'answer');
-    if (given.length < LEAST) return [h('p.quiet', {}, `${words} about ${judged.name}; the ranking shows after ${LEAST}.`)];
+    if (given.length < LEAST)
+      return [h('p.quiet', {}, `${words} about ${judged.name}; the ranking shows after ${LEAST}.`)];
     const seen = [...new Set(given.flatMap(({ a, b }) => [a, b]))].sort((a, b) => a - b);
     const places = new Map(seen.map((value, number) => [value, number]));
-    const ranked = gallery.ranking.rank(given.map(({ a, b, won }) => ({ a: places.get(a), b: places.get(b), won })), seen.length);
+    const ranked = gallery.ranking.rank(
+      given.map(({ a, b, won }) => ({ a: places.get(a), b: places.get(b), won })),
+      seen.length,
+    );
     const title = h('summary', {}, `Ranking of ${judged.name} after ${words}`);
-    const how = 'Strengths by the Bradley–Terry model; the bar holds 90 % of 200 resamplings of your answers. Where bars overlap, the order may be chance.';
-    return [h('details', { open: blind.isShown, ontoggle: (event) => (blind.isShown = event.target.open) }, title, table(judged, ranked, seen), h('p.quiet', {}, how))];
+    const how =
+      'Strengths by the Bradley–Terry model; the bar holds 90 % of 200 resamplings of your answers. Where bars overlap, the order may be chance.';
+    return [
+      h(
+        'details',
+        { open: blind.isShown, ontoggle: (event) => (blind.isShown = event.target.open) },
+        title,
+        table(judged, ranked, seen),
+        h('p.quiet', {}, how),
+      ),
+    ];
   }
 
   function table(judged, ranked, seen) {

@@ -100,7 +100,10 @@
 
   /** The values that a picture stands for, as short words. */
   function names(card, most = 40) {
-    const values = gallery.axes.wide().map((axis) => gallery.axes.value(axis, card)).filter(Boolean);
+    const values = gallery.axes
+      .wide()
+      .map((axis) => gallery.axes.value(axis, card))
+      .filter(Boolean);
     return values.map((value) => gallery.words.shortened(gallery.axes.word(value), most));
   }
 
@@ -116,7 +119,9 @@
   }
 
   /** How many lines a caption has. */
-  const lines = () => Number(gallery.view.show.includes('values')) + Number(['state', 'cost', 'time'].some((each) => gallery.view.show.includes(each)));
+  const lines = () =>
+    Number(gallery.view.show.includes('values')) +
+    Number(['state', 'cost', 'time'].some((each) => gallery.view.show.includes(each)));
 
   /** What a screen reader says of a cell. */
   function label(cards, state) {

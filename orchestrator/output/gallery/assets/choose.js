@@ -19,7 +19,13 @@
     return [
       { id: 'state', name: 'state', type: 'choice', of: (card) => card.task.state, options: () => STATES },
       { id: 'stars', name: 'stars', type: 'number', of: (card) => mark(card).stars },
-      { id: 'rejected', name: 'rejected', type: 'choice', of: (card) => (mark(card).reject ? 'yes' : 'no'), options: () => ['yes', 'no'] },
+      {
+        id: 'rejected',
+        name: 'rejected',
+        type: 'choice',
+        of: (card) => (mark(card).reject ? 'yes' : 'no'),
+        options: () => ['yes', 'no'],
+      },
       { id: 'tag', name: 'tags', type: 'text', of: (card) => mark(card).tags.join(', '), options: gallery.marks.tags },
       { id: 'note', name: 'note', type: 'text', of: (card) => mark(card).note },
       { id: 'cost', name: 'cost in USD', type: 'number', of: (card) => card.task.cost },
@@ -45,7 +51,8 @@
     };
   }
 
-  const isNumeric = (value) => value !== null && value !== '' && typeof value !== 'boolean' && Number.isFinite(Number(value));
+  const isNumeric = (value) =>
+    value !== null && value !== '' && typeof value !== 'boolean' && Number.isFinite(Number(value));
 
   /** A parameter that is no axis: a template's text, say. */
   function ofParameter(name) {

@@ -49,9 +49,19 @@
   function draw() {
     zoom.stages.length = 0;
     const title = h('h2', {}, `Compare ${cards.length} pictures`);
-    const modes = h('div.switch', { role: 'group', 'aria-label': 'How' }, mode('beside', 'Side by side'), mode('slider', 'Slider'));
+    const modes = h(
+      'div.switch',
+      { role: 'group', 'aria-label': 'How' },
+      mode('beside', 'Side by side'),
+      mode('slider', 'Slider'),
+    );
     const close = button('', () => dialog.close(), { iconName: 'close', title: 'Close (Esc)' });
-    replace(dialog, h('div.title', {}, title, modes, close), compare.mode === 'beside' ? beside() : slider(), h('div.captions', {}));
+    replace(
+      dialog,
+      h('div.title', {}, title, modes, close),
+      compare.mode === 'beside' ? beside() : slider(),
+      h('div.captions', {}),
+    );
     dialog.querySelector('.captions').style.gridTemplateColumns = `repeat(${cards.length}, minmax(0, 1fr))`;
     captions();
   }
@@ -65,7 +75,11 @@
   }
 
   function beside() {
-    const place = h('div.beside', {}, cards.map((card) => gallery.stage.stage(card, zoom).element));
+    const place = h(
+      'div.beside',
+      {},
+      cards.map((card) => gallery.stage.stage(card, zoom).element),
+    );
     place.style.setProperty('--count', cards.length);
     return place;
   }
@@ -121,13 +135,26 @@
 
   /** What tells the pictures apart, and their stars. */
   function captions() {
-    const axes = gallery.axes.wide().filter((axis) => new Set(cards.map((card) => gallery.axes.number(axis, card))).size > 1);
+    const axes = gallery.axes
+      .wide()
+      .filter((axis) => new Set(cards.map((card) => gallery.axes.number(axis, card))).size > 1);
     const each = (card) =>
       h(
         'div.caption',
         {},
-        h('dl', {}, axes.map((axis) => [h('dt', {}, axis.name), h('dd', { dir: 'auto' }, gallery.words.shortened(gallery.axes.value(axis, card).label, 120))])),
-        h('div.rate', {}, [1, 2, 3, 4, 5].map((stars) => star(card, stars))),
+        h(
+          'dl',
+          {},
+          axes.map((axis) => [
+            h('dt', {}, axis.name),
+            h('dd', { dir: 'auto' }, gallery.words.shortened(gallery.axes.value(axis, card).label, 120)),
+          ]),
+        ),
+        h(
+          'div.rate',
+          {},
+          [1, 2, 3, 4, 5].map((stars) => star(card, stars)),
+        ),
       );
     replace(dialog.querySelector('.captions'), cards.map(each));
   }

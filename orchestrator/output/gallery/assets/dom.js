@@ -64,7 +64,9 @@
 
   /** Make a choice between texts; `options` are pairs of value and text. */
   function select(label, options, value, onchange, props = {}) {
-    const choices = options.map(([of, text]) => h('option', { value: of, selected: String(of) === String(value) }, text));
+    const choices = options.map(([of, text]) =>
+      h('option', { value: of, selected: String(of) === String(value) }, text),
+    );
     return h('select', { 'aria-label': label, onchange: (event) => onchange(event.target.value), ...props }, choices);
   }
 
@@ -109,7 +111,9 @@
   }
 
   function replace(element, ...children) {
-    element.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+    element.replaceChildren(
+      ...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false),
+    );
     return element;
   }
 

@@ -11,7 +11,13 @@
 
   function chips() {
     const { filters } = gallery.view;
-    return h('div.group.filters', {}, filters.map(chip), quick(), draft ? editor() : button('Filter', begin, { iconName: 'filter', title: 'Filter (/)', id: 'filter' }));
+    return h(
+      'div.group.filters',
+      {},
+      filters.map(chip),
+      quick(),
+      draft ? editor() : button('Filter', begin, { iconName: 'filter', title: 'Filter (/)', id: 'filter' }),
+    );
   }
 
   function chip(filter, number) {
@@ -24,12 +30,21 @@
 
   /** Filters that are wanted again and again, one click away. */
   function quick() {
-    const offers = [['★ 3+', ['stars', 'ge', 3]], ['no rejected', ['rejected', 'is', 'no']]];
+    const offers = [
+      ['★ 3+', ['stars', 'ge', 3]],
+      ['no rejected', ['rejected', 'is', 'no']],
+    ];
     if (gallery.run.head.status.counts.failed) offers.push(['failed', ['state', 'is', 'failed']]);
     const has = (filter) => gallery.view.filters.some((each) => JSON.stringify(each) === JSON.stringify(filter));
     return offers
       .filter(([, filter]) => !has(filter))
-      .map(([words, filter], number) => button(words, () => apply([...gallery.view.filters, filter]), { kind: 'chip.offer', id: `offer-${number}`, title: `Show only: ${words}` }));
+      .map(([words, filter], number) =>
+        button(words, () => apply([...gallery.view.filters, filter]), {
+          kind: 'chip.offer',
+          id: `offer-${number}`,
+          title: `Show only: ${words}`,
+        }),
+      );
   }
 
   function begin() {
@@ -65,7 +80,13 @@
     return h(
       'form.maker',
       { onsubmit: accept, onkeydown: (event) => event.key === 'Escape' && cancel(event) },
-      select('Field', fields.map((each) => [each.id, each.name]), draft.field, change('field', 'filter-field'), { id: 'filter-field' }),
+      select(
+        'Field',
+        fields.map((each) => [each.id, each.name]),
+        draft.field,
+        change('field', 'filter-field'),
+        { id: 'filter-field' },
+      ),
       select('Operator', operators, draft.operator, change('operator', 'filter-operator'), { id: 'filter-operator' }),
       value(field),
       button('Add', accept, { kind: 'plain.accent', type: 'submit', onclick: null }),
@@ -76,10 +97,23 @@
   function value(field) {
     const keep = (text) => (draft.value = text);
     if (field.type === 'choice') {
-      return select('Value', field.options().map((each) => [each, gallery.words.shortened(String(each), 50)]), draft.value, keep, { id: 'filter-value' });
+      return select(
+        'Value',
+        field.options().map((each) => [each, gallery.words.shortened(String(each), 50)]),
+        draft.value,
+        keep,
+        { id: 'filter-value' },
+      );
     }
     const type = field.type === 'number' ? 'number' : 'text';
-    return h('input', { type, step: 'any', id: 'filter-value', 'aria-label': 'Value', value: draft.value, oninput: (event) => keep(event.target.value) });
+    return h('input', {
+      type,
+      step: 'any',
+      id: 'filter-value',
+      'aria-label': 'Value',
+      value: draft.value,
+      oninput: (event) => keep(event.target.value),
+    });
   }
 
   function accept(event) {

@@ -6,7 +6,12 @@
 
   /** A value's name; a bare number says what it is a number of. */
   function label(value, kind = 'div.label') {
-    return h(kind, { dir: 'auto', title: value.text }, value.isBare && h('small', {}, `${value.axis.name} `), value.label);
+    return h(
+      kind,
+      { dir: 'auto', title: value.text },
+      value.isBare && h('small', {}, `${value.axis.name} `),
+      value.label,
+    );
   }
 
   /** The row of column labels that are in view; outer ones span their columns. */
@@ -17,7 +22,11 @@
     for (let number = first; number < last; number += 1) {
       const line = model.columns[number];
       const names = [line.outer, line.inner].filter(Boolean).map(gallery.axes.word);
-      const head = h('div.column', { role: 'columnheader', 'aria-colindex': number + 2, 'aria-label': names.join(', ') });
+      const head = h('div.column', {
+        role: 'columnheader',
+        'aria-colindex': number + 2,
+        'aria-label': names.join(', '),
+      });
       if (line.inner) head.append(label(line.inner));
       head.style.left = `${size.left + left(line, number)}px`;
       row.append(head);
@@ -42,8 +51,14 @@
   }
 
   function corner(model) {
-    const across = [model.ox, model.x].filter(Boolean).map((axis) => axis.name).join(' › ');
-    const down = [model.oy, model.y].filter(Boolean).map((axis) => axis.name).join(' › ');
+    const across = [model.ox, model.x]
+      .filter(Boolean)
+      .map((axis) => axis.name)
+      .join(' › ');
+    const down = [model.oy, model.y]
+      .filter(Boolean)
+      .map((axis) => axis.name)
+      .join(' › ');
     return [across && h('span.across', {}, `${across} →`), down && h('span.down', {}, `${down} ↓`)];
   }
 

@@ -69,9 +69,14 @@
       `# ${tasks.length} chosen ${tasks.length === 1 ? 'task' : 'tasks'} of ${JSON.stringify(gallery.run.job.name)}; add an axis to sweep them further.`,
       `name: ${quoted(name)}`,
       `model: ${quoted(gallery.run.job.model)}`,
-      ...(fixed.length ? ['parameters:', ...fixed.map((each) => `  ${key(each)}: ${scalar(each, all[0].held.get(each))}`)] : []),
+      ...(fixed.length
+        ? ['parameters:', ...fixed.map((each) => `  ${key(each)}: ${scalar(each, all[0].held.get(each))}`)]
+        : []),
       'sweep:',
-      ...swept.flatMap((each) => [`  ${key(each)}:`, ...all.map(({ held, labels: known }) => `    - ${entry(each, held.get(each), known[each])}`)]),
+      ...swept.flatMap((each) => [
+        `  ${key(each)}:`,
+        ...all.map(({ held, labels: known }) => `    - ${entry(each, held.get(each), known[each])}`),
+      ]),
     ];
     if (swept.length > 1) lines.push(`zip: [[${swept.map(key).join(', ')}]] # these move together`);
     return `${lines.join('\n')}\n`;

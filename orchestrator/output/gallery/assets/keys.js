@@ -4,12 +4,65 @@
 (() => {
   const { h, button, replace } = gallery.dom;
   const HELP = [
-    ['Everywhere', [['G W B O', 'grid, wall, blind comparison, overview'], ['/', 'filter'], ['E', 'export'], ['?', 'this help']]],
-    ['In the grid', [['← → ↑ ↓', 'go from cell to cell'], ['Home End', 'first and last of the row; with Ctrl of all'], ['Enter', 'look closely'], ['[ ]', 'another output of the cell'], ['+ −', 'larger, smaller'], ['C', 'compare the picked ones']]],
-    ['Looking closely', [['← → ↑ ↓', 'along the axes of the grid'], ['[ ]', 'another output of the cell'], ['+ − wheel', 'zoom; drag to move'], ['Z', 'the whole picture'], ['Esc', 'back']]],
-    ['Deciding', [['1 … 5', 'stars'], ['0', 'no mark'], ['X', 'reject'], ['Space', 'pick'], ['T', 'tags'], ['N', 'note'], ['U', 'take back']]],
-    ['Blind comparison', [['← →', 'the left, the right one is better'], ['↓', 'equally good'], ['↑', 'skip'], ['U', 'take the last answer back']]],
-    ['Comparing', [['S', 'side by side or slider'], ['+ − wheel', 'zoom all'], ['Z', 'the whole pictures']]],
+    [
+      'Everywhere',
+      [
+        ['G W B O', 'grid, wall, blind comparison, overview'],
+        ['/', 'filter'],
+        ['E', 'export'],
+        ['?', 'this help'],
+      ],
+    ],
+    [
+      'In the grid',
+      [
+        ['← → ↑ ↓', 'go from cell to cell'],
+        ['Home End', 'first and last of the row; with Ctrl of all'],
+        ['Enter', 'look closely'],
+        ['[ ]', 'another output of the cell'],
+        ['+ −', 'larger, smaller'],
+        ['C', 'compare the picked ones'],
+      ],
+    ],
+    [
+      'Looking closely',
+      [
+        ['← → ↑ ↓', 'along the axes of the grid'],
+        ['[ ]', 'another output of the cell'],
+        ['+ − wheel', 'zoom; drag to move'],
+        ['Z', 'the whole picture'],
+        ['Esc', 'back'],
+      ],
+    ],
+    [
+      'Deciding',
+      [
+        ['1 … 5', 'stars'],
+        ['0', 'no mark'],
+        ['X', 'reject'],
+        ['Space', 'pick'],
+        ['T', 'tags'],
+        ['N', 'note'],
+        ['U', 'take back'],
+      ],
+    ],
+    [
+      'Blind comparison',
+      [
+        ['← →', 'the left, the right one is better'],
+        ['↓', 'equally good'],
+        ['↑', 'skip'],
+        ['U', 'take the last answer back'],
+      ],
+    ],
+    [
+      'Comparing',
+      [
+        ['S', 'side by side or slider'],
+        ['+ − wheel', 'zoom all'],
+        ['Z', 'the whole pictures'],
+      ],
+    ],
   ];
   const TABS = { g: 'grid', w: 'wall', b: 'blind', o: 'overview' };
 
@@ -69,7 +122,13 @@
 
   function ofBlind(name) {
     const { blind } = gallery;
-    const acts = { ArrowLeft: () => blind.answer('a'), ArrowRight: () => blind.answer('b'), ArrowDown: () => blind.answer('tie'), ArrowUp: blind.skip, u: blind.undo };
+    const acts = {
+      ArrowLeft: () => blind.answer('a'),
+      ArrowRight: () => blind.answer('b'),
+      ArrowDown: () => blind.answer('tie'),
+      ArrowUp: blind.skip,
+      u: blind.undo,
+    };
     if (acts[name]) acts[name]();
     else return ofZoom(blind.zoom, name);
     return true;
@@ -104,7 +163,14 @@
   function pressed(event) {
     const isTyping = event.target.matches('input, textarea, select');
     const isPushing = event.target.matches('button, a, summary') && (event.key === ' ' || event.key === 'Enter');
-    if (isTyping || isPushing || event.altKey || event.metaKey || (event.ctrlKey && !['Home', 'End'].includes(event.key))) return;
+    if (
+      isTyping ||
+      isPushing ||
+      event.altKey ||
+      event.metaKey ||
+      (event.ctrlKey && !['Home', 'End'].includes(event.key))
+    )
+      return;
     const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (meaning(event, name)) event.preventDefault();
   }
@@ -112,8 +178,33 @@
   function help() {
     const dialog = document.getElementById('help');
     const part = ([title, keys]) =>
-      h('section', {}, h('h3', {}, title), h('dl', {}, keys.map(([names, words]) => [h('dt', {}, names.split(' ').map((name) => h('kbd', {}, name))), h('dd', {}, words)])));
-    replace(dialog, h('div.title', {}, h('h2', {}, 'Keys'), button('', () => dialog.close(), { iconName: 'close', title: 'Close (Esc)' })), h('div.help', {}, HELP.map(part)));
+      h(
+        'section',
+        {},
+        h('h3', {}, title),
+        h(
+          'dl',
+          {},
+          keys.map(([names, words]) => [
+            h(
+              'dt',
+              {},
+              names.split(' ').map((name) => h('kbd', {}, name)),
+            ),
+            h('dd', {}, words),
+          ]),
+        ),
+      );
+    replace(
+      dialog,
+      h(
+        'div.title',
+        {},
+        h('h2', {}, 'Keys'),
+        button('', () => dialog.close(), { iconName: 'close', title: 'Close (Esc)' }),
+      ),
+      h('div.help', {}, HELP.map(part)),
+    );
     dialog.showModal();
   }
 

@@ -21,7 +21,10 @@
 
   /** Whether a picture is among those that the pickers beside the grid choose. */
   function picker() {
-    const wanted = gallery.view.picked().map((axis) => [axis, gallery.view.pick(axis)]).filter(([, number]) => number >= 0);
+    const wanted = gallery.view
+      .picked()
+      .map((axis) => [axis, gallery.view.pick(axis)])
+      .filter(([, number]) => number >= 0);
     return (card, at) => wanted.every(([axis, number]) => gallery.axes.number(axis, card, at) === number);
   }
 
@@ -51,7 +54,19 @@
     const cards = (row, column) => cells.get(row * columns.length + column) ?? [];
     const most = [...cells.values()].reduce((found, each) => Math.max(found, each.length), 1);
     const isLeft = (row, column) => left.has(row * columns.length + column);
-    return { kind: 'grid', columns, rows, cards, most, isLeft, at: (row, column) => place(rows[row], columns[column]), x, y, ox, oy };
+    return {
+      kind: 'grid',
+      columns,
+      rows,
+      cards,
+      most,
+      isLeft,
+      at: (row, column) => place(rows[row], columns[column]),
+      x,
+      y,
+      ox,
+      oy,
+    };
   }
 
   /** The place in the whole grid that a cell stands for. */
@@ -66,10 +81,30 @@
 
   function wall(across) {
     const list = gallery.choose.list();
-    const columns = Array.from({ length: Math.min(across, Math.max(list.length, 1)) }, () => ({ inner: null, outer: null, group: 0 }));
-    const rows = Array.from({ length: Math.ceil(list.length / columns.length) }, () => ({ inner: null, outer: null, group: 0 }));
+    const columns = Array.from({ length: Math.min(across, Math.max(list.length, 1)) }, () => ({
+      inner: null,
+      outer: null,
+      group: 0,
+    }));
+    const rows = Array.from({ length: Math.ceil(list.length / columns.length) }, () => ({
+      inner: null,
+      outer: null,
+      group: 0,
+    }));
     const cards = (row, column) => list.slice(row * columns.length + column, row * columns.length + column + 1);
-    return { kind: 'wall', columns, rows, cards, most: 1, isLeft: () => false, at: () => null, x: null, y: null, ox: null, oy: null };
+    return {
+      kind: 'wall',
+      columns,
+      rows,
+      cards,
+      most: 1,
+      isLeft: () => false,
+      at: () => null,
+      x: null,
+      y: null,
+      ox: null,
+      oy: null,
+    };
   }
 
   /** What is to be shown; `across` says how many pictures fit beside each other on the wall. */

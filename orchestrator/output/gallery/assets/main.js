@@ -36,7 +36,10 @@
     const [row, column] = [Number(cell.dataset.row), Number(cell.dataset.column)];
     const cards = gallery.sheet.model.cards(row, column);
     const frame = event.target.closest('.frame');
-    const n = Math.max(0, cards.findIndex((card) => card.key === frame?.dataset.key));
+    const n = Math.max(
+      0,
+      cards.findIndex((card) => card.key === frame?.dataset.key),
+    );
     const picks = event.target.closest('.tick') || event.shiftKey || event.ctrlKey || event.metaKey;
     gallery.sheet.moveTo(row, column, n);
     if (!cards.length) return;
@@ -51,10 +54,12 @@
       return;
     }
     gallery.view.open();
-    for (const part of ['sheet', 'viewer', 'compare', 'blind', 'overview', 'save', 'values', 'toolbar', 'keys']) gallery[part].open();
+    for (const part of ['sheet', 'viewer', 'compare', 'blind', 'overview', 'save', 'values', 'toolbar', 'keys'])
+      gallery[part].open();
     document.getElementById('sheet').addEventListener('click', clicked);
     // A click beside a dialog closes it.
-    for (const dialog of document.querySelectorAll('dialog.small')) dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
+    for (const dialog of document.querySelectorAll('dialog.small'))
+      dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
     gallery.changed('view');
     gallery.run.follow();
   }

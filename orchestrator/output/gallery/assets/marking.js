@@ -33,12 +33,26 @@
 
   function tags(card) {
     const apply = (event) => {
-      const given = event.target.value.split(',').map((tag) => tag.trim()).filter(Boolean);
+      const given = event.target.value
+        .split(',')
+        .map((tag) => tag.trim())
+        .filter(Boolean);
       gallery.marks.set(card.key, { tags: [...new Set(given)] });
     };
-    const known = h('datalist', { id: 'known-tags' }, gallery.marks.tags().map((tag) => h('option', { value: tag })));
+    const known = h(
+      'datalist',
+      { id: 'known-tags' },
+      gallery.marks.tags().map((tag) => h('option', { value: tag })),
+    );
     const value = gallery.marks.of(card.key).tags.join(', ');
-    const input = h('input', { id: 'tags', value, placeholder: 'sky, keep', onchange: apply, list: 'known-tags', autocomplete: 'off' });
+    const input = h('input', {
+      id: 'tags',
+      value,
+      placeholder: 'sky, keep',
+      onchange: apply,
+      list: 'known-tags',
+      autocomplete: 'off',
+    });
     return h('label.field', {}, h('span', {}, 'Tags'), input, known);
   }
 
@@ -58,7 +72,14 @@
         {},
         stars(card),
         toggle('Reject', 'close', mark.reject, () => reject(card), 'reject', 'Reject (X)'),
-        toggle('Pick', 'check', isPicked, () => gallery.marks.pick(card.key), 'pick', 'Pick to compare or export (Space)'),
+        toggle(
+          'Pick',
+          'check',
+          isPicked,
+          () => gallery.marks.pick(card.key),
+          'pick',
+          'Pick to compare or export (Space)',
+        ),
       ),
       tags(card),
       note(card),

@@ -24,7 +24,8 @@
     return { stars, reject: mark.reject === true, tags, note, at: Number(mark.at) || 0 };
   }
 
-  const isDuel = (duel) => [duel?.a, duel?.b].every((key) => typeof key === 'string') && ['a', 'b', 'tie', 'void'].includes(duel.won);
+  const isDuel = (duel) =>
+    [duel?.a, duel?.b].every((key) => typeof key === 'string') && ['a', 'b', 'tie', 'void'].includes(duel.won);
 
   const keep = (duel) => duels.set(`${duel.at} ${duel.a} ${duel.b}`, duel);
 
@@ -108,7 +109,12 @@
   /** Everything as the file that is downloaded. */
   marks.text = () => {
     const given = [...held].filter(([, mark]) => !isEmpty(mark) || mark.at);
-    return JSON.stringify({ format: 1, key: gallery.run.job.key, marks: Object.fromEntries(given), duels: [...duels.values()] });
+    return JSON.stringify({
+      format: 1,
+      key: gallery.run.job.key,
+      marks: Object.fromEntries(given),
+      duels: [...duels.values()],
+    });
   };
 
   /** Take over a file that was downloaded; return whether it is one. */

@@ -6,6 +6,7 @@
   const { count, usd, seconds, number } = gallery.words;
   const MOST_ROWS = 40;
   const MOST_REASONS = 8;
+  const MOST_POINTS = 300;
   let place = null;
   const opened = new Set(); // axes whose every value is listed
 
@@ -19,7 +20,13 @@
     if (place.hidden) return;
     const axes = gallery.axes.wide();
     const tallies = tally(axes);
-    replace(place, figures(), progress(), failures(), axes.map((axis, at) => table(axis, tallies[at])));
+    replace(
+      place,
+      figures(),
+      progress(),
+      failures(),
+      axes.map((axis, at) => table(axis, tallies[at])),
+    );
   }
 
   function figure(value, name, more = null) {
@@ -31,29 +38,44 @@
     const { counts } = status;
     const total = Object.values(counts).reduce((sum, each) => sum + each, 0);
     const calls = Object.values(status.calls).reduce((sum, each) => sum + each, 0);
-    const left = status.state === 'running' && status.seconds_left !== null ? `about ${seconds(status.seconds_left)} left` : null;
+    const left =
+      status.state === 'running' && status.seconds_left !== null ? `about ${seconds(status.seconds_left)} left` : null;
     const ended = (Date.parse(status.updated_at) - Date.parse(status.started_at)) / 1000;
     return h(
       'section.figures',
       { 'aria-label': 'Figures' },
       figure(`${number(counts.done)} of ${number(total)}`, 'tasks done', left),
       figure(number(counts.failed + counts.cancelled), 'failed or cancelled'),
-      figure(usd(Number(status.cost_usd)), 'spent', Number(status.reserved_usd) ? `${usd(Number(status.reserved_usd))} kept aside` : null),
+      figure(
+        usd(Number(status.cost_usd)),
+        'spent',
+        Number(status.reserved_usd) ? `${usd(Number(status.reserved_usd))} kept aside` : null,
+      ),
       figure(seconds(ended), 'from the start'),
-      figure(number(calls), 'calls to the service', counts.done ? `${(calls / counts.done).toFixed(1)} for each task done` : null),
+      figure(
+        number(calls),
+        'calls to the service',
+        counts.done ? `${(calls / counts.done).toFixed(1)} for each task done` : null,
+      ),
       figure(number(rated()), 'pictures with stars'),
     );
   }
 
   function rated() {
     let found = 0;
-    for (const task of gallery.run.tasks.values()) for (const card of task.shots) if (gallery.marks.of(card.key).stars) found += 1;
+    for (const task of gallery.run.tasks.values())
+      for (const card of task.shots) if (gallery.marks.of(card.key).stars) found += 1;
     return found;
   }
 
   function chart(title, points, latest, options) {
     const label = `${title}: ${latest}`;
-    return h('figure', {}, h('figcaption', {}, h('span', {}, title), h('b', {}, latest)), gallery.plot.line(points, label, options));
+    return h(
+      'figure',
+      {},
+      h('figcaption', {}, h('span', {}, title), h('b', {}, latest)),
+      gallery.plot.line(points, label, options),
+    );
   }
 
   /** What happened between two looks, for each minute. */
@@ -64,23 +86,37 @@
     });
   }
 
+  const most = (points) => `up to ${number(Math.round(Math.max(...points.map((point) => point[1]))))}`;
+
+  /** The run's own notes of its progress; without them (a page that was built later) what the tasks tell of it. */
   function progress() {
-    const points = gallery.run.head.progress.map(([at, ended, spent, calls, busy]) => [at, ended, Number(spent), calls, busy]);
+    const noted = gallery.run.head.progress.map(([at, ended, spent, ...rest]) => [at, ended, Number(spent), ...rest]);
+    const isNoted = noted.length > 2;
+    const points = isNoted ? noted : ends();
     if (points.length < 3) return null;
     const of = (column) => points.map((point) => [point[0], point[column]]);
     const last = points.at(-1);
-    const speed = rates(points, 1);
-    const top = Math.max(...speed.map((each) => each[1]));
-    const calls = rates(points, 3);
+    const [speed, calls] = isNoted ? [rates(points, 1), rates(points, 3)] : [];
     return h(
       'section.charts',
       { 'aria-label': 'Progress' },
       chart('Tasks ended', of(1), number(last[1])),
-      chart('Tasks a minute', speed, `up to ${number(Math.round(top))}`),
-      chart('Calls a minute', calls, `up to ${number(Math.round(Math.max(...calls.map((each) => each[1]))))}`),
       chart('Spent', of(2), usd(last[2])),
-      chart('Under way', of(4), `up to ${number(Math.max(...of(4).map((each) => each[1])))}`, { step: true }),
+      isNoted && chart('Tasks a minute', speed, most(speed)),
+      isNoted && chart('Calls a minute', calls, most(calls)),
+      isNoted && chart('Under way', of(4), most(of(4)), { step: true }),
     );
+  }
+
+  /** How many tasks had ended, and what they had cost, whenever one ended; at most a few hundred points. */
+  function ends() {
+    const ended = [...gallery.run.tasks.values()]
+      .filter((task) => task.finished)
+      .sort((a, b) => a.finished - b.finished);
+    const step = Math.ceil(ended.length / MOST_POINTS);
+    let spent = 0;
+    const points = ended.map((task, before) => [task.finished, before + 1, (spent += task.cost ?? 0)]);
+    return points.filter((_, place) => place % step === 0 || place === points.length - 1);
   }
 
   function failures() {
@@ -93,18 +129,36 @@
     if (!reasons.size) return null;
     const sorted = [...reasons].sort((a, b) => b[1] - a[1]).slice(0, MOST_REASONS);
     const look = (words) => gallery.view.set({ tab: 'wall', filters: [['error', 'is', words]] }, { silent: false });
-    const row = ([words, times]) => h('li', {}, h('b', {}, number(times)), button(gallery.words.shortened(words, 200), () => look(words), { kind: 'link' }));
+    const row = ([words, times]) =>
+      h(
+        'li',
+        {},
+        h('b', {}, number(times)),
+        button(gallery.words.shortened(words, 200), () => look(words), { kind: 'link' }),
+      );
     return h('section.failures', {}, h('h2', {}, 'Why tasks failed'), h('ul', {}, sorted.map(row)));
   }
 
-  const blank = () => ({ done: 0, failed: 0, cost: 0, priced: 0, time: 0, timed: 0, stars: 0, rated: 0, rejected: 0, tasks: 0 });
+  const blank = () => ({
+    done: 0,
+    failed: 0,
+    cost: 0,
+    priced: 0,
+    time: 0,
+    timed: 0,
+    stars: 0,
+    rated: 0,
+    rejected: 0,
+    tasks: 0,
+  });
 
   /** What each value of each axis adds up to, in one pass over the tasks. */
   function tally(axes) {
     const all = axes.map((axis) => axis.values.map(blank));
     for (const task of gallery.run.tasks.values()) {
       axes.forEach((axis, at) => {
-        for (const card of axis === gallery.axes.output ? task.cards : task.cards.slice(0, 1)) addTask(all[at][gallery.axes.number(axis, card)], task);
+        for (const card of axis === gallery.axes.output ? task.cards : task.cards.slice(0, 1))
+          addTask(all[at][gallery.axes.number(axis, card)], task);
         for (const card of task.shots) addMarks(all[at][gallery.axes.number(axis, card)], gallery.marks.of(card.key));
       });
     }
@@ -127,17 +181,26 @@
 
   /** A number with a bar beside it that shows how it stands among the others. */
   function scaled(value, top, words) {
-    return h('td', {}, value === null ? h('span.quiet', {}, '–') : [h('span.value', {}, words), gallery.plot.bar([[top ? value / top : 0, 'share']], words)]);
+    return h(
+      'td',
+      {},
+      value === null
+        ? h('span.quiet', {}, '–')
+        : [h('span.value', {}, words), gallery.plot.bar([[top ? value / top : 0, 'share']], words)],
+    );
   }
 
   function table(axis, sums) {
     const values = gallery.axes.ordered(axis);
     const shown = opened.has(axis.id) ? values : values.slice(0, MOST_ROWS);
-    const mean = (sum, total, times) => (sums[sum.number][times] ? sums[sum.number][total] / sums[sum.number][times] : null);
+    const mean = (sum, total, times) =>
+      sums[sum.number][times] ? sums[sum.number][total] / sums[sum.number][times] : null;
     const top = (total, times) => Math.max(...shown.map((value) => mean(value, total, times) ?? 0));
     const tops = { cost: top('cost', 'priced'), time: top('time', 'timed') };
     const row = (value) => line(axis, value, sums[value.number], tops);
-    const heads = ['', 'done', 'failed', 'cost', 'time', 'stars', 'rejected'].map((name) => h('th', { scope: 'col' }, name || axis.name));
+    const heads = ['', 'done', 'failed', 'cost', 'time', 'stars', 'rejected'].map((name) =>
+      h('th', { scope: 'col' }, name || axis.name),
+    );
     const rest = values.length - shown.length;
     const showAll = () => {
       opened.add(axis.id);
@@ -146,21 +209,46 @@
     return h(
       'section.by',
       {},
-      h('table.values', {}, h('caption', {}, `By ${axis.name}`), h('thead', {}, h('tr', {}, heads)), h('tbody', {}, shown.map(row))),
+      h(
+        'table.values',
+        {},
+        h('caption', {}, `By ${axis.name}`),
+        h('thead', {}, h('tr', {}, heads)),
+        h('tbody', {}, shown.map(row)),
+      ),
       rest > 0 && button(`Show ${count(rest, 'more value')}`, showAll),
     );
   }
 
   function line(axis, value, sum, tops) {
-    const [cost, time, stars] = [['cost', 'priced'], ['time', 'timed'], ['stars', 'rated']].map(([total, times]) => (sum[times] ? sum[total] / sum[times] : null));
+    const [cost, time, stars] = [
+      ['cost', 'priced'],
+      ['time', 'timed'],
+      ['stars', 'rated'],
+    ].map(([total, times]) => (sum[times] ? sum[total] / sum[times] : null));
     const look = () => gallery.view.set({ tab: 'wall', filters: [[axis.id, 'is', value.label]] }, { silent: false });
     const share = (part) => (sum.tasks ? part / sum.tasks : 0);
     const done = `${number(sum.done)} of ${number(sum.tasks)}`;
     return h(
       'tr',
       {},
-      h('th', { scope: 'row', dir: 'auto' }, button(gallery.words.shortened(value.label, 60), look, { kind: 'link', title: value.text })),
-      h('td', {}, h('span.value', {}, done), gallery.plot.bar([[share(sum.done), 'done'], [share(sum.failed), 'failed']], done)),
+      h(
+        'th',
+        { scope: 'row', dir: 'auto' },
+        button(gallery.words.shortened(value.label, 60), look, { kind: 'link', title: value.text }),
+      ),
+      h(
+        'td',
+        {},
+        h('span.value', {}, done),
+        gallery.plot.bar(
+          [
+            [share(sum.done), 'done'],
+            [share(sum.failed), 'failed'],
+          ],
+          done,
+        ),
+      ),
       h('td', {}, sum.failed ? h('span.value.bad', {}, number(sum.failed)) : h('span.quiet', {}, '0')),
       scaled(cost, tops.cost, usd(cost)),
       scaled(time, tops.time, seconds(time)),

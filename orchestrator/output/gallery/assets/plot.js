@@ -12,7 +12,11 @@
       at += share;
       return rect;
     });
-    return svg('svg', { class: 'bar', viewBox: '0 0 100 10', preserveAspectRatio: 'none', role: 'img', 'aria-label': label }, made);
+    return svg(
+      'svg',
+      { class: 'bar', viewBox: '0 0 100 10', preserveAspectRatio: 'none', role: 'img', 'aria-label': label },
+      made,
+    );
   }
 
   /** A range with its middle, all in percent of the width. */
@@ -34,10 +38,21 @@
     const top = Math.max(...points.map((point) => point[1]), 1e-9);
     const x = (moment) => ((moment - first) / Math.max(last - first, 1e-9)) * width;
     const y = (value) => height - 2 - (value / top) * (height - 6);
-    const path = points.map(([moment, value], number) => `${number ? (step ? `H${x(moment).toFixed(1)}V` : `L${x(moment).toFixed(1)},`) : `M${x(moment).toFixed(1)},`}${y(value).toFixed(1)}`).join('');
+    const path = points
+      .map(
+        ([moment, value], number) =>
+          `${number ? (step ? `H${x(moment).toFixed(1)}V` : `L${x(moment).toFixed(1)},`) : `M${x(moment).toFixed(1)},`}${y(value).toFixed(1)}`,
+      )
+      .join('');
     return svg(
       'svg',
-      { class: 'line', viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label },
+      {
+        class: 'line',
+        viewBox: `0 0 ${width} ${height}`,
+        preserveAspectRatio: 'none',
+        role: 'img',
+        'aria-label': label,
+      },
       svg('path', { d: `${path}L${width},${height}L0,${height}Z`, class: 'area' }),
       svg('path', { d: path, class: 'stroke', 'vector-effect': 'non-scaling-stroke' }),
     );

@@ -10,7 +10,9 @@
   function record(card) {
     const { task } = card;
     const mark = gallery.marks.of(card.key);
-    const axes = Object.fromEntries(gallery.axes.wide().map((axis) => [axis.name, gallery.axes.value(axis, card).label]));
+    const axes = Object.fromEntries(
+      gallery.axes.wide().map((axis) => [axis.name, gallery.axes.value(axis, card).label]),
+    );
     return {
       task: task.id,
       index: task.index,
@@ -42,12 +44,31 @@
 
   function csv(cards) {
     const names = [...new Set(cards.flatMap((card) => Object.keys(gallery.run.parameters(card.task))))].sort();
-    const axes = gallery.axes.wide().map((axis) => axis.name).filter((name) => !names.includes(name));
-    const own = ['task', 'index', 'state', 'path', 'cost_usd', 'elapsed_seconds', 'stars', 'rejected', 'tags', 'note', 'error'];
+    const axes = gallery.axes
+      .wide()
+      .map((axis) => axis.name)
+      .filter((name) => !names.includes(name));
+    const own = [
+      'task',
+      'index',
+      'state',
+      'path',
+      'cost_usd',
+      'elapsed_seconds',
+      'stars',
+      'rejected',
+      'tags',
+      'note',
+      'error',
+    ];
     const lines = cards.map((card) => {
       const held = record(card);
       const flat = { ...held, tags: held.tags.join(', '), error: held.error?.message ?? '' };
-      return [...own.map((name) => flat[name]), ...axes.map((name) => held.axes[name]), ...names.map((name) => shown(held.parameters[name]))];
+      return [
+        ...own.map((name) => flat[name]),
+        ...axes.map((name) => held.axes[name]),
+        ...names.map((name) => shown(held.parameters[name])),
+      ];
     });
     return [[...own, ...axes, ...names], ...lines].map((line) => line.map(field).join(',')).join('\r\n') + '\r\n';
   }

@@ -42,7 +42,11 @@
     const shown = gallery.choose.list();
     const picked = gallery.compare.found(gallery.marks.picked);
     const starred = shown.filter((card) => gallery.marks.of(card.key).stars >= 4);
-    return { picked: ['The picked ones', picked], shown: ['All that pass the filters', shown], starred: ['Those with 4 stars or more', starred] };
+    return {
+      picked: ['The picked ones', picked],
+      shown: ['All that pass the filters', shown],
+      starred: ['Those with 4 stars or more', starred],
+    };
   };
 
   const base = () => gallery.run.job.name.replace(/[^\p{L}\p{N}._-]+/gu, '-').slice(0, 60) || 'run';
@@ -75,7 +79,14 @@
       scope = name;
       draw();
     };
-    const input = h('input', { type: 'radio', name: 'scope', value: name, checked: scope === name, disabled: !found.length, onchange: choose });
+    const input = h('input', {
+      type: 'radio',
+      name: 'scope',
+      value: name,
+      checked: scope === name,
+      disabled: !found.length,
+      onchange: choose,
+    });
     return h('label.check', {}, input, h('span', {}, `${words}: ${gallery.words.count(found.length, 'picture')}`));
   }
 
@@ -89,17 +100,36 @@
     const nothing = cards().length === 0;
     replace(
       dialog,
-      h('div.title', {}, h('h2', {}, 'Export'), button('', () => dialog.close(), { iconName: 'close', title: 'Close (Esc)' })),
-      h('fieldset', {}, h('legend', {}, 'What'), Object.entries(scopes()).map(([name, each]) => option(name, each))),
+      h(
+        'div.title',
+        {},
+        h('h2', {}, 'Export'),
+        button('', () => dialog.close(), { iconName: 'close', title: 'Close (Esc)' }),
+      ),
+      h(
+        'fieldset',
+        {},
+        h('legend', {}, 'What'),
+        Object.entries(scopes()).map(([name, each]) => option(name, each)),
+      ),
       h(
         'div.choices',
         {},
         choice('Job file', 'The next sweep: these tasks as YAML, ready for `orchestrator run`', actions.job, nothing),
         choice('CSV', 'A line for each picture, for spreadsheets', actions.csv, nothing),
         choice('JSON', 'Everything about each picture, for programs', actions.json, nothing),
-        choice('Marks', 'Stars, tags, notes and answers of all pictures; put marks.json into the run folder, and `orchestrator gallery` reads it', actions.marks),
+        choice(
+          'Marks',
+          'Stars, tags, notes and answers of all pictures; put marks.json into the run folder, and `orchestrator gallery` reads it',
+          actions.marks,
+        ),
       ),
-      h('label.file', {}, h('span', {}, 'Take over a marks file'), h('input', { type: 'file', accept: '.json', onchange: takeOver })),
+      h(
+        'label.file',
+        {},
+        h('span', {}, 'Take over a marks file'),
+        h('input', { type: 'file', accept: '.json', onchange: takeOver }),
+      ),
     );
   }
 

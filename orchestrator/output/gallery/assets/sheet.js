@@ -27,7 +27,8 @@
     box.addEventListener('scroll', () => gallery.changed('scroll'), { passive: true });
     new ResizeObserver(() => gallery.changed('resize')).observe(box);
     for (const name of ['tasks', 'view', 'head', 'resize', 'picked', 'marks']) gallery.on(name, () => (stale = true));
-    for (const name of ['tasks', 'view', 'head', 'resize', 'picked', 'marks', 'scroll', 'active']) gallery.on(name, draw);
+    for (const name of ['tasks', 'view', 'head', 'resize', 'picked', 'marks', 'scroll', 'active'])
+      gallery.on(name, draw);
   };
 
   /** How tall a picture is beside its width: as most of the first ones are. */
@@ -51,7 +52,8 @@
   function fitting(columns, left, ratio) {
     const groups = gallery.view.axis('ox') ? gallery.axes.visible(gallery.view.axis('ox')).length : 1;
     const room = box.clientWidth - left - 2 * GAP - (groups - 1) * GROUP_GAP;
-    if (gallery.view.tab === 'wall') return Math.floor(room / (isNarrow() ? 2 : Math.max(1, Math.round(room / ON_WALL))) - GAP);
+    if (gallery.view.tab === 'wall')
+      return Math.floor(room / (isNarrow() ? 2 : Math.max(1, Math.round(room / ON_WALL))) - GAP);
     const least = isNarrow() ? 104 : 128;
     const most = Math.max(200, (box.clientHeight - 90) / ROWS_IN_SIGHT / ratio);
     return Math.floor(Math.max(least, Math.min(most, room / Math.max(columns, 1) - GAP)));
@@ -136,7 +138,8 @@
     for (const [number, row] of drawn) {
       for (const [column, cell] of row.cells) {
         if (number >= sheet.model.rows.length) drop(number, row);
-        else if (cell.dataset.told !== told(number, column)) cell.replaceWith(remember(row, column, drawCell(number, column)));
+        else if (cell.dataset.told !== told(number, column))
+          cell.replaceWith(remember(row, column, drawCell(number, column)));
       }
     }
   }
@@ -146,7 +149,14 @@
     const cards = sheet.model.cards(row, column);
     const isActive = cards.length > 1 && row === sheet.active.row && column === sheet.active.column;
     const mark = ({ stars, reject, tags, note }) => `${stars}${reject}${tags.length}${note.length > 0}`;
-    const each = (card) => [card.key, card.task.state, card.thumbnail, mark(gallery.marks.of(card.key)), gallery.marks.picked.has(card.key)].join();
+    const each = (card) =>
+      [
+        card.key,
+        card.task.state,
+        card.thumbnail,
+        mark(gallery.marks.of(card.key)),
+        gallery.marks.picked.has(card.key),
+      ].join();
     return `${cards.map(each).join(' ')} ${cards.some((card) => card.src) ? '' : gallery.layout.absent(sheet.model, row, column)} ${isActive ? sheet.active.n : ''}`;
   }
 
@@ -164,7 +174,9 @@
   function drawHead(first, last) {
     if (!size.top) return;
     if (head && head.first === first && head.last === last) return;
-    const element = gallery.heads.columns(sheet.model, size, first, last, (line, number) => start(line, number, size.pitchX));
+    const element = gallery.heads.columns(sheet.model, size, first, last, (line, number) =>
+      start(line, number, size.pitchX),
+    );
     if (head) head.element.replaceWith(element);
     else canvas.prepend(element);
     head = { element, first, last };

@@ -51,7 +51,9 @@
   function image(card) {
     const whole = h('img', { src: card.src, alt: gallery.cell.names(card).join(', '), draggable: false });
     whole.addEventListener('error', () => {
-      whole.replaceWith(gallery.cell.said('The file is missing: `orchestrator verify --repair` fetches it again.', 'failed'));
+      whole.replaceWith(
+        gallery.cell.said('The file is missing: `orchestrator verify --repair` fetches it again.', 'failed'),
+      );
     });
     if (card.thumbnail) {
       whole.style.backgroundImage = `url("${card.thumbnail}")`;
@@ -66,11 +68,15 @@
       const place = element.getBoundingClientRect();
       return [(event.clientX - place.left) / place.width - 0.5, (event.clientY - place.top) / place.height - 0.5];
     };
-    element.addEventListener('wheel', (event) => {
-      if (event.target.closest('pre')) return;
-      event.preventDefault();
-      shared.by(Math.exp(-event.deltaY / 300), ...part(event));
-    }, { passive: false });
+    element.addEventListener(
+      'wheel',
+      (event) => {
+        if (event.target.closest('pre')) return;
+        event.preventDefault();
+        shared.by(Math.exp(-event.deltaY / 300), ...part(event));
+      },
+      { passive: false },
+    );
     element.addEventListener('dblclick', (event) => (shared.scale > 1 ? shared.reset() : shared.by(3, ...part(event))));
     element.addEventListener('pointerdown', (event) => {
       if (event.target.closest('button, pre, video, audio, a')) return;

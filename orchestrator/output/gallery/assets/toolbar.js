@@ -25,7 +25,12 @@
     const { status } = gallery.run.head;
     document.title = `${gallery.run.job.name} · orchestrator`;
     const focused = document.activeElement?.id;
-    replace(document.getElementById('run'), h('h1', { dir: 'auto', title: gallery.run.job.name }, gallery.run.job.name), h('span.quiet.model', {}, gallery.run.job.model), standing(status));
+    replace(
+      document.getElementById('run'),
+      h('h1', { dir: 'auto', title: gallery.run.job.name }, gallery.run.job.name),
+      h('span.quiet.model', {}, gallery.run.job.model),
+      standing(status),
+    );
     replace(document.getElementById('tabs'), gallery.view.tabs.map(tab));
     replace(document.getElementById('tools'), tools());
     if (focused) document.getElementById(focused)?.focus();
@@ -38,19 +43,42 @@
     const left = status.state === 'running' && status.seconds_left ? `, ${seconds(status.seconds_left)} left` : '';
     const words = `${number(counts.done)} of ${number(total)} done${failed ? `, ${number(failed)} failed` : ''}, ${usd(Number(status.cost_usd))}${left}`;
     const share = (part) => (total ? part / total : 0);
-    return h('div.standing', {}, h(`span.state.${status.state}`, {}, status.state), gallery.plot.bar([[share(counts.done), 'done'], [share(failed), 'failed']], words), h('span.quiet', {}, words));
+    return h(
+      'div.standing',
+      {},
+      h(`span.state.${status.state}`, {}, status.state),
+      gallery.plot.bar(
+        [
+          [share(counts.done), 'done'],
+          [share(failed), 'failed'],
+        ],
+        words,
+      ),
+      h('span.quiet', {}, words),
+    );
   }
 
   function tab(name) {
     const go = () => gallery.view.set({ tab: name }, { silent: false });
-    return button(NAMES[name], go, { kind: 'tab', 'aria-current': gallery.view.tab === name ? 'page' : null, id: `tab-${name}` });
+    return button(NAMES[name], go, {
+      kind: 'tab',
+      'aria-current': gallery.view.tab === name ? 'page' : null,
+      id: `tab-${name}`,
+    });
   }
 
   function tools() {
     const picked = gallery.marks.picked.size;
     return [
-      picked > 0 && button(`${picked} picked`, gallery.marks.pickNone, { iconName: 'close', title: 'Pick none', id: 'pick-none' }),
-      picked > 1 && button('Compare', gallery.compare.show, { iconName: 'compare', kind: 'plain.accent', title: 'Compare the picked ones (C)', id: 'compare-picked' }),
+      picked > 0 &&
+        button(`${picked} picked`, gallery.marks.pickNone, { iconName: 'close', title: 'Pick none', id: 'pick-none' }),
+      picked > 1 &&
+        button('Compare', gallery.compare.show, {
+          iconName: 'compare',
+          kind: 'plain.accent',
+          title: 'Compare the picked ones (C)',
+          id: 'compare-picked',
+        }),
       button('Export', gallery.save.show, { iconName: 'export', title: 'Export (E)', id: 'export-open' }),
       button('', gallery.theme, { iconName: 'theme', title: 'Light or dark', id: 'theme' }),
       button('', gallery.help, { iconName: 'help', title: 'Keys (?)', id: 'help-open' }),
@@ -62,7 +90,13 @@
     const { tab: now } = gallery.view;
     const focused = document.activeElement?.id;
     const showsSheet = now === 'grid' || now === 'wall';
-    replace(place, now === 'grid' && arrangement(), now === 'wall' && sorting(), now !== 'overview' && gallery.filters.chips(), showsSheet && looks());
+    replace(
+      place,
+      now === 'grid' && arrangement(),
+      now === 'wall' && sorting(),
+      now !== 'overview' && gallery.filters.chips(),
+      showsSheet && looks(),
+    );
     place.hidden = now === 'overview';
     if (focused) document.getElementById(focused)?.focus();
     drawCount();
@@ -77,14 +111,31 @@
     const axes = gallery.axes.wide().map((axis) => [axis.id, axis.name]);
     const axis = gallery.view.axis(name);
     if (!axis && gallery.view.picked().length === 0) return null;
-    const chooser = select(SIDES[name], [['', '–'], ...axes], gallery.view[name], (id) => gallery.view.place(name, id), { id: `side-${name}` });
-    return h('div.field', {}, h('span', { 'aria-hidden': 'true' }, SIDES[name]), h('div.joined', {}, chooser, axis && values(axis)));
+    const chooser = select(
+      SIDES[name],
+      [['', '–'], ...axes],
+      gallery.view[name],
+      (id) => gallery.view.place(name, id),
+      { id: `side-${name}` },
+    );
+    return h(
+      'div.field',
+      {},
+      h('span', { 'aria-hidden': 'true' }, SIDES[name]),
+      h('div.joined', {}, chooser, axis && values(axis)),
+    );
   }
 
   function values(axis) {
     const hidden = (gallery.view.hidden[axis.id] ?? []).length;
     const title = `Values of ${axis.name}: hide, order`;
-    return button(hidden ? `−${hidden}` : '', () => gallery.values.show(axis), { iconName: 'values', title, kind: 'plain.small', id: `values-${axis.id}`, 'aria-label': title });
+    return button(hidden ? `−${hidden}` : '', () => gallery.values.show(axis), {
+      iconName: 'values',
+      title,
+      kind: 'plain.small',
+      id: `values-${axis.id}`,
+      'aria-label': title,
+    });
   }
 
   function pick(axis) {
@@ -103,9 +154,19 @@
       h(
         'div.joined',
         {},
-        button('', () => step(-1), { iconName: 'left', title: `${axis.name}: the one before`, kind: 'plain.small', id: `before-${axis.id}` }),
+        button('', () => step(-1), {
+          iconName: 'left',
+          title: `${axis.name}: the one before`,
+          kind: 'plain.small',
+          id: `before-${axis.id}`,
+        }),
         select(axis.name, [[-1, 'all together'], ...options], now, set, { id: `pick-${axis.id}` }),
-        button('', () => step(1), { iconName: 'right', title: `${axis.name}: the next one`, kind: 'plain.small', id: `next-${axis.id}` }),
+        button('', () => step(1), {
+          iconName: 'right',
+          title: `${axis.name}: the next one`,
+          kind: 'plain.small',
+          id: `next-${axis.id}`,
+        }),
       ),
     );
   }
@@ -117,7 +178,22 @@
     return h(
       'div.group',
       {},
-      h('div.field', {}, h('span', { 'aria-hidden': 'true' }, 'Sorted by'), h('div.joined', {}, select('Sorted by', options, gallery.view.sort, (sort) => gallery.view.set({ sort }), { id: 'sort' }), button('', turn, { iconName: isDown ? 'down' : 'up', title: isDown ? 'Largest first' : 'Smallest first', kind: 'plain.small', id: 'sort-way' }))),
+      h(
+        'div.field',
+        {},
+        h('span', { 'aria-hidden': 'true' }, 'Sorted by'),
+        h(
+          'div.joined',
+          {},
+          select('Sorted by', options, gallery.view.sort, (sort) => gallery.view.set({ sort }), { id: 'sort' }),
+          button('', turn, {
+            iconName: isDown ? 'down' : 'up',
+            title: isDown ? 'Largest first' : 'Smallest first',
+            kind: 'plain.small',
+            id: 'sort-way',
+          }),
+        ),
+      ),
     );
   }
 
@@ -137,7 +213,12 @@
       'div.group.end',
       {},
       h('span.quiet', { id: 'count', role: 'status' }),
-      h('details.menu', {}, h('summary', { className: 'plain' }, 'Show'), h('div.drop', {}, Object.keys(SHOWABLE).map(toggle))),
+      h(
+        'details.menu',
+        {},
+        h('summary', { className: 'plain' }, 'Show'),
+        h('div.drop', {}, Object.keys(SHOWABLE).map(toggle)),
+      ),
       zoom,
     );
   }

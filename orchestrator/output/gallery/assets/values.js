@@ -40,9 +40,25 @@
       if (!off.delete(value.number)) off.add(value.number);
       hide(off);
     };
-    const input = h('input', { type: 'checkbox', checked: !off.has(value.number), onchange: toggle, id: `value-${value.number}` });
-    const words = h('span', { dir: 'auto' }, gallery.words.shortened(value.label, 120), value.named && h('small', { dir: 'auto' }, gallery.words.shortened(value.text, 240)));
-    const way = (by, name) => button('', () => move(value.number, by), { iconName: name, title: `Move ${name}: ${gallery.words.shortened(value.label, 40)}`, kind: 'plain.small', id: `move-${value.number}-${by}` });
+    const input = h('input', {
+      type: 'checkbox',
+      checked: !off.has(value.number),
+      onchange: toggle,
+      id: `value-${value.number}`,
+    });
+    const words = h(
+      'span',
+      { dir: 'auto' },
+      gallery.words.shortened(value.label, 120),
+      value.named && h('small', { dir: 'auto' }, gallery.words.shortened(value.text, 240)),
+    );
+    const way = (by, name) =>
+      button('', () => move(value.number, by), {
+        iconName: name,
+        title: `Move ${name}: ${gallery.words.shortened(value.label, 40)}`,
+        kind: 'plain.small',
+        id: `move-${value.number}-${by}`,
+      });
     return h('li', {}, h('label.check', {}, input, words), way(-1, 'up'), way(1, 'down'));
   }
 
@@ -56,7 +72,12 @@
     const rest = values.length - MOST_LISTED;
     replace(
       dialog,
-      h('div.title', {}, h('h2', { dir: 'auto' }, axis.name), button('', () => dialog.close(), { iconName: 'close', title: 'Close (Esc)' })),
+      h(
+        'div.title',
+        {},
+        h('h2', { dir: 'auto' }, axis.name),
+        button('', () => dialog.close(), { iconName: 'close', title: 'Close (Esc)' }),
+      ),
       h(
         'div.line',
         {},
@@ -64,7 +85,11 @@
         button('Hide all', () => hide(values.map((value) => value.number))),
         button('As in the job', reset),
       ),
-      h('ul.listed', {}, values.slice(0, MOST_LISTED).map((value) => line(value, off))),
+      h(
+        'ul.listed',
+        {},
+        values.slice(0, MOST_LISTED).map((value) => line(value, off)),
+      ),
       rest > 0 && h('p.quiet', {}, `and ${gallery.words.count(rest, 'more value')}`),
     );
     if (focus) document.getElementById(focus)?.focus();

@@ -77,7 +77,10 @@
     if (said.has('judge')) view.judge = known(said.get('judge'));
     view.descending = said.get('descending') === '1';
     if (said.has('show')) view.show = SHOWN.filter((each) => said.get('show').split('.').includes(each));
-    view.filters = said.getAll('filter').map(parsed).filter((each) => Array.isArray(each) && each.length === 3);
+    view.filters = said
+      .getAll('filter')
+      .map(parsed)
+      .filter((each) => Array.isArray(each) && each.length === 3);
     for (const [key, text] of said) ofAxis(key, text);
   }
 

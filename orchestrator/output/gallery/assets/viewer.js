@@ -55,7 +55,8 @@
     return cards.length ? { row, column, cards } : null;
   }
 
-  const target = (rows, columns) => (gallery.sheet.model.kind === 'wall' && !rows ? following(columns) : neighbour(rows, columns));
+  const target = (rows, columns) =>
+    gallery.sheet.model.kind === 'wall' && !rows ? following(columns) : neighbour(rows, columns);
 
   viewer.go = (rows, columns) => {
     const found = target(rows, columns);
@@ -97,13 +98,22 @@
   function way(name, rows, columns) {
     const found = target(rows, columns);
     const changed = found && differing(viewer.card, found.cards[0]);
-    const words = changed ? changed.map((axis) => gallery.words.shortened(gallery.axes.word(gallery.axes.value(axis, found.cards[0])), 28)).join(', ') : '';
-    const made = button(words, () => viewer.go(rows, columns), { iconName: name, title: `Go ${name}${words && `: ${words}`}`, kind: `way.${name}` });
+    const words = changed
+      ? changed
+          .map((axis) => gallery.words.shortened(gallery.axes.word(gallery.axes.value(axis, found.cards[0])), 28))
+          .join(', ')
+      : '';
+    const made = button(words, () => viewer.go(rows, columns), {
+      iconName: name,
+      title: `Go ${name}${words && `: ${words}`}`,
+      kind: `way.${name}`,
+    });
     made.disabled = !found;
     return made;
   }
 
-  const differing = (a, b) => gallery.axes.wide().filter((axis) => gallery.axes.number(axis, a) !== gallery.axes.number(axis, b));
+  const differing = (a, b) =>
+    gallery.axes.wide().filter((axis) => gallery.axes.number(axis, a) !== gallery.axes.number(axis, b));
 
   const ways = () => [way('left', 0, -1), way('right', 0, 1), way('up', -1, 0), way('down', 1, 0)];
 
@@ -112,7 +122,12 @@
     const cards = gallery.sheet.cards();
     if (cards.length < 2 || !cards.includes(viewer.card)) return null;
     const each = (card, n) => {
-      const made = h('button', { type: 'button', 'aria-label': `Output ${n + 1}`, 'aria-pressed': String(card === viewer.card), onclick: () => viewer.turn(n - gallery.sheet.active.n) });
+      const made = h('button', {
+        type: 'button',
+        'aria-label': `Output ${n + 1}`,
+        'aria-pressed': String(card === viewer.card),
+        onclick: () => viewer.turn(n - gallery.sheet.active.n),
+      });
       made.append(gallery.cell.content(card, 64));
       return made;
     };
@@ -123,7 +138,16 @@
     const { card } = viewer;
     const names = gallery.cell.names(card, 60).map((name) => h('span', { dir: 'auto' }, name));
     const close = button('', viewer.close, { iconName: 'close', title: 'Close (Esc)', id: 'viewer-close' });
-    return h('div.title', {}, h('h2', {}, names.flatMap((name, place) => (place ? [' · ', name] : [name]))), close);
+    return h(
+      'div.title',
+      {},
+      h(
+        'h2',
+        {},
+        names.flatMap((name, place) => (place ? [' · ', name] : [name])),
+      ),
+      close,
+    );
   }
 
   function details() {
@@ -132,7 +156,11 @@
     return [
       task.error && h('p.error', {}, icon('warn'), `${task.error[0]}: ${task.error[1]}`),
       parameters(card),
-      h('dl.facts', {}, facts(card).map(([name, value]) => [h('dt', {}, name), h('dd', {}, value)])),
+      h(
+        'dl.facts',
+        {},
+        facts(card).map(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]),
+      ),
       actions(card),
     ];
   }
@@ -145,28 +173,59 @@
     const own = new Set(Object.keys(card.task.own));
     const isMoving = (name) => swept.has(name) || own.has(name);
     const names = Object.keys(held);
-    const row = (name) => parameter(name, held[name], old && String(old[name]) !== String(held[name]) ? old[name] : undefined);
+    const row = (name) =>
+      parameter(name, held[name], old && String(old[name]) !== String(held[name]) ? old[name] : undefined);
     const fixed = names.filter((name) => !isMoving(name)).sort();
     return [
-      h('table.parameters', {}, h('caption', {}, 'Parameters'), h('tbody', {}, names.filter(isMoving).map(row), variables(card, swept, held))),
-      fixed.length > 0 && h('details', {}, h('summary', {}, `${fixed.length} that are the same for all`), h('table.parameters', {}, h('tbody', {}, fixed.map(row)))),
+      h(
+        'table.parameters',
+        {},
+        h('caption', {}, 'Parameters'),
+        h('tbody', {}, names.filter(isMoving).map(row), variables(card, swept, held)),
+      ),
+      fixed.length > 0 &&
+        h(
+          'details',
+          {},
+          h('summary', {}, `${fixed.length} that are the same for all`),
+          h('table.parameters', {}, h('tbody', {}, fixed.map(row))),
+        ),
     ];
   }
 
   /** Variables are not sent, but they are what a template's text was made of. */
   function variables(card, swept, held) {
-    const axes = gallery.axes.wide().filter((axis) => !axis.names.some((name) => name in held) && axis.names.every((name) => swept.has(name)));
+    const axes = gallery.axes
+      .wide()
+      .filter((axis) => !axis.names.some((name) => name in held) && axis.names.every((name) => swept.has(name)));
     return axes.map((axis) => parameter(axis.name, gallery.axes.value(axis, card).label, undefined));
   }
 
   function parameter(name, value, old) {
-    const was = old === undefined ? null : h('del', { dir: 'auto', title: 'In the picture before' }, gallery.words.shortened(gallery.run.shown(old), 160));
-    return h(was ? 'tr.changed' : 'tr', {}, h('th', { scope: 'row' }, name), h('td', { dir: 'auto' }, gallery.run.shown(value), was));
+    const was =
+      old === undefined
+        ? null
+        : h(
+            'del',
+            { dir: 'auto', title: 'In the picture before' },
+            gallery.words.shortened(gallery.run.shown(old), 160),
+          );
+    return h(
+      was ? 'tr.changed' : 'tr',
+      {},
+      h('th', { scope: 'row' }, name),
+      h('td', { dir: 'auto' }, gallery.run.shown(value), was),
+    );
   }
 
   function facts({ task, ...card }) {
     const { usd, seconds, time, bytes } = gallery.words;
-    const found = [['state', task.state], ['cost', usd(task.cost)], ['ran', seconds(task.seconds)], ['finished', time(task.finished)]];
+    const found = [
+      ['state', task.state],
+      ['cost', usd(task.cost)],
+      ['ran', seconds(task.seconds)],
+      ['finished', time(task.finished)],
+    ];
     if (task.attempts > 1) found.push(['attempts', String(task.attempts)]);
     if (card.width) found.push(['size', `${card.width} × ${card.height}, ${bytes(card.bytes)}`]);
     found.push(['task', task.id]);
@@ -179,10 +238,18 @@
     return h(
       'div.actions',
       {},
-      button('Copy as job row', copy('The row', () => gallery.jobs.row(card.task)), { title: 'A row for `include` of a job file' }),
-      button('Copy as JSON', copy('The JSON', () => JSON.stringify(gallery.records.record(card), null, 2))),
+      button(
+        'Copy as job row',
+        copy('The row', () => gallery.jobs.row(card.task)),
+        { title: 'A row for `include` of a job file' },
+      ),
+      button(
+        'Copy as JSON',
+        copy('The JSON', () => JSON.stringify(gallery.records.record(card), null, 2)),
+      ),
       card.src && h('a.plain', { href: card.src, download: name }, icon('export'), h('span', {}, 'Download')),
-      card.src && h('a.plain', { href: card.src, target: '_blank', rel: 'noopener' }, icon('open'), h('span', {}, 'Open file')),
+      card.src &&
+        h('a.plain', { href: card.src, target: '_blank', rel: 'noopener' }, icon('open'), h('span', {}, 'Open file')),
     );
   }
 
