@@ -27,6 +27,10 @@ Behaviour = Annotated[
     str | None, typer.Option("--profile", help="How the emulated service behaves.", metavar="FILE|NAME")
 ]
 New = Annotated[bool, typer.Option("--new", help="Begin another run instead of going on with this one.")]
+Resubmit = Annotated[
+    bool,
+    typer.Option("--resubmit-uncertain", help="Send again what may have been accepted unseen: it may be paid twice."),
+]
 Rebind = Annotated[bool, typer.Option("--rebind", help="Accept that the service has moved or the key is new.")]
 Allow = Annotated[
     list[Path], typer.Option("--allow-files", help="The job file may name files of this folder too.", metavar="DIR")

@@ -64,6 +64,7 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     new: arguments.New = False,
     rebind: arguments.Rebind = False,
     refresh: arguments.Refresh = False,
+    resubmit: arguments.Resubmit = False,
     allow: arguments.Allow = [],  # noqa: B006 - as above
     state: arguments.State = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Submit no more once a task has failed.")] = False,
@@ -94,6 +95,7 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
         fail_fast,
         arguments.emulated(profile, emulate),
         refresh,
+        resubmit_uncertain=resubmit,
     )
     settings = _settings(insecure)
     asks = not (yes or emulate) and sys.stdin.isatty() and sys.stderr.isatty()

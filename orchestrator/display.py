@@ -237,14 +237,21 @@ def _short(value: object) -> str:
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 
+RESUBMITTING: Final = (
+    "What may have been accepted unseen, and the service's list does not settle, is sent again: it may be paid twice.\n"
+)
+
+
 def asking(options: Options, stream: TextIO) -> Callable[[Prepared], Awaitable[bool]]:
     """Return what shows the plan of a run and asks whether to go on; it does not ask where nothing is to be paid."""
 
     async def agreed(prepared: Prepared) -> bool:
         planned = await anyio.to_thread.run_sync(plan, prepared, options)
-        if planned.cost_usd == 0:
+        if planned.cost_usd == 0 and not options.resubmit_uncertain:
             return True
-        print(f"{plan_text(planned)}\nGo on? [y/N] ", end="", file=stream, flush=True)
+        twice = RESUBMITTING if options.resubmit_uncertain else ""
+        print(f"{plan_text(planned)}
+{twice}Go on? [y/N] ", end="", file=stream, flush=True)
         return (await _line(sys.stdin)).strip().lower() in {"y", "yes"}
 
     return agreed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.clock import VirtualClock
 from orchestrator.engines.control import Control
-from orchestrator.engines.doubts import LONGEST_REQUEST_SECONDS, PATIENCE_SECONDS, Doubts
+from orchestrator.engines.doubts import INSISTENCE_SECONDS, LONGEST_REQUEST_SECONDS, PATIENCE_SECONDS, Doubts
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.steps.calls import Calls, First, Urgency
@@ -103,7 +103,7 @@ class Scene:
         return await self.ledger.read(lambda store: {record.task.id: record.state for record in store.everything()})
 
 
-def in_virtual_time(folder: Path, work: Callable[[Scene], Awaitable[None]]) -> None:
+def in_virtual_time(folder: Path, work: Callable[[Scene], Awaitable[None]], *, insists: bool = False) -> None:
     async def inline(hop: Callable[[], Any]) -> Any:
         return hop()
 
@@ -112,7 +112,12 @@ def in_virtual_time(folder: Path, work: Callable[[Scene], Awaitable[None]]) -> N
         ledger = Ledger(store, clock, inline)
         settler = Settler(MODEL, {}, lambda p: p, SETTLE_AFTER, Calls(service, Open(), clock), ledger, clock)
         doubts = Doubts(
-            settler, frontier=Frontier(0), control=control, ledger=ledger, clock=clock, random=lambda: 0.999
+            replace(settler, insists=insists),
+            frontier=Frontier(0),
+            control=control,
+            ledger=ledger,
+            clock=clock,
+            random=lambda: 0.999,
         )
         scene = Scene(clock, ledger, doubts, service, control, clock.monotonic())
         async with anyio.create_task_group() as group:
@@ -238,6 +243,25 @@ def test_when_only_doubts_are_left_the_run_is_left_after_a_while(
         assert set((await scene.held()).values()) == {State.SUBMITTING}
 
     in_virtual_time(tmp_path, work)
+
+
+def test_who_insists_goes_on_without_a_list_after_a_minute(tmp_path: Path) -> None:
+    """Only what is due is sent again; a list that is back goes before."""
+
+    async def work(scene: Scene) -> None:
+        unlisted(scene.service)
+        scene.doubts.add(await scene.lost(7, ago=SETTLE_AFTER))
+        await scene.clock.sleep(INSISTENCE_SECONDS - 20)
+        assert scene.settled == []
+        scene.doubts.add(await scene.lost(8))
+        await scene.clock.sleep(40)
+        assert [state for state, _ in scene.settled] == [State.PENDING]
+        scene.service.seeds.append(8)
+        scene.service.error = None
+        await scene.clock.sleep(20)
+        assert [state for state, _ in scene.settled] == [State.PENDING, State.RUNNING]
+
+    in_virtual_time(tmp_path, work, insists=True)
 
 
 def test_a_list_that_can_be_had_again_starts_patience_anew(tmp_path: Path) -> None:

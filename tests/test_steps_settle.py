@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,9 +21,10 @@ from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.money import FREE
 from orchestrator.steps.calls import Calls
+from orchestrator.steps.elsewhere import Elsewhere, Foreign
 from orchestrator.steps.matching import spelt
 from orchestrator.steps.outcomes import Outcome, Verdict
-from orchestrator.steps.settle import MOST_DETAILS, OVERLAP, PAGE, Doubt, Listing, Settler
+from orchestrator.steps.settle import MOST_DETAILS, OVERLAP, PAGE, REMEMBERED_SECONDS, Doubt, Listing, Settler
 from orchestrator.tasks import Parameters, Task
 from orchestrator.wiro import Client, Credentials
 
@@ -57,6 +59,7 @@ class Service:
     deaf: bool = False
     moves: Callable[[Service], None] = lambda _: None
     broken: bool = False
+    deleted: bool = False
     asked: list[str] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -75,6 +78,8 @@ class Service:
     async def tell(self, request: web.Request) -> web.Response:
         number = (await request.json())["taskid"]
         self.asked.append(number)
+        if self.deleted:
+            return web.json_response({"result": False, "errors": [{"code": 1, "message": "There is no task yet."}]})
         task = {"id": number, "status": "task_queue", "parameters": self.in_detail}
         return web.json_response({"result": True, "errors": [], "total": "1", "tasklist": [task]})
 
@@ -141,7 +146,7 @@ async def test_the_list_is_read_no_further_than_needed(tmp_path: Path) -> None:
     assert service.calls == 1
 
 
-@pytest.mark.parametrize("length", [0, 1, 4, OVERLAP, OVERLAP + 1, PAGE, PAGE + 1, 170])
+@pytest.mark.parametrize("length", [1, 4, OVERLAP, OVERLAP + 1, PAGE, PAGE + 1, 170])
 @pytest.mark.parametrize("most", [PAGE, 20])
 async def test_the_list_is_read_to_its_end_where_nothing_is_certainly_older(
     tmp_path: Path, length: int, most: int
@@ -195,6 +200,7 @@ async def test_tasks_that_go_while_it_is_read_make_no_gap(tmp_path: Path) -> Non
         ([], [0], 103),  # what is known to be there is not shown
         ([102], [0], 103),
         ([], [None], 103),
+        ([], [None], None),  # ids that are no numbers are not known, but there were some
     ],
 )
 async def test_a_list_that_does_not_show_what_is_known_is_not_complete(
@@ -211,7 +217,6 @@ async def test_a_list_that_does_not_show_what_is_known_is_not_complete(
     ("shown", "known", "newest"),
     [
         ([], [0], 0),
-        ([], [None], None),
         ([103], [0], 103),
         ([103, 102, 100], [0, 102], 103),  # the older one of two doubts was sent before there was any task
     ],
@@ -243,10 +248,12 @@ async def settled(
     ago: float,
     posting: Sequence[Mapping[str, Any]] = (),
     sent: Callable[[Parameters], Parameters] = lambda parameters: parameters,
+    insists: bool = False,
 ) -> dict[str, State]:
     """Settle these tasks, whose requests were given up so many seconds ago; return the states of the settled ones."""
     clock = SystemClock()
-    async with settling(folder, service, records, sent) as settler:
+    async with settling(folder, service, records, sent) as opened:
+        settler = replace(opened, insists=insists)
         doubts = [Doubt(record, clock.monotonic() - ago) for record in records]
         said = await settler.settle(doubts, beside=lambda: posting, newest=None)
         assert not isinstance(said, Outcome)
@@ -351,3 +358,90 @@ async def test_local_files_are_compared_as_they_were_sent(tmp_path: Path) -> Non
         return {"image": "", "imageUrl": "https://cdn.example/1.png"}
 
     assert await settled(tmp_path, service, [record], ago=0, sent=sent) == {"a": State.RUNNING}
+
+
+@pytest.mark.parametrize(("known", "newest"), [([100], None), ([0, 101], 107), ([100], 100)])
+async def test_what_was_deleted_is_missed_by_nobody(tmp_path: Path, known: list[int], newest: int | None) -> None:
+    """The service itself does not know it any more: a list without it may be complete, and one that hides it not."""
+    uncertain = [doubtful(str(place), newest=number, at=time.time() - 70) for place, number in enumerate(known)]
+    service = Service([103, 102], deleted=True)
+    assert await numbers(tmp_path, service, uncertain, newest) == [103, 102]
+    assert set(service.asked) == {str(number) for number in {newest, *known} - {None, 0, 103}}
+    other = tmp_path / "other"
+    other.mkdir()
+    assert isinstance(await read(other, Service([103, 102]), uncertain, newest), Outcome)
+
+
+async def test_what_a_service_may_have_forgotten_proves_nothing(tmp_path: Path) -> None:
+    """Old tasks may have gone from the list by themselves, and with them the one that is sought."""
+    old = doubtful(at=time.time() - REMEMBERED_SECONDS - 10)
+    assert isinstance(await read(tmp_path, Service([103], deleted=True), [old], None), Outcome)
+
+
+@pytest.mark.parametrize(("ago", "after"), [(59, {}), (61, {"a": State.PENDING})])
+@pytest.mark.parametrize("shown", [[101, 100], [100]])
+async def test_who_insists_has_sent_again_what_nobody_shows_once_it_is_due(
+    tmp_path: Path, shown: list[int], ago: float, after: dict[str, State]
+) -> None:
+    service = Service(shown, in_list=None, in_detail=None)
+    assert await settled(tmp_path, service, [doubtful()], ago=ago, insists=True) == after
+
+
+async def test_even_who_insists_adopts_what_is_shown(tmp_path: Path) -> None:
+    assert await settled(tmp_path, Service([101, 100]), [doubtful()], ago=1000, insists=True) == {"a": State.RUNNING}
+    other = tmp_path / "other"
+    other.mkdir()
+    assert await settled(other, Service([101, 100]), [doubtful()], ago=1000, posting=[BOAT], insists=True) == {}
+
+
+@pytest.mark.parametrize(("ago", "after"), [(59, []), (61, [State.PENDING])])
+async def test_without_a_list_what_is_due_can_be_sent_again(tmp_path: Path, ago: float, after: list[State]) -> None:
+    async with settling(tmp_path, Service([], broken=True), [doubtful()]) as settler:
+        said = await settler.resend([Doubt(doubtful(), settler.clock.monotonic() - ago)])
+        assert [record.state for _, record in said] == after
+        assert settler.ledger.totals.counters == ({"resubmitted": 1} if after else {})
+
+
+@dataclass
+class Told:
+    """Other runs that say this."""
+
+    says: Elsewhere | None
+    asked: tuple[set[str], float] | None = None
+
+    @asynccontextmanager
+    async def consulted(self, remote_ids: Collection[str], since: float) -> AsyncIterator[Elsewhere | None]:
+        self.asked = (set(remote_ids), since)
+        yield self.says
+
+
+def of_others(*, ago: float | None) -> Foreign:
+    """A request of another run like ours, given up so long ago; None for one that is out."""
+    attempt = doubtful(at=NOW).sent
+    return Foreign("theirs", BOAT, replace(attempt, gave_up_at=None if ago is None else time.time() - ago))
+
+
+@pytest.mark.parametrize(
+    ("says", "after"),
+    [
+        (Elsewhere(), {"a": State.RUNNING}),
+        (Elsewhere(claimed={"101"}), {"a": State.PENDING}),
+        (Elsewhere(open=[of_others(ago=None)]), {}),
+        (Elsewhere(open=[of_others(ago=30)]), {}),
+        (Elsewhere(open=[of_others(ago=90)]), {"a": State.RUNNING}),
+        (Elsewhere(open=[replace(of_others(ago=90), parameters={"prompt": "a meadow"})]), {"a": State.RUNNING}),
+        (Elsewhere(unread=["/gone"]), Verdict.AGAIN),
+        (Elsewhere(claimed={"101"}, unread=["/gone"]), {"a": State.PENDING}),
+        (None, Verdict.AGAIN),
+    ],
+)
+async def test_what_may_be_another_runs_is_not_adopted(
+    tmp_path: Path, says: Elsewhere | None, after: dict[str, State] | Verdict
+) -> None:
+    others = Told(says)
+    async with settling(tmp_path, Service([101, 100]), [doubtful()]) as opened:
+        settler = replace(opened, others=others)
+        said = await settler.settle([Doubt(doubtful(), settler.clock.monotonic() - 61)], beside=list, newest=None)
+        states = said.verdict if isinstance(said, Outcome) else {r.task.id: r.state for _, r in said}
+    assert states == after
+    assert others.asked == ({"101", "100"}, NOW)

@@ -37,6 +37,7 @@ class Options:
         state: Where the ledger is to lie, None for the run folder.
         fail_fast: Whether the first failed task ends the run.
         refresh_schema: Ask for the model's schema although the run folder keeps it.
+        resubmit_uncertain: Whether what stays in doubt is sent again, although that may be paid for twice.
     """
 
     out: Path | None = None
@@ -54,6 +55,7 @@ class Options:
     fail_fast: bool = False
     profile: Profile | None = None
     refresh_schema: bool = False
+    resubmit_uncertain: bool = False
 
     def limits(self, limits: Limits) -> Limits:
         """Return the file's limits with this invocation's in their place."""

@@ -153,7 +153,8 @@ async def run(
                 log=log,
             )
         )
-        return await carry_out(shop, Orders(selected, options.limit, fail_fast=options.fail_fast), watcher)
+        orders = Orders(selected, options.limit, fail_fast=options.fail_fast, insists=options.resubmit_uncertain)
+        return await carry_out(shop, orders, watcher)
 
 
 async def carry_out(

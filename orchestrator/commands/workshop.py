@@ -202,6 +202,7 @@ class Workshop:
             ledger=self.ledger,
             clock=self.clock,
             others=self.others,
+            insists=orders.insists,
         )
         doubts = Doubts(
             settler,

@@ -20,6 +20,9 @@ LONGEST_WAIT_SECONDS: Final = 15.0
 LONGEST_REQUEST_SECONDS: Final = 80.0
 """From the intent to the end of the request: waiting for its turn, connecting, and the client's time-out."""
 
+INSISTENCE_SECONDS: Final = 60.0
+"""How long the list may fail before what is due is sent again without it, where the user wants that."""
+
 PATIENCE_SECONDS: Final = 600.0
 """How long the run goes on for nothing but tasks in doubt that the service's list does not settle."""
 
@@ -46,6 +49,7 @@ class Doubts:
         self._open: dict[str, Doubt] = {}
         self._posting: dict[str, Record] = {}
         self._added = Signal()
+        self._unlisted_since: float | None = None
 
     def __len__(self) -> int:
         """Return how many are in doubt."""
@@ -114,11 +118,22 @@ class Doubts:
             return [record.task.parameters for record in (*self._posting.values(), *later)]
 
         said = await self._settler.settle(doubts, beside=beside, newest=self._frontier.newest)
-        if isinstance(said, Outcome):
-            if said.stop is not None:
-                self._control.close(said.stop, said.message)
+        if not isinstance(said, Outcome):
+            self._unlisted_since = None
+        elif said.stop is not None:
+            self._control.close(said.stop, said.message)
             return said
+        elif self._unlisted_seconds() < INSISTENCE_SECONDS or not self._settler.insists:
+            return said
+        else:
+            said = await self._settler.resend(doubts)
         return [self._closed(doubt, record) for doubt, record in said]
+
+    def _unlisted_seconds(self) -> float:
+        """Return for how long the list has settled nothing."""
+        now = self._clock.monotonic()
+        self._unlisted_since = now if self._unlisted_since is None else self._unlisted_since
+        return now - self._unlisted_since
 
     def _closed(self, doubt: Doubt, record: Record) -> Record:
         del self._open[doubt.record.task.id]
@@ -135,5 +150,7 @@ class Doubts:
     def _give_up(self, said: list[Record] | Outcome) -> None:
         why = said.message if isinstance(said, Outcome) else "The service's list does not show what became of them."
         self._control.leave(
-            Stop.UNSETTLED, f"{len(self._open)} tasks may have been accepted without our knowing. {why}"
+            Stop.UNSETTLED,
+            f"{len(self._open)} tasks may have been accepted without our knowing. {why} Run the same command later, or"
+            " add --resubmit-uncertain to send them again, which may pay for them twice.",
         )

@@ -55,12 +55,14 @@ class Orders:
         most: How many tasks it may start, None for all.
         submits: Whether anything is to be submitted.
         fail_fast: Whether nothing more is to be submitted once a task has failed.
+        insists: Whether what stays in doubt is to be sent again, see `Settler`.
     """
 
     selected: Callable[[Task], bool] = lambda _: True
     most: int | None = None
     submits: bool = True
     fail_fast: bool = False
+    insists: bool = False
 
 
 @dataclass(slots=True)

@@ -21,17 +21,20 @@ from orchestrator.wiro import Client, RemoteTask, TaskPage, WiroError
 
 PAGE: Final = 50
 OVERLAP: Final = 5
-MOST_PAGES: Final = 400
+MOST_PAGES: Final = 1000
 MOST_IDLE_PAGES: Final = 3
 """How many pages in a row may bring nothing new before the reading is given up."""
 
 MOST_DETAILS: Final = 20
+REMEMBERED_SECONDS: Final = 3600.0
+"""For how long at least a service is taken to know each of its tasks, unless it was deleted."""
+
 CHUNK: Final = 500
 """How many remote ids are looked up in the ledger at once."""
 
 UNREAD: Final = (
     "{} holds a run that used the same key at that time, and cannot be read: what the service's list shows may be its"
-    " own. Bring it back, or add --resubmit-uncertain to go on without it."
+    " own. Bring it back."
 )
 
 
@@ -72,6 +75,7 @@ class Settler:
         settle_after_seconds: How long after a request was given up the service may still come to show it.
         sent: Gives a task's parameters as they were sent.
         others: The other runs of the account.
+        insists: Whether the user wants sent again what the list does not settle once it is due.
     """
 
     model: str
@@ -82,6 +86,7 @@ class Settler:
     ledger: Ledger
     clock: Clock
     others: Others = field(default_factory=Alone)
+    insists: bool = False
 
     async def settle(
         self, doubts: Sequence[Doubt], *, beside: Callable[[], Sequence[Parameters]], newest: int | None
@@ -108,13 +113,23 @@ class Settler:
             intents += self._rivals(beside(), elsewhere, listing)
             free = [task for task in await self._free(free) if task.task_id not in elsewhere.claimed]
             matching = match(intents, free, self.model, self.defaults)
-            if matching.adopted and elsewhere.unread:
+            if matching.adopted and elsewhere.unread and not self.insists:
                 return Outcome(Verdict.AGAIN, UNREAD.format(elsewhere.unread[0]))
             settled = []
             for doubt in doubts:
                 after = self._certain(doubt, matching, listing)
                 if after is not None and await self._save(doubt.record, after):
                     settled.append((doubt, after))
+        return settled
+
+    async def resend(self, doubts: Sequence[Doubt]) -> list[tuple[Doubt, Record]]:
+        """Let go on without the list what is due, and return it: the user decided that it may be paid for twice."""
+        now = self.clock.monotonic()
+        settled = []
+        for doubt in doubts:
+            after = doubt.record.not_accepted()
+            if self._is_due(doubt.since, now) and await self._save(doubt.record, after):
+                settled.append((doubt, after))
         return settled
 
     async def read_list(self, uncertain: Sequence[Attempt], newest: int | None) -> Listing | Outcome:
@@ -138,7 +153,7 @@ class Settler:
             found.update((task.task_id, task) for task in fresh)
             if page.tasks and all(is_older(page.tasks[-1], attempt) for attempt in uncertain):
                 return Listing(found, read_from, read_at)
-            if not page.tasks and _may_end(found, uncertain, newest):
+            if not page.tasks and await self._may_end(found, uncertain, newest, read_at):
                 return Listing(found, read_from, read_at)
             idle = 0 if fresh else idle + 1
             if not page.tasks or idle == MOST_IDLE_PAGES:
@@ -153,7 +168,8 @@ class Settler:
         remote = matching.adopted.get(record.task.id)
         if remote is not None:
             return record.accepted(remote.task_id, remote.token, remote.created_at or self.clock.now())
-        if record.task.id in matching.absent and self._is_due(doubt, listing):
+        unsettled = matching.absent | matching.blocked if self.insists else matching.absent
+        if record.task.id in unsettled and self._is_due(doubt.since, listing.read_from):
             return record.not_accepted()
         return None
 
@@ -189,13 +205,13 @@ class Settler:
     async def _claimed(self, ids: Sequence[str]) -> set[str]:
         return await self.ledger.read(lambda store: store.claimed(ids))
 
-    def _is_due(self, doubt: Doubt, listing: Listing) -> bool:
-        return listing.read_from - doubt.since >= self.settle_after_seconds
+    def _is_due(self, since: float, now: float) -> bool:
+        return now - since >= self.settle_after_seconds
 
     def _intent(self, doubt: Doubt, listing: Listing) -> Intent:
         task = doubt.record.task
         sent = spelt(self.sent(task.parameters))
-        return Intent(task.id, sent, doubt.record.sent, due=self._is_due(doubt, listing))
+        return Intent(task.id, sent, doubt.record.sent, due=self._is_due(doubt.since, listing.read_from))
 
     def _rivals(self, beside: Sequence[Parameters], elsewhere: Elsewhere, listing: Listing) -> list[Intent]:
         """Return the requests that are not to be settled here, and may have made what the list shows."""
@@ -208,7 +224,7 @@ class Settler:
                     spelt(request.parameters),
                     request.attempt,
                     ours=False,
-                    due=gave_up_at is not None and listing.read_at - gave_up_at >= self.settle_after_seconds,
+                    due=gave_up_at is not None and self._is_due(gave_up_at, listing.read_at),
                     out=gave_up_at is None,
                 )
             )
@@ -219,6 +235,34 @@ class Settler:
         asked = needs_detail(intents, free, self.model, self.defaults, MOST_DETAILS)
         return [await self._in_detail(task) if task.task_id in asked else task for task in free]
 
+    async def _may_end(
+        self, found: Mapping[str, RemoteTask], uncertain: Sequence[Attempt], newest: int | None, now: float
+    ) -> bool:
+        """Return whether a list can end here: nothing that has to be there, or is older, is missing from it.
+
+        A task that the service itself does not know any more was deleted, and is missed by nobody. That says nothing
+        of a doubt from long ago: a service may forget old tasks, and with them the one that is sought.
+        """
+        if any(attempt.newest_known is None and not found for attempt in uncertain):
+            return False
+        missing = {newest} if newest and all(task.number != newest for task in found.values()) else set()
+        for attempt in uncertain:
+            if attempt.newest_known and not any(is_older(task, attempt) for task in found.values()):
+                missing.add(attempt.newest_known)
+                if now - attempt.intent_at > REMEMBERED_SECONDS:
+                    return False
+        return len(missing) <= MOST_DETAILS and all([await self._is_deleted(number) for number in missing])
+
+    async def _is_deleted(self, number: int) -> bool:
+        async def detail(client: Client) -> RemoteTask:
+            return await client.task(task_id=str(number))
+
+        try:
+            await self.calls.make(Urgency.LIKELY_DONE, detail)
+        except (WiroError, TurnLostError) as error:
+            return judge(error, paying=False).verdict is Verdict.GONE
+        return False
+
     async def _in_detail(self, task: RemoteTask) -> RemoteTask:
         async def detail(client: Client) -> RemoteTask:
             return await client.task(token=task.token) if task.token else await client.task(task_id=task.task_id)
@@ -228,11 +272,3 @@ class Settler:
         except (WiroError, TurnLostError):
             return task
         return replace(task, parameters=seen.parameters or task.parameters, model=task.model or seen.model)
-
-
-def _may_end(found: Mapping[str, RemoteTask], uncertain: Sequence[Attempt], newest: int | None) -> bool:
-    """Return whether a list can end here: nothing that is known to be older, or there at all, is missing from it."""
-    tasks = found.values()
-    if newest and all(task.number != newest for task in tasks):
-        return False
-    return all(not attempt.newest_known or any(is_older(task, attempt) for task in tasks) for attempt in uncertain)
