@@ -250,8 +250,7 @@ def asking(options: Options, stream: TextIO) -> Callable[[Prepared], Awaitable[b
         if planned.cost_usd == 0 and not options.resubmit_uncertain:
             return True
         twice = RESUBMITTING if options.resubmit_uncertain else ""
-        print(f"{plan_text(planned)}
-{twice}Go on? [y/N] ", end="", file=stream, flush=True)
+        print(f"{plan_text(planned)}\n{twice}Go on? [y/N] ", end="", file=stream, flush=True)
         return (await _line(sys.stdin)).strip().lower() in {"y", "yes"}
 
     return agreed

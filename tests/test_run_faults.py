@@ -23,9 +23,11 @@ from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile
 from orchestrator.engines import doubts, forecast, tracking
 from orchestrator.engines.control import Control
-from orchestrator.errors import Exit
+from orchestrator.errors import Exit, StoppedError
 from orchestrator.lifecycle import State
+from orchestrator.reporting import root
 from orchestrator.status import Status
+from orchestrator.steps import insist
 from orchestrator.steps.outcomes import Stop
 
 pytestmark = pytest.mark.anyio
@@ -68,6 +70,7 @@ class Bench:
         attempts: int = 3,
         *,
         fail_fast: bool = False,
+        insists: bool = False,
         **limits: Any,
     ) -> Result:
         """Run a job of prompts times seeds with these limits, or go on with it."""
@@ -82,7 +85,7 @@ class Bench:
         path.write_text(json.dumps(job))
         profile = self.service.profile
         settings = Settings(profile.api_key, profile.api_secret, self.service.base_url)
-        options = Options(out=self.folder / "out", fail_fast=fail_fast)
+        options = Options(out=self.folder / "out", fail_fast=fail_fast, resubmit_uncertain=insists)
         return await run(path, options, settings, control=Control(), clock=SystemClock(), watcher=self)
 
     def show(self, status: Status) -> None:
@@ -126,6 +129,27 @@ async def test_lost_replies_are_settled_in_every_form_of_replies(tmp_path: Path,
         assert (status.uncertain, status.adopted, status.resubmitted) == (3, 2, 1)
         assert status.cost_usd + status.reserved_usd == 5 * PRICE  # the older form does not state the cost
         bench.assert_paid_once(5)
+
+
+async def test_without_a_list_only_who_insists_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was never accepted waits as long as nobody can say so; the user decides."""
+    monkeypatch.setattr(insist, "TRIES", 1)
+    monkeypatch.setattr(doubts, "INSISTENCE_SECONDS", 0.3)
+    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 0.3)
+    async with bench_on(tmp_path) as bench:
+        bench.service.lose_replies = lambda called, number: (
+            "before" if (called, number) == ("Run", 1) or (called == "Task/List" and number > 1) else None
+        )
+        result = await bench.run(seeds=2)
+        assert (result.exit_code, result.status.counts[State.SUBMITTING]) == (Exit.STOPPED, 1)
+        assert result.halt is not None
+        assert "--resubmit-uncertain" in result.halt.message
+        with pytest.raises(ExceptionGroup) as raised:
+            await bench.run(seeds=2)
+        assert isinstance(root(raised.value), StoppedError)
+        result = await bench.run(seeds=2, insists=True)
+        assert (result.exit_code, result.status.resubmitted) == (Exit.DONE, 1)
+        bench.assert_paid_once(2)
 
 
 async def test_nothing_is_sent_again_before_settle_after(tmp_path: Path) -> None:

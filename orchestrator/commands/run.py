@@ -175,7 +175,7 @@ async def carry_out(
     pending = shop.job.total() > entered or ledger.totals.counts[State.PENDING] > 0 or bool(unfinished)
     frontier = Frontier()
     if orders.submits and pending:
-        frontier = await _frontier(shop)
+        frontier = await _frontier(shop, insists=orders.insists)
     if shop.clearing is not None:
         await shop.clearing.finish()
     engine = shop.engine(orders, entered, frontier)
@@ -235,13 +235,23 @@ def _check(prepared: Prepared, options: Options) -> Callable[[Task], bool]:
     return selection(options.only, job)
 
 
-async def _frontier(shop: Workshop) -> Frontier:
-    """Learn the newest remote task there is: what this run submits is newer."""
+async def _frontier(shop: Workshop, *, insists: bool) -> Frontier:
+    """Learn the newest remote task there is: what this run submits is newer.
+
+    Raises:
+        StoppedError: The list cannot be had, and the user does not insist on going on without it.
+    """
 
     async def newest(client: Client) -> TaskPage:
         return await client.tasks(start=0, limit=1)
 
-    page = await insist(newest, shop.calls, clock=shop.clock, random=shop.random)
+    try:
+        page = await insist(newest, shop.calls, clock=shop.clock, random=shop.random)
+    except StoppedError as error:
+        if not insists:
+            raise
+        shop.log.warning("going on without the service's list of tasks", why=str(error))
+        return Frontier()
     frontier = Frontier() if page.tasks else Frontier(0)
     for task in page.tasks:
         frontier.saw(task.number)
