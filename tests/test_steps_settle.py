@@ -416,7 +416,7 @@ class Told:
 
 
 def of_others(*, ago: float | None) -> Foreign:
-    """A request of another run like ours, given up so long ago; None for one that is out."""
+    """A request of another run like ours, given up so long before these tests began; None for one that is out."""
     attempt = doubtful(at=NOW).sent
     return Foreign("theirs", BOAT, replace(attempt, gave_up_at=None if ago is None else time.time() - ago))
 
@@ -427,7 +427,7 @@ def of_others(*, ago: float | None) -> Foreign:
         (Elsewhere(), {"a": State.RUNNING}),
         (Elsewhere(claimed={"101"}), {"a": State.PENDING}),
         (Elsewhere(open=[of_others(ago=None)]), {}),
-        (Elsewhere(open=[of_others(ago=30)]), {}),
+        (Elsewhere(open=[of_others(ago=-10_000)]), {}),
         (Elsewhere(open=[of_others(ago=90)]), {"a": State.RUNNING}),
         (Elsewhere(open=[replace(of_others(ago=90), parameters={"prompt": "a meadow"})]), {"a": State.RUNNING}),
         (Elsewhere(unread=["/gone"]), Verdict.AGAIN),
