@@ -203,34 +203,40 @@ def _finds(intents: Sequence[Intent], remote: Sequence[RemoteTask], model: str, 
 
 def _pairs(finds: Sequence[_Find]) -> list[tuple[Intent, _Find]]:
     """Return the next requests and remote tasks that certainly belong together."""
-    for found in finds:
-        pairs = _pairs_like(found, finds)
+    likely = [(found, makers) for found in finds if (makers := found.likely())]
+    alone = {makers[0]: found for found, makers in reversed(likely) if len(makers) == 1 and _is_made(found, makers[0])}
+    if alone:
+        return list(alone.items())
+    for _, makers in likely:
+        pairs = [] if any(intent.out for intent in makers) else _pairs_among(makers, likely)
         if pairs:
             return pairs
     for found in finds:
         if len(found.makers) == 1:
             [(intent, how)] = found.makers.items()
-            if how is Likeness.LIKELY and not intent.out and is_older(found.task, intent.attempt) is False:
+            if how is Likeness.LIKELY and _is_made(found, intent):
                 return [(intent, found)]
     return []
 
 
-def _pairs_like(found: _Find, finds: Sequence[_Find]) -> list[tuple[Intent, _Find]]:
-    """Pair those that may have made one remote task with all that none but they can have made."""
-    makers = found.likely()
-    if not makers or any(intent.out for intent in makers):
-        return []
-    pairs = []
+def _pairs_among(
+    makers: Sequence[Intent], likely: Sequence[tuple[_Find, Sequence[Intent]]]
+) -> list[tuple[Intent, _Find]]:
+    """Pair requests with all that none but they can have made, if each has one or all that they made is shown."""
     rest = list(makers)
-    for other in finds:
-        likely = other.likely()
-        if likely and set(makers).issuperset(likely):
-            certain = (i for i in rest if i in likely and is_older(other.task, i.attempt) is False)
-            maker = next(certain, None)
+    pairs = []
+    for found, possible in likely:
+        if set(makers).issuperset(possible):
+            maker = next((intent for intent in rest if intent in possible and _is_made(found, intent)), None)
             if maker is not None:
                 rest.remove(maker)
-                pairs.append((maker, other))
+                pairs.append((maker, found))
     return pairs if not rest or _may_be_paired(makers) else []
+
+
+def _is_made(found: _Find, intent: Intent) -> bool:
+    """Return whether a remote task is certainly newer than a request that nobody waits for any more."""
+    return not intent.out and is_older(found.task, intent.attempt) is False
 
 
 def _may_be_paired(makers: Sequence[Intent]) -> bool:
