@@ -37,6 +37,8 @@ Allow = Annotated[
 ]
 Refresh = Annotated[bool, typer.Option("--refresh-schema", help="Ask for the model's schema again.")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Allow plain http beyond this machine.")]
+Chaos = Annotated[float, typer.Option(min=0, help="Go on for so long.", metavar="SECONDS")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Chooses what goes wrong.", metavar="N")]
 Secret = Annotated[str, typer.Option(help="Its secret; empty for a project without one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Shown = Annotated[str, typer.Option("--progress", help="auto, live, plain, json or off.", metavar="HOW")]

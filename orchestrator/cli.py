@@ -371,6 +371,17 @@ def emulator(  # noqa: PLR0917 - as above
     wait(lambda: emulate(chosen, port=port, cdn_port=cdn_port, state_dir=state))
 
 
+@app.command()
+def selftest(chaos: arguments.Chaos = 0, seed: arguments.Seed = None, as_json: arguments.Json = False) -> None:
+    """Try on this machine what is promised, in about a minute: no key, no network, and nothing stays behind."""
+    from orchestrator.selftest import prove
+
+    say = print if not as_json else lambda _: None
+    found, _ = stoppable(lambda _: prove(chaos, seed, os.environ, clock=clock(), say=say))
+    print(json.dumps(found.to_json()) if as_json else found.summary())
+    raise typer.Exit(Exit.DONE if found.held else Exit.SOME_FAILED)
+
+
 def main() -> None:
     """Run the command line and leave with its exit code."""
     from orchestrator.reporting import reported

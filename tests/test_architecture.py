@@ -23,6 +23,7 @@ LAYERS: Final = (
     {"output", "runs", "lane", "schemas", "status", "signals", "streams", "reporting", "web"},
     {"commands"},
     {"display", "arguments", "simulation"},
+    {"selftest"},
     {"api", "invoking"},
     {"cli"},
     {"__main__"},
@@ -41,7 +42,7 @@ TIMERS: Final = {
 }
 
 BORDERS: Final = {
-    "sqlite3": {"ledger", "lane"},
+    "sqlite3": {"ledger", "lane", "selftest"},  # the last judges the first, so it reads for itself
     "aiohttp": {"wiro", "emulator", "web"},
     "yaml": {"sweep"},
     "typer": {"cli", "arguments", "invoking", "reporting"},

@@ -1,0 +1,146 @@
+"""Rounds of runs in virtual time and of one that is killed, as many as there is time for."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+import textwrap
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from orchestrator.clock import Clock
+from orchestrator.places import state_folder
+from orchestrator.selftest.killed import TASKS, sweep
+from orchestrator.selftest.machine import machine
+from orchestrator.selftest.verdict import Finding, Verdict, Violation
+from orchestrator.simulation import Verdict as Played, draw, play
+from orchestrator.threads import in_thread
+
+HISTORIES: Final = 200
+"""How many there are in a round."""
+
+SEEDS: Final = 10**9
+WIDTH: Final = 80
+MARGIN: Final = " " * 9
+
+Say = Callable[[str], None]
+
+
+async def prove(seconds: float, seed: int | None, environment: Mapping[str, str], *, clock: Clock, say: Say) -> Verdict:
+    """Look at the machine, and go through rounds.
+
+    Args:
+        seconds: For how long; a round that has begun is finished, and there is always one.
+        seed: The first round's, from which all others follow; None draws it where there is time for several.
+        environment: The variables of this process. No credentials of it are used.
+        clock: Time.
+        say: Is told what was found, line by line.
+    """
+    first = seed if seed is not None else random.SystemRandom().randrange(SEEDS) if seconds else 0
+    began = clock.monotonic()
+    rounds = Rounds(environment, clock, say)
+    await rounds.look_at_machine()
+    for each in _seeds(first):
+        await rounds.go_through(each)
+        if clock.monotonic() - began >= seconds:
+            break
+    return Verdict(first, clock.monotonic() - began, rounds.counts, tuple(rounds.violations))
+
+
+def _seeds(first: int) -> Iterator[int]:
+    """Yield the seeds of the rounds."""
+    yield first
+    dice = random.Random(first)  # noqa: S311 - chooses misfortunes
+    while True:
+        yield dice.randrange(SEEDS)
+
+
+class Rounds:
+    """What is gone through, and what was seen on the way.
+
+    Attributes:
+        counts: How much was tried, see `Verdict`.
+        violations: What did not hold.
+    """
+
+    def __init__(self, environment: Mapping[str, str], clock: Clock, say: Say) -> None:
+        self.counts: Counter[str] = Counter()
+        self.violations: list[Violation] = []
+        self._environment = environment
+        self._clock = clock
+        self._say = say
+
+    async def look_at_machine(self) -> None:
+        """See `machine`."""
+        self._say("This machine")
+        async with self._folder() as folder:
+            for finding in await in_thread(lambda: list(machine(folder, state_folder(self._environment)))):
+                self._found(finding)
+
+    async def go_through(self, seed: int) -> None:
+        """Play histories, then kill a run."""
+        self._say(f"Seed {seed}")
+        await self._play(range(seed, seed + HISTORIES))
+        async with self._folder() as folder:
+            went = await sweep(seed, folder, self._environment, self._clock)
+            for finding in went.findings():
+                self._found(finding, f"orchestrator selftest --seed {seed}", folder)
+        self.counts.update(rounds=1, tasks=TASKS, kills=len(went.killed))
+
+    async def _play(self, seeds: range) -> None:
+        seen: Counter[str] = Counter(histories=len(seeds))
+        broken = len(self.violations)
+        for seed in seeds:
+            verdict = await in_thread(partial(_played, seed))
+            seen.update(starts=verdict.starts, payments=verdict.paid)
+            if verdict.violation is not None:
+                replay = f"python -m orchestrator.simulation --histories 1 --seed {seed}"
+                self._found(Finding(f"history {seed}: {verdict.violation}", held=False), replay)
+        self.counts += seen
+        if len(self.violations) == broken:
+            said = f"{len(seeds)} runs in virtual time, {seen['starts']:,} processes, {seen['payments']:,} payments"
+            self._found(Finding(said, held=True))
+
+    def _found(self, finding: Finding, replay: str | None = None, kept: Path | None = None) -> None:
+        self._say(_line(finding))
+        if finding.held:
+            return
+        violation = Violation(finding.said, replay, str(kept) if kept else None)
+        self.violations.append(violation)
+        if replay is not None:
+            self._say(f"{MARGIN}Again: {replay}")
+        if kept is not None:
+            self._say(f"{MARGIN}What it left: {kept}")
+
+    @asynccontextmanager
+    async def _folder(self) -> AsyncIterator[Path]:
+        """Give an empty folder, which goes again unless it shows how something failed."""
+        folder = Path(await in_thread(partial(tempfile.mkdtemp, prefix="orchestrator-selftest-")))
+        try:
+            yield folder
+        finally:
+            if str(folder) not in {violation.folder for violation in self.violations}:
+                with anyio.CancelScope(shield=True):
+                    await in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
+
+
+def _played(seed: int) -> Played:
+    return play(draw(seed))
+
+
+def _line(finding: Finding) -> str:
+    return textwrap.fill(
+        finding.said,
+        WIDTH,
+        initial_indent="  holds  " if finding.held else "  FAILS  ",
+        subsequent_indent=MARGIN,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
