@@ -376,7 +376,10 @@ def selftest(chaos: arguments.Chaos = 0, seed: arguments.Seed = None, as_json: a
     """Try on this machine what is promised, in about a minute: no key, no network, and nothing stays behind."""
     from orchestrator.selftest import prove
 
-    say = print if not as_json else lambda _: None
+    def say(line: str) -> None:
+        if not as_json:
+            print(line, flush=True)
+
     found, _ = stoppable(lambda _: prove(chaos, seed, os.environ, clock=clock(), say=say))
     print(json.dumps(found.to_json()) if as_json else found.summary())
     raise typer.Exit(Exit.DONE if found.held else Exit.SOME_FAILED)

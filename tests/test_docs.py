@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -29,6 +31,7 @@ from orchestrator.emulator.models import CATALOGUE
 from orchestrator.errors import Exit
 from orchestrator.lifecycle import TABLE, Record, State
 from orchestrator.output import manifest
+from orchestrator.selftest import Verdict, killed, rounds
 from orchestrator.simulation import __main__ as simulation
 from orchestrator.steps.download import Reason
 from orchestrator.tasks import Task
@@ -46,6 +49,8 @@ ENOUGH = 100
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
+SHOWN = re.compile(r"`(tests/\w+\.py)::(\w+)`")
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
@@ -228,6 +233,30 @@ def test_every_kind_of_error_is_told_and_no_other() -> None:
 def test_the_table_of_moves_is_the_programs() -> None:
     told = [tuple(row) for row in rows(section(text("design.md"), "The life of a task"))]
     assert told == [(state.value, event.value, after.value) for (state, event), after in TABLE.items()]
+
+
+def test_the_diagram_of_moves_is_the_programs() -> None:
+    drawn = run(str(ROOT / "docs" / "state_diagram.py"), cwd=ROOT)
+    assert blocks(text("guarantees.md"), "mermaid") == [drawn.stdout], drawn.stderr
+    assert all(f"    {before} --> {after}: {event}\n" in drawn.stdout for (before, event), after in TABLE.items())
+
+
+def test_every_test_that_shows_a_promise_exists() -> None:
+    promises = [row for part in re.split("^### ", text("guarantees.md"), flags=re.MULTILINE)[1:5] for row in rows(part)]
+    for promise, shown in promises:
+        assert SHOWN.search(shown), promise
+    assert len(promises) > 20
+    for module, name in SHOWN.findall(text("guarantees.md")):
+        tree = ast.parse((ROOT / module).read_text("utf-8"))
+        assert any(isinstance(node, FUNCTIONS) and node.name == name for node in ast.walk(tree)), f"{module}::{name}"
+
+
+def test_what_the_selftest_does_is_told() -> None:
+    page = " ".join(text("guarantees.md").split())
+    assert f"plays {rounds.HISTORIES} runs in virtual time, and runs {killed.TASKS} tasks" in page
+    assert killed.KILLS == 4, "the page says four"
+    told = first_column(text("command-line.md"), "selftest --json")
+    assert told == list(Verdict(0, 0.0, Counter(), ()).to_json())
 
 
 def test_every_library_is_told_and_no_other() -> None:

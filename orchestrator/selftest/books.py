@@ -97,8 +97,11 @@ class _Ledger:
 def _ledger(out: Path) -> _Ledger:
     with closing(sqlite3.connect(out / "ledger.sqlite")) as db:
         states: Mapping[str, int] = dict(db.execute("SELECT state, count(*) FROM tasks GROUP BY state"))
-        attempts = db.execute("SELECT remote_id, cost FROM attempts").fetchall()
-    spent = sum(cost or 0 for _, cost in attempts)
+        # the service may leave out what a task has cost: then what was kept aside for it counts
+        attempts = db.execute(
+            "SELECT remote_id, coalesce(cost, reserved) FROM attempts WHERE remote_id > ''"
+        ).fetchall()
+    spent = sum(cost for _, cost in attempts)
     return _Ledger(states.get("done", 0), frozenset(each for each, _ in attempts), Decimal(spent) / PICO)
 
 

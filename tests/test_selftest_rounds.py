@@ -1,0 +1,111 @@
+"""Rounds: how long they go on, what is said of what did not hold, and what is left of them."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from orchestrator.clock import SystemClock
+from orchestrator.selftest import prove, rounds
+from orchestrator.selftest.books import Count
+from orchestrator.selftest.killed import DONE, Sweep
+from orchestrator.selftest.verdict import COUNTED, Finding, Verdict
+from orchestrator.simulation import History, Verdict as Played
+
+AGREEING = (Count("tasks paid for", 40, 40),)
+TWICE = (*AGREEING, Count("payments for a task that was paid for", 1, 0))
+
+
+class Ticking(SystemClock):
+    """A clock on which ten seconds pass whenever somebody looks."""
+
+    def __init__(self) -> None:
+        self._ticks = itertools.count(0.0, 10.0)
+
+    def monotonic(self) -> float:
+        return next(self._ticks)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing is really played or killed, and temporary folders are made in a folder of the test's own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(rounds, "HISTORIES", 3)
+    monkeypatch.setattr(rounds, "machine", lambda *_: iter([Finding("a disk", held=True)]))
+    kept_by_all(monkeypatch)
+    swept(monkeypatch, AGREEING)
+
+
+def kept_by_all(monkeypatch: pytest.MonkeyPatch, *broken: int) -> None:
+    def play(history: History) -> Played:
+        violation = "one task is paid for twice" if history.seed in broken else None
+        return Played(history, violation, (), starts=2, steps=9, paid=5)
+
+    monkeypatch.setattr(rounds, "play", play)
+
+
+def swept(monkeypatch: pytest.MonkeyPatch, counts: tuple[Count, ...], ended: str = DONE) -> None:
+    async def sweep(*_: object) -> Sweep:
+        return Sweep("flaky", (3, 17), ended, counts)
+
+    monkeypatch.setattr(rounds, "sweep", sweep)
+
+
+def proved(seconds: float, seed: int | None, say: Callable[[str], None]) -> Verdict:
+    return anyio.run(lambda: prove(seconds, seed, {}, clock=Ticking(), say=say))
+
+
+def test_one_round_where_all_holds(tmp_path: Path) -> None:
+    said: list[str] = []
+    verdict = proved(0, None, say=said.append)
+    assert verdict.held
+    assert (verdict.seed, [verdict.counts[name] for name in COUNTED]) == (0, [1, 3, 6, 15, 40, 2])
+    assert said[:3] == ["This machine", "  holds  a disk", "Seed 0"]
+    assert "killed 2 times (after 3, 17 were accepted)" in " ".join("".join(said).split())
+    assert all(len(line) <= 80 for text in said for line in text.splitlines())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_as_many_rounds_as_there_is_time_for_and_the_same_ones_again() -> None:
+    said: list[list[str]] = [[], []]
+    for lines in said:
+        verdict = proved(35, 7, say=lines.append)
+        assert (verdict.seed, verdict.counts["rounds"]) == (7, 4)
+    seeds = [line for line in said[0] if line.startswith("Seed")]
+    assert (seeds[0], len(set(seeds))) == ("Seed 7", 4)
+    assert said[0] == said[1]
+
+
+def test_a_history_that_breaks_a_promise_is_told_with_how_to_play_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept_by_all(monkeypatch, 8)
+    said: list[str] = []
+    verdict = proved(0, 7, say=said.append)
+    (violation,) = verdict.violations
+    assert not verdict.held
+    assert violation.to_json() == {
+        "said": "history 8: one task is paid for twice",
+        "replay": "python -m orchestrator.simulation --histories 1 --seed 8",
+        "folder": None,
+    }
+    assert said[3:5] == [f"  FAILS  {violation.said}", f"         Again: {violation.replay}"]
+
+
+def test_what_a_run_that_was_killed_did_wrong_is_told_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    swept(monkeypatch, TWICE)
+    verdict = proved(0, 7, say=lambda _: None)
+    (violation,) = verdict.violations
+    assert violation.said == "payments for a task that was paid for: 1, and not 0"
+    assert violation.replay == "orchestrator selftest --seed 7"
+    assert [str(path) for path in tmp_path.iterdir()] == [violation.folder]
+
+
+def test_a_run_that_never_comes_to_its_end_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    swept(monkeypatch, (), "exit code 70")
+    verdict = proved(0, 7, say=lambda _: None)
+    (violation,) = verdict.violations
+    assert violation.said.endswith(": exit code 70")
