@@ -49,7 +49,7 @@ ENOUGH = 100
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
-SHOWN = re.compile(r"`(tests/\w+\.py)::(\w+)`")
+SHOWN = re.compile(r"(tests/\w+\.py)::(\w+)")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
