@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import pytest
@@ -26,8 +26,10 @@ from orchestrator.ledger import MANIFEST, Ledger, SqliteLedger
 from orchestrator.lifecycle import Ending, Output, State
 from orchestrator.output.gallery import PageKeeper, Place, build, keeper as module, thumbnails
 from orchestrator.runs import RunFolder
+from orchestrator.threads import Hop, in_thread
 
 pytestmark = pytest.mark.anyio
+T = TypeVar("T")
 MakeRun = Callable[..., RunFolder]
 TASKS = 6
 JOB = {"parameters": {"prompt": "x", "samples": 1}, "sweep": {"seed": list(range(1, TASKS + 1))}}
@@ -104,13 +106,18 @@ def rows(folder: RunFolder) -> list[tuple[int, str]]:
 
 @asynccontextmanager
 async def process(
-    folder: RunFolder, *, log: FilteringBoundLogger | None = None, seals: bool = True, hurried: bool = False
+    folder: RunFolder,
+    *,
+    log: FilteringBoundLogger | None = None,
+    hop: Hop = in_thread,
+    seals: bool = True,
+    hurried: bool = False,
 ) -> AsyncIterator[Run]:
     """Work on a page until the block ends; with `seals` the manifest gets in order as well."""
     clock = VirtualClock(next(MOMENTS))
     with SqliteLedger(folder.ledger) as store:
         ledger = Ledger(store, clock)
-        run = Run(folder, ledger, clock, PageKeeper(folder, ledger, clock, log or logs.silent()))
+        run = Run(folder, ledger, clock, PageKeeper(folder, ledger, clock, log or logs.silent(), hop))
         run.keeper.show(await anyio.to_thread.run_sync(read_status, folder))
         async with anyio.create_task_group() as background:
             background.start_soon(clock.run)
@@ -148,8 +155,15 @@ async def test_nothing_is_written_twice_by_a_process_that_goes_on(folder: RunFol
     async with process(folder) as run:
         await run.finish(3)
     generation = held(folder, "head")["generation"]
-    async with process(folder) as run:
+    gate = anyio.Event()
+
+    async def hop(work: Callable[[], T]) -> T:
+        await gate.wait()  # tasks end before the page is looked at
+        return await in_thread(work)
+
+    async with process(folder, hop=hop) as run:
         await run.finish(4)
+        gate.set()
     assert sorted(rows(folder)) == [(0, "done"), (1, "done"), (3, "done"), (4, "done")]
     assert held(folder, "head")["generation"] == generation
 

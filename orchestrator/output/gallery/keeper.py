@@ -91,8 +91,8 @@ class PageKeeper:
         frozen = await self._ledger.read(SqliteLedger.frozen)  # what ends from here on is told to `finished`
         try:
             await self._clock.wait(self._closing, FIRST_SECONDS)
-            writer = await self._hop(lambda: PageWriter.begun(self._folder.path, frozen, self._clock.now()))
-            await self._write(writer, _missing(writer, frozen))
+            writer, missing = await self._hop(lambda: _begun(self._folder, frozen, self._clock.now()))
+            await self._write(writer, missing)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._hop(frozen.close)
@@ -137,11 +137,20 @@ class PageKeeper:
             await self._hop(lambda: writer.tell(status, active[:MOST_ACTIVE], now))
 
 
-def _missing(writer: PageWriter, ledger: SqliteLedger) -> Iterator[None]:
-    """Write what ended before this process, unless the page that stands tells it; stops after each row."""
+def _begun(folder: RunFolder, ledger: SqliteLedger, now: float) -> tuple[PageWriter, Iterator[None]]:
+    """Go on behind the page that stands, if it tells all that has ended; otherwise it has to be written anew.
+
+    Returns:
+        What writes the page, and what writes the rows that it lacks.
+    """
+    writer = PageWriter.begun(folder.path, ledger, now)
     stamp = _stamp(ledger.fact(MANIFEST))
-    if stamp is not None and ledger.fact(PAGE) == stamp and writer.resumed():
-        return
+    stands = stamp is not None and ledger.fact(PAGE) == stamp and writer.resumed()
+    return writer, iter(()) if stands else _missing(writer, ledger)
+
+
+def _missing(writer: PageWriter, ledger: SqliteLedger) -> Iterator[None]:
+    """Write what ended before this process; stops after each row."""
     yield from writer.plan()
     for record in ledger.finished():
         writer.add(record, writer.previews(record))
