@@ -37,6 +37,10 @@ Allow = Annotated[
 ]
 Refresh = Annotated[bool, typer.Option("--refresh-schema", help="Ask for the model's schema again.")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Allow plain http beyond this machine.")]
+PayAgain = Annotated[bool, typer.Option("--pay-again", help="Send tasks again that were paid for and not delivered.")]
+LostJob = Annotated[
+    Path | None, typer.Option("--job", help="The job file, where the ledger has lost it.", metavar="JOB")
+]
 Chaos = Annotated[float, typer.Option(min=0, help="Go on for so long.", metavar="SECONDS")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Chooses what goes wrong.", metavar="N")]
 Secret = Annotated[str, typer.Option(help="Its secret; empty for a project without one.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -180,9 +181,7 @@ def retry(  # noqa: PLR0917 - as above
     run_folder: arguments.Run,
     only: arguments.Only = [],  # noqa: B006 - as above
     limit: arguments.Limit = None,
-    pay_again: Annotated[
-        bool, typer.Option("--pay-again", help="Send tasks again that were paid for and not delivered.")
-    ] = False,
+    pay_again: arguments.PayAgain = False,
     insecure: arguments.Insecure = False,
     as_json: arguments.Json = False,
     progress: arguments.Shown = "auto",
@@ -262,9 +261,7 @@ def verify(
 @app.command()
 def recover(  # noqa: PLR0917 - as above
     run_folder: arguments.Run,
-    job: Annotated[
-        Path | None, typer.Option("--job", help="The job file, where the ledger has lost it.", metavar="JOB")
-    ] = None,
+    job: arguments.LostJob = None,
     sets: arguments.Sets = [],  # noqa: B006 - as above
     allow: arguments.Allow = [],  # noqa: B006 - as above
     insecure: arguments.Insecure = False,
@@ -376,10 +373,7 @@ def selftest(chaos: arguments.Chaos = 0, seed: arguments.Seed = None, as_json: a
     """Try on this machine what is promised, in about a minute: no key, no network, and nothing stays behind."""
     from orchestrator.selftest import prove
 
-    def say(line: str) -> None:
-        if not as_json:
-            print(line, flush=True)
-
+    say = None if as_json else partial(print, flush=True)
     found, _ = stoppable(lambda _: prove(chaos, seed, os.environ, clock=clock(), say=say))
     print(json.dumps(found.to_json()) if as_json else found.summary())
     raise typer.Exit(Exit.DONE if found.held else Exit.SOME_FAILED)

@@ -33,7 +33,9 @@ MARGIN: Final = " " * 9
 Say = Callable[[str], None]
 
 
-async def prove(seconds: float, seed: int | None, environment: Mapping[str, str], *, clock: Clock, say: Say) -> Verdict:
+async def prove(
+    seconds: float, seed: int | None, environment: Mapping[str, str], *, clock: Clock, say: Say | None = None
+) -> Verdict:
     """Look at the machine, and go through rounds.
 
     Args:
@@ -41,17 +43,21 @@ async def prove(seconds: float, seed: int | None, environment: Mapping[str, str]
         seed: The first round's, from which all others follow; None draws it where there is time for several.
         environment: The variables of this process. No credentials of it are used.
         clock: Time.
-        say: Is told what was found, line by line.
+        say: Is told what was found, line by line; None tells nobody.
     """
     first = seed if seed is not None else random.SystemRandom().randrange(SEEDS) if seconds else 0
     began = clock.monotonic()
-    rounds = Rounds(environment, clock, say)
+    rounds = Rounds(environment, clock, say or _to_nobody)
     await rounds.look_at_machine()
     for each in _seeds(first):
         await rounds.go_through(each)
         if clock.monotonic() - began >= seconds:
             break
     return Verdict(first, clock.monotonic() - began, rounds.counts, tuple(rounds.violations))
+
+
+def _to_nobody(_: str) -> None:
+    """Say nothing."""
 
 
 def _seeds(first: int) -> Iterator[int]:
