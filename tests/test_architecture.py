@@ -20,7 +20,7 @@ LAYERS: Final = (
     {"sweep", "wiro", "ledger", "emulator", "config", "logs"},
     {"steps"},
     {"engines"},
-    {"output", "runs", "lane", "schemas", "status", "signals", "streams", "reporting", "web"},
+    {"output", "runs", "lane", "experience", "schemas", "status", "signals", "streams", "reporting", "web"},
     {"commands"},
     {"display", "arguments", "simulation"},
     {"selftest"},

@@ -22,7 +22,9 @@ from orchestrator.engines.budget import Budget
 from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.doubts import Doubts
 from orchestrator.engines.feed import Feed
+from orchestrator.engines.forecast import Forecast
 from orchestrator.engines.local import BACKLOG, LocalEngine, Orders
+from orchestrator.engines.rounds import Rounds
 from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
@@ -225,9 +227,10 @@ class Play:
             tracker=Tracker(
                 attempts=3,
                 timeout_seconds=1800,
-                stated_seconds=5,
                 price_usd=lambda _: None,
                 slots=slots,
+                forecast=Forecast(5.0),
+                rounds=Rounds(1000, calls, clock, lambda: 0.5),
                 calls=calls,
                 log=self.log,
                 **shared,

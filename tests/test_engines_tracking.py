@@ -16,9 +16,11 @@ from aiohttp import web
 from structlog.testing import CapturingLogger
 
 from orchestrator.clock import SystemClock
-from orchestrator.engines import forecast, tracking
+from orchestrator.engines import tracking
 from orchestrator.engines.control import Control
+from orchestrator.engines.forecast import Forecast
 from orchestrator.engines.pacing import Pacer
+from orchestrator.engines.rounds import Rounds
 from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.tracking import Tracker
 from orchestrator.ledger import Ledger, SqliteLedger
@@ -39,9 +41,13 @@ UNKNOWN = {"result": False, "errors": [{"code": 1, "message": "There is no task 
 REFUSED = {"result": False, "errors": [{"code": 98, "message": "Project authorization is not valid."}]}
 
 
+def look_after(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + seconds)
+
+
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.01))
+    look_after(0.01, monkeypatch)
     monkeypatch.setattr(tracking, "ENDING_SECONDS", 0.01)
     monkeypatch.setattr(tracking, "ENDING_PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(tracking, "UNENDING_SECONDS", 0.01)
@@ -123,21 +129,29 @@ async def tracking_of(script: Script, folder: Path, *, timeout_seconds: float = 
             await ledger.enter([moves[0].task], 1, 0)
             await ledger.save(moves[0], moves[1], durable=False)
             await ledger.save(moves[1], moves[2], durable=False)
-            async with Client(Credentials("key", None), url, before_send=pacer.gate) as client:
+            async with (
+                Client(Credentials("key", None), url, before_send=pacer.gate) as client,
+                anyio.create_task_group() as looking,
+            ):
+                calls = Calls(client, pacer, clock)
+                rounds = Rounds(1000, calls, clock, lambda: 0.5)
+                looking.start_soon(rounds.run)
                 tracker = Tracker(
                     attempts=3,
                     timeout_seconds=timeout_seconds,
-                    stated_seconds=None,
                     price_usd=lambda _: None,
                     slots=slots,
+                    forecast=Forecast(None),
+                    rounds=rounds,
                     control=control,
-                    calls=Calls(client, pacer, clock),
+                    calls=calls,
                     ledger=ledger,
                     clock=clock,
                     random=lambda: 0.5,
                     log=log,
                 )
                 yield Rig(tracker, moves[2], control, log, ledger)
+                looking.cancel_scope.cancel()
         finally:
             ledger.close()
             await runner.cleanup()
@@ -218,7 +232,7 @@ async def test_a_success_that_comes_before_the_kill_is_fetched(tmp_path: Path) -
 async def test_cancelling_ends_it_and_does_not_wait_for_the_next_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(60.0))
+    look_after(60.0, monkeypatch)
     async with tracking_of(Script([UNDER_WAY], killed=CANCELLED), tmp_path) as rig, anyio.create_task_group() as group:
 
         async def cancel() -> None:
@@ -230,7 +244,7 @@ async def test_cancelling_ends_it_and_does_not_wait_for_the_next_look(
 
 
 async def test_leaving_leaves_it_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(60.0))
+    look_after(60.0, monkeypatch)
     script = Script([UNDER_WAY])
     async with tracking_of(script, tmp_path) as rig, anyio.create_task_group() as group:
 
@@ -273,16 +287,22 @@ async def test_a_service_that_is_silent_for_long_ends_the_run(tmp_path: Path) ->
 
 
 async def test_how_long_tasks_take_is_learned_from_those_followed_from_their_start(tmp_path: Path) -> None:
-    """One that an earlier run left says nothing about it: it may have ended long ago."""
     async with tracking_of(Script([UNDER_WAY, DONE]), tmp_path) as rig:
         await rig.track()
-        assert rig.tracker.usual_seconds is not None
-        assert rig.tracker.usual_seconds < 5
+        assert rig.tracker.forecast.kept() is not None
 
 
 async def test_a_task_that_an_earlier_run_left_teaches_nothing(tmp_path: Path) -> None:
+    """It may have ended long ago."""
     async with tracking_of(Script([DONE]), tmp_path) as rig:
         attempt = rig.record.sent
         rig.record = replace(rig.record, attempt=replace(attempt, submitted_at=attempt.intent_at - 3600))
         await rig.track()
-        assert rig.tracker.usual_seconds is None
+        assert rig.tracker.forecast.kept() is None
+
+
+async def test_a_task_that_failed_teaches_nothing(tmp_path: Path) -> None:
+    failed = {"status": "task_postprocess_end", "pexit": "1", "totalcost": "0"}
+    async with tracking_of(Script([UNDER_WAY, failed]), tmp_path) as rig:
+        await rig.track()
+        assert rig.tracker.forecast.kept() is None

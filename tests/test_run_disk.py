@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from itertools import repeat
 from pathlib import Path
 
 import anyio.to_thread
@@ -18,8 +17,9 @@ from orchestrator.commands.options import Options
 from orchestrator.commands.run import Result, run
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile
-from orchestrator.engines import doubts, forecast
+from orchestrator.engines import doubts
 from orchestrator.engines.control import Control
+from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit, OrchestratorError, StoppedError
 from orchestrator.ledger import LedgerError, SqliteLedger
 from orchestrator.output import manifest
@@ -44,7 +44,7 @@ def blocking_calls_are_errors() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """An instant service is looked at soon, and asked soon for what was lost."""
-    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.02)
     monkeypatch.setattr(doubts, "FIRST_WAIT_SECONDS", 0.1)
     monkeypatch.setattr(doubts, "LONGEST_WAIT_SECONDS", 0.2)
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +20,9 @@ from orchestrator.commands.options import Options
 from orchestrator.commands.run import Result, run
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile
-from orchestrator.engines import doubts, forecast, tracking
+from orchestrator.engines import doubts, tracking
 from orchestrator.engines.control import Control
+from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit, StoppedError
 from orchestrator.lifecycle import State
 from orchestrator.reporting import root
@@ -51,7 +51,7 @@ def blocking_calls_are_errors() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """An instant service is looked at soon, and asked soon for what was lost."""
-    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.02)
     monkeypatch.setattr(tracking, "ENDING_SECONDS", 0.02)
     monkeypatch.setattr(doubts, "FIRST_WAIT_SECONDS", 0.1)
     monkeypatch.setattr(doubts, "LONGEST_WAIT_SECONDS", 0.2)

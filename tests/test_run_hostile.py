@@ -10,7 +10,6 @@ import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,8 @@ from orchestrator.commands.run import Result, run
 from orchestrator.commands.status import read_status
 from orchestrator.commands.verify import Verification, verify
 from orchestrator.config import Settings
-from orchestrator.engines import forecast
 from orchestrator.engines.control import Control
+from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit
 from orchestrator.lifecycle import State
 from orchestrator.runs import RunFolder
@@ -219,7 +218,7 @@ async def run_with(service: Villain, folder: Path, prompts: Iterable[str] = TASK
 
 async def test_a_service_that_means_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written but in the run folder, nothing secret is told, each task ends with its reason."""
-    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.02)
     async with villain() as service:
         result = await run_with(service, tmp_path)
     assert service.leaks == []
@@ -259,7 +258,7 @@ def harm(folder: Path) -> None:
 
 async def test_a_repair_that_cannot_be_made_now_is_made_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is told as lost that may be had again, the whole files of a task count as such, nothing is paid again."""
-    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.02)
     folder = RunFolder(tmp_path / "out")
     async with villain() as service:
         assert (await run_with(service, tmp_path, ["names"])).exit_code is Exit.DONE
@@ -278,7 +277,7 @@ async def test_a_repair_that_cannot_be_made_now_is_made_later(tmp_path: Path, mo
 
 async def test_what_is_gone_from_the_service_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named, the task is told as paid and not delivered, and what else it made is kept."""
-    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.02)
     folder = RunFolder(tmp_path / "out")
     async with villain() as service:
         await run_with(service, tmp_path, ["names"])
@@ -296,7 +295,7 @@ async def test_a_deletion_that_the_service_does_not_answer_is_made_by_the_next_r
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which has nothing else to do; and then never again."""
-    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.02)
     async with villain() as service:
         service.delete_status = 502
         assert (await run_with(service, tmp_path, ["lies"], delete_remote=True)).exit_code is Exit.DONE

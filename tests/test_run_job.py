@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from orchestrator.commands.options import Options
 from orchestrator.commands.run import HEARTBEAT_SECONDS, Result, run
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile
-from orchestrator.engines import forecast, tracking
+from orchestrator.engines import tracking
 from orchestrator.engines.control import Control
+from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit, RefusedError, StoppedError
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import State
@@ -39,7 +39,7 @@ SLOW = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=600, ba
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """An instant service is looked at soon."""
-    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.02)
     monkeypatch.setattr(tracking, "ENDING_SECONDS", 0.02)
 
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import repeat
 from pathlib import Path
 
 import anyio.to_thread
@@ -22,8 +21,9 @@ from orchestrator.commands.run import Result, run
 from orchestrator.commands.verify import verify
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile
-from orchestrator.engines import doubts, forecast
+from orchestrator.engines import doubts
 from orchestrator.engines.control import Control
+from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit, RefusedError
 from orchestrator.ledger import DamagedLedgerError
 from orchestrator.lifecycle import State
@@ -52,7 +52,7 @@ def blocking_calls_are_errors() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """An instant service is looked at soon, and asked soon for what was lost."""
-    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.02)
     monkeypatch.setattr(doubts, "FIRST_WAIT_SECONDS", 0.1)
     monkeypatch.setattr(doubts, "LONGEST_WAIT_SECONDS", 0.2)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from itertools import repeat
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +16,8 @@ from orchestrator.commands.options import Options
 from orchestrator.commands.run import Result, run
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile
-from orchestrator.engines import forecast
 from orchestrator.engines.control import Control
+from orchestrator.engines.forecast import Forecast
 from orchestrator.lifecycle import State
 from orchestrator.status import Status
 
@@ -44,7 +43,7 @@ def blocking_calls_are_errors() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecast, "looks", lambda *_: repeat(0.02))
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.02)
 
 
 @pytest.fixture

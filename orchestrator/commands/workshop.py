@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,15 @@ from orchestrator.engines.budget import UNKNOWN, Budget, reserve_usd
 from orchestrator.engines.control import Control
 from orchestrator.engines.doubts import Doubts
 from orchestrator.engines.feed import Feed
+from orchestrator.engines.forecast import Forecast
 from orchestrator.engines.local import LocalEngine, Orders
 from orchestrator.engines.pacing import Pacer
+from orchestrator.engines.rounds import Rounds
 from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
 from orchestrator.errors import RefusedError
+from orchestrator.experience import Experience
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Record
 from orchestrator.output.gallery import PageKeeper
@@ -172,6 +176,7 @@ class Workshop:
     hop: Hop
     slots: Slots
     others: Others
+    forecast: Forecast
 
     @property
     def clearing(self) -> Clearing | None:
@@ -232,9 +237,10 @@ class Workshop:
             tracker=Tracker(
                 attempts=self.job.retry.attempts,
                 timeout_seconds=self.limits.task_timeout_seconds,
-                stated_seconds=computing_seconds(self.tool),
                 price_usd=fixed_prices(Prices(self.tool), self.limits),
                 slots=self.slots,
+                forecast=self.forecast,
+                rounds=Rounds(self.limits.requests_per_second, self.calls, self.clock, self.random),
                 control=self.control,
                 calls=self.calls,
                 ledger=self.ledger,
@@ -289,6 +295,7 @@ async def opened(
     keeper = ManifestKeeper(folder.manifest, job.model, ledger, hop)
     page = PageKeeper(folder, ledger, clock, log, hop)
     tally.open(ledger)
+    experience = Experience(settings.state, store.fact("service") or "", job.model)
     policy = AddressPolicy(settings.on_loopback, settings.download_hosts)
     most = None if limits.concurrency == "auto" else limits.concurrency
     slots = Slots(Capacity(most), clock)
@@ -301,6 +308,7 @@ async def opened(
                 ) as others,
                 anyio.create_task_group() as keeping,
                 files or Files(policy, proxy=settings.proxy) as open_files,
+                _forecasting(experience, computing_seconds(tool), hop) as forecast,
             ):
                 keeping.start_soon(keeper.run)
                 keeping.start_soon(page.run)
@@ -324,12 +332,24 @@ async def opened(
                     hop=hop,
                     slots=slots,
                     others=others,
+                    forecast=forecast,
                 )
                 keeper.close()
                 page.close(hurried=control.left)
             await page.seal()
         finally:
             ledger.close()
+
+
+@asynccontextmanager
+async def _forecasting(experience: Experience, stated_seconds: float | None, hop: Hop) -> AsyncIterator[Forecast]:
+    """Give the forecast that earlier runs have taught, and keep what this one teaches."""
+    forecast = Forecast.remembered(await hop(experience.remembered), stated_seconds)
+    try:
+        yield forecast
+    finally:
+        with anyio.CancelScope(shield=True):
+            await hop(partial(experience.keep, forecast.kept()))
 
 
 def reserves(tool: Mapping[str, Any], limits: Limits) -> Callable[[Parameters, Decimal], Decimal]:

@@ -109,6 +109,7 @@ class LocalEngine:
                 if record.state in ACTIVE:
                     self.slots.take()
                 self._start(group, await self.doubts.recovered(record))
+            group.start_soon(self.tracker.rounds.run)
             group.start_soon(self.doubts.run, lambda record: self._settled(group, record))
             if self.orders.submits:
                 await self._dispatch(group)

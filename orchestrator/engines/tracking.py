@@ -10,8 +10,9 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from orchestrator.clock import Clock
-from orchestrator.engines import forecast
 from orchestrator.engines.control import Control
+from orchestrator.engines.forecast import Course, Forecast
+from orchestrator.engines.rounds import Rounds
 from orchestrator.engines.slots import Slots
 from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import Failure, Record, State
@@ -29,8 +30,10 @@ UNENDING_SECONDS: Final = 10.0
 """How often one is looked at that did not end within that time."""
 
 FRESH_SECONDS: Final = 0.5
-MEMORY: Final = 10
-"""Over about how many tasks the usual time is averaged."""
+"""A task that was accepted longer ago than this has run while nobody looked, and teaches nothing."""
+
+JUMP_SECONDS: Final = 2.0
+"""How much the wall clock may go apart from the time that passes before one of them is not believed."""
 
 GONE_SECONDS: Final = 180.0
 """How long the service may not know a task that it has accepted before it counts as lost."""
@@ -43,13 +46,13 @@ class Tracker:
     Attributes:
         attempts: How many times a task is tried in all when it fails unbilled.
         timeout_seconds: How long a task may take from its acceptance.
-        stated_seconds: The run time that the service states for the model.
         price_usd: What a task with given parameters costs, where that is fixed beforehand.
     """
 
     attempts: int
     timeout_seconds: float
-    stated_seconds: float | None
+    forecast: Forecast
+    rounds: Rounds
     price_usd: Callable[[Parameters], Decimal | None]
     slots: Slots
     control: Control
@@ -58,8 +61,7 @@ class Tracker:
     clock: Clock
     random: Callable[[], float]
     log: FilteringBoundLogger
-    usual_seconds: float | None = None
-    _learned: int = 0
+    _edition: int = 0
     _strange: set[str] = field(default_factory=set)
     _unending: set[str] = field(default_factory=set)
 
@@ -69,31 +71,55 @@ class Tracker:
         Returns:
             The record, and what the service last said: running no longer, or still running where the run is left.
         """
-        passed = self._passed(record)
-        looks = forecast.looks(self.stated_seconds, self.usual_seconds, passed)
-        watch = _Watch(self.clock.monotonic() - passed, looks, self.random)
-        while True:
-            with self.control.pause():
-                await self.clock.sleep(watch.next_wait())
-            with self.control.until_left() as looking:
-                sight = await self._look(record, watch)
-            if looking.cancelled_caught:
-                return record, None
-            if sight.record.state is not State.RUNNING:
-                self._unending.discard(record.task.id)
-                if passed < FRESH_SECONDS:  # one that ran on while nobody looked teaches nothing
-                    self._learn(sight.record)
-                return sight.record, sight.remote
-            if sight.remote is not None:
-                over = await self._under_way(record, sight.remote, watch)
-            else:
-                over = await self._in_trouble(record, sight.trouble, watch)
-            if over is not None:
-                return over, None
+        watch = self._watch(record)
+        try:
+            while True:
+                with self.control.pause():
+                    while not await self.rounds.wait(self._next_wait(record, watch)):
+                        pass
+                with self.control.until_left() as looking:
+                    sight = await self._look(record, watch)
+                if looking.cancelled_caught:
+                    return record, None
+                if sight.record.state is not State.RUNNING:
+                    self._unending.discard(record.task.id)
+                    self._learn(sight.record, watch)
+                    return sight.record, sight.remote
+                if sight.remote is not None:
+                    over = await self._under_way(record, sight.remote, watch)
+                else:
+                    over = await self._in_trouble(record, sight.trouble, watch)
+                if over is not None:
+                    return over, None
+        finally:
+            self.forecast.left(watch.course)
+
+    def _watch(self, record: Record) -> _Watch:
+        passed, now = self._passed(record), self.clock.monotonic()
+        course = self.forecast.begin(record.task.parameters, now - passed)
+        return _Watch(course, self.clock.now() - now, passed < FRESH_SECONDS, delays(self.random, first=1.0))
+
+    def _next_wait(self, record: Record, watch: _Watch) -> float:
+        """Return how many seconds to wait before the next look; not much beyond the task's deadline."""
+        if watch.in_trouble:
+            return watch.retry_seconds
+        if watch.is_unending:
+            return UNENDING_SECONDS
+        if watch.ending_since is not None:
+            return ENDING_SECONDS
+        now = self.clock.monotonic()
+        wait = self.forecast.next_look(watch.course, self.rounds.price, now) - watch.age(now)
+        self._tell_news()
+        return max(0.0, min(wait, max(ENDING_SECONDS, self.timeout_seconds - self._passed(record))))
+
+    def _tell_news(self) -> None:
+        if self._edition != self.forecast.edition:
+            self._edition = self.forecast.edition
+            self.rounds.reconsider()
 
     async def _look(self, record: Record, watch: _Watch) -> Sight:
-        passed = self.clock.monotonic() - watch.since
-        likely = watch.ending_since is not None or forecast.likely_done(passed, self.usual_seconds)
+        age = watch.age(self.clock.monotonic())
+        likely = watch.ending_since is not None or self.forecast.likely_done(watch.course, age)
         return await look(
             record,
             urgency=Urgency.LIKELY_DONE if likely else Urgency.ROUTINE,
@@ -107,7 +133,9 @@ class Tracker:
 
     async def _under_way(self, record: Record, remote: RemoteTask, watch: _Watch) -> Record | None:
         """Let the task run, or end it where that is due; return the record where nothing more is to be waited for."""
-        watch.calm()
+        watch.calm(delays(self.random, first=1.0))
+        age = watch.age(self.clock.monotonic())
+        self.forecast.saw(watch.course, age, queued=remote.queued, progress=remote.progress)
         if not remote.known_status and remote.status not in self._strange:
             self._strange.add(remote.status)
             self.log.warning("unknown status, taken as under way", status=remote.status, task=record.task.id)
@@ -149,7 +177,7 @@ class Tracker:
         """Bear that a look brought nothing; return the record where it makes no sense to look again."""
         if trouble is None:
             return None
-        watch.in_trouble = True
+        watch.in_trouble, watch.retry_seconds = True, next(watch.retries)
         if trouble.stop is not None:
             self.control.close(trouble.stop, trouble.message)
             return record
@@ -172,42 +200,46 @@ class Tracker:
         now = self.clock.now()
         return max(0.0, now - (record.sent.submitted_at or now))
 
-    def _learn(self, record: Record) -> None:
-        attempt = record.sent
-        if attempt.ended_at is None or attempt.submitted_at is None:
-            return
-        seconds = max(0.0, attempt.ended_at - attempt.submitted_at)
-        self._learned = min(self._learned + 1, MEMORY)
-        usual = seconds if self.usual_seconds is None else self.usual_seconds
-        self.usual_seconds = usual + (seconds - usual) / self._learned
+    def _learn(self, record: Record, watch: _Watch) -> None:
+        """Learn how long the task took, where it came to a good end and no clock has jumped meanwhile."""
+        now = self.clock.monotonic()
+        steady = abs(self.clock.now() - now - watch.ahead) < JUMP_SECONDS
+        if record.state is State.FETCHING and watch.fresh and steady:
+            self.forecast.ended(watch.course, watch.age(now), record.sent.elapsed_seconds)
+            self._tell_news()
 
 
+@dataclass(slots=True)
 class _Watch:
-    """What is remembered of one task while it is followed, in monotonic seconds."""
+    """What is remembered of one task while it is followed, in monotonic seconds.
 
-    def __init__(self, since: float, looks: Iterator[float], random: Callable[[], float]) -> None:
-        self.since = since
-        self.in_trouble = False
-        self.gone_since: float | None = None
-        self.ending_since: float | None = None
-        self.overdue: Failure | None = None
-        self.is_unending = False
-        self.alone_since: float | None = None
-        self._looks = looks
-        self._random = random
-        self._retries = delays(random, first=1.0)
+    Attributes:
+        course: What was seen of it.
+        ahead: How far the wall clock was ahead of the monotonic one at the start.
+        fresh: Whether it is followed from its start.
+        retries: How long to wait before each further look where one brought nothing.
+        overdue: Why it is to be ended.
+    """
 
-    def next_wait(self) -> float:
-        """Return how long to wait before the next look."""
-        if self.in_trouble:
-            return next(self._retries)
-        if self.is_unending:
-            return UNENDING_SECONDS
-        return ENDING_SECONDS if self.ending_since is not None else next(self._looks)
+    course: Course
+    ahead: float
+    fresh: bool
+    retries: Iterator[float]
+    in_trouble: bool = False
+    retry_seconds: float = 0.0
+    gone_since: float | None = None
+    ending_since: float | None = None
+    overdue: Failure | None = None
+    is_unending: bool = False
+    alone_since: float | None = None
 
-    def calm(self) -> None:
+    def age(self, now: float) -> float:
+        """Return the seconds since the service accepted the task."""
+        return now - self.course.accepted_at
+
+    def calm(self, retries: Iterator[float]) -> None:
         """A look brought an answer."""
         if self.in_trouble:
             self.in_trouble = False
-            self._retries = delays(self._random, first=1.0)
+            self.retries = retries
         self.gone_since = None

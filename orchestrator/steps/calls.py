@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from enum import Enum, auto
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from orchestrator.clock import Clock
 from orchestrator.wiro import Client, NotSent, RateLimited, ReplyLost, WiroError
@@ -13,6 +13,10 @@ from orchestrator.wiro import Client, NotSent, RateLimited, ReplyLost, WiroError
 T = TypeVar("T")
 First = Callable[[], Awaitable[None]]
 """Done right before a request is written, when its turn has all but come."""
+
+
+NEWEST: Final = 0.1
+"""How much the newest call counts for in what is averaged over the latest ones."""
 
 
 class Urgency(Enum):
@@ -42,6 +46,7 @@ class Calls:
 
     Attributes:
         silent_since: Monotonic seconds of the first call in a row that brought no reply; None after a reply.
+        wait_seconds: How long the latest calls waited for their turn, on average.
     """
 
     def __init__(self, client: Client, pacing: Pacing, clock: Clock) -> None:
@@ -49,6 +54,7 @@ class Calls:
         self._pacing = pacing
         self._clock = clock
         self.silent_since: float | None = None
+        self.wait_seconds = 0.0
 
     async def make(
         self,
@@ -68,7 +74,9 @@ class Calls:
             WiroError: The call gave no result.
             TurnLostError: Nothing was sent.
         """
+        asked_at = self._clock.monotonic()
         async with self._pacing.turn(urgency, first):
+            self.wait_seconds += (self._clock.monotonic() - asked_at - self.wait_seconds) * NEWEST
             try:
                 result = await call(self._client)
             except WiroError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
 
 from orchestrator.clock import Clock
 from orchestrator.ledger import Ledger
@@ -16,8 +15,6 @@ from orchestrator.steps.outcomes import Outcome, judge
 from orchestrator.steps.saving import shielded
 from orchestrator.wiro import Client, Phase, RemoteTask, WiroError
 from orchestrator.wiro.errors import one_line
-
-QUEUED: Final = frozenset({"task_queue"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +129,7 @@ async def end(record: Record, remote: RemoteTask, calls: Calls) -> None:
     What the service answers settles nothing: only a look tells what became of the task.
     """
     token, remote_id = record.sent.token, remote.task_id
-    if remote.status in QUEUED and await _agreed(lambda client: client.cancel(task_id=remote_id, token=token), calls):
+    if remote.queued and await _agreed(lambda client: client.cancel(task_id=remote_id, token=token), calls):
         return
     await _agreed(lambda client: client.kill(task_id=remote_id, token=token), calls)
 

@@ -21,9 +21,10 @@ LATEST = 10**10
 """Unix seconds of a moment that can be told; milliseconds are beyond it."""
 PLAIN_DIGITS = 15
 
+QUEUED = "task_queue"
 UNDER_WAY_STATUSES = frozenset(
     {
-        "task_queue",
+        QUEUED,
         "task_accept",
         "task_assign",
         "task_preprocess_start",
@@ -148,6 +149,11 @@ class RemoteTask:
     def unclear(self) -> bool:
         """Whether it ended without saying how: no `pexit`, no outputs (yet), and not said to be free."""
         return self.status == FINISHED and not (self.exit_text or self.outputs) and self.cost_usd != 0
+
+    @property
+    def queued(self) -> bool:
+        """Whether nothing has begun to work on it yet."""
+        return self.status == QUEUED
 
     @property
     def progress(self) -> float | None:

@@ -1,0 +1,112 @@
+"""The round of looks: one timer for all tasks, no more looks than the limit on calls has room for, and their price."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio
+
+from orchestrator.clock import Clock
+from orchestrator.steps.calls import Calls
+
+PRICE_SECONDS: Final = 0.65
+"""What a look costs where calls are not scarce, in seconds of lag: enough not to be rude."""
+
+SCARCE: Final = 8.0
+"""By how much of the time that calls wait for their turn a look gets dearer."""
+
+SHARE: Final = 0.8
+"""The share of the allowed calls that looks may take; the rest is left to submits."""
+
+JITTER: Final = 0.02
+"""By this share of the wait at most a look comes later, so that tasks accepted together part."""
+
+BURST_SECONDS: Final = 1.0
+"""For how long looks that were not taken can be made up for."""
+
+NAP_SECONDS: Final = 5.0
+LEAP_SECONDS: Final = 2.0
+"""When the wall clock has gone so much further than the time that passed, the machine has slept."""
+
+
+@dataclass(eq=False, slots=True)
+class _Turn:
+    """Somebody's wait: over when it is set, and granted where it was waited for to its end."""
+
+    over: anyio.Event = field(default_factory=anyio.Event)
+    granted: bool = False
+
+
+class Rounds:
+    """Wakes each task when its look is due."""
+
+    def __init__(self, calls_per_second: float, calls: Calls, clock: Clock, random: Callable[[], float]) -> None:
+        self._gap = 1 / (SHARE * calls_per_second)
+        self._calls = calls
+        self._clock = clock
+        self._random = random
+        self._order = itertools.count()
+        self._due: list[tuple[float, int, _Turn]] = []
+        self._sooner = anyio.Event()
+        self._next_at = -math.inf
+        self._ahead = clock.now() - clock.monotonic()
+
+    @property
+    def price(self) -> float:
+        """What a look costs just now, in seconds of lag: it grows with the time that calls wait for their turn."""
+        return PRICE_SECONDS + SCARCE * self._calls.wait_seconds
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until a look that is due in so many seconds may be taken.
+
+        Returns:
+            Whether it may; if not, it is to be considered anew when it is due.
+        """
+        seconds = max(0.0, seconds) * (1 + JITTER * self._random())
+        turn = _Turn()
+        heapq.heappush(self._due, (self._clock.monotonic() + seconds, next(self._order), turn))
+        if self._due[0][2] is turn:
+            self._sooner.set()
+        try:
+            await turn.over.wait()
+        finally:
+            turn.over.set()  # one that is given up must not take a look from the others when its moment comes
+        return turn.granted
+
+    def reconsider(self) -> None:
+        """Let all who wait consider anew when their look is due."""
+        for _, _, turn in self._due:
+            turn.over.set()
+        self._due.clear()
+
+    async def run(self) -> None:
+        """Wake whoever is due; runs until cancelled."""
+        while True:
+            self._sooner = anyio.Event()
+            wait = self._wake(self._clock.monotonic())
+            if wait is None:
+                await self._sooner.wait()
+            else:
+                await self._clock.wait(self._sooner, min(wait, NAP_SECONDS))
+
+    def _wake(self, now: float) -> float | None:
+        """Wake those whose turn has come, and return the seconds until the next one; None where nobody waits."""
+        ahead = self._clock.now() - self._clock.monotonic()
+        if ahead - self._ahead > LEAP_SECONDS:  # much may have ended while the machine slept
+            self._due = [(now, order, turn) for _, order, turn in sorted(self._due)]
+        self._ahead = ahead
+        while self._due:
+            moment = max(self._due[0][0], self._next_at)
+            if moment > now:
+                return moment - now
+            _, _, turn = heapq.heappop(self._due)
+            if not turn.over.is_set():
+                turn.granted = True
+                turn.over.set()
+                self._next_at = max(self._next_at, now - BURST_SECONDS) + self._gap
+        return None

@@ -1,0 +1,232 @@
+"""How long tasks of a model run: what was seen so far, as a distribution that follows a service that changes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+STEP: Final = 0.05
+"""All grids are of logarithms of seconds; a step is one twentieth."""
+
+LEVELS: Final = 80
+"""How many steps the level may be off to either side: a factor of 55."""
+
+SHAPE: Final = 60
+"""How many steps a run may be off the level to either side: a factor of 20."""
+
+SHORTEST_SECONDS: Final = 0.02
+UNSTATED_SECONDS: Final = 8.0
+STATED_SIGMA, UNSTATED_SIGMA, KEPT_SIGMA = 0.6, 1.2, 0.15
+"""How far a level that the service states, one that nobody does, and one of an earlier run may be off."""
+
+CHANGE: Final = 0.005
+"""How likely the level is to change from one task to the next."""
+
+SPREAD: Final = 0.4
+"""The spread of run times that is assumed before any was seen."""
+
+TRUST: Final = 4.0
+"""How many tasks that assumption counts for."""
+
+MEMORY: Final = 300.0
+"""Over about how many tasks the shape is averaged."""
+
+STRAY: Final = 0.01
+"""The share of runs of which nothing that was seen says anything."""
+
+MIDDLE: Final = LEVELS + SHAPE
+"""Where the base stands in an outlook."""
+
+MOST_RECENT: Final = 48
+SLIGHT: Final = 1e-4
+UNLIKELY: Final = 1e-6
+LEAST_LOG: Final = -700.0
+KERNEL_STEPS: Final = 1.0
+
+
+def bell(reach: int, sigma_steps: float, middle: float = 0.0) -> list[float]:
+    """Return a normal distribution over the whole numbers from -reach to reach."""
+    weights = [math.exp(-(((place - middle) / sigma_steps) ** 2) / 2) for place in range(-reach, reach + 1)]
+    total = math.fsum(weights)
+    return [weight / total for weight in weights]
+
+
+KERNEL: Final = bell(4, KERNEL_STEPS)
+STRAYS: Final = [2.0 ** (-abs(place) * STEP) for place in range(-SHAPE, SHAPE + 1)]
+ANYWHERE: Final = [1.0 / (2 * LEVELS + 1)] * (2 * LEVELS + 1)
+
+
+@dataclass(slots=True)
+class Runtimes:
+    """The run times of one model, after what the parameters explain is taken off.
+
+    The logarithm of a run time is a level that all tasks share, which may change under way, plus what is
+    the task's own, whose distribution is learned as it is, with one hump or two. What was seen is never exact: a task
+    ended between two looks.
+
+    Attributes:
+        base: The logarithm of the seconds at the level's middle.
+        level: How likely each level is.
+        counts: How many tasks were seen at each distance from the level.
+    """
+
+    base: float
+    level: list[float]
+    counts: list[float] = field(default_factory=lambda: [TRUST * share for share in bell(SHAPE, SPREAD / STEP)])
+    seen: int = 0
+    _recent: list[tuple[float, list[float]]] = field(default_factory=list)
+    _shape: list[float] = field(default_factory=list)
+    _ended: list[float] = field(default_factory=list)
+
+    @classmethod
+    def expecting(cls, stated_seconds: float | None) -> Runtimes:
+        """Return what is known before any task was seen, from the seconds that the service states, if it does."""
+        sigma = UNSTATED_SIGMA if stated_seconds is None else STATED_SIGMA
+        seconds = UNSTATED_SECONDS if stated_seconds is None else stated_seconds
+        return cls(math.log(max(SHORTEST_SECONDS, seconds)), bell(LEVELS, sigma / STEP))
+
+    @classmethod
+    def remembered(cls, kept: dict[str, Any]) -> Runtimes:
+        """Return what `kept` gave.
+
+        Raises:
+            ValueError, TypeError, KeyError: It is damaged.
+        """
+        base, counts = float(kept["base"]), [float(count) for count in kept["counts"]]
+        total = math.fsum(counts)
+        if not math.isfinite(base) or len(counts) != 2 * SHAPE + 1 or min(counts) < 0 or not 0 < total <= 2 * MEMORY:
+            raise ValueError("not run times")
+        return cls(base, bell(LEVELS, KEPT_SIGMA / STEP), counts)
+
+    def kept(self) -> dict[str, Any]:
+        """Return what is worth keeping between runs, as plain JSON."""
+        middle = math.fsum((place - LEVELS) * share for place, share in enumerate(self._now()))
+        return {"base": round(self.base + middle * STEP, 4), "counts": [round(count, 4) for count in self.counts]}
+
+    def saw(self, started: float, low: float, high: float, work: float) -> None:
+        """Learn from a task that has ended.
+
+        Args:
+            started: When it was accepted, on any clock in seconds.
+            low: Its run time in seconds was more than this.
+            high: And no more than this.
+            work: The logarithm of what its parameters explain.
+        """
+        first, last = self._place(low, work), max(self._place(high, work), self._place(low, work) + 1.0)
+        likely = [self._between(first - level, last - level) for level in range(-LEVELS, LEVELS + 1)]
+        self._recent.append((started, likely))
+        if len(self._recent) > MOST_RECENT:
+            self._settle(self._recent[len(self._recent) - MOST_RECENT][0])
+        self._count(first, last)
+        self.seen += 1
+        self._shape = []
+
+    def outlook(self, running: Sequence[tuple[float, float, float]]) -> list[float]:
+        """Return how likely each run time is, over the steps from -(LEVELS + SHAPE) to LEVELS + SHAPE around the base.
+
+        Args:
+            running: Tasks that still run: when they were accepted, for how many seconds they ran at least, and the
+                logarithm of what their parameters explain. Where many run past their time, the level has changed.
+        """
+        self._settle(min((started for started, _, _ in running), default=math.inf))
+        level = _product(self._now(), self._outlasting(running))
+        shape = self._shaped()
+        found = [0.0] * (len(level) + len(shape) - 1)
+        for place, share in enumerate(level):
+            if share > SLIGHT:
+                for distance, part in enumerate(shape, place):
+                    found[distance] += share * part
+        return found
+
+    def _outlasting(self, running: Sequence[tuple[float, float, float]]) -> list[float]:
+        """Return how likely it is for each level that these tasks still run, the likeliest as 1."""
+        self._shaped()
+        ages = Counter(round(self._place(seconds, work)) for _, seconds, work in running)
+        lasting = [math.log(max(UNLIKELY, 1 - ended)) for ended in self._ended]
+        reach = len(lasting) - 1
+        logs = [
+            sum(number * lasting[min(max(0, place - level + SHAPE), reach)] for place, number in ages.items())
+            for level in range(-LEVELS, LEVELS + 1)
+        ]
+        most = max(logs)
+        return [math.exp(max(LEAST_LOG, log - most)) for log in logs]
+
+    def _settle(self, since: float) -> None:
+        """Let what was seen of tasks that were accepted before a moment become part of the level.
+
+        What was seen of later ones is kept apart: whether the level has changed since is decided by those that have
+        ended and those that still run together, else the slow ones, which are left over, would speak for all.
+        """
+        for started, likely in self._recent:
+            if started < since:
+                self.level = _product(self._loosened(), likely)
+        self._recent = [(started, likely) for started, likely in self._recent if started >= since]
+
+    def _now(self) -> list[float]:
+        """Return how likely each level is by what has ended."""
+        level = self._loosened()
+        for _, likely in self._recent:
+            level = _product(level, likely)
+        return level
+
+    def _loosened(self) -> list[float]:
+        return [(1 - CHANGE) * share + CHANGE * wide for share, wide in zip(self.level, ANYWHERE, strict=True)]
+
+    def _count(self, first: float, last: float) -> None:
+        """Add a task to the shape, spread over where it may be."""
+        fading = 1 - 1 / MEMORY
+        self.counts = [count * fading for count in self.counts]
+        shape = self._shaped()
+        for level, share in enumerate(self._now(), -LEVELS):
+            if share < 10 * SLIGHT:
+                continue
+            low = min(SHAPE, max(-SHAPE, math.floor(first - level + 0.5)))
+            high = min(SHAPE, max(low, math.floor(last - level - 0.5)))
+            part = shape[low + SHAPE : high + SHAPE + 1]
+            total = math.fsum(part)
+            for place, weight in enumerate(part, low + SHAPE):
+                self.counts[place] += share * weight / total
+
+    def _shaped(self) -> list[float]:
+        """Return the distribution around the level: what was counted, smoothed, and a few strays."""
+        if not self._shape:
+            self._shape = _smoothed(self.counts)
+            self._ended = [0.0]
+            for share in self._shape:
+                self._ended.append(self._ended[-1] + share)
+        return self._shape
+
+    def _between(self, low: float, high: float) -> float:
+        return max(UNLIKELY**2, self._by(high) - self._by(low))
+
+    def _by(self, place: float) -> float:
+        """Return the share that has ended by so many steps from the level."""
+        self._shaped()
+        at = min(max(0.0, place + SHAPE + 0.5), 2.0 * SHAPE + 1)
+        whole = min(int(at), 2 * SHAPE)
+        low, high = self._ended[whole], self._ended[whole + 1]
+        return low + (high - low) * (at - whole)
+
+    def _place(self, seconds: float, work: float) -> float:
+        return (math.log(max(SHORTEST_SECONDS, seconds)) - work - self.base) / STEP
+
+
+def _smoothed(counts: Sequence[float]) -> list[float]:
+    reach = len(KERNEL) // 2
+    smooth = [0.0] * (len(counts) + 2 * reach)
+    for place, count in enumerate(counts):
+        if count > 1e-9:
+            for offset, share in enumerate(KERNEL, place):
+                smooth[offset] += count * share
+    smooth = smooth[reach:-reach]
+    total, strays = math.fsum(smooth), math.fsum(STRAYS)
+    return [(1 - STRAY) * count / total + STRAY * stray / strays for count, stray in zip(smooth, STRAYS, strict=True)]
+
+
+def _product(prior: Sequence[float], likely: Sequence[float]) -> list[float]:
+    found = [share * weight for share, weight in zip(prior, likely, strict=True)]
+    total = math.fsum(found)
+    return [share / total for share in found]

@@ -1,0 +1,256 @@
+"""Tasks are followed for hours, in virtual time: through latency, jumps of the clock, sleep, and a changing limit."""
+
+from __future__ import annotations
+
+import math
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import anyio
+import pytest
+from structlog.testing import CapturingLogger
+
+from orchestrator.clock import VirtualClock
+from orchestrator.engines.control import Control
+from orchestrator.engines.forecast import Forecast
+from orchestrator.engines.pacing import Pacer
+from orchestrator.engines.rounds import Rounds
+from orchestrator.engines.slots import Capacity, Slots
+from orchestrator.engines.tracking import Tracker
+from orchestrator.ledger import Ledger, SqliteLedger
+from orchestrator.lifecycle import Record, State
+from orchestrator.money import FREE
+from orchestrator.steps.calls import Calls
+from orchestrator.tasks import Task
+from orchestrator.wiro import Client, Credentials, RemoteTask
+from orchestrator.wiro.wire import read_task
+
+LATENCY = 0.05
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> None:
+    """The ledger writes in the one thread there is, so that time stands still meanwhile."""
+
+
+class Service(Client):
+    """The service's side of tasks that were accepted, in the time of the clock that it is given.
+
+    Attributes:
+        ends: When each task ends, in monotonic seconds.
+        looks: How often each was looked at, and when last.
+    """
+
+    def __init__(self, clock: VirtualClock, latency: float) -> None:
+        super().__init__(Credentials("key", None), "https://nowhere.test/v1")
+        self.clock, self.latency = clock, latency
+        self.pacer = Pacer(10, clock)
+        self.ends: dict[str, float] = {}
+        self.looks: Counter[str] = Counter()
+        self.seen: dict[str, float] = {}
+
+    async def task(self, *, token: str | None = None, task_id: str | None = None) -> RemoteTask:
+        assert task_id is None
+        await self.pacer.gate("/Task/Detail")
+        number = str(token)
+        self.looks[number] += 1
+        await self.clock.sleep(self.latency / 2)
+        ended = self.clock.monotonic() >= self.ends[number]
+        self.seen[number] = self.clock.monotonic()
+        await self.clock.sleep(self.latency / 2)
+        done = {"status": "task_postprocess_end", "pexit": "0", "totalcost": "0.01"}
+        return read_task({"id": number, "status": "task_output"} | (done if ended else {}))
+
+
+@dataclass
+class World:
+    """Tasks that are accepted and followed, so many at once."""
+
+    clock: VirtualClock
+    service: Service
+    tracker: Tracker
+    ledger: Ledger
+    lags: list[float] = field(default_factory=list)
+
+    async def tasks(self, number: int, seconds: Callable[[int], float], places: Callable[[], int] = lambda: 16) -> None:
+        """Follow tasks to their ends; `places` tells how many may run at once just now."""
+        running, changed, first = set[int](), [anyio.Event()], len(self.service.ends)
+
+        async def one(index: int) -> None:
+            await self._one(index, seconds(index))
+            running.discard(index)
+            changed[0].set()
+
+        async with anyio.create_task_group() as group:
+            for index in range(first, first + number):
+                while len(running) >= places():
+                    changed[0] = anyio.Event()
+                    await changed[0].wait()
+                running.add(index)
+                group.start_soon(one, index)
+
+    async def _one(self, index: int, seconds: float) -> None:
+        task, now = Task(f"task-{index}", index, {"steps": 40}, {}, {}, "x"), self.clock.now()
+        moves = [Record(task)]
+        moves.append(moves[-1].intended(now, FREE, None))
+        moves.append(moves[-1].accepted(str(index), str(index), now))
+        await self.ledger.enter([task], 1, index)
+        await self.ledger.save(moves[0], moves[1], durable=False)
+        await self.ledger.save(moves[1], moves[2], durable=False)
+        self.service.ends[str(index)] = self.clock.monotonic() + seconds
+        record, _ = await self.tracker.track(moves[2])
+        assert record.state is State.FETCHING
+        self.lags.append(self.clock.monotonic() - self.service.ends[str(index)])
+
+    def calls(self, first: int = 0) -> float:
+        """Return the looks for each task from a certain one on."""
+        return fmean(self.service.looks[str(index)] for index in range(first, len(self.service.ends)))
+
+
+async def inline(work: Callable[[], Any]) -> Any:
+    return work()
+
+
+@contextmanager
+def store() -> Iterator[SqliteLedger]:
+    with tempfile.TemporaryDirectory() as folder, SqliteLedger(Path(folder) / "ledger.sqlite") as opened:
+        yield opened
+
+
+def following(work: Callable[[World], Awaitable[None]], *, latency: float = LATENCY, stated: float = 10.0) -> None:
+    async def main(held: SqliteLedger) -> None:
+        clock = VirtualClock()
+        service = Service(clock, latency)
+        calls, control, ledger = Calls(service, service.pacer, clock), Control(), Ledger(held, clock, inline)
+        dice = random.Random(1)
+        rounds = Rounds(10, calls, clock, dice.random)
+        tracker = Tracker(
+            attempts=3,
+            timeout_seconds=7200,
+            price_usd=lambda _: None,
+            slots=Slots(Capacity(None), clock),
+            forecast=Forecast(stated),
+            rounds=rounds,
+            control=control,
+            calls=calls,
+            ledger=ledger,
+            clock=clock,
+            random=dice.random,
+            log=CapturingLogger(),
+        )
+        async with anyio.create_task_group() as group:
+            for service_of_time in (clock.run, ledger.run, rounds.run):
+                group.start_soon(service_of_time)
+            try:
+                await work(World(clock, service, tracker, ledger))
+            finally:
+                ledger.close()
+            group.cancel_scope.cancel()
+
+    with store() as held:
+        anyio.run(main, held)
+
+
+def lognormal(seconds: float, sigma: float = 0.35) -> Callable[[int], float]:
+    return lambda index: seconds * math.exp(sigma * random.Random(index).gauss(0, 1))
+
+
+@pytest.mark.parametrize("latency", [0.05, 0.5])
+def test_with_any_latency_few_looks_see_the_end_soon(latency: float) -> None:
+    """Half a second for each call makes an answer late by that, and costs no more looks."""
+
+    async def work(world: World) -> None:
+        await world.tasks(150, lognormal(10.0))
+        assert world.calls(first=50) < 2.7
+        assert median(world.lags[50:]) < 1.5 + latency
+
+    following(work, latency=latency)
+
+
+def test_a_service_that_becomes_twenty_times_slower() -> None:
+    async def work(world: World) -> None:
+        await world.tasks(100, lognormal(6.0, 0.2))
+        await world.tasks(80, lognormal(120.0, 0.2))
+        assert world.calls(first=100) < 9
+        assert median(world.lags[116:]) < 8
+
+    following(work)
+
+
+def test_a_service_ten_times_quicker_than_it_states_is_found_out_by_one_task() -> None:
+    """The others, whose first look lies far ahead, do not wait for it."""
+
+    async def work(world: World) -> None:
+        await world.tasks(16, lognormal(3.0, 0.2))
+        assert max(world.lags) < 10
+        assert sorted(world.service.looks.values())[-2] <= 3
+
+    following(work, stated=30.0)
+
+
+@pytest.mark.parametrize("jump", [-3600.0, -5.0, 5.0, 3600.0])
+def test_a_clock_that_jumps_costs_a_look_for_each_task_at_most(jump: float) -> None:
+    """And what was learned stays as it was: nobody takes an hour for a run time."""
+
+    async def work(world: World) -> None:
+        await world.tasks(60, lognormal(10.0))
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.tasks, 60, lognormal(10.0))
+            await world.clock.sleep(15.0)
+            world.clock.jump(jump)
+        await world.tasks(60, lognormal(10.0))
+        assert world.calls(first=60) < 3.2
+        assert median(world.lags[120:]) < 1.7
+
+    following(work)
+
+
+def test_a_laptop_that_sleeps_looks_at_all_when_it_wakes() -> None:
+    """Its monotonic clock stood still, and the tasks ended meanwhile: none waits for the time it was to take."""
+
+    async def work(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.tasks, 16, lambda _: 900.0)
+            await world.clock.sleep(60.0)
+            world.clock.jump(8 * 3600.0)
+            woken_at = world.clock.monotonic()
+            world.service.ends = dict.fromkeys(world.service.ends, woken_at)
+        assert world.clock.monotonic() - woken_at < 10
+
+    following(work, stated=900.0)
+
+
+def test_a_limit_that_drops_to_one_and_rises_again() -> None:
+    """Tasks that run alone are looked at no more often, and no later."""
+    places = [16]
+
+    async def work(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.tasks, 150, lognormal(10.0), lambda: places[0])
+            await world.clock.sleep(50.0)
+            places[0] = 1
+            await world.clock.sleep(300.0)
+            places[0] = 16
+        assert world.calls(first=40) < 2.7
+        assert median(world.lags[40:]) < 1.6
+
+    following(work)
+
+
+def test_hundreds_at_once_keep_within_the_limit_on_calls() -> None:
+    """Ten calls a second for tasks of six seconds: looks become fewer, and all are seen as soon as calls allow."""
+
+    async def work(world: World) -> None:
+        began = world.clock.monotonic()
+        await world.tasks(200, lognormal(6.0), lambda: 200)
+        assert world.calls() < 2
+        assert world.clock.monotonic() - began < 200 * 2 / 8 + 10
+
+    following(work, stated=6.0)
