@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import textwrap
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -87,8 +87,7 @@ class Rounds:
         """See `machine`."""
         self._say("This machine")
         async with self._folder() as folder:
-            for finding in await in_thread(lambda: list(machine(folder, state_folder(self._environment)))):
-                self._found(finding)
+            self._found(await in_thread(lambda: list(machine(folder, state_folder(self._environment)))))
 
     async def go_through(self, seed: int) -> None:
         """Play histories, then kill a run."""
@@ -96,8 +95,7 @@ class Rounds:
         await self._play(range(seed, seed + HISTORIES))
         async with self._folder() as folder:
             went = await sweep(seed, folder, self._environment, self._clock)
-            for finding in went.findings():
-                self._found(finding, f"orchestrator selftest --seed {seed}", folder)
+            self._found(went.findings(), f"orchestrator selftest --seed {seed}", folder)
         self.counts.update(rounds=1, tasks=TASKS, kills=len(went.killed))
 
     async def _play(self, seeds: range) -> None:
@@ -108,22 +106,23 @@ class Rounds:
             seen.update(starts=verdict.starts, payments=verdict.paid)
             if verdict.violation is not None:
                 replay = f"python -m orchestrator.simulation --histories 1 --seed {seed}"
-                self._found(Finding(f"history {seed}: {verdict.violation}", held=False), replay)
+                self._found([Finding(f"history {seed}: {verdict.violation}", held=False)], replay)
         self.counts += seen
         if len(self.violations) == broken:
             said = f"{len(seeds)} runs in virtual time, {seen['starts']:,} processes, {seen['payments']:,} payments"
-            self._found(Finding(said, held=True))
+            self._found([Finding(said, held=True)])
 
-    def _found(self, finding: Finding, replay: str | None = None, kept: Path | None = None) -> None:
-        self._say(_line(finding))
-        if finding.held:
-            return
-        violation = Violation(finding.said, replay, str(kept) if kept else None)
-        self.violations.append(violation)
-        if replay is not None:
-            self._say(f"{MARGIN}Again: {replay}")
-        if kept is not None:
-            self._say(f"{MARGIN}What it left: {kept}")
+    def _found(self, findings: Iterable[Finding], replay: str | None = None, kept: Path | None = None) -> None:
+        """Say what was found, and of what did not hold how it can be tried again and what it left."""
+        before = len(self.violations)
+        for finding in findings:
+            self._say(_line(finding))
+            if not finding.held:
+                self.violations.append(Violation(finding.said, replay, str(kept) if kept else None))
+        if len(self.violations) > before:
+            for said in (replay and f"Again: {replay}", kept and f"What it left: {kept}"):
+                if said:
+                    self._say(f"{MARGIN}{said}")
 
     @asynccontextmanager
     async def _folder(self) -> AsyncIterator[Path]:
