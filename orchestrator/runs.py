@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import filelock
 
+from orchestrator import facts
 from orchestrator.errors import LockedError, RefusedError
 from orchestrator.ledger import DamagedLedgerError, NotALedgerError, SqliteLedger
 from orchestrator.mounts import network_file_system
-from orchestrator.sweep import Job
 
 LOCK_PATIENCE_SECONDS: Final = 1.0
 """Somebody who only looks whether a run is at work holds the lock for a moment."""
@@ -145,12 +144,21 @@ class RunFolder:
         """Open the ledger to read it.
 
         Raises:
-            NotALedgerError: There is none.
+            NotALedgerError: There is none, or it is damaged, or of a later version.
         """
         if not self.exists():
             raise NotALedgerError(f"{self.path} is not a run folder: it holds no {self.ledger.name}.")
         self.check_presence()
-        return SqliteLedger(self.ledger, read_only=True, run_folder=self.path)
+        store = SqliteLedger(self.ledger, read_only=True, run_folder=self.path)
+        try:
+            facts.check(store.facts())
+        except ValueError as error:
+            store.close()
+            raise DamagedLedgerError(self.ledger, str(error), self.path) from error
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     def written(self) -> SqliteLedger:
         """Open the ledger to write it, and make it where no run has been yet.
@@ -237,21 +245,3 @@ class Binding:
     def facts(self) -> dict[str, str]:
         """Return it as facts of the ledger."""
         return {"source": self.source, "service": self.service, "account": self.account}
-
-
-def resolved_job(facts: Mapping[str, str]) -> Job:
-    """Return the job that a ledger keeps.
-
-    Raises:
-        RefusedError: This version cannot read it.
-    """
-    try:
-        return Job.from_json(json.loads(facts["job"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise RefusedError(f"The job that the run folder keeps cannot be read: {error}") from error
-
-
-def frozen_tool(facts: Mapping[str, str]) -> dict[str, Any]:
-    """Return the model's catalogue entry that a ledger keeps."""
-    tool: dict[str, Any] = json.loads(facts["tool"])
-    return tool

@@ -16,11 +16,11 @@ import orchestrator
 
 ROOT: Final = Path(orchestrator.__file__).parent
 LAYERS: Final = (
-    {"errors", "money", "names", "tasks", "clock", "lifecycle", "mounts", "places", "threads"},
+    {"errors", "money", "names", "tasks", "clock", "lifecycle", "mounts", "places", "sense", "threads"},
     {"sweep", "wiro", "ledger", "emulator", "config", "logs"},
     {"steps"},
     {"engines"},
-    {"output", "runs", "lane", "experience", "schemas", "status", "signals", "streams", "reporting", "web"},
+    {"output", "runs", "facts", "lane", "experience", "schemas", "status", "signals", "streams", "reporting", "web"},
     {"commands"},
     {"display", "arguments", "simulation"},
     {"selftest"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from orchestrator.commands.evidence import Doubtful, completed, told
+from orchestrator.commands.evidence import Doubtful, completed, told, unrequested
 from orchestrator.lifecycle import Ending, Failure, Output, Record, State
 from orchestrator.money import FREE
 from orchestrator.tasks import Task
@@ -73,6 +73,18 @@ class TestARowIsLost:
         )
         assert completed(waiting) is waiting
         assert completed(NEW) is NEW
+
+
+def test_a_task_under_way_needs_its_request() -> None:
+    """Without one the service cannot be asked for it, only its list."""
+    assert SENT.attempt
+    for record in (SENT, RUNNING, FETCHING):
+        assert not unrequested(record)
+        assert unrequested(replace(record, attempt=None))
+    for record in (RUNNING, FETCHING):
+        assert unrequested(replace(record, attempt=SENT.attempt))
+    for record in (NEW, replace(DONE, attempt=None), replace(FAILED, attempt=None)):
+        assert not unrequested(record)
 
 
 def test_what_nobody_knows_anything_of_is_in_doubt() -> None:

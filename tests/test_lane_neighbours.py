@@ -59,7 +59,8 @@ def left(lane: LaneFile, folder: Path, *moves: Callable[[Record], Record], model
     run = RunFolder(folder)
     run.make()
     with SqliteLedger(run.ledger) as store, store.transaction(durable=False):
-        store.state({RUN: folder.name, "model": model, "job": job_text(folder)})
+        facts = {RUN: folder.name, "model": model, "job": job_text(folder), "edition": "1", "total": "9"}
+        store.state({**facts, "source": "", "service": "", "account": "", "tool": "{}", "started_at": repr(NOW)})
         for number, move in enumerate(moves, 1):
             store.enter([task(str(number))], 1, number)
             before = Record(task(str(number)))

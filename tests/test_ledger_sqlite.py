@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import Exit
-from orchestrator.ledger import MANIFEST, ClaimedError, ConflictError, LedgerError, NotALedgerError, SqliteLedger
+from orchestrator.ledger import (
+    MANIFEST,
+    ClaimedError,
+    ConflictError,
+    DamagedLedgerError,
+    LedgerError,
+    NotALedgerError,
+    SqliteLedger,
+)
 from orchestrator.lifecycle import Ending, Failure, Output, Record, State
 from orchestrator.money import FREE
 from orchestrator.tasks import Task
@@ -476,3 +484,45 @@ class TestTheFile:
         store._db.execute("PRAGMA max_page_count = 100000")
         enter(store, *(task(number) for number in range(1, 1000)), rank=1)
         assert len(everything(store)) == 1000
+
+
+class TestRowsThatWereChanged:
+    """Each is told as damage, with what to do, by whoever reads it."""
+
+    @pytest.mark.parametrize(
+        ("statement", "read"),
+        [
+            ("INSERT INTO facts VALUES ('total', x'ff')", lambda store: store.facts()),
+            ("INSERT INTO facts VALUES ('total', x'ff')", lambda store: store.fact("total")),
+            ("INSERT INTO counters VALUES ('calls Run', 'many')", lambda store: store.totals()),
+            ("UPDATE attempts SET cost = 'much'", lambda store: store.totals()),
+            ("UPDATE attempts SET reserved = 1.5", lambda store: store.unfinished()),
+            (
+                'UPDATE tasks SET spec = replace(spec, \'"path":"\', \'"path":"../../\')',
+                lambda store: store.unfinished(),
+            ),
+            ("UPDATE tasks SET spec = '" + "[" * 100_000 + "'", lambda store: store.unfinished()),
+            ("DELETE FROM attempts", lambda store: store.unfinished()),
+            ("UPDATE attempts SET remote_id = NULL", lambda store: store.unfinished()),
+            ("UPDATE tasks SET state = 'submitting'; DELETE FROM attempts", lambda store: store.intents()),
+        ],
+    )
+    def test_a_row_of_another_hand(
+        self, tmp_path: Path, statement: str, read: Callable[[SqliteLedger], object]
+    ) -> None:
+        path = tmp_path / "ledger.sqlite"
+        with SqliteLedger(path) as store:
+            with store.transaction(durable=False):
+                store.enter([task(0)], 1, 0)
+                store.save(Record(task(0)), sent := Record(task(0)).intended(1.0, Decimal("0.01"), None))
+                store.save(sent, sent.accepted("8", "token", 2.0))
+            store._db.executescript(statement)
+            with pytest.raises(DamagedLedgerError, match="orchestrator recover"):
+                read(store)
+
+    def test_a_run_time_that_is_none_is_not_learned_from(self, tmp_path: Path) -> None:
+        with SqliteLedger(tmp_path / "ledger.sqlite") as store:
+            store._db.execute(
+                "INSERT INTO attempts (task, number, intent_at, reserved, elapsed) VALUES ('a', 1, 1, 1, 1e999)"
+            )
+            assert store.usual_seconds() is None

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.facts import frozen_tool, resolved_job
 from orchestrator.lifecycle import Record, State
 from orchestrator.output.gallery.data import COLUMNS, OUTPUT_COLUMNS, Coder, Preview, encoded
-from orchestrator.runs import RunFolder, frozen_tool, resolved_job
+from orchestrator.runs import RunFolder
 from orchestrator.wiro.catalogue import seed_model
 
 MakeRun = Callable[..., RunFolder]

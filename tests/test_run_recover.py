@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +29,7 @@ from orchestrator.errors import Exit, RefusedError
 from orchestrator.ledger import DamagedLedgerError
 from orchestrator.lifecycle import State
 from orchestrator.output import manifest
+from orchestrator.reporting import root
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
 from orchestrator.steps.outcomes import Stop
@@ -138,7 +140,33 @@ def without_manifest(folder: RunFolder) -> None:
     folder.manifest.unlink()
 
 
-DAMAGES = (overwritten, beheaded, truncated, emptied, replaced, removed, without_manifest)
+def without_requests(folder: RunFolder) -> None:
+    """Nothing says any more which remote task is whose, and one picture has gone as well."""
+    changed(folder, "DELETE FROM attempts")
+    next(folder.files.glob("*.png")).unlink()
+
+
+def without_sense(folder: RunFolder) -> None:
+    changed(folder, "UPDATE counters SET value = 'many'", "UPDATE facts SET value = 'nan' WHERE name = 'total'")
+
+
+def changed(folder: RunFolder, *statements: str) -> None:
+    with closing(sqlite3.connect(folder.ledger, isolation_level=None)) as ledger:
+        for statement in statements:
+            ledger.execute(statement)
+
+
+DAMAGES = (
+    overwritten,
+    beheaded,
+    truncated,
+    emptied,
+    replaced,
+    removed,
+    without_manifest,
+    without_requests,
+    without_sense,
+)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -149,8 +177,9 @@ async def test_nothing_is_lost_or_paid_twice(tmp_path: Path, damage: Callable[[R
         sent = len(on.service.stats.accepted)
         assert 3 < sent < TASKS
         await anyio.to_thread.run_sync(damage, on.folder)
-        with pytest.raises(DamagedLedgerError, match=f"`orchestrator recover {on.folder.path}`"):
+        with pytest.raises((DamagedLedgerError, ExceptionGroup)) as caught:
             await on.run()
+        assert f"`orchestrator recover {on.folder.path}`" in str(root(caught.value))
         found = await on.recover()
         assert found.halt is None
         assert found.settled
@@ -180,6 +209,17 @@ async def test_a_file_that_has_gone_too_is_fetched_again(tmp_path: Path) -> None
         await anyio.to_thread.run_sync(replaced, on.folder)
         found = await on.recover()
         assert (found.whole, found.again, found.in_doubt, found.settled) == (TASKS - 1, 1, 0, True)
+        assert (await on.run()).exit_code is Exit.DONE
+        assert len(on.service.stats.accepted) == TASKS
+
+
+async def test_files_that_are_not_recorded_any_more_are_fetched_again(tmp_path: Path) -> None:
+    """What is done has made something: where nothing says what, the service does."""
+    async with bench(tmp_path) as on:
+        await on.run()
+        await anyio.to_thread.run_sync(changed, on.folder, "UPDATE outputs SET bytes = 'many'")
+        found = await on.recover()
+        assert (found.whole, found.again, found.in_doubt, found.settled) == (0, TASKS, 0, True)
         assert (await on.run()).exit_code is Exit.DONE
         assert len(on.service.stats.accepted) == TASKS
 

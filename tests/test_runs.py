@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import Exit, LockedError, RefusedError
+from orchestrator.facts import frozen_tool, resolved_job
 from orchestrator.ledger import DamagedLedgerError, NotALedgerError, SqliteLedger
-from orchestrator.runs import Binding, RunFolder, frozen_tool, resolved_job
+from orchestrator.runs import Binding, RunFolder
 from orchestrator.sweep import Job, Schema, load
 
 TOOL = json.loads((Path(__file__).parent / "recordings" / "tool_detail_studio_trigger.json").read_text())["tool"][0]
 FACTS = {"source": "/jobs/harbour.yaml", "service": "https://api.wiro.ai/v1", "account": "a1b2c3"}
+WHOLE = {**FACTS, "job": "{}", "tool": "{}", "model": "a/b", "edition": "1", "total": "4", "started_at": "1.5"}
 HOLD = """
 import sys
 from pathlib import Path
@@ -117,10 +119,10 @@ def test_a_ledger_is_opened_to_read(folder: RunFolder) -> None:
     with pytest.raises(NotALedgerError, match=f"{folder.path} is not a run folder"):
         folder.opened()
     with SqliteLedger(folder.ledger) as store, store.transaction(durable=False):
-        store.state(FACTS)
+        store.state(WHOLE)
     assert folder.exists()
     with folder.opened() as store:
-        assert store.facts() == FACTS
+        assert store.facts() == WHOLE
 
 
 def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
@@ -187,14 +189,14 @@ class TestTheLedgersPlace:
         for _ in range(2):
             folder.make(local, network=lambda path: None if path.is_relative_to(local) else "nfs4")
         with folder.held(), folder.written() as store, store.transaction(durable=True):
-            store.state(FACTS)
+            store.state(WHOLE)
         again = RunFolder(folder.path)
         assert again.ledger.parent.parent == local
         assert stat.S_IMODE(again.state.stat().st_mode) == 0o700
         assert {path.name for path in again.state.iterdir()} == {"ledger.sqlite", ".lock"}
         assert {path.name for path in folder.path.iterdir()} == {"files", "ledger.path"}
         with again.opened() as store:
-            assert store.facts() == FACTS
+            assert store.facts() == WHOLE
 
     def test_two_runs_of_one_name_do_not_meet(self, tmp_path: Path) -> None:
         """Each run folder has a folder of its own below `--state`."""

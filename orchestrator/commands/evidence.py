@@ -23,8 +23,12 @@ class Doubtful:
     newest_known: int | None
 
     def of(self, record: Record, reserved_usd: Decimal) -> Record:
-        """Return a pending task as one that may have been sent."""
-        return record.intended(self.since, reserved_usd, self.newest_known).given_up(self.until)
+        """Return a task whose request is not known as one that may have been sent."""
+        return (
+            replace(record, state=State.PENDING)
+            .intended(self.since, reserved_usd, self.newest_known)
+            .given_up(self.until)
+        )
 
 
 def completed(held: Record) -> Record:
@@ -35,6 +39,12 @@ def completed(held: Record) -> Record:
     if attempt.remote_id is None:
         return replace(held, state=State.SUBMITTING)
     return replace(held, state=State.RUNNING, tries=attempt.number)  # the service says how it ended
+
+
+def unrequested(record: Record) -> bool:
+    """Return whether a task has to have a request by its state, and that is lost."""
+    known = record.attempt is not None and (record.attempt.remote_id is not None or record.state is State.SUBMITTING)
+    return record.state not in {*FINAL, State.PENDING} and not known
 
 
 def told(held: Record | None, line: Record) -> Record:

@@ -14,10 +14,11 @@ from typing import Any, Final
 from orchestrator.commands.options import Options
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError
+from orchestrator.facts import frozen_tool, tasks_of
 from orchestrator.ledger import DamagedLedgerError, LedgerError, NotALedgerError, SqliteLedger
 from orchestrator.lifecycle import FINAL
 from orchestrator.names import safe_part
-from orchestrator.runs import EMULATOR, Binding, RunFolder, frozen_tool
+from orchestrator.runs import EMULATOR, Binding, RunFolder
 from orchestrator.sweep import Job, JobFile, Schema, load
 from orchestrator.wiro import Credentials, NoSuchModel, seed_model
 
@@ -156,7 +157,7 @@ def bind(prepared: Prepared, bound: Binding, store: SqliteLedger, options: Optio
         bound.check(facts, prepared.folder.path, OTHER_FOLDER)
     job = json.dumps(prepared.job.to_json(), ensure_ascii=False)
     edition = int(facts.get("edition", "0"))
-    changed = _tasks_of(facts.get("job")) != _tasks_of(job)
+    changed = tasks_of(facts.get("job")) != tasks_of(job)
     with store.transaction(durable=True):
         store.state(
             {
@@ -174,14 +175,6 @@ def bind(prepared: Prepared, bound: Binding, store: SqliteLedger, options: Optio
             edition += 1
             store.state({"edition": str(edition), "entered": "0"})
     return edition
-
-
-def _tasks_of(job: str | None) -> object:
-    """Return the part of a resolved job that decides which tasks there are and where their files go."""
-    if job is None:
-        return None
-    read = json.loads(job)
-    return read["recipe"], read["outputs"]
 
 
 def _folder(file: JobFile, options: Options) -> Path:

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from orchestrator.commands import workshop
-from orchestrator.commands.evidence import Doubtful, completed, told
+from orchestrator.commands.evidence import Doubtful, completed, told, unrequested
 from orchestrator.commands.verify import Found, look
 from orchestrator.engines.doubts import LONGEST_REQUEST_SECONDS
+from orchestrator.facts import frozen_tool, resolved_job
 from orchestrator.ledger import AT_WORK, MANIFEST, ClaimedError, SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.money import FREE
 from orchestrator.output import manifest
-from orchestrator.runs import RunFolder, frozen_tool, resolved_job
+from orchestrator.runs import RunFolder
 from orchestrator.status import Status
 from orchestrator.sweep import Job
 
@@ -92,6 +93,8 @@ class Rebuilding:
         """
         self.job = resolved_job(self.facts)
         edition = int(self.facts.get("edition", "1"))
+        with self.fresh.transaction(durable=False):
+            self.fresh.state(dict.fromkeys(self.fresh.facts().keys() - self.facts.keys()))
         total = 0
         for chunk in _chunks(self.job.tasks()):
             with self.fresh.transaction(durable=False):
@@ -137,14 +140,15 @@ class Rebuilding:
         with self.fresh.transaction(durable=False):
             for record in records:
                 after = completed(record)
-                if after.state is State.PENDING and not after.dropped:
-                    after = self.evidence.of(after, reserve(after.task.parameters, FREE))
-                    self.found.in_doubt += 1
-                elif after.state is State.DONE:
-                    whole = all(look(self.folder, output) is Found.OK for output in after.outputs)
+                if after.state is State.DONE:
+                    found = [look(self.folder, output) is Found.OK for output in after.outputs]
+                    whole = bool(found) and all(found)  # what is done has made something
                     self.found.whole += whole
                     self.found.again += not whole
                     after = after if whole else after.refetched()
+                if unrequested(after) or (after.state is State.PENDING and not after.dropped):
+                    after = self.evidence.of(after, reserve(after.task.parameters, FREE))
+                    self.found.in_doubt += 1
                 if after is not record:
                     self._save(record, after)
 

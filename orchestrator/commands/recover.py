@@ -7,7 +7,6 @@ import shutil
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 import anyio.to_thread
 
@@ -23,14 +22,12 @@ from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
 from orchestrator.errors import OrchestratorError, RefusedError
+from orchestrator.facts import NEEDED, WRITTEN, readable
 from orchestrator.ledger import DamagedLedgerError, SqliteLedger, salvage
 from orchestrator.reporting import root
 from orchestrator.runs import EMULATOR, RunFolder
 from orchestrator.schemas import Schemas
 from orchestrator.sweep import Limits, Schema, load
-
-NEEDED: Final = frozenset({"job", "tool", "model", "source", "service", "account"})
-"""The facts without which a run cannot go on."""
 
 
 async def recover(
@@ -71,7 +68,7 @@ async def recover(
         _remove(draft)
         with SqliteLedger(draft, run_folder=folder.path) as fresh:
             found.read = await anyio.to_thread.run_sync(salvage, folder.ledger, fresh)
-            facts = fresh.facts()
+            facts = readable(fresh.facts())
             if not facts.keys() >= NEEDED:
                 facts |= await _said_again(folder, job_file, options, settings, clock)
             rebuilding = Rebuilding(folder, fresh, facts, evidence, found)
@@ -133,7 +130,9 @@ def _is_sound(folder: RunFolder) -> bool:
             store.check()
             for _ in store.everything():
                 pass
-            return store.facts().keys() >= NEEDED
+            store.unfinished()
+            store.totals()
+            return WRITTEN <= readable(facts := store.facts()).keys() == facts.keys()
     except DamagedLedgerError:
         return False
 

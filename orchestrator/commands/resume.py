@@ -15,8 +15,9 @@ from orchestrator.commands.run import Result, Watcher, carry_out
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
+from orchestrator.facts import frozen_tool, resolved_job
 from orchestrator.ledger import SqliteLedger
-from orchestrator.runs import EMULATOR, Binding, RunFolder, frozen_tool, resolved_job
+from orchestrator.runs import EMULATOR, Binding, RunFolder
 
 MOVED: Final = "Set WIRO_BASE_URL and WIRO_API_KEY to those; `orchestrator run JOB --rebind` tells it of new ones."
 

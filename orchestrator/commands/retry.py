@@ -12,9 +12,10 @@ from orchestrator.commands.run import Result, Watcher
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
+from orchestrator.facts import resolved_job
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import Record, State
-from orchestrator.runs import RunFolder, resolved_job
+from orchestrator.runs import RunFolder
 from orchestrator.tasks import Task
 
 PAID_KINDS: Final = frozenset({"no_outputs", "refused", "lost", "broken"})

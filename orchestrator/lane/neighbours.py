@@ -20,10 +20,11 @@ import filelock
 
 from orchestrator.engines.doubts import LONGEST_REQUEST_SECONDS
 from orchestrator.errors import OrchestratorError
+from orchestrator.facts import resolved_job
 from orchestrator.lane.file import LaneFile
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import Attempt, Record
-from orchestrator.runs import RunFolder, resolved_job
+from orchestrator.runs import RunFolder
 from orchestrator.steps.elsewhere import Elsewhere, Foreign
 from orchestrator.steps.upload import as_sent, known_urls
 from orchestrator.threads import Hop, in_thread

@@ -17,6 +17,9 @@ BUSY_MILLISECONDS: Final = 10_000
 DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 """The primary codes of a file that is not what was written."""
 
+UNREADABLE: Final = (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, RecursionError)
+"""What reading a row raises that is not what we wrote."""
+
 AT_WORK: Final = "at work"
 """The fact that stands in the file itself, not only in its side file, while a process writes."""
 
@@ -64,7 +67,7 @@ class LedgerFile:
         """
         try:
             yield
-        except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError) as error:
+        except UNREADABLE as error:
             raise DamagedLedgerError(self.path, "a row of it makes no sense", self.run_folder) from error
 
     def connected(self, *, read_only: bool, steps: Sequence[Step] = STEPS) -> sqlite3.Connection:

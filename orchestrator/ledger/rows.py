@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from orchestrator.lifecycle import Attempt, Failure, Output, Record, State
 from orchestrator.money import from_pico, to_pico
+from orchestrator.sense import sensible
 from orchestrator.tasks import Task
 
 TASK_COLUMNS: Final = "id, place, state, spec, tries, failures, error, warnings, finished_at"
@@ -37,7 +38,11 @@ def spec(task: Task) -> str:
 
 
 def record(row: Row, attempt: Row | None, outputs: Iterable[Row]) -> Record:
-    """Return the record that a row of `TASK_COLUMNS`, one of `ATTEMPT_COLUMNS` and some of `OUTPUT_COLUMNS` hold."""
+    """Return the record that a row of `TASK_COLUMNS`, one of `ATTEMPT_COLUMNS` and some of `OUTPUT_COLUMNS` hold.
+
+    Raises:
+        ValueError, TypeError, KeyError, ArithmeticError, AttributeError, RecursionError: They are not what we wrote.
+    """
     identity, place, state, held, tries, failures, error, warnings, finished_at = row
     said = json.loads(held)
     task = Task(
@@ -50,17 +55,19 @@ def record(row: Row, attempt: Row | None, outputs: Iterable[Row]) -> Record:
         repeat=said["repeat"],
         cells=tuple(said["cells"]),
     )
-    return Record(
-        task=task,
-        state=State(state),
-        tries=tries,
-        failures=failures,
-        attempt=None if attempt is None else read_attempt(attempt),
-        outputs=tuple(Output(*output) for output in outputs),
-        failure=None if error is None else failure(error),
-        warnings=() if warnings is None else tuple(json.loads(warnings)),
-        finished_at=finished_at,
-        dropped=place is None,
+    return sensible(
+        Record(
+            task=task,
+            state=State(state),
+            tries=tries,
+            failures=failures,
+            attempt=None if attempt is None else read_attempt(attempt),
+            outputs=tuple(Output(*output) for output in outputs),
+            failure=None if error is None else failure(error),
+            warnings=() if warnings is None else tuple(json.loads(warnings)),
+            finished_at=finished_at,
+            dropped=place is None,
+        )
     )
 
 
@@ -105,10 +112,32 @@ def attempt_values(attempt: Attempt) -> Row:
 def read_attempt(row: Row) -> Attempt:
     """Return the attempt that a row of `ATTEMPT_COLUMNS` holds."""
     number, intent_at, reserved, newest, *others, cost = row
-    attempt = Attempt(number, intent_at, from_pico(reserved), None if newest is None else int(newest), *others)
+    attempt = Attempt(number, intent_at, from_pico(whole(reserved)), None if newest is None else int(newest), *others)
     return replace(attempt, cost_usd=_money(cost))
 
 
-def _money(pico: int | None) -> Decimal | None:
+def _money(pico: object) -> Decimal | None:
     """Return an amount as the ledger keeps it in dollars."""
-    return None if pico is None else from_pico(pico)
+    return None if pico is None else from_pico(whole(pico))
+
+
+def text(value: object) -> str:
+    """Return a column's text.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def whole(value: object) -> int:
+    """Return a column's whole number.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(value, int):
+        raise TypeError("no whole number")
+    return value

@@ -5,11 +5,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from orchestrator.ledger import rows
+from orchestrator.ledger.opening import UNREADABLE
 from orchestrator.ledger.sqlite import SqliteLedger
+from orchestrator.lifecycle import Output, Record
+from orchestrator.sense import sensible
+from orchestrator.tasks import Task
 
 PAGE: Final = 4096
 WIDEST_GAP: Final = 2_000_000
@@ -39,14 +44,14 @@ def salvage(damaged: Path, fresh: SqliteLedger) -> int:
         db.text_factory = bytes  # one text that is none must not end the reading
         with suppress(sqlite3.Error):
             db.execute("PRAGMA writable_schema = ON")  # lets a file be read that is shorter than it says
-        fresh.refill("facts", "name, value", _readable(_scan(db, "facts", "name, value", "name")))
-        fresh.refill("counters", "name, value", _readable(_scan(db, "counters", "name, value", "name")))
+        fresh.refill("facts", "name, value", _readable(_scan(db, "facts", "name, value", "name"), _is_fact))
+        fresh.refill("counters", "name, value", _readable(_scan(db, "counters", "name, value", "name"), _is_counter))
         tasks = list(_readable([*_scan(db, "tasks", TASKS, "rowid"), *_between(db)], _is_task))
         number = fresh.refill("tasks", TASKS, tasks)
         names = [row[4] for row in tasks]
-        for table, columns in (("attempts", ATTEMPTS), ("outputs", OUTPUTS)):
+        for table, columns, makes_sense in (("attempts", ATTEMPTS, _is_attempt), ("outputs", OUTPUTS, _is_output)):
             found = [*_scan(db, table, columns, "task, number"), *_of_each(db, table, columns, names)]
-            fresh.refill(table, columns, _readable(found, _is_attempt if table == "attempts" else None))
+            fresh.refill(table, columns, _readable(found, makes_sense))
     return number
 
 
@@ -107,13 +112,12 @@ def _of_each(db: sqlite3.Connection, table: str, columns: str, names: Iterable[s
             yield from db.execute(f"SELECT {columns} FROM {table} WHERE task = ?", (name,))  # noqa: S608 - constants only
 
 
-def _readable(found: Iterable[Row], makes_sense: Callable[[Row], object] | None = None) -> Iterator[Row]:
+def _readable(found: Iterable[Row], makes_sense: Callable[[Row], object]) -> Iterator[Row]:
     for row in found:
         try:
             text = tuple(value.decode() if isinstance(value, bytes) else value for value in row)
-            if makes_sense is not None:
-                makes_sense(text)
-        except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError):
+            makes_sense(text)
+        except UNREADABLE:
             continue
         yield text
 
@@ -125,4 +129,21 @@ def _is_task(row: Row) -> None:
 
 
 def _is_attempt(row: Row) -> None:
-    rows.read_attempt(row[1:])
+    sensible(replace(_ANY, attempt=rows.read_attempt(row[1:])))
+
+
+def _is_output(row: Row) -> None:
+    sensible(replace(_ANY, outputs=(Output(*row[2:]),)))
+
+
+def _is_fact(row: Row) -> None:
+    rows.text(row[0])
+    rows.text(row[1])
+
+
+def _is_counter(row: Row) -> None:
+    rows.text(row[0])
+    rows.whole(row[1])
+
+
+_ANY: Final = Record(Task("any", 0, {}, {}, {}, "any"))

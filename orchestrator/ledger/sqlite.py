@@ -16,6 +16,7 @@ from orchestrator.ledger.totals import Entered, Totals
 from orchestrator.ledger.versions import STEPS, Step
 from orchestrator.lifecycle import FINAL, Failure, Record, State
 from orchestrator.money import from_pico
+from orchestrator.sense import is_moment
 from orchestrator.tasks import Task
 
 CHUNK: Final = 500
@@ -240,13 +241,16 @@ class SqliteLedger:
     def facts(self) -> dict[str, str]:
         """Return every fact."""
         with self._file.translated():
-            return dict(self._db.execute("SELECT name, value FROM facts"))
+            found = self._db.execute("SELECT name, value FROM facts").fetchall()
+        with self._file.understood():
+            return {rows.text(name): rows.text(value) for name, value in found}
 
     def fact(self, name: str) -> str | None:
         """Return one fact, None where it was never set."""
         with self._file.translated():
             found = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if found is None else str(found[0])
+        with self._file.understood():
+            return None if found is None else rows.text(found[0])
 
     def totals(self) -> Totals:
         """Add up the whole ledger: a scan of an index and one of the attempts, about 0.1 s for 200,000 tasks."""
@@ -261,16 +265,16 @@ class SqliteLedger:
                 "SELECT coalesce(sum(cost), 0), coalesce(sum(CASE WHEN cost IS NULL THEN reserved END), 0),"
                 " coalesce(max(cost), 0), count(remote_id) FROM attempts"
             ).fetchone()
-            counters = dict(self._db.execute("SELECT name, value FROM counters"))
-        return Totals(
-            counts={state: held.get(state, (0, 0))[0] for state in State},
-            dropped={state: held.get(state, (0, 0))[1] for state in State},
-            spent_usd=from_pico(spent),
-            reserved_usd=from_pico(reserved),
-            dearest_usd=from_pico(dearest),
-            counters=counters,
-            attempts=attempts,
-        )
+            counted = self._db.execute("SELECT name, value FROM counters").fetchall()
+            return Totals(
+                counts={state: held.get(state, (0, 0))[0] for state in State},
+                dropped={state: held.get(state, (0, 0))[1] for state in State},
+                spent_usd=from_pico(rows.whole(spent)),
+                reserved_usd=from_pico(rows.whole(reserved)),
+                dearest_usd=from_pico(rows.whole(dearest)),
+                counters={rows.text(name): rows.whole(value) for name, value in counted},
+                attempts=attempts,
+            )
 
     def pending(self, edition: int, after_rank: int, count: int) -> tuple[list[Record], int]:
         """Return up to `count` pending tasks of an edition beyond a rank, in order, and the rank of the last one."""
@@ -283,11 +287,11 @@ class SqliteLedger:
 
     def unfinished(self) -> list[Record]:
         """Return every task that is submitting, running or fetching, dropped ones too, in order."""
-        return self._records("WHERE state IN ('submitting', 'running', 'fetching') ORDER BY place", ())
+        return self._requested("WHERE state IN ('submitting', 'running', 'fetching') ORDER BY place")
 
     def intents(self) -> list[Record]:
         """Return every task whose request is about to be sent, is out or is in doubt."""
-        return self._records("WHERE state = 'submitting' ORDER BY place", ())
+        return self._requested("WHERE state = 'submitting' ORDER BY place")
 
     def finished(self, chunk: int = CHUNK) -> Iterator[Record]:
         """Yield every done, failed or cancelled task in the order of places, dropped ones last."""
@@ -300,8 +304,8 @@ class SqliteLedger:
     def usual_seconds(self) -> float | None:
         """Return how long the service has worked on a task on average, None where it has not said."""
         with self._file.translated():
-            found = self._db.execute("SELECT avg(elapsed) FROM attempts WHERE elapsed > 0").fetchone()
-        return None if found[0] is None else float(found[0])
+            (found,) = self._db.execute("SELECT avg(elapsed) FROM attempts WHERE elapsed > 0").fetchone()
+        return float(found) if is_moment(found) else None
 
     def records(self, identities: Sequence[str]) -> dict[str, Record]:
         """Return those of the given tasks (at most `CHUNK`) that the ledger knows, by id."""
@@ -367,6 +371,15 @@ class SqliteLedger:
                     outputs.setdefault(identity, []).append(tuple(output))
         with self._file.understood():
             return [rows.record(row[:TASK_WIDTH], _attempt(row[TASK_WIDTH:]), outputs.get(row[0], ())) for row in found]
+
+    def _requested(self, clause: str) -> list[Record]:
+        """Return tasks whose state says that there is a request."""
+        found = self._records(clause, ())
+        with self._file.understood():
+            for record in found:
+                if record.sent.remote_id is None and record.state is not State.SUBMITTING:
+                    raise ValueError(f"{record.task.id} is {record.state} without a remote task")
+        return found
 
     def _check_unclaimed(self, identity: str, number: int, remote_id: str) -> None:
         owner = self._db.execute("SELECT task, number FROM attempts WHERE remote_id = ?", (remote_id,)).fetchone()

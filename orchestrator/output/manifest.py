@@ -14,6 +14,7 @@ from typing import Any, Final
 from orchestrator import money
 from orchestrator.errors import StoppedError
 from orchestrator.lifecycle import FINAL, Attempt, Failure, Output, Record, State
+from orchestrator.sense import sensible
 from orchestrator.tasks import Task
 
 FORMAT: Final = 1
@@ -108,8 +109,8 @@ def read(path: Path) -> Iterator[Record]:
         return
     with path.open(encoding="utf-8", errors="replace") as file:
         for text in file:
-            with suppress(ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
-                yield _record(json.loads(text))
+            with suppress(ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
+                yield sensible(_record(json.loads(text)))
 
 
 def _record(said: Mapping[str, Any]) -> Record:

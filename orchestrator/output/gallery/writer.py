@@ -8,13 +8,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.facts import frozen_tool, resolved_job
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.output.gallery import marks
 from orchestrator.output.gallery.data import FORMAT, Coder, Preview
 from orchestrator.output.gallery.place import Place, Shards, replace
 from orchestrator.output.gallery.thumbnails import preview
-from orchestrator.runs import frozen_tool, resolved_job
 from orchestrator.status import Status
 
 HEAD: Final = "head"

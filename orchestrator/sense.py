@@ -1,0 +1,84 @@
+"""Whether a record that was read back can be one that was written: files on a disk may have been changed there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from orchestrator.lifecycle import Attempt, Output, Record
+from orchestrator.tasks import Task
+
+LAST_MOMENT: Final = 253_402_300_799.0
+"""The end of the year 9999, the last one that a date can have, in unix seconds."""
+
+
+def sensible(record: Record) -> Record:
+    """Return the record.
+
+    Raises:
+        ValueError: Something in it has another type, is no time, or would lead out of the run folder.
+    """
+    failure, attempt = record.failure, record.attempt
+    if not (
+        _task(record.task)
+        and _are(int, record.tries, record.failures)
+        and _are(str, *record.warnings)
+        and _moments(record.finished_at)
+        and (failure is None or _are(str, failure.kind, failure.message))
+        and (attempt is None or _attempt(attempt))
+        and all(map(_output, record.outputs))
+    ):
+        raise ValueError("no record that was ever written")
+    return record
+
+
+def stays_inside(path: str) -> bool:
+    """Return whether a path with `/` between its parts leads nowhere but down from where it begins."""
+    return not {"", ".", ".."} & set(path.split("/")) and not {"\\", "\0"} & set(path)
+
+
+def is_moment(seconds: object) -> bool:
+    """Return whether something is a time in unix seconds that can be shown as a date."""
+    return isinstance(seconds, (int, float)) and 0 <= seconds <= LAST_MOMENT
+
+
+def _task(task: Task) -> bool:
+    return (
+        _are(str, task.id, task.path)
+        and stays_inside(task.id)
+        and stays_inside(task.path)
+        and _are(int, task.index, task.repeat)
+        and task.index >= -1
+        and _are(dict, task.parameters, task.axes, task.labels, *task.cells)
+        and _are(str, *task.labels.values())
+        and not any(
+            _are(dict, value) or _are(list, value) for cell in (task.axes, *task.cells) for value in cell.values()
+        )
+    )
+
+
+def _attempt(attempt: Attempt) -> bool:
+    return (
+        _are(int, attempt.number)
+        and _are((int, type(None)), attempt.exit_code)
+        and _are((str, type(None)), attempt.remote_id, attempt.token, attempt.status)
+        and _moments(attempt.intent_at, attempt.gave_up_at, attempt.submitted_at, attempt.ended_at)
+        and _moments(attempt.elapsed_seconds)
+        and (attempt.cost_usd is None or attempt.cost_usd.is_finite())
+    )
+
+
+def _output(output: Output) -> bool:
+    return (
+        _are(str, output.path, output.content_type, output.sha256)
+        and _are(int, output.bytes)
+        and _are((str, type(None)), output.url)
+        and stays_inside(output.path)
+    )
+
+
+def _moments(*found: object) -> bool:
+    return all(seconds is None or is_moment(seconds) for seconds in found)
+
+
+def _are(kind: type | tuple[type, ...], *values: object) -> bool:
+    return all(isinstance(value, kind) for value in values)
