@@ -144,8 +144,15 @@ def no_text(path: Path) -> None:
         db.execute("UPDATE tasks SET spec = CAST(x'ff7b' AS TEXT) WHERE id = '150'")
 
 
+def misspelt(path: Path) -> None:
+    """SQLite complains in words that quote the file, and these are no text."""
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE facts", b"CREATE TABL\x89 facts"))
+
+
 class TestDamage:
-    @pytest.mark.parametrize("damage", [truncated, overwritten, beheaded, replaced, another, garbled, no_text])
+    @pytest.mark.parametrize(
+        "damage", [truncated, overwritten, beheaded, replaced, another, garbled, no_text, misspelt]
+    )
     @pytest.mark.parametrize("read_only", [True, False])
     def test_it_is_said_with_the_way_out(self, path: Path, damage: Callable[[Path], None], read_only: bool) -> None:
         """Whatever happened to the file, whoever reads it says that it is damaged and what mends it."""

@@ -17,6 +17,9 @@ BUSY_MILLISECONDS: Final = 10_000
 DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 """The primary codes of a file that is not what was written."""
 
+BROKEN: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What a damaged file leads to: SQLite's complaints quote what stands in it, whatever that is."""
+
 UNREADABLE: Final = (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, RecursionError)
 """What reading a row raises that is not what we wrote."""
 
@@ -57,6 +60,8 @@ class LedgerFile:
             if _is_damage(error):
                 raise DamagedLedgerError(self.path, str(error), self.run_folder) from error
             raise LedgerError(self.path, str(error)) from error
+        except UnicodeDecodeError as error:
+            raise DamagedLedgerError(self.path, "its tables cannot be read", self.run_folder) from error
 
     @contextmanager
     def understood(self) -> Iterator[None]:
@@ -101,7 +106,7 @@ class LedgerFile:
     def close(self, db: sqlite3.Connection) -> None:
         """Close the file; what shows that nothing has been taken away from it stays."""
         at_work = False
-        with suppress(sqlite3.Error):
+        with suppress(*BROKEN):
             at_work = db.execute(_IS_AT_WORK, (AT_WORK,)).fetchone() is not None
         with self.translated():
             db.close()
@@ -115,7 +120,7 @@ class LedgerFile:
             return
         found = None
         with (
-            suppress(sqlite3.Error),
+            suppress(*BROKEN),
             closing(sqlite3.connect(f"{self._address()}?mode=ro&immutable=1", uri=True)) as db,
         ):
             found = db.execute(_IS_AT_WORK, (AT_WORK,)).fetchone()

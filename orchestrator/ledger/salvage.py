@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from orchestrator.ledger import rows
-from orchestrator.ledger.opening import UNREADABLE
+from orchestrator.ledger.opening import BROKEN, UNREADABLE
 from orchestrator.ledger.sqlite import SqliteLedger
 from orchestrator.lifecycle import Output, Record
 from orchestrator.sense import sensible
@@ -42,7 +42,7 @@ def salvage(damaged: Path, fresh: SqliteLedger) -> int:
         _behead(damaged, fresh.path)
     with closing(sqlite3.connect(damaged, isolation_level=None)) as db, fresh.transaction(durable=False):
         db.text_factory = bytes  # one text that is none must not end the reading
-        with suppress(sqlite3.Error):
+        with suppress(*BROKEN):
             db.execute("PRAGMA writable_schema = ON")  # lets a file be read that is shorter than it says
         fresh.refill("facts", "name, value", _readable(_scan(db, "facts", "name, value", "name"), _is_fact))
         fresh.refill("counters", "name, value", _readable(_scan(db, "counters", "name, value", "name"), _is_counter))
@@ -60,7 +60,7 @@ def _has_tables(path: Path) -> bool:
         with closing(sqlite3.connect(path)) as db:
             db.execute("PRAGMA writable_schema = ON")
             return bool(db.execute("SELECT 1 FROM sqlite_master WHERE name = 'tasks'").fetchone())
-    except sqlite3.Error:
+    except BROKEN:
         return False
 
 
@@ -80,7 +80,7 @@ def _scan(db: sqlite3.Connection, table: str, columns: str, key: str) -> Iterato
         keys = ", ".join(f"{column}{order}" for column in key.split(", "))
         try:
             yield from db.execute(f"SELECT {columns} FROM {table} NOT INDEXED ORDER BY {keys}")  # noqa: S608 - constants only
-        except sqlite3.Error:
+        except BROKEN:
             continue
         return
 
@@ -94,21 +94,21 @@ def _between(db: sqlite3.Connection) -> Iterator[Row]:
         try:
             for row in db.execute(f"SELECT rowid FROM tasks NOT INDEXED ORDER BY rowid {order}"):  # noqa: S608 - constants only
                 last = row[0]
-        except sqlite3.Error:
+        except BROKEN:
             ends.append(last)
     if len(ends) == 2 and ends[1] - ends[0] <= WIDEST_GAP:
         for number in range(ends[0] + 1, ends[1]):
-            with suppress(sqlite3.Error):
+            with suppress(*BROKEN):
                 yield from db.execute(query, (number,))
 
 
 def _of_each(db: sqlite3.Connection, table: str, columns: str, names: Iterable[str]) -> Iterator[Row]:
     """Yield the rows of tasks that are known, one task at a time, where the table cannot be read in one go."""
-    with suppress(sqlite3.Error):
+    with suppress(*BROKEN):
         db.execute(f"SELECT count(*) FROM {table} NOT INDEXED").fetchone()  # noqa: S608 - constants only
         return
     for name in names:
-        with suppress(sqlite3.Error):
+        with suppress(*BROKEN):
             yield from db.execute(f"SELECT {columns} FROM {table} WHERE task = ?", (name,))  # noqa: S608 - constants only
 
 
