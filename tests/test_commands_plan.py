@@ -38,3 +38,22 @@ async def test_prices_are_asked_for_where_they_can_differ(
     ready = await prepared(path, options, Settings(), SystemClock())
     assert Bill(ready).one_price is one_price
     assert plan(ready, options).cost_usd == PRICE * outputs
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("keys", "total", "said"),
+    [
+        ({"exclude": [{"seed": [1, 2, 3]}]}, 0, "The job has no tasks"),
+        ({"limits": {"max_tasks": 5}}, 6, "`run` refuses more than 5 tasks"),
+        ({"sweep": {"prompt": ["a boat"], "seed": {"from": 1, "to": 10**9, "step": 1}}}, 10**9, "`run` refuses"),
+    ],
+)
+async def test_what_a_run_would_refuse_is_said(tmp_path: Path, keys: dict[str, Any], total: int, said: str) -> None:
+    """A job without tasks, and one with too many, however many they are."""
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(JOB | keys))
+    options = Options(out=tmp_path / "out")
+    found = plan(await prepared(path, options, Settings(), SystemClock()), options)
+    assert found.total == total
+    assert [warning for warning in found.warnings if warning.startswith(said)]

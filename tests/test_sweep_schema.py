@@ -88,6 +88,34 @@ def test_range_and_options() -> None:
         Parameter("prompt", "textarea", required=True).send("")
 
 
+@pytest.mark.parametrize(
+    ("low", "step", "fits", "between"),
+    [
+        (None, "0.5", ["0", "1.5", "-2"], ["1.3", "-0.1"]),
+        ("1", "2", ["1", "7"], ["2"]),
+        ("0.1", "0.1", ["0.3"], ["0.35"]),
+        ("64", "64", ["64", "1024"], ["100"]),
+    ],
+)
+def test_step(low: str | None, step: str, fits: list[str], between: list[str]) -> None:
+    """Steps count from the smallest number, and the nearest that keep to them are named."""
+    item = {"id": "x", "type": "float", "min": low, "step": step, "default": low}
+    parameter = Schema.from_tool({"parameters": [{"items": [item]}]}).parameters["x"]
+    for number in fits:
+        assert parameter.send(Decimal(number)) == number
+    for number in between:
+        with pytest.raises(UnfitError, match=f"between the steps of {step}") as caught:
+            parameter.send(Decimal(number))
+        assert (caught.value.hint or "").startswith("The nearest")
+
+
+@pytest.mark.parametrize(("step", "default"), [("0", 4), ("none", 4), (2, 5)])
+def test_a_step_that_the_schema_itself_does_not_keep_to_says_nothing(step: object, default: int) -> None:
+    item = {"id": "x", "type": "number", "min": 0, "step": step, "default": default}
+    parameter = Schema.from_tool({"parameters": [{"items": [item]}]}).parameters["x"]
+    assert (parameter.step, parameter.send(Decimal("3.7"))) == (None, 3.7)
+
+
 def test_numbers_without_a_default_are_left_out() -> None:
     items = [
         {"id": "n", "type": "number", "default": ""},

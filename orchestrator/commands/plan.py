@@ -129,11 +129,9 @@ def plan(ready: Prepared, options: Options) -> Plan:
                 totals, known = store.totals(), store.usual_seconds()
             spent = totals.spent_usd
             dropped = 0 if options.only else sum(totals.counts.values()) - (sum(counts.values()) - counts[None])
-    else:
+    elif first := next(job.tasks(), None):
         counts[None] = job.total()
-        bill.add(
-            next(job.tasks()).parameters, counts[None] if options.limit is None else min(options.limit, counts[None])
-        )
+        bill.add(first.parameters, counts[None] if options.limit is None else min(options.limit, counts[None]))
     return Plan(
         name=job.name,
         model=job.model,
@@ -149,7 +147,7 @@ def plan(ready: Prepared, options: Options) -> Plan:
         exact=bill.exact,
         seconds=_seconds(known or computing_seconds(ready.tool), limits, bill.tasks),
         limit=options.limit,
-        warnings=(*ready.warnings, *job.warnings, *_no_tasks(job), *_over_budget(limits, spent, bill)),
+        warnings=(*ready.warnings, *job.warnings, *_number_of_tasks(job), *_over_budget(limits, spent, bill)),
     )
 
 
@@ -210,8 +208,13 @@ def _with_states(ready: Prepared, tasks: Iterator[Task]) -> Iterator[tuple[Task,
                 yield task, states.get(task.id)
 
 
-def _no_tasks(job: Job) -> list[str]:
-    return [] if job.total() else ["The job has no tasks: `exclude` leaves none."]
+def _number_of_tasks(job: Job) -> list[str]:
+    """Say so where `run` refuses the job for having no tasks, or too many."""
+    total = job.total()
+    if not total:
+        return ["The job has no tasks: `exclude` leaves none."]
+    most = job.limits.max_tasks
+    return [f"`run` refuses more than {most:,} tasks: raise limits.max_tasks to run them."] if total > most else []
 
 
 def _over_budget(limits: Limits, spent_usd: Decimal, bill: Bill) -> list[str]:

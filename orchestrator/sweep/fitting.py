@@ -158,12 +158,13 @@ class Fitter:
         segment = item.segment
         if parameter is None:
             return
-        if isinstance(segment, Drawn):
-            numbers: Iterable[Decimal] = (Decimal(segment.low), Decimal(segment.high))
+        if isinstance(segment, Drawn):  # two neighbours tell whether all in between keep to a step
+            ends = {segment.low, min(segment.low + 1, segment.high), segment.high}
+            numbers: Iterable[Decimal] = map(Decimal, sorted(ends))
         elif parameter.options:
             numbers = (segment.number(place) for place in range(len(segment)))
         else:
-            places = {0, 1, len(segment) - 1} & set(range(len(segment)))
+            places = {0, min(1, len(segment) - 1), len(segment) - 1}
             numbers = (segment.number(place) for place in sorted(places))
         for number in numbers:
             if self._send(item.mark, number, parameter) is None:

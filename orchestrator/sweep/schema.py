@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any
@@ -55,6 +55,7 @@ class Parameter:
         options: What it takes, each value once, in the schema's order; empty where anything goes.
         low: The smallest number, or None.
         high: The largest number, or None.
+        step: What two neighbouring numbers are apart, counted from `low` (else from 0), or None for any number.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Parameter:
     options: tuple[Option, ...] = ()
     low: Decimal | None = None
     high: Decimal | None = None
+    step: Decimal | None = None
 
     @property
     def kind(self) -> Kind:
@@ -81,7 +83,9 @@ class Parameter:
         """
         sent = as_sent(self.kind, value)
         if self.kind in (Kind.NUMBER, Kind.DECIMAL):
-            self._check_range(Decimal(str(sent)))
+            number = Decimal(str(sent))
+            self._check_range(number)
+            self._check_step(number)
         if self.options and str(sent) not in {option.value for option in self.options}:
             raise UnfitError(
                 f"`{shorten(str(sent))}` is not among the options of `{self.name}`", self._nearest(str(sent))
@@ -91,13 +95,28 @@ class Parameter:
         return sent
 
     def _check_range(self, number: Decimal) -> None:
-        if (self.low is None or number >= self.low) and (self.high is None or number <= self.high):
+        if self._is_in_range(number):
             return
         if self.low is None:
             bounds = f"at most {self.high}"
         else:
             bounds = f"at least {self.low}" if self.high is None else f"from {self.low} to {self.high}"
         raise UnfitError(f"{plain(number)} is out of range: `{self.name}` takes {bounds}")
+
+    def _check_step(self, number: Decimal) -> None:
+        if self.step is None:
+            return
+        low = self.low or Decimal(0)
+        beyond = (number - low) % self.step
+        if beyond:
+            below = number - beyond if beyond > 0 else number - beyond - self.step
+            near = [plain(simplest(each)) for each in (below, below + self.step) if self._is_in_range(each)]
+            hint = f"The nearest are {' and '.join(near)}." if len(near) == 2 else f"The nearest is {near[0]}."
+            steps = f"steps of {plain(simplest(self.step))}" + (f" from {plain(simplest(low))}" if low else "")
+            raise UnfitError(f"{plain(number)} is between the {steps} that `{self.name}` takes", hint if near else None)
+
+    def _is_in_range(self, number: Decimal) -> bool:
+        return (self.low is None or number >= self.low) and (self.high is None or number <= self.high)
 
     def _nearest(self, found: str) -> str | None:
         for option in self.options:
@@ -216,15 +235,8 @@ def _parameter(item: Mapping[str, Any]) -> Parameter:
         low=_bound(item.get("min")),
         high=_bound(item.get("max")),
     )
-    return Parameter(
-        parameter.name,
-        kind,
-        parameter.required,
-        _default(parameter, item.get("default")),
-        options,
-        parameter.low,
-        parameter.high,
-    )
+    default = _default(parameter, item.get("default"))
+    return replace(parameter, default=default, step=_step(replace(parameter, step=_bound(item.get("step"))), default))
 
 
 def _options(raw: object) -> tuple[Option, ...]:
@@ -242,6 +254,17 @@ def _bound(raw: object) -> Decimal | None:
         return None if raw is None or isinstance(raw, bool) else _number(str(raw))
     except UnfitError:
         return None
+
+
+def _step(parameter: Parameter, default: Scalar) -> Decimal | None:
+    """Return the step, None where it says nothing or the schema's own default does not keep to it."""
+    if parameter.kind not in (Kind.NUMBER, Kind.DECIMAL) or parameter.step is None or parameter.step <= 0:
+        return None
+    try:
+        parameter.send(str(default if default is not None else parameter.low or 0))
+    except UnfitError:
+        return None
+    return parameter.step
 
 
 def _default(parameter: Parameter, raw: object) -> Scalar:

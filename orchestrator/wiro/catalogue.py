@@ -187,9 +187,9 @@ def _spelt(value: object) -> str:
 
 
 def _count(given: Mapping[str, Any]) -> int | None:
-    """Return how many outputs the task makes: 1 where no parameter tells, None where one cannot be read."""
+    """Return how many outputs the task makes: 1 where no parameter tells, None where one tells nothing that can be."""
     for name in COUNTS:
         if name in given:
             count = wire.whole(given[name])
-            return count if count is not None and count >= 0 else None
+            return count if count is not None and count >= 1 else None
     return 1
