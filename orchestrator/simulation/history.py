@@ -12,7 +12,7 @@ from typing import Final
 SETTLE_AFTER_SECONDS: Final = 60.0
 TASK_TIMEOUT_SECONDS: Final = 900.0
 HORIZON_SECONDS: Final = 600.0
-"""The latest moment at which something befalls a history by the clock."""
+"""How long strangers use the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,9 @@ class History:
         latency_seconds: How long a request or a reply takes, at most.
         disk_seconds: How long a commit takes, at most.
         earlier: How many tasks the account has had before.
+        strangers_seconds: How often somebody else uses the account, 0 for never.
+        cut_seconds: How long, from the beginning, the list ends before it shows anything.
+        veiled_seconds: How long a stranger's task shows no parameters.
         page: How many tasks a page of the service's list shows at most.
         lag_seconds: How long after its acceptance a task shows in the list, at most.
         shows: How the list shows parameters: `all`, as `text`, or only those that are no `defaults`.
@@ -81,6 +84,9 @@ class History:
     latency_seconds: float = 0.2
     disk_seconds: float = 0.0
     earlier: int = 3
+    strangers_seconds: float = 0.0
+    cut_seconds: float = 0.0
+    veiled_seconds: float = 0.0
     page: int = 50
     lag_seconds: float = 0.0
     shows: str = "all"
@@ -99,7 +105,7 @@ def chance(*key: object) -> float:
 
 
 def _call(rng: random.Random) -> Mapping[str, float]:
-    return {"number": 1 + int(rng.expovariate(1 / 5)), "seconds": rng.choice((1.0, 5.0, 20.0, 45.0, 100.0))}
+    return {"number": 1 + int(rng.expovariate(1 / 4)), "seconds": rng.choice((1.0, 5.0, 20.0, 45.0, 100.0))}
 
 
 def _step(rng: random.Random) -> Mapping[str, float]:
@@ -120,19 +126,24 @@ MISFORTUNES: Final[Mapping[str, tuple[float, Drawn, str]]] = MappingProxyType(
     {
         # A request that is paid for: never arrives; arrives and nobody hears of it; arrives long after it was given
         # up; cannot be sent; …; is answered with the id of a task that is another one's.
-        "run": (5, _call, "lost unanswered unanswered late unreachable throttled faulty invalid slow claimed"),
+        "run": (
+            5,
+            _call,
+            "lost lost unanswered unanswered late unreachable throttled faulty invalid slow slow claimed hurried",
+        ),
         "look": (3, _call, "lost unreachable throttled faulty gone strange unfinished"),
-        "list": (3, _call, "lost unreachable throttled faulty cut"),
+        "list": (2, _call, "lost unreachable throttled faulty"),
         "end": (1, _call, "lost unreachable"),
         "file": (2, _call, "gone broken unavailable page"),
         "disk": (0.7, _step, "commit file"),
         # What becomes of a task on the service.
         "task": (3, _call, "fails fails stuck vanishes cancelled silent hidden veiled empty unstarted late"),
-        # What comes at a time: all calls unreachable, or throttled; no place, no balance; somebody else's tasks.
-        "hour": (3, _moment, "outage storm full poor strangers veiled interrupt hurry cancel kill"),
+        # What comes at a time: all calls unreachable, or throttled; no place, no balance; the user's
+        # word.
+        "hour": (3, _moment, "outage storm full poor interrupt hurry cancel kill"),
         "clock": (1, _jump, "jumps"),
-        # The process ends between two of its steps, or the machine does.
-        "process": (4, _step, "killed killed unplugged"),
+        # The process is killed between two of its steps, or the machine goes down, or the user has no patience.
+        "process": (4, _step, "killed killed unplugged hurried"),
         "user": (0.7, _call, "retries"),
     }
 )
@@ -142,13 +153,13 @@ MISFORTUNES: Final[Mapping[str, tuple[float, Drawn, str]]] = MappingProxyType(
 def draw(seed: int) -> History:
     """Return the history that a seed stands for."""
     rng = random.Random(seed)  # noqa: S311 - dice
-    count = rng.choice((0, 1, 2, 2, 3, 3, 4, 5, 6, 8, 12))
+    count = rng.choice((0, 1, 2, 3, 3, 4, 4, 5, 6, 8, 12))
     return History(
         seed=seed,
         seeds=rng.choice((1, 1, 2, 2, 3, 3, 4, 5, 6, 12)),
-        repeat=rng.choice((1, 1, 1, 2, 3)),
+        repeat=rng.choice((1, 1, 2, 3)),
         samples=rng.choice((1, 1, 1, 2)),
-        rate=rng.choice((0.5, 1.0, 3.0, 10.0, 10.0, 25.0)),
+        rate=rng.choice((0.5, 1.5, 3.0, 10.0, 10.0, 25.0)),
         concurrency=rng.choice((None, None, 1, 2, 4)),
         affordable=rng.choice((None, None, None, 2, 5)),
         attempts=rng.choice((1, 2, 3)),
@@ -158,16 +169,20 @@ def draw(seed: int) -> History:
         latency_seconds=rng.choice((0.01, 0.2, 2.0)),
         disk_seconds=rng.choice((0.0, 0.0, 0.02, 0.3)),
         earlier=rng.choice((0, 1, 3, 8, 60)),
+        strangers_seconds=rng.choice((0.0, 0.0, 2.0, 15.0)),
+        cut_seconds=rng.choice((0.0, 0.0, 0.0, 0.0, 150.0)),
+        veiled_seconds=rng.choice((0.0, 0.0, 10.0, 200.0)),
         page=rng.choice((2, 4, 7, 50)),
         lag_seconds=rng.choice((0.0, 0.0, 5.0, 40.0)),
         shows=rng.choice(("all", "all", "text", "defaults")),
-        events=tuple(_event(rng) for _ in range(count)),
+        events=tuple(_event(rng, "run" if number == 1 else None) for number in range(count)),
     )
 
 
-def _event(rng: random.Random) -> Event:
+def _event(rng: random.Random, victim: str | None) -> Event:
+    """Draw a misfortune; most histories have one that befalls a request that is paid for, and others beside it."""
     victims = list(MISFORTUNES)
-    victim = rng.choices(victims, [MISFORTUNES[each][0] for each in victims])[0]
+    victim = victim or rng.choices(victims, [MISFORTUNES[each][0] for each in victims])[0]
     _, when, kinds = MISFORTUNES[victim]
     drawn = when(rng)
     return Event(

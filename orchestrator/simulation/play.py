@@ -11,6 +11,7 @@ from orchestrator.commands.retry import reopen
 from orchestrator.commands.run import Result
 from orchestrator.errors import Exit, OrchestratorError
 from orchestrator.ledger import SqliteLedger
+from orchestrator.lifecycle import State
 from orchestrator.reporting import root
 from orchestrator.runs import RunFolder
 from orchestrator.simulation.history import History
@@ -75,7 +76,7 @@ def _through(world: World, rules: Rules) -> int:
         world.tell(f"process {start} starts")
         ending = live(world, rules)
         rules.arrived()
-        rules.rested()
+        rules.rested(in_peace=isinstance(ending, Result))
         if world.violation is not None:
             return start
         if isinstance(ending, Result):
@@ -96,8 +97,9 @@ def _through(world: World, rules: Rules) -> int:
 
 
 def _is_over(result: Result) -> bool:
-    budget = result.halt is not None and result.halt.stop is Stop.BUDGET
-    return budget or result.exit_code in {Exit.DONE, Exit.SOME_FAILED}
+    spent = result.halt is not None and result.halt.stop is Stop.BUDGET
+    begun = sum(result.status.counts[state] for state in (State.SUBMITTING, State.RUNNING, State.FETCHING))
+    return (spent and not begun) or result.exit_code in {Exit.DONE, Exit.SOME_FAILED}
 
 
 def _retried(world: World, endings: int) -> bool:

@@ -113,6 +113,8 @@ class Store(SqliteLedger):
         held, log = self.path.read_bytes(), self._log.read_bytes()[: self._promised]
 
         def restore() -> None:
+            for path in (self.path, self._log, self.path.with_name(f"{self.path.name}-shm")):
+                path.unlink(missing_ok=True)  # what the dead process may still have open is another file from now on
             self.path.write_bytes(held)
             self._log.write_bytes(log)
 
@@ -152,7 +154,7 @@ def _bury(loop: asyncio.AbstractEventLoop) -> None:
             with suppress(BaseException):
                 coroutine.close()
                 break
-    gc.collect(0)
+    gc.collect(1)
 
 
 @contextmanager
@@ -167,7 +169,7 @@ def quietly() -> Iterator[None]:
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
-            gc.collect(0)
+            gc.collect(1)
     finally:
         sys.unraisablehook = hook
         if collecting:
@@ -176,6 +178,12 @@ def quietly() -> Iterator[None]:
 
 async def _main(world: World, rules: Rules, store: Store) -> Result | None:
     control = Control()
+
+    def hurry() -> None:
+        control.leave(Stop.INTERRUPTED, "Interrupted.")
+        control.forced.set()
+
+    world.hurry = hurry
     result: Result | None = None
     async with anyio.create_task_group() as group:
         group.start_soon(world.clock.run)
@@ -251,10 +259,10 @@ async def _befall(world: World, control: Control, scope: anyio.CancelScope) -> N
                 control.cancel()
             case _ if not control.begun:
                 scope.cancel()
-            case kind:
+            case "hurry":
+                world.hurry()
+            case _:
                 control.leave(Stop.INTERRUPTED, "Interrupted.")
-                if kind == "hurry":
-                    control.forced.set()
 
 
 class _Blind:

@@ -42,6 +42,7 @@ class Rules:
         self._unsaved: deque[tuple[float, Request]] = deque()
         self._written: deque[float] = deque(maxlen=max(1, math.floor(world.history.rate)))
         self._held_until = self._slow_since = -math.inf
+        self._over_at = 0.0
         self._retries = sum(event.what == "user retries" for event in world.history.events)
 
     # Calls
@@ -55,7 +56,7 @@ class Rules:
         self._states = store.states(tuple(self._tasks))  # a machine that went down may have lost what was not promised
         known = store.claimed([str(remote.number) for remote in self._world.service.ours])
         for remote in self._world.service.ours:
-            if remote.request and remote.request.saved and str(remote.number) not in known:
+            if remote.request and remote.request.owner and str(remote.number) not in known:
                 self._broken(f"{remote.number} was in the ledger, and is there no longer")
 
     def written(self, endpoint: str) -> None:
@@ -105,6 +106,7 @@ class Rules:
 
     def replied(self, request: Request) -> None:
         """The reply to one is here."""
+        request.answered = True
         self._unsaved.append((self._world.now() + SAVED_SECONDS, request))
 
     def _accepted(self, remote: Remote) -> None:
@@ -159,13 +161,17 @@ class Rules:
             self._broken(f"{number} belongs to somebody else, and is taken for ours")
         elif canonical_json(remote.parameters) != self._tasks[record.task.id]:
             self._broken(f"{number} is another task of ours")
+        elif remote.request.owner not in {None, record.task.id}:
+            self._broken(f"{number} is taken for two tasks")
+        elif not remote.request.answered and remote.request.given_up_at is None:
+            self._broken(f"{number} is adopted while its own request is still out")
         else:
-            remote.request.saved = True
+            remote.request.owner = record.task.id
 
     def _look_for_unsaved(self) -> None:
-        while self._unsaved and (self._unsaved[0][1].saved or self._world.now() > self._unsaved[0][0]):
+        while self._unsaved and (self._unsaved[0][1].owner or self._world.now() > self._unsaved[0][0]):
             _, request = self._unsaved.popleft()
-            if not request.saved and request.remote is not None:
+            if request.owner is None and request.remote is not None:
                 self._broken(f"{request.remote.number} was named by the service, and the ledger does not know it")
 
     # Files
@@ -180,11 +186,14 @@ class Rules:
             if not path.is_file() or path.read_bytes() != picture(number, place):
                 self._broken(f"{output.path} is not what {number} has made")
 
-    def rested(self) -> None:
+    def rested(self, *, in_peace: bool) -> None:
         """No process is alive: what is lost with it is given up, and the manifest tells of files that are there."""
         for remote in self._world.service.ours:
-            if remote.request and not remote.request.saved and remote.request.given_up_at is None:
+            if remote.request and remote.request.owner is None and remote.request.given_up_at is None:
                 remote.request.given_up_at = self._world.now()
+                if in_peace:
+                    self._broken(f"{remote.number} was named by the service, and the process ended without saving it")
+        self._over_at = self._world.passed()
         for line in self._lines().values():
             for place, output in enumerate(line["outputs"]):
                 path = self._world.folder.path / output["path"]
@@ -209,11 +218,13 @@ class Rules:
         if ended < len(self._tasks) and not (self._is_spent() and ended + states[State.PENDING] == len(self._tasks)):
             self._broken(f"{len(self._tasks) - ended} tasks have not ended")
         for remote in self._world.service.ours:
-            if remote.request and not remote.request.saved and not remote.is_excused:
+            if remote.request and remote.request.owner is None and not remote.is_excused:
                 self._broken(f"{remote.number} was accepted, and nobody knows of it")
         self._none_lost(records.values())
+        self._in_time()
         lines = self._lines()
-        if {identity: line["state"] for identity, line in lines.items()} != {
+        places = [line["index"] for line in lines.values()]
+        if places != sorted(places) or {identity: line["state"] for identity, line in lines.items()} != {
             identity: record.state.value for identity, record in records.items() if record.state in FINAL
         }:
             self._broken("the manifest does not tell what the ledger holds")
@@ -229,10 +240,23 @@ class Rules:
         if any(what.startswith(("file", "clock")) or what == "look gone" for what in victims):
             return  # what was made may be impossible to have, or seem to be late
         for record in records:
+            if record.attempt is None and record.state is State.FAILED and not victims & {"run invalid", "run faulty"}:
+                self._broken(f"task {record.task.id[:4]} has failed, and nothing was wrong with it")
             number = int(record.attempt.remote_id or 0) if record.attempt else 0
             remote = self._world.service.tasks.get(number)
             if remote and record.state is not State.DONE and remote.fate in MADE and remote.stopped_at is None:
                 self._broken(f"{number} was made, and its task is {record.state}")
+
+    def _in_time(self) -> None:
+        """Where nothing went wrong, nobody has waited for nothing."""
+        history = self._world.history
+        width = min(history.places, history.concurrency or history.places, history.tasks)
+        waves = math.ceil(history.tasks / width)
+        each = 2.0 * history.run_seconds + 8 * (history.latency_seconds + history.disk_seconds) + 3
+        calls = 15 * history.tasks / history.rate
+        calm = not history.events and not history.strangers_seconds
+        if calm and self._over_at > waves * each + calls + 12:
+            self._broken(f"the run took {self._over_at:.0f} s, and nothing stood in its way")
 
     def _broken(self, what: str) -> None:
         self._world.violate(what)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from orchestrator.simulation.history import SETTLE_AFTER_SECONDS, Event, History, chance
+from orchestrator.simulation.history import HORIZON_SECONDS, SETTLE_AFTER_SECONDS, History, chance
 from orchestrator.tasks import Parameters
 from orchestrator.wiro import (
     Accepted,
@@ -33,7 +33,7 @@ FIRST_NUMBER: Final = 1000
 DEFAULTS: Final = {"negative": "", "seed": "1", "samples": 1}
 DONE: Final = "task_postprocess_end"
 HOST: Final = "cdn.example"
-STRANGERS: Final = 3
+STRANGER_SECONDS: Final = 1.0
 
 
 @dataclass(eq=False, slots=True)
@@ -45,14 +45,16 @@ class Request:
         answer: What the service answers, None as long as it has not arrived.
         remote: What it was accepted as.
         given_up_at: Since when nobody waits for the answer any more, or has lost it.
-        saved: Whether the ledger knows what it was accepted as.
+        answered: Whether the answer has come.
+        owner: The task of ours whose it is in the ledger, by id; None as long as the ledger does not know of it.
     """
 
     parameters: Parameters
     answer: Accepted | WiroError | None = None
     remote: Remote | None = None
     given_up_at: float | None = None
-    saved: bool = False
+    answered: bool = False
+    owner: str | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -124,16 +126,15 @@ class Service:
     began_at: float
     tasks: dict[int, Remote] = field(default_factory=dict)
     ours: list[Remote] = field(default_factory=list)
-    _wire: list[tuple[float, int, Request | Event]] = field(default_factory=list)
+    _wire: list[tuple[float, int, Request | None]] = field(default_factory=list)
     _order: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
         """Fill the account with what it has had before, and see strangers coming."""
         for each in range(self.history.earlier):
-            self._strange(self.began_at - 1000.0 + each, veiled=0.0, key=each)
-        for event in self.history.events:
-            if event.what in {"hour strangers", "hour veiled"}:
-                self._send(self.began_at + event.at, event)
+            self._strange(self.began_at - 1000.0 + each)
+        if self.history.strangers_seconds:
+            self._send(self.began_at, None)
 
     def post(self, parameters: Parameters, arrives_at: float) -> Request:
         """Let a request to `/Run` travel; it arrives even if nobody waits for the answer any more."""
@@ -145,10 +146,10 @@ class Service:
         """Let happen what happens until now, and yield what was accepted of ours."""
         while self._wire and self._wire[0][0] <= now:
             at, _, what = heapq.heappop(self._wire)
-            if isinstance(what, Event):
-                veiled = what.seconds if what.kind == "veiled" else 0.0
-                for key in range(STRANGERS):
-                    self._strange(at, veiled, key)
+            if what is None:
+                self._strange(at)
+                if at < self.began_at + HORIZON_SECONDS:
+                    self._send(at + self.history.strangers_seconds, None)
                 continue
             what.answer = self._refusal(at) or self._accept(what, at)
             if what.remote is not None:
@@ -185,7 +186,7 @@ class Service:
         """Return how many places are taken."""
         return sum(remote.runs(now) for remote in self.tasks.values())
 
-    def _send(self, at: float, what: Request | Event) -> None:
+    def _send(self, at: float, what: Request | None) -> None:
         heapq.heappush(self._wire, (at, next(self._order), what))
 
     def _refusal(self, now: float) -> WiroError | None:
@@ -225,18 +226,22 @@ class Service:
         self.ours.append(remote)
         return Accepted(str(remote.number), remote.token)
 
-    def _strange(self, at: float, veiled: float, key: int) -> None:
+    def _strange(self, at: float) -> None:
         """Somebody else has a task: like ours but for its seed, or exactly like one of ours for another model."""
-        other = key % STRANGERS == 0
         number = self._next_number()
+        other = number % 2 == 0
         self.tasks[number] = Remote(
             number=number,
             model=OTHER_MODEL if other else MODEL,
-            parameters={**DEFAULTS, "prompt": "a boat", "seed": "1" if other else f"{number}"},
+            parameters={
+                **DEFAULTS,
+                "prompt": "a boat",
+                "seed": str(1 + number // 2 % self.history.seeds if other else number),
+            },
             accepted_at=at,
-            ends_at=at + self.history.run_seconds,
+            ends_at=at + STRANGER_SECONDS,
             shown_at=at,
-            unveiled_at=at + veiled,
+            unveiled_at=at + self.history.veiled_seconds,
         )
 
     def _next_number(self) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
+
+import anyio.lowlevel
 
 from orchestrator.clock import VirtualClock
 from orchestrator.runs import RunFolder
@@ -16,6 +18,9 @@ BEGAN_AT: Final = 1_800_000_000.0
 TIMED: Final = frozenset({"hour interrupt", "hour hurry", "hour cancel", "hour kill", "clock jumps"})
 """What befalls a process, or the clock, at a moment; other hours are weather, and the service knows them."""
 
+MOST_TURNS: Final = 8
+"""How many turns others may get until a process that is hurried goes on: its end then meets it here or there."""
+
 
 class World:
     """One history on its way.
@@ -25,6 +30,7 @@ class World:
         dead: Whether the process has been killed: nothing that it still does leaves a trace.
         unplugged: Whether the machine went down with it: what the ledger had not promised to be on the disk is lost.
         violation: The first promise that was broken, in words.
+        hurry: Asks the process to end at once, as a user does who presses Ctrl-C twice.
         steps: How many steps processes have taken: commits, requests, replies, files.
         coming: What comes at a moment, the next first.
         story: What has happened, for people to read, each with its time.
@@ -39,6 +45,7 @@ class World:
         self.violation: str | None = None
         self.steps = 0
         self.story: list[tuple[float, str]] = []
+        self.hurry: Callable[[], None] = lambda: None
         self.coming = sorted((event for event in history.events if event.what in TIMED), key=lambda event: event.at)
         self._died_at: float | None = None
         self._jumped = 0.0
@@ -100,8 +107,18 @@ class World:
             event = self._by_number.get(("process", self.steps))
             if event is None:
                 return
+            if event.kind == "hurried":
+                self.tell(event.what)
+                await self.hurried()
+                return
             self.die(event)
         await asyncio.get_running_loop().create_future()
+
+    async def hurried(self) -> None:
+        """Ask the process to end at once, and go on for some turns."""
+        self.hurry()
+        for _ in range(int(MOST_TURNS * self.chance("turns"))):
+            await anyio.lowlevel.checkpoint()
 
     def die(self, event: Event) -> None:
         """Kill the process."""
