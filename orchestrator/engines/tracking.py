@@ -75,7 +75,7 @@ class Tracker:
         try:
             while True:
                 with self.control.pause():
-                    while not await self.rounds.wait(self._next_wait(record, watch)):
+                    while not await self.rounds.wait(self._next_wait(watch)):
                         pass
                 with self.control.until_left() as looking:
                     sight = await self._look(record, watch)
@@ -99,7 +99,7 @@ class Tracker:
         course = self.forecast.begin(record.task.parameters, now - passed)
         return _Watch(course, self.clock.now() - now, passed < FRESH_SECONDS, delays(self.random, first=1.0))
 
-    def _next_wait(self, record: Record, watch: _Watch) -> float:
+    def _next_wait(self, watch: _Watch) -> float:
         """Return how many seconds to wait before the next look; not much beyond the task's deadline."""
         if watch.in_trouble:
             return watch.retry_seconds
@@ -110,7 +110,7 @@ class Tracker:
         now = self.clock.monotonic()
         wait = self.forecast.next_look(watch.course, self.rounds.price, now) - watch.age(now)
         self._tell_news()
-        return max(0.0, min(wait, max(ENDING_SECONDS, self.timeout_seconds - self._passed(record))))
+        return max(0.0, min(wait, max(ENDING_SECONDS, self.timeout_seconds - watch.age(now))))
 
     def _tell_news(self) -> None:
         if self._edition != self.forecast.edition:
@@ -139,7 +139,8 @@ class Tracker:
         if not remote.known_status and remote.status not in self._strange:
             self._strange.add(remote.status)
             self.log.warning("unknown status, taken as under way", status=remote.status, task=record.task.id)
-        passed, now = self._passed(record), self.clock.monotonic()
+        now = self.clock.monotonic()
+        passed = watch.age(now)
         if watch.ending_since is None and passed > self.timeout_seconds:
             watch.overdue = Failure("timeout", f"It still ran {passed:.0f} s after it was accepted, and was ended.")
         if watch.overdue is None and not self.control.cancelling:
@@ -196,7 +197,7 @@ class Tracker:
         return after
 
     def _passed(self, record: Record) -> float:
-        """Return the seconds since the service accepted the task."""
+        """Return the seconds since the service accepted the task, by the wall clock, which may jump later."""
         now = self.clock.now()
         return max(0.0, now - (record.sent.submitted_at or now))
 
@@ -234,7 +235,7 @@ class _Watch:
     alone_since: float | None = None
 
     def age(self, now: float) -> float:
-        """Return the seconds since the service accepted the task."""
+        """Return the seconds since the service accepted the task, by the wall clock, which may jump later."""
         return now - self.course.accepted_at
 
     def calm(self, retries: Iterator[float]) -> None:

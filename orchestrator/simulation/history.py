@@ -169,7 +169,7 @@ def draw(seed: int) -> History:
         latency_seconds=rng.choice((0.01, 0.2, 2.0)),
         disk_seconds=rng.choice((0.0, 0.0, 0.02, 0.3)),
         earlier=rng.choice((0, 1, 3, 8, 60)),
-        strangers_seconds=rng.choice((0.0, 0.0, 2.0, 15.0)),
+        strangers_seconds=rng.choice((0.0, 0.0, 5.0, 15.0)),
         cut_seconds=rng.choice((0.0, 0.0, 0.0, 0.0, 150.0)),
         veiled_seconds=rng.choice((0.0, 0.0, 10.0, 200.0)),
         page=rng.choice((2, 4, 7, 50)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import struct
@@ -168,12 +169,12 @@ class Service:
 
     def page(self, start: int, limit: int, now: float) -> TaskPage:
         """Show a part of the list, newest first."""
-        shown = [remote for remote in self.tasks.values() if now >= remote.shown_at and not remote.is_gone(now)]
-        shown.reverse()
-        part = shown[start : start + min(limit, self.history.page)]
+        newest_first = reversed(self.tasks.values())
+        shown = (remote for remote in newest_first if now >= remote.shown_at and not remote.is_gone(now))
+        part = itertools.islice(shown, start, start + min(limit, self.history.page))
         how = self.history.shows
         return TaskPage(
-            tuple(self._shown(each, now, how if now >= each.unveiled_at else "none") for each in part), len(shown)
+            tuple(self._shown(each, now, how if now >= each.unveiled_at else "none") for each in part), None
         )
 
     def stop(self, number: int, now: float) -> None:
@@ -272,6 +273,7 @@ class Service:
         )
 
 
+@functools.lru_cache(maxsize=4096)
 def picture(number: int, output: int) -> bytes:
     """Return the picture that a task has made: a PNG of one pixel that is like no other."""
     parts = (

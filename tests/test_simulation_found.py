@@ -1,0 +1,35 @@
+"""Misfortunes that have once broken a promise, each as small as it could be told."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.simulation import Event, History, play
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> None:
+    """The ledger writes in the one thread there is, so that time stands still meanwhile."""
+
+
+def test_a_clock_that_jumps_between_two_processes_has_nothing_paid_for_twice() -> None:
+    """The second process took a request for one that was given up an hour ago, and the list shows it after 40 s."""
+    events = (
+        Event("run unanswered", number=1),
+        Event("task hidden", number=1, seconds=40.0),
+        Event("hour kill", at=3.0),
+        Event("clock jumps", at=4.0, seconds=3600.0),
+    )
+    verdict = play(History(seed=3, seeds=1, events=events))
+    assert (verdict.violation, verdict.paid) == (None, 1)
+
+
+@pytest.mark.parametrize("seconds", [86400.0, -7200.0])
+def test_a_clock_that_jumps_ends_no_task_and_has_nobody_wait(seconds: float) -> None:
+    """Tasks that had run for seconds were killed for having run for a day, and nobody looked at others for as long."""
+    verdict = play(History(seed=16, repeat=3, events=(Event("clock jumps", at=4.55, seconds=seconds),)))
+    assert (verdict.violation, verdict.starts, verdict.paid) == (None, 1, 9)
+    said = [what for _, what in verdict.story]
+    assert "/Task/Kill is written" not in said
+    assert sum(what.endswith(" is done") for what in said) == 9
+    assert verdict.story[-1][0] < 120
