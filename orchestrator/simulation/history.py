@@ -55,6 +55,7 @@ class History:
         concurrency: How many tasks the user allows at once, None for as many as there is room for.
         affordable: For how many tasks the budget is enough, None for no budget.
         attempts: How often a failing task is tried.
+        retries: How often the user asks for another try of what has failed.
         delete_remote: Whether the service's copies are deleted.
         places: How many tasks the account may run at once.
         run_seconds: How long a task takes, about.
@@ -78,6 +79,7 @@ class History:
     concurrency: int | None = None
     affordable: int | None = None
     attempts: int = 3
+    retries: int = 0
     delete_remote: bool = False
     places: int = 25
     run_seconds: float = 8.0
@@ -105,7 +107,10 @@ def chance(*key: object) -> float:
 
 
 def _call(rng: random.Random) -> Mapping[str, float]:
-    return {"number": 1 + int(rng.expovariate(1 / 4)), "seconds": rng.choice((1.0, 5.0, 20.0, 45.0, 100.0))}
+    return {
+        "number": rng.choice((1, 1, 2, 2, 3, 3, 4, 5, 7, 10, 20)),
+        "seconds": rng.choice((1.0, 5.0, 20.0, 45.0, 100.0)),
+    }
 
 
 def _step(rng: random.Random) -> Mapping[str, float]:
@@ -131,20 +136,20 @@ MISFORTUNES: Final[Mapping[str, tuple[float, Drawn, str]]] = MappingProxyType(
             _call,
             "lost lost unanswered unanswered late unreachable throttled faulty invalid slow slow claimed hurried",
         ),
-        "look": (3, _call, "lost unreachable throttled faulty gone strange unfinished"),
+        "look": (3, _call, "lost unreachable throttled faulty gone strange"),
         "list": (2, _call, "lost unreachable throttled faulty"),
         "end": (1, _call, "lost unreachable"),
         "file": (2, _call, "gone broken unavailable page"),
         "disk": (0.7, _step, "commit file"),
         # What becomes of a task on the service.
-        "task": (3, _call, "fails fails stuck vanishes cancelled silent hidden veiled empty unstarted late"),
+        "task": (3, _call, "fails fails stuck vanishes cancelled silent hidden veiled empty unstarted unfinished late"),
         # What comes at a time: all calls unreachable, or throttled; no place, no balance; the user's
         # word.
         "hour": (3, _moment, "outage storm full poor interrupt hurry cancel kill"),
         "clock": (1, _jump, "jumps"),
-        # The process is killed between two of its steps, or the machine goes down, or the user has no patience.
-        "process": (4, _step, "killed killed unplugged hurried"),
-        "user": (0.7, _call, "retries"),
+        # Between two of its steps the process is killed, or that and the clock is set, or the machine goes down, or
+        # the user has no patience.
+        "process": (4, _step, "killed killed skewed unplugged hurried"),
     }
 )
 """Whom misfortunes befall: how often, when, and how."""
@@ -156,13 +161,14 @@ def draw(seed: int) -> History:
     count = rng.choice((0, 1, 2, 3, 3, 4, 4, 5, 6, 8, 12))
     return History(
         seed=seed,
-        seeds=rng.choice((1, 1, 2, 2, 3, 3, 4, 5, 6, 12)),
+        seeds=rng.choice((1, 1, 1, 2, 2, 3, 4, 6, 12)),
         repeat=rng.choice((1, 1, 2, 3)),
         samples=rng.choice((1, 1, 1, 2)),
         rate=rng.choice((0.5, 1.5, 3.0, 10.0, 10.0, 25.0)),
         concurrency=rng.choice((None, None, 1, 2, 4)),
         affordable=rng.choice((None, None, None, 2, 5)),
         attempts=rng.choice((1, 2, 3)),
+        retries=rng.choice((0, 0, 1)),
         delete_remote=rng.random() < 0.2,
         places=rng.choice((1, 2, 3, 5, 25)),
         run_seconds=rng.choice((0.5, 4.0, 10.0, 60.0)),
@@ -173,14 +179,14 @@ def draw(seed: int) -> History:
         cut_seconds=rng.choice((0.0, 0.0, 0.0, 0.0, 150.0)),
         veiled_seconds=rng.choice((0.0, 0.0, 10.0, 200.0)),
         page=rng.choice((2, 4, 7, 50)),
-        lag_seconds=rng.choice((0.0, 0.0, 5.0, 40.0)),
+        lag_seconds=rng.choice((0.0, 0.0, 5.0, 55.0, 55.0)),
         shows=rng.choice(("all", "all", "text", "defaults")),
-        events=tuple(_event(rng, "run" if number == 1 else None) for number in range(count)),
+        events=tuple(_event(rng, "run" if number in {1, 2} else None) for number in range(count)),
     )
 
 
 def _event(rng: random.Random, victim: str | None) -> Event:
-    """Draw a misfortune; most histories have one that befalls a request that is paid for, and others beside it."""
+    """Draw a misfortune; most histories have some that befall requests that are paid for, and others beside."""
     victims = list(MISFORTUNES)
     victim = victim or rng.choices(victims, [MISFORTUNES[each][0] for each in victims])[0]
     _, when, kinds = MISFORTUNES[victim]

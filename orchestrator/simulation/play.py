@@ -82,16 +82,17 @@ def _through(world: World, rules: Rules) -> int:
         if isinstance(ending, Result):
             world.tell(f"it ends: {ending.halt.message if ending.halt else ending.exit_code.name}")
             if _is_over(ending):
-                endings += 1
-                if not _retried(world, endings):
+                if endings == world.history.retries:
                     return start
+                endings += 1
+                _retry(world)
         elif ending is not None:
             cause = root(ending)
             world.tell(f"it ends: {type(cause).__name__}")
             if not isinstance(cause, OrchestratorError):
                 world.violate(f"the program breaks: {cause!r}")
                 return start
-        world.rest(REST_SECONDS * world.chance("rest") * start)
+        world.rest(REST_SECONDS * world.chance("rest") ** 2 * start)
     world.violate(f"{MOST_STARTS} processes have not brought it to an end")
     return MOST_STARTS
 
@@ -102,11 +103,8 @@ def _is_over(result: Result) -> bool:
     return (spent and not begun) or result.exit_code in {Exit.DONE, Exit.SOME_FAILED}
 
 
-def _retried(world: World, endings: int) -> bool:
-    """Let the user ask for another try, where that is in the history."""
-    if not any(event.what == "user retries" and event.number == endings for event in world.history.events):
-        return False
+def _retry(world: World) -> None:
+    """Let the user ask for another try of what has failed."""
     with SqliteLedger(world.folder.ledger) as store, store.transaction(durable=True):
         reopen(store, lambda _: True, pay_again=False)
-    world.tell("user retries")
-    return True
+    world.tell("the user asks for another try")

@@ -25,7 +25,7 @@ SAVED_SECONDS: Final = 2.0
 SPACING: Final = 1.02
 SLACK: Final = 1e-6
 PAUSE_SECONDS: Final = 1.0
-MADE: Final = frozenset({"", "silent", "hidden", "veiled"})
+MADE: Final = frozenset({"", "silent", "hidden", "veiled", "unfinished"})
 """The fates of tasks whose outputs can be had."""
 
 
@@ -43,7 +43,6 @@ class Rules:
         self._written: deque[float] = deque(maxlen=max(1, math.floor(world.history.rate)))
         self._held_until = self._slow_since = -math.inf
         self._over_at = 0.0
-        self._retries = sum(event.what == "user retries" for event in world.history.events)
 
     # Calls
 
@@ -118,7 +117,7 @@ class Rules:
         if sum(each in alike for each in due) > self._alike[kind]:
             numbers = [each.number for each in alike]
             self._broken(f"one task is paid for twice: {numbers}, for {self._alike[kind]} alike")
-        if len(alike) > self._alike[kind] * history.attempts * (1 + self._retries):
+        if len(alike) > self._alike[kind] * history.attempts * (1 + history.retries):
             self._broken(f"a task is tried {len(alike)} times")
         if len(due) == len(ours) or not any(each.is_excused for each in ours):
             self._within_limits(due, now)
@@ -240,7 +239,7 @@ class Rules:
         if any(what.startswith(("file", "clock")) or what == "look gone" for what in victims):
             return  # what was made may be impossible to have, or seem to be late
         for record in records:
-            if record.attempt is None and record.state is State.FAILED and not victims & {"run invalid", "run faulty"}:
+            if record.attempt is None and record.state is State.FAILED and "run invalid" not in victims:
                 self._broken(f"task {record.task.id[:4]} has failed, and nothing was wrong with it")
             number = int(record.attempt.remote_id or 0) if record.attempt else 0
             remote = self._world.service.tasks.get(number)

@@ -35,6 +35,7 @@ DEFAULTS: Final = {"negative": "", "seed": "1", "samples": 1}
 DONE: Final = "task_postprocess_end"
 HOST: Final = "cdn.example"
 STRANGER_SECONDS: Final = 1.0
+UNFINISHED_SECONDS: Final = 2.5
 
 
 @dataclass(eq=False, slots=True)
@@ -252,6 +253,7 @@ class Service:
         status = remote.status(now)
         ended, done = not remote.runs(now), status == DONE
         made = done and remote.fate not in {"fails", "empty"}
+        made = made and (remote.fate != "unfinished" or now > remote.ends_at + UNFINISHED_SECONDS)
         outputs = tuple(_output(remote, number) for number in range(remote.samples)) if made else ()
         free = ended and remote.is_free(now)
         cost = None if not ended or remote.fate == "silent" else Decimal(0) if free else remote.price_usd

@@ -18,6 +18,7 @@ BEGAN_AT: Final = 1_800_000_000.0
 TIMED: Final = frozenset({"hour interrupt", "hour hurry", "hour cancel", "hour kill", "clock jumps"})
 """What befalls a process, or the clock, at a moment; other hours are weather, and the service knows them."""
 
+SKEW_SECONDS: Final = 3600.0
 MOST_TURNS: Final = 8
 """How many turns others may get until a process that is hurried goes on: its end then meets it here or there."""
 
@@ -124,6 +125,7 @@ class World:
         """Kill the process."""
         self.tell(event.what)
         self.unplugged = event.kind == "unplugged"
+        self._jumped += SKEW_SECONDS if event.kind == "skewed" else 0.0
         self._stop()
 
     def violate(self, what: str) -> None:
