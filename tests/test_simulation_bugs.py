@@ -164,7 +164,10 @@ def it_is_sent_again_before_its_time(patch: pytest.MonkeyPatch) -> None:
 
 @planted(cut_seconds=150.0, earlier=3, events=(Event("run unanswered", 1),))
 def it_is_sent_again_though_the_list_is_not_complete(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(settle, "_may_end", lambda *_: True)
+    async def always(*_: object) -> bool:
+        return True
+
+    patch.setattr(Settler, "_may_end", always)
 
 
 @planted(lag_seconds=55.0, events=(Event("run unanswered", 1), Event("process skewed", 30)))
