@@ -33,6 +33,7 @@ GRID = {"prompt": PROMPTS, "seed": LONG}
 TEXTS = ["x", "xy", "xyz", "w", "we", "wet", "r", "ra", "rat", "t"]
 JOBS = {
     "no filters": {"sweep": GRID},
+    "an axis that sets the price": {"sweep": {"prompt": PROMPTS[:5], "samples": [1, 2], "seed": LONG}},
     "`exclude`": {"sweep": GRID, "exclude": [{"prompt": PROMPTS[0], "seed": {"gt": 1000}}]},
     "`sample`": {"sweep": GRID, "sample": {"count": 1000}},
     "`include`": {"sweep": GRID, "include": [{"prompt": "a lamp", "seed": 1}]},

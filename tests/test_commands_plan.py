@@ -1,46 +1,67 @@
-"""What a plan costs is reckoned with, without building tasks whose prices cannot differ."""
+"""What a plan costs is the sum over its tasks, and is reckoned without building them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
-from orchestrator.commands.plan import Bill, plan, prepared
+from orchestrator.commands.plan import plan, prepared
+from orchestrator.commands.prepare import Prepared
 from orchestrator.config import Settings
+from orchestrator.sweep import Job
+from orchestrator.tasks import Task
+from orchestrator.wiro import price
 
 JOB = {"model": "Hevok/Studio-Trigger", "sweep": {"prompt": ["a boat", "a ship"], "seed": [1, 2, 3]}}
 PRICE = Decimal("0.0035")
+Ready = Callable[[dict[str, Any]], Prepared]
 
 
-@pytest.mark.anyio
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
+    """Prepare a job from what stands under its keys, with no run folder."""
+    folder = tmp_path_factory.mktemp("plan")
+
+    def ready(keys: dict[str, Any]) -> Prepared:
+        path = folder / "job.yaml"
+        path.write_text(json.dumps(JOB | keys))
+        return anyio.run(lambda: prepared(path, Options(out=folder / "out"), Settings(), SystemClock()))
+
+    return ready
+
+
 @pytest.mark.parametrize(
-    ("keys", "one_price", "outputs"),
+    ("keys", "outputs"),
     [
-        ({}, True, 6 * 4),
-        ({"include": [{"prompt": "a lamp", "seed": 9}]}, True, 7 * 4),
-        ({"include": [{"prompt": "a lamp", "seed": 9, "samples": 1}]}, False, 6 * 4 + 1),
-        ({"sweep": {"prompt": ["a boat"], "samples": [1, 2]}}, False, 3),
+        ({}, 6 * 4),
+        ({"include": [{"prompt": "a lamp", "seed": 9}]}, 7 * 4),
+        ({"include": [{"prompt": "a lamp", "seed": 9, "samples": 1}]}, 6 * 4 + 1),
+        ({"sweep": {"prompt": ["a boat"], "samples": [1, 2]}}, 3),
+        ({"exclude": [{"seed": [1, 2, 3]}]}, 0),
     ],
 )
-async def test_prices_are_asked_for_where_they_can_differ(
-    tmp_path: Path, keys: dict[str, Any], one_price: bool, outputs: int
+def test_no_task_is_built_for_the_cost(
+    ready: Ready, keys: dict[str, Any], outputs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows of `include` and axes matter where they change what the price hangs on, and the sum is right either way."""
-    path = tmp_path / "job.yaml"
-    path.write_text(json.dumps(JOB | keys))
-    options = Options(out=tmp_path / "out")
-    ready = await prepared(path, options, Settings(), SystemClock())
-    assert Bill(ready).one_price is one_price
-    assert plan(ready, options).cost_usd == PRICE * outputs
+    """The sum is right though no task is asked for."""
+    made = ready(keys)
+
+    def none(_: Job, start: int = 0) -> Iterator[Task]:
+        raise AssertionError(start)
+
+    monkeypatch.setattr(Job, "tasks", none)
+    assert plan(made, Options()).cost_usd == PRICE * outputs
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("keys", "total", "said"),
     [
@@ -49,11 +70,62 @@ async def test_prices_are_asked_for_where_they_can_differ(
         ({"sweep": {"prompt": ["a boat"], "seed": {"from": 1, "to": 10**9, "step": 1}}}, 10**9, "`run` refuses"),
     ],
 )
-async def test_what_a_run_would_refuse_is_said(tmp_path: Path, keys: dict[str, Any], total: int, said: str) -> None:
+def test_what_a_run_would_refuse_is_said(ready: Ready, keys: dict[str, Any], total: int, said: str) -> None:
     """A job without tasks, and one with too many, however many they are."""
-    path = tmp_path / "job.yaml"
-    path.write_text(json.dumps(JOB | keys))
-    options = Options(out=tmp_path / "out")
-    found = plan(await prepared(path, options, Settings(), SystemClock()), options)
+    found = plan(ready(keys), Options())
     assert found.total == total
     assert [warning for warning in found.warnings if warning.startswith(said)]
+
+
+def entry(method: str, usd: str, **more: Any) -> dict[str, Any]:
+    return {"inputs": {}, "priceMethod": method, "price": usd, **more}
+
+
+PRICES: tuple[list[dict[str, Any]], ...] = (
+    [entry("cpr", "0.01")],
+    [entry("cpo", "0.0035")],
+    [entry("cps", "0.001")],
+    [entry("cpt", "0.001")],
+    [entry("cp-promptlength", "0.0001")],
+    [entry("cp-pixel", "0.02", priceExtra="0.013")],
+    [entry("cpr", "0.01"), {**entry("cpo", "0.5"), "inputs": {"samples": ["2", 3], "width": 2048}}],
+    [{**entry("cpr", "0.7"), "inputs": {"seed": "1"}}],
+    [],
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(
+    prices=st.sampled_from(PRICES),
+    axes=st.fixed_dictionaries(
+        {"prompt": st.lists(st.sampled_from(["a boat", "a ship, {tone}", "{tone}"]), min_size=1)},
+        optional={
+            "seed": st.lists(st.integers(1, 3), min_size=1, max_size=3),
+            "samples": st.lists(st.integers(1, 3), min_size=1, max_size=3),
+            "width": st.lists(st.sampled_from([512, 1024, 2048]), min_size=1, max_size=2),
+        },
+    ),
+    filters=st.fixed_dictionaries(
+        {},
+        optional={
+            "sample": st.just({"count": 3}),
+            "order": st.just("shuffled"),
+            "repeat": st.just(2),
+            "exclude": st.just([{"prompt": "a boat"}]),
+        },
+    ),
+    limit=st.none() | st.integers(1, 9),
+)
+def test_the_cost_is_the_sum_over_the_tasks(
+    ready: Ready, prices: list[Any], axes: dict[str, Any], filters: dict[str, Any], limit: int | None
+) -> None:
+    """Exactly, for all price forms, whatever is swept, filtered and limited."""
+    made = ready({"variables": {"tone": ["ink", "oil paint"]}, "sweep": axes, **filters})
+    made = replace(made, tool={**made.tool, "dynamicprice": json.dumps(prices)})
+    tasks = list(made.job.tasks())[:limit]
+    found = [price(made.tool, task.parameters) for task in tasks]
+    expected = None if None in found else sum((each.usd for each in found if each is not None), Decimal(0))
+    planned = plan(made, Options(limit=limit))
+    assert planned.cost_usd == expected
+    assert planned.exact is all(each is not None and each.exact for each in found)
+    assert planned.total == made.job.total()

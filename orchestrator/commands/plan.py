@@ -20,7 +20,7 @@ from orchestrator.config import Settings
 from orchestrator.lifecycle import State
 from orchestrator.sweep import Job, Limits
 from orchestrator.tasks import Parameters, Task
-from orchestrator.wiro import Prices, computing_seconds
+from orchestrator.wiro import Price, Prices, computing_seconds
 
 FORMAT: Final = 1
 CHUNK: Final = 500
@@ -112,13 +112,13 @@ async def prepared(path: Path, options: Options, settings: Settings, clock: Cloc
 def plan(ready: Prepared, options: Options) -> Plan:
     """Count what a run would do, against what the run folder already holds.
 
-    Where nothing is to be compared, chosen or priced one by one, no task is built but the first.
+    Where nothing is to be compared or chosen, tasks are counted and not built.
     """
     job, bill, limits = ready.job, Bill(ready), options.limits(ready.job.limits)
     spent, known = money.FREE, None
     counts: Counter[State | None] = Counter()
     dropped = 0
-    if ready.facts or options.only or not bill.one_price:
+    if ready.facts or options.only:
         chosen = filter(selection(options.only, job), job.tasks())
         for task, state in _with_states(ready, chosen):
             counts[state] += 1
@@ -129,9 +129,9 @@ def plan(ready: Prepared, options: Options) -> Plan:
                 totals, known = store.totals(), store.usual_seconds()
             spent = totals.spent_usd
             dropped = 0 if options.only else sum(totals.counts.values()) - (sum(counts.values()) - counts[None])
-    elif first := next(job.tasks(), None):
+    else:
         counts[None] = job.total()
-        bill.add(first.parameters, counts[None] if options.limit is None else min(options.limit, counts[None]))
+        bill.add_first(job, counts[None] if options.limit is None else min(options.limit, counts[None]))
     return Plan(
         name=job.name,
         model=job.model,
@@ -177,23 +177,31 @@ class Bill:
         tasks: How many were added.
         total_usd: None where a price is not known.
         exact: Whether every price is one that the service or the user states.
-        one_price: Whether all tasks of the job cost the same.
     """
 
     def __init__(self, ready: Prepared) -> None:
         self.tasks = 0
         self.total_usd: Decimal | None = money.FREE
         self.exact = True
-        rows = (ready.job.recipe, *ready.job.recipe.include)
         self._prices = Prices(ready.tool)
         self._stated_usd = ready.job.limits.price_usd
-        varying = {name for row in rows for name in (*row.templates, *(axis.name for axis in row.axes))}
-        self.one_price = not self._prices.depends_on & varying
 
-    def add(self, parameters: Parameters, times: int = 1) -> None:
-        """Add so many tasks with these parameters."""
+    def add_first(self, job: Job, count: int) -> None:
+        """Add the first `count` tasks of a job; they are built only where prices differ and not all count."""
+        prices = Counter[Price | None]()
+        for parameters, times in job.tally(self._prices.depends_on):
+            prices[self._prices.of(parameters)] += times
+        if len(prices) > 1 and count < prices.total():
+            prices = Counter(self._prices.of(task.parameters) for task in islice(job.tasks(), count))
+        for price, times in prices.items():
+            self._add(price, min(times, count))
+
+    def add(self, parameters: Parameters) -> None:
+        """Add a task with these parameters."""
+        self._add(self._prices.of(parameters), 1)
+
+    def _add(self, price: Price | None, times: int) -> None:
         self.tasks += times
-        price = self._prices.of(parameters)
         usd = self._stated_usd if price is None else price.usd
         self.exact = self.exact and (price.exact if price is not None else usd is not None)
         self.total_usd = None if usd is None or self.total_usd is None else self.total_usd + usd * times

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import heapq
 from array import array
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice, product
@@ -17,6 +18,7 @@ from orchestrator.sweep.digests import Fitting, digests, kept_places
 from orchestrator.sweep.grid import Grid, Here, spelled_id
 from orchestrator.sweep.injective import tells_apart
 from orchestrator.sweep.recipe import Matcher, Recipe
+from orchestrator.sweep.tally import Tally, of_cells, of_wheels, sent
 from orchestrator.tasks import Scalar, Task
 
 SMALL: Final = 10_000
@@ -123,6 +125,18 @@ class Expansion:
     def tasks(self, start: int = 0) -> Iterator[Task]:
         """Yield the tasks from number `start` of the stream on, each id once."""
         return self._from_wheels(start) if self._listing is None else self._from_listing(self._listing, start)
+
+    def tally(self, names: Collection[str]) -> Tally:
+        """Yield the values that tasks send for some parameters, and how many tasks send them."""
+        repeat, listing = self._recipe.repeat, self._listing
+        if listing is None:
+            found = of_wheels(self._grid, [each.firsts for each in self._classes], names)
+        else:
+            rows = bisect_left(listing.ordinals, self._grid.size)
+            added = (self._rows[ordinal - self._grid.size] for ordinal in listing.ordinals[rows:])
+            cells = of_cells(self._grid, listing.ordinals[:rows], names)
+            found = chain(cells, ((sent(_only(row), names), 1) for row in added))
+        return ((values, count * repeat) for values, count in found)
 
     @cached_property
     def _classes(self) -> list[_Classes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -73,6 +73,17 @@ class Job:
                 `start` is an index, unless the job file says `order: shuffled`.
         """
         return self._expansion.tasks(start)
+
+    def tally(self, names: Collection[str]) -> Iterator[tuple[Parameters, int]]:
+        """Count the tasks by the values that they send for some parameters, building as few of them as can be.
+
+        Args:
+            names: The parameters; those that no task sends are left out.
+
+        Yields:
+            Values of these parameters, and how many tasks send them; equal values may come more than once.
+        """
+        return self._expansion.tally(names)
 
     def uploads(self, parameters: Parameters) -> list[LocalFile]:
         """Return the local files that a task sends, each once.
