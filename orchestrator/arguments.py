@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,7 +21,7 @@ Only = Annotated[list[str], typer.Option(help="Only tasks with these values or l
 Limit = Annotated[int | None, typer.Option(min=0, help="Start at most so many tasks.", metavar="N")]
 Budget = Annotated[str | None, typer.Option(help="Replace limits.budget_usd.", metavar="USD")]
 Rate = Annotated[float | None, typer.Option(help="Replace limits.requests_per_second.", metavar="R")]
-Concurrency = Annotated[int | None, typer.Option(min=1, help="Replace limits.concurrency.", metavar="N")]
+Concurrency = Annotated[str | None, typer.Option(help="Replace limits.concurrency.", metavar="N|auto")]
 Emulate = Annotated[bool, typer.Option("--emulate", help="Use the built-in emulated service: no key, no costs.")]
 Behaviour = Annotated[
     str | None, typer.Option("--profile", help="How the emulated service behaves.", metavar="FILE|NAME")
@@ -33,7 +33,14 @@ Resubmit = Annotated[
 ]
 Rebind = Annotated[bool, typer.Option("--rebind", help="Accept that the service has moved or the key is new.")]
 Allow = Annotated[
-    list[Path], typer.Option("--allow-files", help="The job file may name files of this folder too.", metavar="DIR")
+    list[Path],
+    typer.Option(
+        "--allow-files",
+        help="The job file may name files of this folder too.",
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+    ),
 ]
 Refresh = Annotated[bool, typer.Option("--refresh-schema", help="Ask for the model's schema again.")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Allow plain http beyond this machine.")]
@@ -78,6 +85,21 @@ def positive(rate: float | None) -> float | None:
     if rate is not None and not 0 < rate < float("inf"):
         raise RefusedError(f"--rate {rate} is no number of calls a second: write a number above 0.")
     return rate
+
+
+def concurrency(text: str | None) -> int | Literal["auto"] | None:
+    """Read `--concurrency`.
+
+    Raises:
+        RefusedError: It is neither `auto` nor a number of tasks.
+    """
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise RefusedError(f"--concurrency {text} is no number of tasks: write auto or a whole number of 1 or more.")
+    return int(text)
 
 
 def emulated(profile: str | None, emulate: bool) -> Profile | None:

@@ -80,6 +80,7 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     from orchestrator.display import asking, terminal
 
     budget_usd, rate = arguments.usd("--budget", budget), arguments.positive(rate)
+    most = arguments.concurrency(concurrency)
     options = Options(
         out,
         sets,
@@ -87,7 +88,7 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
         limit,
         budget_usd,
         rate,
-        concurrency,
+        most,
         emulate,
         new,
         rebind,
@@ -140,8 +141,9 @@ def plan(  # noqa: PLR0917 - as above
     from orchestrator.commands.options import Options
 
     budget_usd, rate = arguments.usd("--budget", budget), arguments.positive(rate)
+    most = arguments.concurrency(concurrency)
     options = Options(
-        out, sets, only, limit, budget_usd, rate, concurrency, emulate, new, allowed=allow, refresh_schema=refresh
+        out, sets, only, limit, budget_usd, rate, most, emulate, new, allowed=allow, refresh_schema=refresh
     )
     ready = wait(lambda: command.prepared(job, options, _settings(insecure), clock()))
     if not tasks:

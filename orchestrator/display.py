@@ -202,13 +202,13 @@ def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:
 
     Args:
         plan: The plan.
-        first: Tasks to show in full: the first one with all it sends, the others with what differs from it.
+        first: Tasks to show: the first one with all it sends, each other one with what differs from the one before.
     """
     axes = ", ".join(f"{'+'.join(group)} {plan.axes[group[0]]:,}" for group in plan.groups) or "no axes"
     states = {"new": plan.new, "unfinished": plan.unfinished, "done": plan.done, "failed": plan.failed}
     counted = ", ".join(f"{number:,} {name}" for name, number in states.items() if number)
     about = "" if plan.exact else "about "
-    cost = "unknown: the service states no price" if plan.cost_usd is None else f"{about}${money.text(plan.cost_usd)}"
+    cost = "unknown: the service states no price" if plan.cost_usd is None else f"{about}${money.shown(plan.cost_usd)}"
     limited = "" if plan.limit is None else f" for {_many(plan.limit, 'task')}, as --limit asks"
     lines = [
         f"Job:    {plan.name} ({plan.model})",
@@ -224,10 +224,10 @@ def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:
         lines.append(f"Failed tasks are left alone by run; `orchestrator retry {plan.folder}` tries them again.")
     shown: Mapping[str, object] = {}
     for task in first:
-        lines.append(f"Task {task.index}: {task.path}")
-        lines += [
-            f"  {name}: {_short(value)}" for name, value in task.parameters.items() if shown.get(name, shown) != value
-        ]
+        new = {name: value for name, value in task.parameters.items() if shown.get(name, shown) != value}
+        than = f", which differs from the task before in{':' if new else ' nothing that is sent'}" if shown else ""
+        lines.append(f"Task {task.index}: {task.path}{than}")
+        lines += [f"  {name}: {_short(value)}" for name, value in new.items()]
         shown = task.parameters
     return "\n".join([*lines, *(f"warning: {warning}" for warning in plan.warnings)])
 

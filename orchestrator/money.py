@@ -16,6 +16,12 @@ def text(usd: Decimal) -> str:
     return (plain.rstrip("0").rstrip(".") if "." in plain else plain) or "0"
 
 
+def shown(usd: Decimal) -> str:
+    """Return an amount as people read it, its thousands apart: `14,000`, `0.014`."""
+    whole, point, rest = text(usd).partition(".")
+    return f"{int(whole):,}{point}{rest}"
+
+
 def to_pico(usd: Decimal) -> int:
     """Return whole trillionths of a dollar; what is finer counts as one more, so that no cap is ever passed."""
     return int((usd * PICO).to_integral_value(ROUND_CEILING))

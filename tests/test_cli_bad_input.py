@@ -195,6 +195,7 @@ def test_a_wrong_option(desk: Desk, option: str, value: str, says: str) -> None:
         (["--limit", "few"], "--limit"),
         (["--concurrency", "0"], "--concurrency"),
         (["--rate", "fast"], "--rate"),
+        (["--allow-files", "nowhere"], "nowhere"),
         (["--bugdet", "1"], "--budget"),
         (["--set", "steps=many"], "--set steps"),
         (["--set", "steps"], "name=value"),

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import arguments
 from orchestrator.commands.options import selection
 from orchestrator.errors import RefusedError
 from orchestrator.sweep import Job, Schema, load
+from orchestrator.sweep.schema import Parameter
 from orchestrator.wiro import seed_model
 
 JOB = """
@@ -58,3 +60,23 @@ def test_a_task_is_selected_by_one_of_its_cells(job: Job, only: list[str], numbe
 def test_what_nothing_has_is_refused(job: Job, only: str, words: str) -> None:
     with pytest.raises(RefusedError, match=words.replace("?", r"\?")):
         selection([only], job)
+
+
+@pytest.mark.parametrize("word", ["true", "True", "TRUE"])
+def test_a_truth_value_is_selected_as_yaml_spells_it(tmp_path: Path, word: str) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("model: a/b\nsweep: {fineCut: [true, false]}\n")
+    schema = Schema("a/b", {"fineCut": Parameter("fineCut", "checkbox")})
+    job = load(path, today=datetime(2026, 11, 22, tzinfo=UTC)).resolve(schema)
+    assert sum(map(selection([f"fineCut={word}"], job), job.tasks())) == 1
+    with pytest.raises(RefusedError, match="`true`"):
+        selection(["fineCut=tru"], job)
+
+
+@pytest.mark.parametrize(("text", "found"), [(None, None), ("auto", "auto"), ("3", 3)])
+def test_concurrency_is_a_number_or_auto(text: str | None, found: object) -> None:
+    """As `limits.concurrency` of the job file is."""
+    assert arguments.concurrency(text) == found
+    for wrong in ("0", "-1", "many", "1.5", "²"):
+        with pytest.raises(RefusedError, match=r"--concurrency .* write auto or a whole number"):
+            arguments.concurrency(wrong)

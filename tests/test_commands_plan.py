@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -14,9 +15,11 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
-from orchestrator.commands.plan import plan, prepared
+from orchestrator.commands.plan import plan, prepared, tasks
 from orchestrator.commands.prepare import Prepared
 from orchestrator.config import Settings
+from orchestrator.display import plan_text
+from orchestrator.errors import RefusedError
 from orchestrator.sweep import Job
 from orchestrator.tasks import Task
 from orchestrator.wiro import price
@@ -129,3 +132,29 @@ def test_the_cost_is_the_sum_over_the_tasks(
     assert planned.cost_usd == expected
     assert planned.exact is all(each is not None and each.exact for each in found)
     assert planned.total == made.job.total()
+
+
+@pytest.mark.anyio
+async def test_the_first_tasks_say_what_they_leave_out(tmp_path: Path) -> None:
+    """The first is shown in full; the others say that they show a difference only, also where there is none."""
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps({"model": JOB["model"], "sweep": {"prompt": ["a boat", "a ship"]}, "repeat": 2}))
+    options = Options(out=tmp_path / "out")
+    ready = await prepared(path, options, Settings(), SystemClock())
+    text = plan_text(plan(ready, options), list(tasks(ready, options)))
+    first, *others = text.split("Task ")[1:]
+    assert "differs" not in first
+    assert len(others) == 3
+    for other, same in zip(others, (True, False, True), strict=True):
+        head, *rest = other.strip().split("\n")
+        assert head.endswith(f", which differs from the task before in{' nothing that is sent' if same else ':'}")
+        assert rest == ([] if same else ['  prompt: "a ship"'])
+
+
+@pytest.mark.anyio
+async def test_a_plan_without_a_key_tells_of_the_emulator(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps({"model": "emulator/unknown-here", "sweep": {"prompt": ["a boat"]}}))
+    settings = Settings(cache=tmp_path / "cache")
+    with pytest.raises(RefusedError, match="add --emulate"):
+        await prepared(path, Options(out=tmp_path / "out"), settings, SystemClock())

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.money import FREE, PICO, from_pico, text, to_pico
+from orchestrator.money import FREE, PICO, from_pico, shown, text, to_pico
 
 amounts = st.decimals(min_value=0, max_value=10**9, places=12)
 
@@ -52,3 +52,8 @@ def test_what_is_finer_counts_as_one_more(usd: Decimal) -> None:
 def test_sums_are_exact(costs: list[Decimal]) -> None:
     """Adding trillionths up is adding dollars up."""
     assert from_pico(sum(map(to_pico, costs))) == sum(costs, FREE)
+
+
+@pytest.mark.parametrize(("usd", "read"), [("14000", "14,000"), ("1234567.80", "1,234,567.8"), ("0.014", "0.014")])
+def test_thousands_are_set_apart_for_people(usd: str, read: str) -> None:
+    assert shown(Decimal(usd)) == read

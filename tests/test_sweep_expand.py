@@ -352,6 +352,26 @@ def test_exclude(read: Read) -> None:
     assert job.warnings == ("Rule 4 of `exclude` matches nothing: no value of `seed` fits it.",)
 
 
+@pytest.mark.parametrize("width", [1024, 512])
+def test_a_rule_that_no_pair_of_linked_values_fits_is_told(read: Read, width: int) -> None:
+    """Axes that move together have only the pairs that are written: a rule may fit each of them and no pair."""
+    linked = {"width": [1024, 768], "height": [768, 1024]}
+    told = "Rule 1 of `exclude` matches nothing: no pair of values of `width` and `height` fits it."
+    job = read(sweep={"prompt": ["a"], **linked}, zip=[["width", "height"]], exclude=[{"width": width, "height": 1024}])
+    assert told in job.warnings
+    fits = read(sweep={"prompt": ["a"], **linked}, zip=[["width", "height"]], exclude=[{"width": 768, "height": 1024}])
+    assert not any("exclude" in warning for warning in fits.warnings)
+    crossed = read(sweep={"prompt": ["a"], **linked}, exclude=[{"width": 1024, "height": 1024}])
+    assert not any("exclude" in warning for warning in crossed.warnings)
+
+
+def test_an_end_that_the_steps_miss_is_told(read: Read) -> None:
+    ranges = [{"from": 1, "to": 2, "step": 0.3}, {"from": 1, "to": 2, "step": 0.5}]
+    missed, met = (read(sweep={"prompt": ["a", "b"], "scale": each}).warnings for each in ranges)
+    assert missed == ("A range of `scale` ends at 1.9: steps of 0.3 do not lead to 2.",)
+    assert met == ()
+
+
 def test_include(read: Read) -> None:
     """Rows are extra tasks, take what they do not name from elsewhere, fold with the grid, and are not excluded."""
     job = read(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from orchestrator.errors import RefusedError
 from orchestrator.sweep import Job, Limits, did_you_mean
@@ -46,7 +46,7 @@ class Options:
     limit: int | None = None
     budget_usd: Decimal | None = None
     rate: float | None = None
-    concurrency: int | None = None
+    concurrency: int | Literal["auto"] | None = None
     emulate: bool = False
     new: bool = False
     rebind: bool = False
@@ -114,7 +114,7 @@ def _values(name: str, text: str, job: Job) -> list[str]:
     values = [value.strip() for value in text.split(",")]
     for value in values:
         if not is_known(value):
-            names = dict.fromkeys(cell.label or str(cell.value) for cell in known[:MOST_NAMES])
+            names = dict.fromkeys(cell.label or cell.text for cell in known[:MOST_NAMES])
             raise RefusedError(
                 f"--only {name}={text}: no task has the value {value}. {did_you_mean(value, names) or ''}"
             )
@@ -122,7 +122,9 @@ def _values(name: str, text: str, job: Job) -> list[str]:
 
 
 def _equal(held: Scalar, wanted: str) -> bool:
-    """Compare an axis value with what a user wrote: text as text, numbers by value."""
+    """Compare an axis value with what a user wrote: text as text, numbers by value, `True` as `true`."""
+    if isinstance(held, bool):
+        return str(held).casefold() == wanted.casefold()
     if str(held) == wanted:
         return True
     try:

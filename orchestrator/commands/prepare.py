@@ -24,6 +24,7 @@ from orchestrator.wiro import Credentials, NoSuchModel, seed_model
 
 OUTPUTS: Final = "outputs"
 EMULATED: Final = "-emulated"
+TRY_IT: Final = " Or try it without an account: add --emulate."
 OTHER_FOLDER: Final = "Choose another folder with --out, or add --rebind if it has only moved or the key was renewed."
 
 

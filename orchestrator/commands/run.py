@@ -16,6 +16,7 @@ from orchestrator.clock import Clock
 from orchestrator.commands import plan, schema, workshop
 from orchestrator.commands.options import Options, selection
 from orchestrator.commands.prepare import (
+    TRY_IT,
     Prepared,
     bind,
     binding,
@@ -46,7 +47,6 @@ from orchestrator.sweep import JobFile
 from orchestrator.tasks import Task
 from orchestrator.wiro import Client, TaskPage
 
-TRY_IT: Final = " Or try it without an account: add --emulate."
 HEARTBEAT_SECONDS: Final = 0.25
 GRACE_SECONDS: Final = 10.0
 MOST_REASONS: Final = 5

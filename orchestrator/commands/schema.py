@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from orchestrator.clock import Clock
 from orchestrator.commands import workshop
+from orchestrator.commands.prepare import TRY_IT, credentials
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError, StoppedError
 from orchestrator.schemas import Schemas
@@ -55,6 +56,8 @@ async def asked_or_kept(
         OrchestratorError: It cannot be asked, and nothing was kept.
     """
     try:
+        if not emulate:
+            credentials(settings, TRY_IT)
         async with (
             workshop.service(settings, emulate=emulate, state=None) as service,
             workshop.called(service, calls_per_second, clock, workshop.Tally()) as calls,

@@ -6,11 +6,13 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import product
 
+from orchestrator.sweep.axes import Spaced
 from orchestrator.sweep.expand import Expansion
 from orchestrator.sweep.grid import Derived, Grid, Here
 from orchestrator.sweep.items import Given
 from orchestrator.sweep.problems import Mark, Problems, did_you_mean, shorten
-from orchestrator.sweep.recipe import Recipe, Rule
+from orchestrator.sweep.recipe import Matcher, Recipe, Rule
+from orchestrator.sweep.scalars import plain
 from orchestrator.sweep.schema import Kind, Schema, UnfitError
 from orchestrator.sweep.selection import RuleNode
 from orchestrator.sweep.templates import names, parse
@@ -43,7 +45,7 @@ def zipped(
 
 def rules(recipe: Recipe, written: Iterable[RuleNode], problems: Problems) -> tuple[Rule, ...]:
     """Return the rules of `exclude`; a name that is no axis is a problem."""
-    known = {axis.name for axis in recipe.axes}
+    known = dict.fromkeys(axis.name for axis in recipe.axes)
     for rule in written:
         for mark, name, _ in rule:
             if name not in known:
@@ -101,11 +103,8 @@ def warnings(recipe: Recipe, replaced: Container[str] = ()) -> Iterator[str]:
             )
         if axis.kind is not None and len(axis) == 1 and axis.name not in replaced:
             yield f"Axis `{axis.name}` has one value: it could stand under `parameters`."
-    axes = {axis.name: axis for axis in recipe.axes}
-    for number, rule in enumerate(recipe.exclude, 1):
-        for name, matcher in rule:
-            if not any(map(matcher.matches, axes[name].cells())):
-                yield f"Rule {number} of `exclude` matches nothing: no value of `{name}` fits it."
+    yield from _unreached(recipe)
+    yield from _idle_rules(recipe)
     yield from _same_labels(recipe)
     expansion = Expansion(recipe)
     folded = expansion.folded
@@ -133,6 +132,33 @@ def literal(name: str, items: Iterable[object], known: Container[str]) -> Iterat
                 f" Write {{raw: …}} where that is meant."
             )
             return
+
+
+def _unreached(recipe: Recipe) -> Iterator[str]:
+    """Yield a sentence for each range whose steps do not lead to its end."""
+    for axis in recipe.axes:
+        for segment in axis.segments:
+            if isinstance(segment, Spaced) and (last := segment.number(len(segment) - 1)) != segment.end:
+                yield (
+                    f"A range of `{axis.name}` ends at {plain(last)}: "
+                    f"steps of {segment.step} do not lead to {plain(segment.end)}."
+                )
+
+
+def _idle_rules(recipe: Recipe) -> Iterator[str]:
+    """Yield a sentence for each rule of `exclude` that fits no cell; axes that move together are looked at together."""
+    axes = {axis.name: axis for axis in recipe.axes}
+    groups = {name: group for group in recipe.zipped for name in group}
+    for number, rule in enumerate(recipe.exclude, 1):
+        wheels: dict[tuple[str, ...], list[tuple[str, Matcher]]] = {}
+        for name, matcher in rule:
+            wheels.setdefault(groups.get(name, (name,)), []).append((name, matcher))
+        for conditions in wheels.values():
+            fits = (map(matcher.matches, axes[name].cells()) for name, matcher in conditions)
+            if not any(map(all, zip(*fits, strict=True))):
+                told = " and ".join(f"`{name}`" for name, _ in conditions)
+                value = "value" if len(conditions) == 1 else "pair of values" if len(conditions) == 2 else "values"
+                yield f"Rule {number} of `exclude` matches nothing: no {value} of {told} fits it."
 
 
 def _same_labels(recipe: Recipe) -> Iterator[str]:

@@ -23,6 +23,8 @@ CREDENTIALS_HINT = "Credentials come from the environment or a .env file: WIRO_A
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _BARE_BRACE = re.compile(r"(?:^|-\s+|:\s+|,\s*|\[\s*)\{[\w.-]+\}")
+_NO_SPACE = re.compile(r"[\w-]+:(?!//).+")
+_FIRST_WORD = re.compile(r" +[\w.-]+")
 _INDENTED_BY_TAB = re.compile(r"^ *\t")
 
 
@@ -188,7 +190,11 @@ class _Composer:
             self._check_secret_key(key)
             inner_path = f"{path}.{key.text}" if path else key.text
             value = self._node(next(self._events), inner_path, depth + 1)
-            if key.text == "<<" and not key.quoted:
+            if flow and _lacks_space(key, value):
+                name, _, rest = key.text.partition(":")
+                hint = f"Write `{shorten(name)}: {shorten(rest)}`."
+                self.problems.add(key.mark, "A space is missing after the colon.", hint)
+            elif key.text == "<<" and not key.quoted:
                 self.problems.add(key.mark, "Merge keys (`<<`) are not read.", "Write the keys out.")
             elif key.text in node.entries:
                 first = node.keys[key.text]
@@ -284,6 +290,12 @@ def kind_of(node: Node) -> str:
     return f"`{shorten(node.text)}`" if node.text or node.quoted else "nothing"
 
 
+def _lacks_space(key: ScalarNode, value: Node) -> bool:
+    """Return whether `{name:value}` stands there, which YAML takes for a name without a value."""
+    empty = isinstance(value, ScalarNode) and not value.text and not value.quoted
+    return empty and not key.quoted and _NO_SPACE.fullmatch(key.text) is not None
+
+
 def _explain(error: yaml.MarkedYAMLError, source: Source, problems: Problems) -> None:
     """Turn what the YAML parser says into a sentence with the likely cause."""
     place = error.problem_mark or error.context_mark
@@ -294,7 +306,10 @@ def _explain(error: yaml.MarkedYAMLError, source: Source, problems: Problems) ->
     context = error.context_mark.line + 1 if error.context_mark else line
     near = [lines[number - 1] for number in (line, context, line - 1) if 0 < number <= len(lines)]
     said = " ".join(filter(None, [error.context, error.problem])) or "no reason given"
-    problems.add(Mark(source, line, column), f"This is not YAML: {said}.", _likely_cause(said, near))
+    hint = _likely_cause(said, near)
+    if "mapping values are not allowed" in said and _FIRST_WORD.fullmatch(lines[line - 1][: column - 1]):
+        hint = "Begin it in the same column as the key above: what is indented further belongs to that key's text."
+    problems.add(Mark(source, line, column), f"This is not YAML: {said}.", hint)
 
 
 def _likely_cause(said: str, near: list[str]) -> str:

@@ -12,8 +12,8 @@ from orchestrator.errors import RefusedError
 
 SHOWN = 40
 """How many problems the text of an error spells out."""
-EXCERPT = 100
-"""How many characters of a line are shown."""
+WIDTH = 80
+"""How wide the terminal is that an excerpt must fit, so that the caret stays below its character."""
 
 _SECRET_KEY = re.compile(
     r"api[-_]?key|api[-_]?secret|secret|(?:^|[-_])(?:task|access|auth|api)?[-_]?token$|passw(?:or)?d|"
@@ -84,9 +84,9 @@ class Problem:
         where = f"{place}: {self.key_path}" if self.key_path else place
         shown = [f"{where}: {self.message}"]
         if self.excerpt:
-            number = str(self.line)
-            line, column = _crop(self.excerpt, self.column)
-            shown += [f"  {number} | {line}", f"  {' ' * len(number)} | {' ' * (column - 1)}^"]
+            margin = f"  {self.line} | "
+            line, column = _crop(self.excerpt, self.column, WIDTH - len(margin) - 2)
+            shown += [f"{margin}{line}", f"{' ' * (len(margin) - 2)}| {' ' * (column - 1)}^"]
         if self.hint:
             shown.append(f"  Hint: {self.hint}")
         return "\n".join(shown)
@@ -183,9 +183,9 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
 
 
-def _crop(line: str, column: int) -> tuple[str, int]:
-    line = printable(line)
-    skipped = max(0, min(column - 1 - EXCERPT // 2, len(line) - EXCERPT))
-    end = skipped + EXCERPT
+def _crop(line: str, column: int, width: int) -> tuple[str, int]:
+    line = printable(line.replace("\t", " "))
+    skipped = max(0, min(column - 1 - width // 2, len(line) - width))
+    end = skipped + width
     shown = ("…" if skipped else "") + line[skipped:end] + ("…" if end < len(line) else "")
     return shown, max(1, column - skipped + (1 if skipped else 0))

@@ -11,6 +11,7 @@ from orchestrator.sweep.axes import Axis, Cell, Listed, as_text
 from orchestrator.sweep.fitting import Fitter
 from orchestrator.sweep.items import Given
 from orchestrator.sweep.job import Job
+from orchestrator.sweep.keys import KEYS
 from orchestrator.sweep.nodes import secret_key_problem
 from orchestrator.sweep.problems import Problems, did_you_mean, shorten
 from orchestrator.sweep.recipe import Recipe
@@ -22,6 +23,9 @@ from orchestrator.tasks import Scalar
 
 if TYPE_CHECKING:
     from orchestrator.sweep.jobfile import JobFile
+
+_SECTIONS = frozenset({"", "parameters", "sweep"})
+"""Where parameters are given; the empty path is the file as a whole."""
 
 
 def resolve(file: JobFile, schema: Schema) -> Job:
@@ -132,7 +136,7 @@ class _Resolver:
                 fixed[name] = ""
             elif parameter.default is not None:
                 fixed[name] = parameter.default
-            elif parameter.required and not self._is_unreadable(name):
+            elif parameter.required and not self._is_unreadable(name) and not self._is_misspelt():
                 hint = f"Give a local file, or an address under `{name}Url`." if self._takes_file(name) else None
                 self._problems.add(self._file.mark, missing(parameter), hint)
         kinds = {name: self._schema.parameters[name].kind for name in templates}
@@ -141,6 +145,16 @@ class _Resolver:
     def _is_unreadable(self, name: str) -> bool:
         """Return whether a parameter is given, and its value is noted as a problem already."""
         return name in self._file.marks.keys() - self._file.parameters.keys() - self._file.sweep.keys()
+
+    def _is_misspelt(self) -> bool:
+        """Return whether what seems to be missing may be given under a wrong name, or where it cannot be read.
+
+        That is noted already, and is what the user has to mend first.
+        """
+        unknown = self._file.marks.keys() - self._file.variables.keys() - self._schema.parameters.keys()
+        places = {problem.key_path for problem in self._file.problems}
+        top = {place for place in places if place.isidentifier()}
+        return bool(unknown or places & _SECTIONS or top - KEYS.keys())
 
     def _is_other_way(self, name: str, given: Collection[str]) -> bool:
         """Return whether a file that `name` could give is given the other way, as an address or as a file."""
@@ -153,8 +167,8 @@ class _Resolver:
             first = next((axis.name for axis in recipe.axes if axis.kind is not None and is_name(axis.name)), None)
             sent = {*recipe.parameters, *recipe.templates, *(axis.name for axis in recipe.axes)}
             return "{prompt}" if "prompt" in sent else f"{{{first}}}" if first else recipe.model.split("/")[-1]
-        known = {*recipe.parameters, *recipe.templates, *self._known}
-        for name in sorted(names(parse(path)) - known):
+        known = [*recipe.parameters, *recipe.templates, *self._known]
+        for name in sorted(names(parse(path)).difference(known)):
             mark = self._file.path_mark or self._file.mark
             message = f"`{{{shorten(name)}}}` is no axis, no variable and no parameter of the model."
             self._problems.add(mark, message, did_you_mean(name, known))
