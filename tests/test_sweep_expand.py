@@ -372,6 +372,14 @@ def test_an_end_that_the_steps_miss_is_told(read: Read) -> None:
     assert met == ()
 
 
+def test_a_wildcard_outside_a_template_is_told(read: Read) -> None:
+    told = "`prompt` holds `__colours__`, which stays as it is"
+    (warning,) = read(sweep={"prompt": ["a __colours__ boat", "b"], "seed": [1, 2]}).warnings
+    assert warning.startswith(told)
+    assert read(parameters={"prompt": "a __colours__ boat"}).warnings[0].startswith(told)
+    assert read(sweep={"prompt": [{"raw": "a __colours__ boat"}, "a __ b", "snake__case"]}).warnings == ()
+
+
 def test_include(read: Read) -> None:
     """Rows are extra tasks, take what they do not name from elsewhere, fold with the grid, and are not excluded."""
     job = read(

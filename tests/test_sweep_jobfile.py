@@ -47,6 +47,31 @@ def resolved(path: Path, *sets: str) -> Job:
     return file.resolve(SCHEMAS.get(file.model, SCHEMA))
 
 
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("a boat #3 in blue", True),
+        ("a boat # in blue", False),
+        ("a boat  #blue", False),
+        ('"a boat #3 in blue"', False),
+        ("a boat#3", False),
+    ],
+)
+def test_a_text_that_ends_at_a_comment_is_told(read: Read, prompt: str, told: bool) -> None:
+    """What follows ` #` is a comment for YAML; where it looks like a part of the text, it likely is one."""
+    for text in (f"parameters:\n  prompt: {prompt}\n", f"sweep:\n  prompt:\n    - {prompt}\n    - b\n"):
+        warnings = [each for each in read(HEAD + text).warnings if "comment" in each]
+        assert len(warnings) == told
+        assert all(re.search(r"job\.yaml:[34]:\d+: the text of `prompt` ends before", each) for each in warnings)
+
+
+@pytest.mark.parametrize("text", ["a boat #3", "#3 boat", "it's #1", 'a "boat" #3'])
+def test_a_set_value_holds_no_comments(read: Read, text: str) -> None:
+    job = read(HEAD, f"prompt={text}")
+    assert next(job.tasks()).parameters["prompt"] == text
+    assert job.warnings == ()
+
+
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 def test_corpus(path: Path) -> None:
     """Each wrong file is refused where its first lines say, with the hint that they say, and for nothing else."""

@@ -17,6 +17,8 @@ from orchestrator.sweep.schema import Kind, Schema, UnfitError
 from orchestrator.sweep.selection import RuleNode
 from orchestrator.sweep.templates import names, parse
 
+_WILDCARD = re.compile(r"__[\w-]+(?:/[\w-]+)*__")
+_COMMENT = re.compile(r" #\S")
 _BRACED = re.compile(r"\{([^{}]+)\}")
 
 
@@ -132,6 +134,36 @@ def literal(name: str, items: Iterable[object], known: Container[str]) -> Iterat
                 f" Write {{raw: …}} where that is meant."
             )
             return
+
+
+def slips(name: str, items: Iterable[object]) -> Iterator[str]:
+    """Yield a sentence for the first wildcard that is no template's, and for the first text that ends at a comment.
+
+    Args:
+        name: The parameter, the variable or the axis.
+        items: What the job file gives for it.
+    """
+    texts = [(each, each.value) for each in items if isinstance(each, Given) and isinstance(each.value, str)]
+    wildcards = (_WILDCARD.search(text) for given, text in texts if "__" in text and not given.raw)
+    if found := next(filter(None, wildcards), None):
+        yield (
+            f"`{name}` holds `{shorten(found.group())}`, which stays as it is: wildcards stand in {{template: …}}."
+            " Write {raw: …} where that is meant."
+        )
+    if cut := next((given.mark for given, text in texts if _ends_at_comment(given.mark, text)), None):
+        yield (
+            f"{cut.source.name}:{cut.line}:{cut.column}: the text of `{name}` ends before ` #`, where a comment begins."
+            " Put it in quotes if the rest belongs to it."
+        )
+
+
+def _ends_at_comment(mark: Mark, text: str) -> bool:
+    """Return whether a text without quotes is followed by what is a comment for YAML and looks like more text."""
+    if not (mark.source.yaml and 0 < mark.line <= len(mark.source.lines)):
+        return False
+    line = mark.source.lines[mark.line - 1]
+    start = mark.column - 1
+    return line.startswith(text, start) and _COMMENT.match(line, start + len(text)) is not None
 
 
 def _unreached(recipe: Recipe) -> Iterator[str]:

@@ -17,6 +17,7 @@ from orchestrator.sweep.uploads import MOST_BYTES, PREFIX, LocalFile, hashed
 from orchestrator.tasks import Scalar
 
 _BRACES = "Literal braces are written {{ and }}, or the value as {raw: …}."
+_VARIANTS = f"Variants stand in {{template: …}}. {_BRACES}"
 
 
 class Fitter:
@@ -101,7 +102,8 @@ class Fitter:
         try:
             parts = parse(source)
         except TemplateError as error:
-            self._problems.add(given.mark, f"In the template, {error}.", _BRACES)
+            hint = _VARIANTS if "|" in source else _BRACES
+            self._problems.add(given.mark, f"In the template, {error}.", hint)
             return None
         unknown = sorted(names(parts) - set(self._known))
         for name in unknown:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -22,6 +24,8 @@ from orchestrator.sweep.settings import Limits, Outputs, Retry
 from orchestrator.sweep.templates import Parts, TemplateError, names as template_names, parse as parse_template, render
 
 MOST_BYTES = 5_000_000
+_OPENING = frozenset("\"'[{&*!|>")
+"""What begins a value that YAML reads as more than the text that stands there."""
 
 
 def load(
@@ -87,6 +91,14 @@ def read_text(path: Path) -> str:
     source = decoded(str(path), data, problems, yaml=True)
     problems.raise_any()
     return source.text if source else ""
+
+
+def _without_comments(source: Source) -> Source:
+    """Return an option's value with quotes around it where YAML would take a part of it for a comment."""
+    text = source.text.strip()
+    if not re.search(r"(?:^|\s)#", text) or text[0] in _OPENING:
+        return source
+    return Source(source.name, json.dumps(text, ensure_ascii=False))
 
 
 def _unreadable(path: Path, message: str, hint: str | None = None) -> JobFileError:
@@ -197,7 +209,7 @@ class _Reader:
                 self._problems.add(Mark(source, 0, 0), message, "Write `--set name=value`.")
                 continue
             marks[name] = Mark(source, 1, 1)
-            node = parse(source, self._problems)
+            node = parse(_without_comments(source), self._problems)
             given = None if node is None else read_given(node, self._problems)
             if given is not None:
                 found[name] = given

@@ -78,13 +78,19 @@ class _Resolver:
             file.retry,
             file.tracking,
             replace(file.outputs, path=recipe.path),
-            (*checks.warnings(recipe, replaced), *self._literals()),
+            (*checks.warnings(recipe, replaced), *self._literals(), *self._slips()),
             self._uploads(),
         )
 
     def _literals(self) -> Iterator[str]:
         for name, items in self._file.variables.items():
             yield from checks.literal(name, items, self._known)
+
+    def _slips(self) -> Iterator[str]:
+        file = self._file
+        fixed = {name: (given,) for name, given in file.parameters.items()}
+        for name, items in (*fixed.items(), *file.variables.items(), *file.sweep.items()):
+            yield from checks.slips(name, items)
 
     def _uploads(self) -> Uploads:
         if not self._fitter.files:
