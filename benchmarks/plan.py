@@ -38,6 +38,13 @@ JOBS = {
     "`sample`": {"sweep": GRID, "sample": {"count": 1000}},
     "`include`": {"sweep": GRID, "include": [{"prompt": "a lamp", "seed": 1}]},
     "`order: shuffled`": {"sweep": GRID, "order": "shuffled"},
+    "all of these, half of the grid sampled": {
+        "sweep": GRID,
+        "exclude": [{"prompt": PROMPTS[0], "seed": {"gt": 2**30}}],
+        "sample": {"count": 500_000},
+        "include": [{"prompt": "a lamp", "seed": 1}],
+        "order": "shuffled",
+    },
     "texts that may be equal": {
         "variables": {"one": TEXTS, "two": ["y", "yz", "z", "q", "qr", "s", "st", "u", "v", "vw"]},
         "sweep": {"prompt": ["a boat, {one}{two}"], "seed": SHORT},

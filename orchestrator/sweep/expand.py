@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import heapq
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice, product
@@ -17,12 +16,16 @@ from typing import Final, TypeAlias
 from orchestrator.sweep.digests import Fitting, digests, kept_places
 from orchestrator.sweep.grid import Grid, Here, spelled_id
 from orchestrator.sweep.injective import tells_apart
+from orchestrator.sweep.listing import Listing, Notes, in_order
 from orchestrator.sweep.recipe import Matcher, Recipe
 from orchestrator.sweep.tally import Tally, of_cells, of_wheels, sent
 from orchestrator.tasks import Scalar, Task
 
 SMALL: Final = 10_000
 """Grids of up to this many cells are gone along only to know how many cells fold."""
+
+DENSE: Final = 4
+"""Where one cell in so many is listed, going along the whole grid is quicker than going to each."""
 
 Coordinates: TypeAlias = tuple[Mapping[str, Scalar], ...]
 
@@ -33,50 +36,6 @@ class _Classes:
 
     firsts: Sequence[int]
     twins: Mapping[int, Sequence[int]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """Which cells make the tasks, eight bytes for each; numbers past the grid's size are `include` rows."""
-
-    ordinals: array[int]
-    twins: Mapping[int, Sequence[int]]
-
-
-class _Fold:
-    """Cells in their order, equal ones at the place of the first; told apart by eight bytes of their ids.
-
-    Where the cells of the grid are known to be different, only those that a row of `include` is equal to are kept.
-    """
-
-    def __init__(self, rows: Iterable[bytes] | None) -> None:
-        """Begin.
-
-        Args:
-            rows: The digests of the rows, where the cells of the grid are known to be different.
-        """
-        self._matter = None if rows is None else {_key(row) for row in rows}
-        self.ordinals = array("Q")
-        self.twins: dict[int, list[int]] = {}
-        self._first: dict[int, int] = {}
-
-    def add(self, ordinal: int, digest: bytes) -> bool:
-        """Take a cell; return whether it is the first of its kind."""
-        key = _key(digest)
-        told_apart = self._matter is not None and key not in self._matter
-        first = ordinal if told_apart else self._first.setdefault(key, ordinal)
-        if first != ordinal:
-            self.twins.setdefault(first, []).append(ordinal)
-            return False
-        self.ordinals.append(ordinal)
-        return True
-
-    def keep(self, places: Sequence[int]) -> None:
-        """Forget all cells but those at these places of `ordinals`."""
-        self.ordinals = array("Q", [self.ordinals[place] for place in places])
-        kept = frozenset(self.ordinals)
-        self._first = {key: first for key, first in self._first.items() if first in kept}
-        self.twins = {first: others for first, others in self.twins.items() if first in kept}
 
 
 class Expansion:
@@ -113,8 +72,7 @@ class Expansion:
             return (self._grid.size + len(self._rows)) * recipe.repeat
         if self._grid.size > SMALL or self._listing is None:
             return None
-        twins = sum(map(len, self._listing.twins.values()))
-        return (len(self._listing.ordinals) + twins) * recipe.repeat
+        return (len(self._listing.ordinals) + len(self._listing.others)) * recipe.repeat
 
     @property
     def folded(self) -> int | None:
@@ -218,7 +176,7 @@ class Expansion:
         return tuple(map(self._grid.coordinates, islice(product(*same), 1, None)))
 
     @cached_property
-    def _listing(self) -> _Listing | None:
+    def _listing(self) -> Listing | None:
         return self._list() if self._is_chosen or self._collides else None
 
     @property
@@ -227,24 +185,20 @@ class Expansion:
         recipe = self._recipe
         return bool(recipe.exclude or recipe.sample or recipe.include or recipe.shuffled)
 
-    def _list(self) -> _Listing:
+    def _list(self) -> Listing:
         """Go once over all cells and note those that make the tasks."""
         sample = self._recipe.sample
         different = not self._collides and not any(each.twins for each in self._classes)
         if different and not self._rows and sample is None:
-            return _Listing(array("Q", self._kept_ordinals()), {})
-        rows = [_only(row).digest() for row in self._rows]
-        fold = _Fold(rows if different else None)
-        keys = array("Q")
+            return Listing(array("Q", self._kept_ordinals()))
+        notes = Notes()
         for ordinal, digest in self._kept_digests():
-            if fold.add(ordinal, digest) and sample is not None:
-                keys.append(_draw(sample.rng, spelled_id(digest)))
-        if sample is not None:
-            kept = heapq.nsmallest(sample.count, range(len(keys)), key=lambda place: (keys[place], place))
-            fold.keep(sorted(kept))
-        for number, digest in enumerate(rows):
-            fold.add(self._grid.size + number, digest)
-        return _Listing(fold.ordinals, fold.twins)
+            notes.ordinals.append(ordinal)
+            notes.keys.append(_key(digest))
+            if sample is not None:
+                notes.draws.append(_draw(sample.rng, spelled_id(digest)))
+        rows = [(number, _key(_only(row).digest())) for number, row in enumerate(self._rows, self._grid.size)]
+        return notes.listing(different=different, count=None if sample is None else sample.count, rows=rows)
 
     def _kept_ordinals(self) -> Iterator[int]:
         """Yield the numbers of the cells that `exclude` leaves."""
@@ -284,14 +238,14 @@ class Expansion:
             return dict(self._at(ordinal, Here(self._grid)).axes)
         return self._grid.coordinates(self._grid.digits(ordinal, self._grid.sizes))
 
-    def _from_listing(self, listing: _Listing, start: int) -> Iterator[Task]:
+    def _from_listing(self, listing: Listing, start: int) -> Iterator[Task]:
         repeat = self._recipe.repeat
         here = Here(self._grid)
         for index in islice(self._stream, start, None):
             position, again = divmod(index, repeat)
             ordinal = listing.ordinals[position]
             at = self._at(ordinal, here)
-            cells = tuple(map(self._coordinates, listing.twins.get(ordinal, ())))
+            cells = tuple(map(self._coordinates, listing.twins(ordinal)))
             yield at.task(index, again + 1, cells)
 
     @cached_property
@@ -302,11 +256,11 @@ class Expansion:
         if listing is None or not self._recipe.shuffled:
             return indexes
         keys = array("Q", (_draw(0, spelled_id(digest)) for digest in self._digests(listing)))
-        return array("Q", sorted(indexes, key=keys.__getitem__))
+        return in_order(keys)
 
-    def _digests(self, listing: _Listing) -> Iterator[bytes]:
+    def _digests(self, listing: Listing) -> Iterator[bytes]:
         """Yield the SHA-256 of each task of the listing."""
-        if self._recipe.repeat == 1 and self._recipe.sample is None:  # most of the grid is listed: go along all of it
+        if self._recipe.repeat == 1 and len(listing.ordinals) * DENSE > self._grid.size:
             listed = iter(listing.ordinals)
             wanted = next(listed, None)
             rows = ((self._grid.size + number, _only(row).digest()) for number, row in enumerate(self._rows))
