@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from orchestrator.sweep.problems import WIDTH, Problem
 
@@ -12,6 +12,7 @@ from orchestrator.sweep.problems import WIDTH, Problem
     column=st.integers(0, 299),
     number=st.integers(1, 99_999),
 )
+@example(line="x" * 200, column=100, number=7)
 def test_the_caret_stays_below_its_character(line: str, column: int, number: int) -> None:
     """However long the line is, and with tabs in it, nothing wraps in a terminal of 80 columns."""
     column %= len(line)
