@@ -13,7 +13,7 @@ import filelock
 
 from orchestrator import facts
 from orchestrator.errors import LockedError, RefusedError
-from orchestrator.ledger import DamagedLedgerError, NotALedgerError, SqliteLedger
+from orchestrator.ledger import MARK, DamagedLedgerError, NotALedgerError, SqliteLedger
 from orchestrator.mounts import network_file_system
 
 LOCK_PATIENCE_SECONDS: Final = 1.0
@@ -94,7 +94,7 @@ class RunFolder:
                 _probe(self.state)
         except OSError as error:
             raise RefusedError(
-                f"The run folder {self.path} cannot be written: {error.strerror}. Choose another with --out."
+                f"The run folder {self.path} cannot be written: {error.strerror}. {self._way_out}"
             ) from error
         kind = network(self.state)
         if kind is not None:
@@ -120,7 +120,7 @@ class RunFolder:
             ) from None
         except OSError as error:
             raise RefusedError(
-                f"The run folder {self.path} cannot be locked: {error.strerror}. Choose another with --out."
+                f"The run folder {self.path} cannot be locked: {error.strerror}. {self._way_out}"
             ) from error
         try:
             yield
@@ -181,7 +181,18 @@ class RunFolder:
             raise DamagedLedgerError(self.ledger, reason, self.path)
 
     def _has_traces(self) -> bool:
-        return self.manifest.is_file() or self.log.is_file() or not (self.state.is_dir() or self.state == self.path)
+        """Return whether anything shows that there has been a run here."""
+        if self.state != self.path and not self.state.is_dir():
+            return True
+        told = (self.manifest, self.log, self.ledger.with_name(f"{self.ledger.name}{MARK}"))
+        return any(path.is_file() for path in told) or (self.files.is_dir() and any(self.files.iterdir()))
+
+    @property
+    def _way_out(self) -> str:
+        """What to do where this folder cannot be written: another one would pay again for what this one holds."""
+        if self.exists():
+            return "Mend that and run the same command again: this folder holds a run that goes on."
+        return "Choose another with --out."
 
     def _point_to(self, base: Path) -> None:
         """Let the ledger lie below a folder; where it does already nothing is done."""

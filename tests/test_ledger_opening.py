@@ -199,7 +199,7 @@ class TestTheSideFile:
         """One who ends in peace leaves the file alone, and it can be copied without another."""
         with SqliteLedger(path) as store, store.at_work():
             assert store.fact(AT_WORK)
-        assert [file.name for file in path.parent.iterdir()] == ["ledger.sqlite"]
+        assert {file.name for file in path.parent.iterdir()} == {"ledger.sqlite", "ledger.sqlite-mark"}
         with SqliteLedger(path, read_only=True) as store:
             assert store.fact(AT_WORK) is None
 
@@ -209,3 +209,43 @@ class TestTheSideFile:
         shutil.copytree(tmp_path, tmp_path / "copy", ignore=shutil.ignore_patterns("copy"))
         with SqliteLedger(tmp_path / "copy" / "ledger.sqlite", read_only=True) as store:
             assert store.fact("said") == "last"
+
+
+class TestMark:
+    @pytest.mark.parametrize("harm", ["emptied", "shortened", "spoilt"])
+    def test_commits_that_its_side_file_has_lost_are_missed(self, path: Path, harm: str) -> None:
+        """SQLite takes a side file that was cut short or spoilt for one that ends there."""
+        filled(path, tasks=3)
+        killed(path)
+        side = path.with_name("ledger.sqlite-wal")
+        held = side.read_bytes()
+        side.write_bytes({"emptied": b"", "shortened": held[: len(held) // 2], "spoilt": b"x" * len(held)}[harm])
+        with pytest.raises(DamagedLedgerError, match="what was written last is missing"):
+            SqliteLedger(path)
+        with pytest.raises(DamagedLedgerError):
+            SqliteLedger(path, read_only=True)
+
+    def test_an_older_copy_put_back_is_noticed(self, path: Path) -> None:
+        """A copy knows nothing of what was paid for since."""
+        filled(path)
+        copy = shutil.copy(path, path.with_name("copy"))
+        with SqliteLedger(path) as store, store.transaction(durable=True):
+            store.state({"mood": "stormy"})
+        shutil.copy(copy, path)
+        with pytest.raises(DamagedLedgerError, match="what was written last is missing"):
+            SqliteLedger(path)
+
+    @pytest.mark.parametrize("words", [None, b"", b"many", b"-1", b"00000000000000000001"])
+    def test_a_mark_that_says_less_is_no_damage(self, path: Path, words: bytes | None) -> None:
+        """It is written after the commit that it tells of, so a kill leaves it behind."""
+        with SqliteLedger(path) as store:
+            for mood in ("calm", "stormy"):
+                with store.transaction(durable=True):
+                    store.state({"mood": mood})
+        mark = path.with_name("ledger.sqlite-mark")
+        assert int(mark.read_bytes()) == 2
+        mark.unlink()
+        if words is not None:
+            mark.write_bytes(words)
+        with SqliteLedger(path) as store:
+            assert store.facts() == {"mood": "stormy"}

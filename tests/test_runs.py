@@ -193,7 +193,7 @@ class TestTheLedgersPlace:
         again = RunFolder(folder.path)
         assert again.ledger.parent.parent == local
         assert stat.S_IMODE(again.state.stat().st_mode) == 0o700
-        assert {path.name for path in again.state.iterdir()} == {"ledger.sqlite", ".lock"}
+        assert {path.name for path in again.state.iterdir()} == {"ledger.sqlite", "ledger.sqlite-mark", ".lock"}
         assert {path.name for path in folder.path.iterdir()} == {"files", "ledger.path"}
         with again.opened() as store:
             assert store.facts() == WHOLE

@@ -23,7 +23,7 @@ from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
 from orchestrator.errors import OrchestratorError, RefusedError
 from orchestrator.facts import NEEDED, WRITTEN, readable
-from orchestrator.ledger import DamagedLedgerError, SqliteLedger, salvage
+from orchestrator.ledger import MARK, DamagedLedgerError, SqliteLedger, salvage
 from orchestrator.reporting import root
 from orchestrator.runs import EMULATOR, RunFolder
 from orchestrator.schemas import Schemas
@@ -152,11 +152,12 @@ def _keep(folder: RunFolder, now: float) -> Path | None:
 
 def _replace(folder: RunFolder, draft: Path) -> None:
     """Put the new ledger in the damaged one's place; what SQLite kept beside that one must not be taken for its own."""
-    for suffix in ("-wal", "-shm"):
+    for suffix in ("-wal", "-shm", MARK):
         folder.ledger.with_name(folder.ledger.name + suffix).unlink(missing_ok=True)
     draft.replace(folder.ledger)
+    draft.with_name(draft.name + MARK).unlink(missing_ok=True)
 
 
 def _remove(draft: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", MARK):
         draft.with_name(draft.name + suffix).unlink(missing_ok=True)

@@ -26,7 +26,13 @@ UNREADABLE: Final = (ValueError, TypeError, KeyError, ArithmeticError, Attribute
 AT_WORK: Final = "at work"
 """The fact that stands in the file itself, not only in its side file, while a process writes."""
 
-_IS_AT_WORK: Final = "SELECT value FROM facts WHERE name = ?"
+COMMITS: Final = "commits"
+"""The fact that counts the commits that were waited for until they were on the disk."""
+
+MARK: Final = "-mark"
+"""What the name of the file beside the ledger ends with that says how many of these there were."""
+
+_FACT: Final = "SELECT value FROM facts WHERE name = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,11 @@ class LedgerFile:
     def side_file(self) -> Path:
         """Where SQLite writes first; a part of the ledger for as long as it is there."""
         return self.path.with_name(f"{self.path.name}-wal")
+
+    @property
+    def mark(self) -> Path:
+        """Says how many commits the ledger has at least: SQLite takes one that was cut short for whole."""
+        return self.path.with_name(f"{self.path.name}{MARK}")
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -84,6 +95,7 @@ class LedgerFile:
             NotALedgerError: It is damaged, or of a later version.
             LedgerError: It cannot be opened.
         """
+        marked = self._marked()  # before the ledger is looked at: another process may be writing both
         if not read_only:
             self._make_private()
         with self.translated():
@@ -95,6 +107,8 @@ class LedgerFile:
                     db.execute("PRAGMA journal_mode = WAL")
                     db.execute("PRAGMA fullfsync = ON")
                     _migrate(db, steps)
+                self._lack_nothing(db, marked)
+                if not read_only:
                     return db
                 db = _migrated_copy(db, steps) if older else db
                 db.execute("PRAGMA query_only = ON")
@@ -107,12 +121,26 @@ class LedgerFile:
         """Close the file; what shows that nothing has been taken away from it stays."""
         at_work = False
         with suppress(*BROKEN):
-            at_work = db.execute(_IS_AT_WORK, (AT_WORK,)).fetchone() is not None
+            at_work = db.execute(_FACT, (AT_WORK,)).fetchone() is not None
         with self.translated():
             db.close()
         if at_work and not self.side_file.exists():  # the last one to close takes it away, and it had been killed
             with suppress(OSError):
                 self.side_file.touch(0o600)
+
+    def note(self, commits: int) -> None:
+        """Say in the mark how many commits are on the disk by now; where that cannot be, the older word stands."""
+        with suppress(OSError):
+            mark = os.open(self.mark, os.O_CREAT | os.O_WRONLY, 0o600)
+            try:
+                os.write(mark, b"%020d\n" % commits)
+            finally:
+                os.close(mark)
+
+    def _marked(self) -> int:
+        with suppress(OSError, ValueError):
+            return int(self.mark.read_bytes())
+        return 0
 
     def _miss_nothing(self) -> None:
         """See that a process that was killed has left its side file: the last commits may stand nowhere else."""
@@ -123,10 +151,18 @@ class LedgerFile:
             suppress(*BROKEN),
             closing(sqlite3.connect(f"{self._address()}?mode=ro&immutable=1", uri=True)) as db,
         ):
-            found = db.execute(_IS_AT_WORK, (AT_WORK,)).fetchone()
+            found = db.execute(_FACT, (AT_WORK,)).fetchone()
         if found is not None and not self.side_file.exists():
             reason = f"{self.side_file.name}, where the last commits stood, is missing"
             raise DamagedLedgerError(self.path, reason, self.run_folder)
+
+    def _lack_nothing(self, db: sqlite3.Connection, marked: int) -> None:
+        """See that the ledger has every commit that its mark tells of.
+
+        SQLite drops what follows a spoilt or shortened place of the side file, and says nothing of it.
+        """
+        if commits_of(db) < marked:
+            raise DamagedLedgerError(self.path, "what was written last is missing from it", self.run_folder)
 
     def _version(self, db: sqlite3.Connection, newest: int, *, may_be_empty: bool) -> int:
         version = _version_of(db)
@@ -160,6 +196,12 @@ class LedgerFile:
 
     def _address(self) -> str:
         return self.path.resolve().as_uri()
+
+
+def commits_of(db: sqlite3.Connection) -> int:
+    """Return how many commits a ledger has that were waited for."""
+    found = db.execute(_FACT, (COMMITS,)).fetchone()
+    return 0 if found is None or not str(found[0]).isdecimal() else int(found[0])
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

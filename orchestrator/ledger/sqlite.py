@@ -11,7 +11,7 @@ from typing import Final, Self
 
 from orchestrator.ledger import rows
 from orchestrator.ledger.errors import ClaimedError, ConflictError, DamagedLedgerError, LedgerError, NotALedgerError
-from orchestrator.ledger.opening import AT_WORK, LedgerFile
+from orchestrator.ledger.opening import AT_WORK, COMMITS, LedgerFile, commits_of
 from orchestrator.ledger.totals import Entered, Totals
 from orchestrator.ledger.versions import STEPS, Step
 from orchestrator.lifecycle import FINAL, Failure, Record, State
@@ -65,10 +65,10 @@ class SqliteLedger:
         self.path = path
         self._file = LedgerFile(path, run_folder or path.parent)
         self._durable: bool | None = None
-        self._open = False
         if read_only and not path.is_file():
             raise NotALedgerError(f"{path.parent} is not a run folder: it holds no {path.name}.")
         self._db = self._file.connected(read_only=read_only, steps=steps)
+        self._commits = commits_of(self._db)
         self._open = True
 
     def close(self) -> None:
@@ -131,11 +131,16 @@ class SqliteLedger:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                if durable:
+                    self._commits += 1
+                    self.state({COMMITS: str(self._commits)})
             except BaseException:
                 if self._db.in_transaction:  # a full disk may have rolled it back already
                     self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
+        if durable:
+            self._file.note(self._commits)
 
     def enter(self, tasks: Sequence[Task], edition: int, rank: int) -> Entered:
         """Write tasks down as the job file now has them; what already happened to them stays.
@@ -239,9 +244,9 @@ class SqliteLedger:
     # Reading
 
     def facts(self) -> dict[str, str]:
-        """Return every fact."""
+        """Return every fact but the count of commits, which is the ledger's own."""
         with self._file.translated():
-            found = self._db.execute("SELECT name, value FROM facts").fetchall()
+            found = self._db.execute("SELECT name, value FROM facts WHERE name <> ?", (COMMITS,)).fetchall()
         with self._file.understood():
             return {rows.text(name): rows.text(value) for name, value in found}
 
