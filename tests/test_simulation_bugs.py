@@ -26,7 +26,7 @@ from orchestrator.engines.tracking import Tracker
 from orchestrator.ledger import Ledger, SqliteLedger, Totals
 from orchestrator.lifecycle import Failure, Output, Record, State
 from orchestrator.output.keeper import ManifestKeeper
-from orchestrator.simulation import Event, History, draw, play
+from orchestrator.simulation import Event, History, draw, play, process
 from orchestrator.steps import fetch, matching, settle, submit
 from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.steps.fetch import Fetcher
@@ -218,10 +218,11 @@ def the_model_is_not_compared(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(matching, "_finds", of_any)
 
 
-@planted()
+@planted(rate=0.5, seeds=2, events=(Event("run unanswered", 1),))
 def nobody_remembers_the_newest_task(patch: pytest.MonkeyPatch) -> None:
     intended = Record.intended
     patch.setattr(Record, "intended", lambda self, at, reserved, _newest: intended(self, at, reserved, None))
+    patch.setattr(process, "LONGEST_SECONDS", 3600.0)  # it shows by never ending, and calls all the while
 
 
 @planted(retries=1, events=(Event("task empty", 1),))

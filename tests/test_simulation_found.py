@@ -33,3 +33,10 @@ def test_a_clock_that_jumps_ends_no_task_and_has_nobody_wait(seconds: float) -> 
     assert "/Task/Kill is written" not in said
     assert sum(what.endswith(" is done") for what in said) == 9
     assert verdict.story[-1][0] < 120
+
+
+def test_one_slip_does_not_make_an_empty_list_complete() -> None:
+    """The list showed nothing for minutes, and a task that was missing from it was said not to exist, once."""
+    events = (Event("run unanswered", number=1), Event("look gone", number=8))
+    verdict = play(History(seed=1892, seeds=1, latency_seconds=2.0, cut_seconds=150.0, events=events))
+    assert (verdict.violation, verdict.paid) == (None, 1)

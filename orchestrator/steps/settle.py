@@ -26,6 +26,8 @@ MOST_IDLE_PAGES: Final = 3
 """How many pages in a row may bring nothing new before the reading is given up."""
 
 MOST_DETAILS: Final = 20
+QUESTIONS: Final = 2
+"""How often the service has to say that it does not know a task."""
 REMEMBERED_SECONDS: Final = 3600.0
 """For how long at least a service is taken to know each of its tasks, unless it was deleted."""
 
@@ -254,14 +256,20 @@ class Settler:
         return len(missing) <= MOST_DETAILS and all([await self._is_deleted(number) for number in missing])
 
     async def _is_deleted(self, number: int) -> bool:
+        """Return whether the service does not know a task, and says so each time: a slip may have us pay twice."""
+
         async def detail(client: Client) -> RemoteTask:
             return await client.task(task_id=str(number))
 
-        try:
-            await self.calls.make(Urgency.LIKELY_DONE, detail)
-        except (WiroError, TurnLostError) as error:
-            return judge(error, paying=False).verdict is Verdict.GONE
-        return False
+        for _ in range(QUESTIONS):
+            try:
+                await self.calls.make(Urgency.LIKELY_DONE, detail)
+            except (WiroError, TurnLostError) as error:
+                if judge(error, paying=False).verdict is not Verdict.GONE:
+                    return False
+            else:
+                return False
+        return True
 
     async def _in_detail(self, task: RemoteTask) -> RemoteTask:
         async def detail(client: Client) -> RemoteTask:
