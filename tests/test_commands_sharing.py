@@ -18,8 +18,11 @@ from orchestrator.config import Settings
 from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.lane import RUN, LaneFile, Neighbours, lane_folder
 from orchestrator.ledger import Ledger, SqliteLedger
+from orchestrator.lifecycle import Record
+from orchestrator.money import FREE
 from orchestrator.runs import RunFolder
 from orchestrator.steps.elsewhere import Alone, Others
+from orchestrator.tasks import Task
 from orchestrator.wiro import Credentials
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +74,36 @@ async def test_a_run_is_known_to_the_others_as_long_as_it_is_at_work(tmp_path: P
         ids.add(member.run)
     assert len(ids) == 1
     assert said.entries == []
+
+
+def word_left(state: Path) -> set[str] | None:
+    """What the only run there is has left."""
+    with closing(LaneFile(lane_folder(state, URL, Credentials("key", None).fingerprint))) as file:
+        [member] = file.members(0.0)
+        return file.word_of(member.run, member.seen_at)
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_a_run_leaves_word_of_what_is_its_own_unless_a_request_is_open(tmp_path: Path, accepted: bool) -> None:
+    clock, folder, state = VirtualClock(), tmp_path / "run", tmp_path / "state"
+    async with sharing(folder, state, LogCapture(), clock):
+        assert word_left(state) is None
+        with SqliteLedger(folder / "ledger.sqlite") as store, store.transaction(durable=False):
+            for number in (1, 2):
+                before = Record(Task(str(number), number, {}, {}, {}, "x"))
+                store.enter([before.task], 1, number)
+                intended = before.intended(clock.now(), FREE, 100)
+                store.save(before, intended)
+                if accepted or number == 1:
+                    store.save(intended, intended.accepted(f"20{number}", "token", clock.now()))
+    assert word_left(state) == ({"201", "202"} if accepted else None)
+
+
+async def test_a_run_that_breaks_off_leaves_no_word(tmp_path: Path) -> None:
+    with pytest.RaisesGroup(ValueError, flatten_subgroups=True):
+        async with sharing(tmp_path / "run", tmp_path / "state", LogCapture(), VirtualClock()):
+            raise ValueError
+    assert word_left(tmp_path / "state") is None
 
 
 async def moved(clock: VirtualClock, seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -11,6 +11,8 @@ from typing import Any
 
 import anyio
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
 from orchestrator.clock import VirtualClock
 from orchestrator.engines.control import Control
@@ -18,6 +20,7 @@ from orchestrator.engines.doubts import INSISTENCE_SECONDS, LONGEST_REQUEST_SECO
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.steps.calls import Calls, First, Urgency
+from orchestrator.steps.elsewhere import Alone, Elsewhere, Others
 from orchestrator.steps.outcomes import Stop
 from orchestrator.steps.settle import Settler
 from orchestrator.steps.submit import Frontier
@@ -103,7 +106,14 @@ class Scene:
         return await self.ledger.read(lambda store: {record.task.id: record.state for record in store.everything()})
 
 
-def in_virtual_time(folder: Path, work: Callable[[Scene], Awaitable[None]], *, insists: bool = False) -> None:
+def in_virtual_time(
+    folder: Path,
+    work: Callable[[Scene], Awaitable[None]],
+    *,
+    insists: bool = False,
+    others: Others | None = None,
+    said: LogCapture | None = None,
+) -> None:
     async def inline(hop: Callable[[], Any]) -> Any:
         return hop()
 
@@ -112,12 +122,13 @@ def in_virtual_time(folder: Path, work: Callable[[Scene], Awaitable[None]], *, i
         ledger = Ledger(store, clock, inline)
         settler = Settler(MODEL, {}, lambda p: p, SETTLE_AFTER, Calls(service, Open(), clock), ledger, clock)
         doubts = Doubts(
-            replace(settler, insists=insists),
+            replace(settler, insists=insists, others=others or Alone()),
             frontier=Frontier(0),
             control=control,
             ledger=ledger,
             clock=clock,
             random=lambda: 0.999,
+            log=structlog.wrap_logger(None, processors=[said or LogCapture()]),
         )
         scene = Scene(clock, ledger, doubts, service, control, clock.monotonic())
         async with anyio.create_task_group() as group:
@@ -214,6 +225,38 @@ def unlisted(service: Service) -> None:
 
 def unclear(service: Service) -> None:
     service.seeds.append(None)  # a newer task, whose parameters nobody shows
+
+
+@dataclass
+class Archived(Others):
+    """Another run, whose folder is not where it was."""
+
+    unread: list[str]
+
+    @asynccontextmanager
+    async def consulted(self, _remote_ids: Collection[str], _since: float) -> AsyncIterator[Elsewhere]:
+        yield Elsewhere(unread=self.unread)
+
+
+def test_who_waits_for_a_folder_is_told_once_which(tmp_path: Path) -> None:
+    """It is back: what it was waited for goes on."""
+    said, others = LogCapture(), Archived(["/runs/one"])
+
+    async def work(scene: Scene) -> None:
+        for number in (7, 8):
+            scene.doubts.add(await scene.lost(number))
+        scene.service.seeds.append(7)
+        await scene.clock.sleep(200)
+        assert scene.settled == []
+        others.unread.clear()
+        await scene.clock.sleep(20)
+        assert sorted(state for state, _ in scene.settled) == [State.PENDING, State.RUNNING]
+
+    in_virtual_time(tmp_path, work, others=others, said=said)
+    [entry] = said.entries
+    assert (entry["log_level"], entry["tasks"]) == ("warning", 2)
+    assert entry["why"].startswith("/runs/one ")
+    assert "Bring it back" in entry["why"]
 
 
 @pytest.mark.parametrize(

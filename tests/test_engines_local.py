@@ -30,6 +30,7 @@ from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Output, Record, State
+from orchestrator.logs import silent
 from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.steps.fetch import NotNowError
 from orchestrator.steps.outcomes import Stop
@@ -199,7 +200,7 @@ class Play:
         uploader = Uploader(Uploads(), {}, calls, ledger)
         settler = Settler(MODEL, {}, uploader.sent, 60.0, calls, ledger, clock)
         shared: dict[str, Any] = {"control": self.control, "ledger": ledger, "clock": clock, "random": lambda: 0.5}
-        doubts = Doubts(settler, frontier=frontier, **shared)
+        doubts = Doubts(settler, frontier=frontier, log=silent(), **shared)
         slots = Slots(Capacity(None), clock)
 
         async def fetching(record: Record, _: RemoteTask | None) -> Record:

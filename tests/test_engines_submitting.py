@@ -21,6 +21,7 @@ from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.submitting import FAULTS, Submitter
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Ending, Record, State
+from orchestrator.logs import silent
 from orchestrator.money import FREE
 from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.steps.outcomes import SILENCE_SECONDS, Stop
@@ -127,12 +128,13 @@ def in_virtual_time(
         calls = Calls(service, Open(), clock)
         uploader = Uploader(uploads or Uploads(), {}, calls, ledger)
         shared: dict[str, Any] = {"control": control, "ledger": ledger, "clock": clock, "random": lambda: 0.5}
+        settler = Settler(MODEL, {}, uploader.sent, 60.0, calls, ledger, clock)
         submitter = Submitter(
             model=MODEL,
             reserve_usd=lambda *_: PRICE,
             budget=Budget(cap_usd),
             slots=Slots(Capacity(None), clock),
-            doubts=Doubts(Settler(MODEL, {}, uploader.sent, 60.0, calls, ledger, clock), frontier=frontier, **shared),
+            doubts=Doubts(settler, frontier=frontier, log=silent(), **shared),
             uploader=uploader,
             frontier=frontier,
             calls=calls,

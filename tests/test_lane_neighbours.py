@@ -150,6 +150,20 @@ async def test_a_run_whose_ledger_cannot_be_read_is_named(
     assert await asked(lane) == Elsewhere(set(), [], [str(tmp_path / "one")])
 
 
+@pytest.mark.parametrize("spoil", [removed, damaged, replaced])
+async def test_a_run_that_ended_in_order_has_left_word(
+    lane: LaneFile, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    """It is read in place of its ledger, as far back as it goes, and no more once the run is at work again."""
+    left(lane, tmp_path / "one", accepted)
+    lane.leave_word("one", NOW - LAG_SECONDS, ["201", "999999"])
+    spoil(tmp_path / "one")
+    assert await asked(lane) == Elsewhere({"201"}, [], [])
+    assert (await asked(lane, since=NOW - 1)).unread
+    lane.enter("one", tmp_path / "elsewhere", NOW)
+    assert (await asked(lane)).unread
+
+
 async def test_one_decides_at_a_time(lane: LaneFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever does not get its turn learns that, and tries again later."""
     monkeypatch.setattr("orchestrator.lane.neighbours.PATIENCE_SECONDS", 0.05)

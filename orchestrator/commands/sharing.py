@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -18,6 +18,7 @@ from orchestrator.engines.pacing import Pacer
 from orchestrator.engines.slots import Slots
 from orchestrator.lane import (
     RUN,
+    WORD_SECONDS,
     LaneError,
     LaneFile,
     Lease,
@@ -109,6 +110,7 @@ async def among_others(
         group = await stack.enter_async_context(_kept(lease))
         group.start_soon(_stay, file, run, clock, log, hop)
         yield Neighbours(file, run, model, hop)
+        await _leave_word(file, run, ledger, clock, hop)
 
 
 @asynccontextmanager
@@ -150,6 +152,15 @@ async def _entered(file: LaneFile, folder: RunFolder, ledger: Ledger, clock: Clo
         await ledger.state({RUN: run}, durable=True)
     await hop(partial(file.enter, run, here, clock.now()))
     return run
+
+
+async def _leave_word(file: LaneFile, run: str, ledger: Ledger, clock: Clock, hop: Hop) -> None:
+    """Tell others what they would read in the ledger, unless a request is open: the folder may not stay where it is."""
+    since = clock.now() - WORD_SECONDS
+    claims = await ledger.read(lambda store: None if store.intents() else store.claims(since))
+    if claims is not None:
+        with suppress(LaneError):  # then the folder has to stay, and whoever misses it says so
+            await hop(partial(file.leave_word, run, since, claims))
 
 
 async def _stay(file: LaneFile, run: str, clock: Clock, log: FilteringBoundLogger, hop: Hop) -> None:

@@ -216,6 +216,7 @@ class Workshop:
             ledger=self.ledger,
             clock=self.clock,
             random=self.random,
+            log=self.log,
         )
         return LocalEngine(
             orders=orders,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from structlog.typing import FilteringBoundLogger
+
 from orchestrator.clock import Clock
 from orchestrator.engines.control import Control, Signal
 from orchestrator.ledger import Ledger
@@ -39,6 +41,7 @@ class Doubts:
         ledger: Ledger,
         clock: Clock,
         random: Callable[[], float],
+        log: FilteringBoundLogger,
     ) -> None:
         self._settler = settler
         self._frontier = frontier
@@ -46,6 +49,8 @@ class Doubts:
         self._ledger = ledger
         self._clock = clock
         self._random = random
+        self._log = log
+        self._told = False
         self._open: dict[str, Doubt] = {}
         self._posting: dict[str, Record] = {}
         self._added = Signal()
@@ -122,6 +127,10 @@ class Doubts:
             self._unlisted_since = None
         elif said.stop is not None:
             self._control.close(said.stop, said.message)
+            return said
+        elif said.stuck and not self._told:
+            self._told = True
+            self._log.warning("tasks in doubt have to wait", tasks=len(doubts), why=said.message)
             return said
         elif self._unlisted_seconds() < INSISTENCE_SECONDS or not self._settler.insists:
             return said

@@ -1,12 +1,13 @@
 """A lane is one account at one service: what the runs that are in it on this machine have to know of each other."""
 
-from orchestrator.lane.file import LaneError, LaneFile, lane_folder
+from orchestrator.lane.file import WORD_SECONDS, LaneError, LaneFile, lane_folder
 from orchestrator.lane.lease import Lease, calls_lease, places_lease
 from orchestrator.lane.neighbours import RUN, Neighbours, known_as
 from orchestrator.lane.pool import Pool, Share, fair
 
 __all__ = [
     "RUN",
+    "WORD_SECONDS",
     "LaneError",
     "LaneFile",
     "Lease",

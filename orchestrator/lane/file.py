@@ -1,7 +1,7 @@
 """The file that the runs of a lane share: small, readable by its owner only, and of no worth once no run is left.
 
-It holds no result and no claim: what was paid for stands in the ledgers of the runs. It tells where these are, and what
-share of the limits each run has.
+It holds no result: what was paid for stands in the ledgers of the runs. It tells where these are, and what share of the
+limits each run has. A run that has ended in order leaves word of what is its own: its folder may be moved or deleted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,9 @@ from typing import Final
 BUSY_SECONDS: Final = 5.0
 FORGET_SECONDS: Final = 90 * 86_400.0
 """After this long a run whose folder is gone is forgotten."""
+
+WORD_SECONDS: Final = 86_400.0
+"""How far back the word goes that a run leaves, and for how long it is kept."""
 
 _TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS runs (
@@ -34,6 +37,11 @@ _TABLES: Final = (
         units      INTEGER NOT NULL,
         expires_at REAL NOT NULL
     )""",
+    """CREATE TABLE IF NOT EXISTS words (
+        run        TEXT PRIMARY KEY,
+        since      REAL NOT NULL,   -- what was sent before is not in it
+        remote_ids TEXT NOT NULL    -- a line each
+    ) WITHOUT ROWID""",
 )
 
 
@@ -103,6 +111,7 @@ class LaneFile:
         with self.transaction(durable=True):
             self._db.execute("DELETE FROM runs WHERE run = ? OR folder = ?", (run, str(folder)))
             self._db.execute("INSERT INTO runs VALUES (?, ?, ?)", (run, str(folder), now))
+            self._db.execute("DELETE FROM words WHERE run = ? OR since < ?", (run, now - 2 * WORD_SECONDS))
             gone = [m.run for m in self._members(0.0) if m.seen_at < now - FORGET_SECONDS and not m.folder.exists()]
             self._db.executemany("DELETE FROM runs WHERE run = ?", [(run,) for run in gone])
 
@@ -110,6 +119,24 @@ class LaneFile:
         """Write down that a run is still at work."""
         with self.transaction():
             self._db.execute("UPDATE runs SET seen_at = ? WHERE run = ?", (now, run))
+
+    def leave_word(self, run: str, since: float, remote_ids: Iterable[str]) -> None:
+        """Write down for others that a run has no request open, and all that it was given.
+
+        Args:
+            run: Its id.
+            since: From when on, unix seconds.
+            remote_ids: The remote tasks that it has sent since then.
+        """
+        with self.transaction():
+            self._db.execute("INSERT OR REPLACE INTO words VALUES (?, ?, ?)", (run, since, "\n".join(remote_ids)))
+
+    def word_of(self, run: str, since: float) -> set[str] | None:
+        """Return the remote tasks of a run that has ended, None where it left no word that goes back to `since`."""
+        with self._translated():
+            found = self._db.execute("SELECT remote_ids FROM words WHERE run = ? AND since <= ?", (run, since))
+            row = found.fetchone()
+        return None if row is None else set(row[0].splitlines())
 
     def members(self, since: float) -> list[Member]:
         """Return the runs that were at work at a moment (unix seconds) or later."""

@@ -21,7 +21,7 @@ import filelock
 from orchestrator.engines.doubts import LONGEST_REQUEST_SECONDS
 from orchestrator.errors import OrchestratorError
 from orchestrator.facts import resolved_job
-from orchestrator.lane.file import LaneFile
+from orchestrator.lane.file import LaneFile, Member
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import Attempt, Record
 from orchestrator.runs import RunFolder
@@ -80,17 +80,29 @@ class Neighbours:
         for member in self._file.members(since - LAG_SECONDS):
             if member.run == self._run:
                 continue
-            folder = RunFolder(member.folder)
-            try:
-                with folder.opened() as store:
-                    if store.fact(RUN) != member.run:
-                        unread.append(str(member.folder))
-                        continue
-                    requests += self._requests(folder, store, member.run)
-                    claimed |= _claimed(store, remote_ids)  # last: a request that is settled meanwhile is in it
-            except (OrchestratorError, OSError):
+            said = self._read(member, remote_ids)
+            if said is not None:
+                requests += said[0]
+                claimed |= said[1]
+                continue
+            word = self._file.word_of(member.run, since - LAG_SECONDS)
+            if word is None:
                 unread.append(str(member.folder))
+            else:
+                claimed |= word.intersection(remote_ids)
         return Elsewhere(claimed, requests, unread)
+
+    def _read(self, member: Member, remote_ids: Collection[str]) -> tuple[list[Foreign], set[str]] | None:
+        """Return a run's open requests and which remote tasks are its own; None where its ledger cannot be read."""
+        folder = RunFolder(member.folder)
+        try:
+            with folder.opened() as store:
+                if store.fact(RUN) != member.run:
+                    return None
+                requests = list(self._requests(folder, store, member.run))
+                return requests, _claimed(store, remote_ids)  # last: a request that is settled meanwhile is in it
+        except (OrchestratorError, OSError):
+            return None
 
     def _requests(self, folder: RunFolder, store: SqliteLedger, run: str) -> Iterator[Foreign]:
         """Give a run's requests that may have been accepted; a process that is gone waits for no reply any more."""

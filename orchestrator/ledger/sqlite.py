@@ -343,8 +343,13 @@ class SqliteLedger:
         """Return those of the given remote ids (at most `CHUNK`) that belong to tasks of ours."""
         query = f"SELECT remote_id FROM attempts WHERE remote_id IN ({_marks(remote_ids)})"  # noqa: S608 - question marks only
         with self._file.translated():
-            found = self._db.execute(query, tuple(remote_ids))
-            return {str(row[0]) for row in found}
+            return {str(row[0]) for row in self._db.execute(query, tuple(remote_ids))}
+
+    def claims(self, since: float) -> list[str]:
+        """Return the remote ids of tasks of ours that were sent at a moment (unix seconds) or later."""
+        query = "SELECT remote_id FROM attempts WHERE intent_at >= ? AND remote_id NOT NULL"
+        with self._file.translated():
+            return [str(row[0]) for row in self._db.execute(query, (since,))]
 
     # Within
 

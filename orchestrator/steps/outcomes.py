@@ -66,6 +66,7 @@ class Outcome:
         places: How many tasks may run at once, where a refusal for want of a place says so.
         full: Whether the service refused for want of a place.
         sent: Whether the service saw the request.
+        stuck: Whether it stays so until the user does something.
     """
 
     verdict: Verdict
@@ -74,6 +75,7 @@ class Outcome:
     places: int | None = None
     full: bool = False
     sent: bool = True
+    stuck: bool = False
 
     @property
     def failure(self) -> Failure:

@@ -36,7 +36,7 @@ CHUNK: Final = 500
 
 UNREAD: Final = (
     "{} holds a run that used the same key at that time, and cannot be read: what the service's list shows may be its"
-    " own. Bring it back."
+    " own. Bring it back; where it is gone for good, --resubmit-uncertain goes on without it."
 )
 
 
@@ -116,7 +116,7 @@ class Settler:
             free = [task for task in await self._free(free) if task.task_id not in elsewhere.claimed]
             matching = match(intents, free, self.model, self.defaults)
             if matching.adopted and elsewhere.unread and not self.insists:
-                return Outcome(Verdict.AGAIN, UNREAD.format(elsewhere.unread[0]))
+                return Outcome(Verdict.AGAIN, UNREAD.format(elsewhere.unread[0]), stuck=True)
             settled = []
             for doubt in doubts:
                 after = self._certain(doubt, matching, listing)
