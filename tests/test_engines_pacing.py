@@ -184,7 +184,7 @@ def test_an_episode_of_refusals_counts_once() -> None:
     for answered in (101.2, 101.21, 101.25):
         made.refused(101.0, answered, None)
     assert made.rate == 7.5
-    made.refused(103.0, 103.1, None)
+    made.refused(109.0, 109.1, None)
     assert made.rate == pytest.approx(5.625)
 
 
@@ -195,17 +195,37 @@ def test_what_the_service_asks_for_is_waited_for_up_to_five_minutes(retry_after:
     assert made.earliest(200.0) == 200.0 + held
 
 
-def test_without_a_word_on_how_long_the_pauses_double() -> None:
-    """1, 2, 4 … seconds, and again 1 s once it has gone well for a while."""
-    made = schedule()
+def test_without_a_word_on_how_long_the_pauses_double_once_no_rate_helps() -> None:
+    """A second each while the rate comes down, then 2, 4 … seconds, and again 1 s once it has gone well for a while."""
+    made, now = schedule(), 200.0
     pauses = []
-    for now in (200.0, 210.0, 220.0):
+    for _ in range(10):
         made.refused(now, now, None)
-        pauses.append(made.earliest(now) - now)
-    assert pauses == [1.0, 2.0, 4.0]
-    made.sent(240.0)
-    made.refused(241.0, 241.0, None)
-    assert made.earliest(241.0) - 241.0 == 1.0
+        pauses.append(round(made.earliest(now) - now, 6))
+        now += pauses[-1]
+    assert made.rate == 0.1
+    assert pauses == [1.0] * 8 + [2.0, 4.0]
+    made.sent(now + 6)
+    made.refused(now + 7, now + 7, None)
+    assert made.earliest(now + 7) - now - 7 == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("allowed", [1, 8, 25])
+def test_a_much_lower_limit_is_found_within_seconds(allowed: int) -> None:
+    """The service counts the calls of each second and says no more than that there were too many."""
+    made, now = Schedule(40), 100.0
+    taken: list[float] = []
+    refused_at: list[float] = []
+    while now < 130:
+        now = made.earliest(now)
+        made.sent(now)
+        if sum(each > now - 1 for each in taken) < allowed:
+            taken.append(now)
+        else:
+            refused_at.append(now)
+            made.refused(now, now, None)
+    assert len([at for at in refused_at if at < 110]) <= 8
+    assert len(taken) >= 0.6 * allowed * 30
 
 
 def test_the_rate_never_falls_below_a_tenth_and_recovers_by_itself() -> None:

@@ -35,7 +35,9 @@ NAP_SECONDS: Final = 0.25
 """How often a call looks whether there is a limit again, where it is told of none."""
 
 SLOWER: Final = 0.75
+MUCH_SLOWER: Final = 0.5
 FASTER: Final = 1.05
+SLOWEST: Final = 0.1
 RECOVERY_SECONDS: Final = 5.0
 FIRST_PAUSE_SECONDS: Final = 1.0
 
@@ -95,11 +97,15 @@ class Schedule:
             self._held_until = max(self._held_until, now + min(retry_after_seconds, LONGEST_HOLD_SECONDS))
         if written_at < self._episode_from:
             return
-        self._episode_from = now
-        self.rate = max(self.rate * SLOWER, min(self.limit, 0.1))
-        self._raised_at = now
-        if retry_after_seconds is None:
-            self._held_until = max(self._held_until, now + self._pause)
+        soon = written_at - self._held_until < RECOVERY_SECONDS
+        least = min(self.limit, SLOWEST)
+        self._episode_from = self._raised_at = now
+        if retry_after_seconds is not None:
+            self.rate = max(self.rate * SLOWER, least)
+            return
+        self.rate = max(self.rate * (MUCH_SLOWER if soon else SLOWER), least)
+        self._held_until = max(self._held_until, now + self._pause)
+        if self.rate == least:  # longer pauses only help where no rate does
             self._pause = min(self._pause * 2, LONGEST_HOLD_SECONDS)
 
 
