@@ -189,6 +189,7 @@ def retry(  # noqa: PLR0917 - as above
     progress: arguments.Shown = "auto",
 ) -> None:
     """Give failed and cancelled tasks another try, and go on with the run."""
+    from orchestrator import display
     from orchestrator.commands import retry as command
     from orchestrator.commands.options import Options
     from orchestrator.runs import RunFolder
@@ -204,6 +205,7 @@ def retry(  # noqa: PLR0917 - as above
             control=control,
             clock=clock(),
             watcher=watcher,
+            screen=display.terminal(mode(progress)),
         ),
         progress,
         as_json,
@@ -219,13 +221,12 @@ def cancel(run_folder: arguments.Run, insecure: arguments.Insecure = False, as_j
     from orchestrator.lifecycle import ACTIVE
     from orchestrator.runs import RunFolder
 
-    settings = _settings(insecure)
+    tell = partial(print, file=sys.stderr, flush=True)
+    ask = partial(
+        command.cancel, RunFolder(run_folder), _settings(insecure), tell=tell, screen=display.terminal("auto")
+    )
     with watching("off", sys.stderr) as watcher:
-        found, number = stoppable(
-            lambda control: command.cancel(
-                RunFolder(run_folder), settings, control=control, clock=clock(), watcher=watcher
-            )
-        )
+        found, number = stoppable(lambda control: ask(control=control, clock=clock(), watcher=watcher))
     left = sum(found.counts[state] for state in ACTIVE)
     answer = json.dumps(found.to_json()) if as_json else display.status_text(found)
     leave(answer, signalled(number) or (Exit.STOPPED if left else Exit.DONE))

@@ -29,7 +29,7 @@ from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
 from orchestrator.ledger import Ledger, SqliteLedger
-from orchestrator.lifecycle import Output, Record, State
+from orchestrator.lifecycle import Ending, Output, Record, State
 from orchestrator.logs import silent
 from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.steps.fetch import NotNowError
@@ -338,6 +338,20 @@ def test_what_an_earlier_process_left_is_carried_on(submits: bool) -> None:
     assert world.states() == {0: State.DONE, 1: State.DONE, 2: last}
     assert [made["seed"] for _, made in world.service.made] == ["0", "1", "2"][: 3 if submits else 2]
     assert [world.records[each.id].sent.remote_id for each in tasks[:2]] == ["1", "2"]
+
+
+def test_who_only_fetches_waits_for_nothing_else() -> None:
+    """What runs, and what is in doubt, is left to the next run as it is."""
+    tasks = [task(number) for number in range(3)]
+    running = left_by_a_kill(tasks[1], accepted="1")
+    fetching = left_by_a_kill(tasks[2], accepted="2")
+    fetching.append(fetching[-1].succeeded(Ending("task_postprocess_end", 0, None, None, 1_800_000_000.0)))
+    earlier = [left_by_a_kill(tasks[0], newest=1), running, fetching]
+    world = Play(tasks, Orders(submits=False, follows=False), earlier=earlier, made_before=tasks[1:])
+    assert world.play() is None
+    assert world.states() == {0: State.SUBMITTING, 1: State.RUNNING, 2: State.DONE}
+    assert world.seconds < 1
+    assert world.service.called == 0
 
 
 def test_what_an_earlier_process_left_is_not_taken_up_a_second_time() -> None:

@@ -106,7 +106,7 @@ def test_the_same_job_twice_at_once(tmp_path: Path, killed: bool) -> None:
 @pytest.mark.parametrize("killed", [False, True])
 def test_limits_hold_for_both_together(tmp_path: Path, killed: bool) -> None:
     """The service counts: no second has more calls, and no more tasks are active, than the job allows."""
-    limits = {"requests_per_second": 8, "concurrency": 3}
+    limits = {"requests_per_second": 8, "concurrency": 3, "settle_after": 1}
     (tmp_path / "job.yaml").write_text(json.dumps(JOB | {"limits": limits}))
     with process(tmp_path, "-c", SERVE, "0", "8", "0.8") as service:
         url = line_of(service)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
+from orchestrator import logs
 from orchestrator.clock import Clock
 from orchestrator.commands.options import Options
 from orchestrator.commands.resume import resume
@@ -13,15 +15,44 @@ from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
 from orchestrator.errors import StoppedError
+from orchestrator.facts import resolved_job
+from orchestrator.ledger import SqliteLedger
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
 
 PATIENCE_SECONDS: Final = 120.0
 LOOK_SECONDS: Final = 0.25
 
+IN_DOUBT: Final = (
+    "{number} tasks may have been accepted without our knowing: waiting until the service's list tells, which may take"
+    " {seconds:.0f} s and more. Ctrl-C leaves them to the next run."
+)
 
-async def cancel(folder: RunFolder, settings: Settings, *, control: Control, clock: Clock, watcher: Watcher) -> Status:
+
+def silently(_text: str) -> None:
+    """Tell nobody."""
+
+
+async def cancel(
+    folder: RunFolder,
+    settings: Settings,
+    *,
+    control: Control,
+    clock: Clock,
+    watcher: Watcher,
+    tell: Callable[[str], None] = silently,
+    screen: logs.Screen | None = None,
+) -> Status:
     """Cancel or kill every task that runs on the service; pending ones stay pending.
+
+    Args:
+        folder: The run folder.
+        settings: Whom to ask.
+        control: Stops it.
+        clock: Time.
+        watcher: Follows it.
+        tell: Told in a sentence what is waited for.
+        screen: Where the log's warnings are shown as they come, None for nowhere.
 
     Raises:
         StoppedError: The process at work has not ended its tasks within two minutes.
@@ -31,8 +62,15 @@ async def cancel(folder: RunFolder, settings: Settings, *, control: Control, clo
     if folder.is_held():
         with folder.written() as store, store.transaction(durable=True):
             store.state({"cancel": repr(clock.now())})
+        tell("The process at work in the folder was told: waiting until it has ended its tasks.")
         await _until_obeyed(folder, clock)
         return read_status(folder)
+
+    def before(store: SqliteLedger) -> None:
+        number, seconds = len(store.intents()), resolved_job(store.facts()).limits.settle_after_seconds
+        if number:
+            tell(IN_DOUBT.format(number=number, seconds=seconds))
+
     control.cancel()
     orders = Orders(submits=False)
     result = await resume(
@@ -40,10 +78,11 @@ async def cancel(folder: RunFolder, settings: Settings, *, control: Control, clo
         Options(),
         settings,
         orders=orders,
-        before=lambda _: None,
+        before=before,
         control=control,
         clock=clock,
         watcher=watcher,
+        screen=screen,
     )
     return result.status
 

@@ -32,6 +32,7 @@ async def resume(
     control: Control,
     clock: Clock,
     watcher: Watcher,
+    screen: logs.Screen | None = None,
 ) -> Result:
     """Let the engine go on with a run folder.
 
@@ -44,6 +45,7 @@ async def resume(
         control: Stops it.
         clock: Time.
         watcher: Follows it.
+        screen: Where the log's warnings are shown as they come, None for nowhere.
 
     Raises:
         OrchestratorError: It cannot start.
@@ -79,7 +81,7 @@ async def resume(
                 tally=tally,
                 control=control,
                 clock=clock,
-                log=stack.enter_context(logs.opened(folder.log, secrets=settings.secrets)),
+                log=stack.enter_context(logs.opened(folder.log, secrets=settings.secrets, screen=screen)),
             )
         )
         return await carry_out(shop, orders, watcher)

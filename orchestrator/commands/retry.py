@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from orchestrator import logs
 from orchestrator.clock import Clock
 from orchestrator.commands.options import Options, selection
 from orchestrator.commands.resume import resume
@@ -31,6 +32,7 @@ async def retry(
     control: Control,
     clock: Clock,
     watcher: Watcher,
+    screen: logs.Screen | None = None,
 ) -> Result:
     """Make failed and cancelled tasks pending again, and go on with the run.
 
@@ -42,6 +44,7 @@ async def retry(
         control: Stops it.
         clock: Time.
         watcher: Follows it.
+        screen: Where the log's warnings are shown as they come, None for nowhere.
 
     Raises:
         OrchestratorError: It cannot start.
@@ -57,6 +60,7 @@ async def retry(
         control=control,
         clock=clock,
         watcher=watcher,
+        screen=screen,
     )
 
 

@@ -82,7 +82,7 @@ async def verify(
             if record.state is not State.FETCHING:  # an earlier repair did not come that far
                 store.save(record, record.refetched())
 
-    orders = Orders(submits=False)
+    orders = Orders(submits=False, follows=False)
     result = await resume(
         folder, Options(), settings, orders=orders, before=before, control=control, clock=clock, watcher=watcher
     )

@@ -54,6 +54,7 @@ class Orders:
         selected: Whether a task belongs to it.
         most: How many tasks it may start, None for all.
         submits: Whether anything is to be submitted.
+        follows: Whether what runs or is in doubt is to be followed to its end; otherwise files are fetched, no more.
         fail_fast: Whether nothing more is to be submitted once a task has failed.
         insists: Whether what stays in doubt is to be sent again, see `Settler`.
     """
@@ -61,6 +62,7 @@ class Orders:
     selected: Callable[[Task], bool] = lambda _: True
     most: int | None = None
     submits: bool = True
+    follows: bool = True
     fail_fast: bool = False
     insists: bool = False
 
@@ -108,6 +110,8 @@ class LocalEngine:
                 self._inherited.add(record.task.id)
                 if record.state in ACTIVE:
                     self.slots.take()
+                if not self.orders.follows and record.state is not State.FETCHING:
+                    continue
                 self._start(group, await self.doubts.recovered(record))
             group.start_soon(self.tracker.rounds.run)
             group.start_soon(self.doubts.run, lambda record: self._settled(group, record))
