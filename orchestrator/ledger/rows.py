@@ -37,8 +37,10 @@ def spec(task: Task) -> str:
     return _JSON.encode(held)
 
 
-def record(row: Row, attempt: Row | None, outputs: Iterable[Row]) -> Record:
+def record(row: Row, attempt: Row, outputs: Iterable[Row]) -> Record:
     """Return the record that a row of `TASK_COLUMNS`, one of `ATTEMPT_COLUMNS` and some of `OUTPUT_COLUMNS` hold.
+
+    Without an attempt its columns are None.
 
     Raises:
         ValueError, TypeError, KeyError, ArithmeticError, AttributeError, RecursionError: They are not what we wrote.
@@ -61,7 +63,7 @@ def record(row: Row, attempt: Row | None, outputs: Iterable[Row]) -> Record:
             state=State(state),
             tries=tries,
             failures=failures,
-            attempt=None if attempt is None else read_attempt(attempt),
+            attempt=None if attempt[0] is None else read_attempt(attempt),
             outputs=tuple(Output(*output) for output in outputs),
             failure=None if error is None else failure(error),
             warnings=() if warnings is None else tuple(json.loads(warnings)),

@@ -124,7 +124,7 @@ def _readable(found: Iterable[Row], makes_sense: Callable[[Row], object]) -> Ite
 
 def _is_task(row: Row) -> None:
     _, place, _, edition, identity, state, *others = row
-    rows.record((identity, place, state, *others), None, ())
+    rows.record((identity, place, state, *others), (None,), ())
     int(edition)
 
 

@@ -314,8 +314,7 @@ class SqliteLedger:
 
     def records(self, identities: Sequence[str]) -> dict[str, Record]:
         """Return those of the given tasks (at most `CHUNK`) that the ledger knows, by id."""
-        found = self._records(f"WHERE id IN ({_marks(identities)})", identities)
-        return {record.task.id: record for record in found}
+        return {record.task.id: record for record in self._records(f"WHERE id IN ({_marks(identities)})", identities)}
 
     def edition(self, identity: str) -> int | None:
         """Return the edition of the job file that last held a task, None where the ledger does not know it."""
@@ -380,7 +379,7 @@ class SqliteLedger:
                 ):
                     outputs.setdefault(identity, []).append(tuple(output))
         with self._file.understood():
-            return [rows.record(row[:TASK_WIDTH], _attempt(row[TASK_WIDTH:]), outputs.get(row[0], ())) for row in found]
+            return [rows.record(row[:TASK_WIDTH], row[TASK_WIDTH:], outputs.get(row[0], ())) for row in found]
 
     def _requested(self, clause: str) -> list[Record]:
         """Return tasks whose state says that there is a request."""
@@ -395,10 +394,6 @@ class SqliteLedger:
         owner = self._db.execute("SELECT task, number FROM attempts WHERE remote_id = ?", (remote_id,)).fetchone()
         if owner is not None and owner != (identity, number):
             raise ClaimedError(remote_id)
-
-
-def _attempt(columns: rows.Row) -> rows.Row | None:
-    return None if columns[0] is None else columns
 
 
 def _marks(values: Sequence[str]) -> str:
