@@ -257,7 +257,7 @@ def verify(
                 watcher=watcher,
             )
         )
-    answer = json.dumps(found.to_json()) if as_json else display.verification_text(found)
+    answer = json.dumps(found.to_json()) if as_json else display.verification_text(found, run_folder)
     leave(answer, signalled(number) or (Exit.DONE if found.well else Exit.SOME_FAILED))
 
 

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final, Literal, TextIO, TypeAlias
 
 import anyio
@@ -296,12 +297,17 @@ def _paid(status: Status) -> str:
     return ", ".join(words)
 
 
-def verification_text(found: Verification) -> str:
-    """Return what a check of every file has shown for people."""
+def verification_text(found: Verification, folder: Path) -> str:
+    """Return what a check of every file of a run folder has shown for people."""
     lines = [*found.problems, f"{found.checked:,} files checked: {found.ok:,} ok"]
     for name in ("missing", "damaged", "repaired", "lost"):
         if number := getattr(found, name):
             lines[-1] += f", {number:,} {name}"
+    if found.lost:
+        lines.append(
+            f"What is lost was paid for: `orchestrator retry {folder}` asks the service for it again without paying,"
+            " with --pay-again it is made anew."
+        )
     if found.halt is not None:
         lines.append(f"Stopped: {found.halt} The same command goes on.")
     return "\n".join(lines)

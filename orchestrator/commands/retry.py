@@ -78,3 +78,8 @@ def may_be_paid(record: Record) -> bool:
     if record.state is not State.FAILED or attempt is None or attempt.remote_id is None or failure is None:
         return False
     return failure.kind in PAID_KINDS or attempt.cost_usd is None or attempt.cost_usd > 0
+
+
+def is_lost(record: Record) -> bool:
+    """Return whether a task was or may have been paid for and has failed because outputs of it could not be had."""
+    return may_be_paid(record) and record.failure is not None and record.failure.kind in PAID_KINDS

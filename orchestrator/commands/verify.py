@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import chain
@@ -12,6 +13,7 @@ import anyio.to_thread
 from orchestrator.clock import Clock
 from orchestrator.commands.options import Options
 from orchestrator.commands.resume import resume
+from orchestrator.commands.retry import is_lost
 from orchestrator.commands.run import Watcher
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control
@@ -30,6 +32,14 @@ class Found(Enum):
     OK = auto()
     MISSING = auto()
     DAMAGED = auto()
+    BLOCKED = auto()
+
+
+SENTENCES: Final = {
+    Found.MISSING: "{} is missing.",
+    Found.DAMAGED: "{} is damaged.",
+    Found.BLOCKED: "{} is a folder, where a file belongs: move it away, then `verify --repair` fetches the file again.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +49,9 @@ class Verification:
     Attributes:
         checked: How many files there should be.
         ok, missing, damaged: What became of them.
-        repaired: How many of the missing and damaged ones stand again.
-        lost: How many of them cannot be had any more.
-        problems: A sentence for each file that is not well.
+        repaired: How many files stand that did not before.
+        lost: How many tasks have been paid for, and outputs of them could not be had.
+        problems: A sentence for each file and each lost task that is not well.
         halt: Why the repair stopped early, None if it did not.
     """
 
@@ -56,8 +66,8 @@ class Verification:
 
     @property
     def well(self) -> bool:
-        """Whether every file stands as it should."""
-        return self.missing + self.damaged == self.repaired and not self.lost
+        """Whether every file that was paid for stands as it should."""
+        return not self.problems
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `verify --json` prints."""
@@ -87,12 +97,10 @@ async def verify(
         folder, Options(), settings, orders=orders, before=before, control=control, clock=clock, watcher=watcher
     )
     second, _ = await anyio.to_thread.run_sync(_check, folder)
-    lost = first.checked - second.checked
-    repaired = first.missing + first.damaged - second.missing - second.damaged - lost
     return replace(
         first,
-        repaired=max(0, repaired),
-        lost=max(0, lost),
+        repaired=max(0, second.ok - first.ok),
+        lost=second.lost,
         problems=second.problems,
         halt=None if result.halt is None else result.halt.message,
     )
@@ -101,6 +109,8 @@ async def verify(
 def look(folder: RunFolder, output: Output) -> Found:
     """Compare one file with what was recorded of it."""
     path = folder.path / output.path
+    if path.is_dir():
+        return Found.BLOCKED
     if not path.is_file():
         return Found.MISSING
     whole = path.stat().st_size == output.bytes and sha256_of(path) == output.sha256
@@ -108,21 +118,39 @@ def look(folder: RunFolder, output: Output) -> Found:
 
 
 def _check(folder: RunFolder) -> tuple[Verification, list[Record]]:
-    counts = dict.fromkeys(Found, 0)
+    """Look at every file, and return the tasks that are worth asking for again, too."""
+    counts: Counter[Found] = Counter()
     problems: list[str] = []
     bad: list[Record] = []
+    lost = 0
     with folder.opened() as store:
-        interrupted = (record for record in store.unfinished() if record.state is State.FETCHING)
-        for record in chain(store.finished(), interrupted):
-            found = [look(folder, output) for output in record.outputs]
-            for output, what in zip(record.outputs, found, strict=True):
-                counts[what] += 1
-                if what is not Found.OK:
-                    problems.append(f"{output.path} is {what.name.lower()}.")
-            if any(what is not Found.OK for what in found):
+        unfetched = (record for record in store.unfinished() if record.state is State.FETCHING)
+        for record in chain(store.finished(), unfetched):
+            found = {output.path: look(folder, output) for output in record.outputs}
+            if record.state is State.FETCHING and set(found.values()) <= {Found.OK}:
+                found[_place(folder, record)] = Found.MISSING  # it has made more than has been fetched so far
+            counts.update(found.values())
+            problems += [SENTENCES[what].format(path) for path, what in found.items() if what in SENTENCES]
+            gone = is_lost(record)
+            if gone:
+                lost += 1
+                problems.append(_lost_sentence(folder, record))
+            if Found.BLOCKED not in found.values() and (gone or set(found.values()) - {Found.OK}):
                 bad.append(record)
-    total = sum(counts.values())
+    damaged = counts[Found.DAMAGED] + counts[Found.BLOCKED]
     return (
-        Verification(total, counts[Found.OK], counts[Found.MISSING], counts[Found.DAMAGED], problems=tuple(problems)),
+        Verification(
+            counts.total(), counts[Found.OK], counts[Found.MISSING], damaged, lost=lost, problems=tuple(problems)
+        ),
         bad,
     )
+
+
+def _lost_sentence(folder: RunFolder, record: Record) -> str:
+    why = "" if record.failure is None else f" ({record.failure.kind}): {record.failure.message}"
+    return f"{_place(folder, record)} is lost{why}"
+
+
+def _place(folder: RunFolder, record: Record) -> str:
+    """Return where the outputs of a task go, without the number and the ending: those are not known before."""
+    return f"{folder.files.name}/{record.task.path}-{record.task.short_id}"

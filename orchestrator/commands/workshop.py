@@ -84,7 +84,7 @@ async def service(
     async with AsyncExitStack() as stack:
         try:
             emulator = await stack.enter_async_context(emulated.Emulator(behaviour, state_dir=state))
-        except ValueError as error:
+        except (ValueError, FileExistsError, NotADirectoryError) as error:
             raise RefusedError(f"The emulator's state in {state} cannot be used: {error}") from error
         key, secret, base_url = behaviour.api_key, behaviour.api_secret, emulator.base_url
         yield replace(settings, api_key=key, api_secret=secret, base_url=base_url, proxy=None, cache=None, state=None)

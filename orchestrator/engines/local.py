@@ -247,6 +247,6 @@ class LocalEngine:
             if len(self._first_ends) == SAME_FAILURES and first and all(end == first for end in self._first_ends):
                 self.control.close(
                     Stop.SAME_FAILURE,
-                    f"The first {SAME_FAILURES} tasks all failed alike: {first.message}"
-                    " Mend the cause, then run the same command again.",
+                    f"The first {SAME_FAILURES} tasks all failed alike: {first.message.rstrip('.')}."
+                    " Mend the cause; the same command goes on with the others, `retry` with those that failed.",
                 )
