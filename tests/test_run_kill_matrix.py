@@ -26,7 +26,7 @@ import pytest
 KILLED = Path(__file__).with_name("killed.py")
 TASKS = 24
 LONGEST_RUN_SECONDS = 60.0
-FRESH_SWEEPS = 3
+FRESH_SWEEPS = 10
 """In how many sweeps in a row a point may not come before it counts as one that never does."""
 
 SERVE = """
