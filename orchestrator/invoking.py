@@ -1,10 +1,12 @@
-"""How the command line carries out a command: with a clock and an event loop, stoppable, shown while it goes on."""
+"""How the command line carries out a command: with settings, a clock and an event loop, stoppable, shown as it goes."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
@@ -14,6 +16,7 @@ from orchestrator.errors import Exit, RefusedError
 if TYPE_CHECKING:
     from orchestrator.clock import Clock
     from orchestrator.commands.run import Result, Watcher
+    from orchestrator.config import Settings
     from orchestrator.display import Mode
     from orchestrator.engines.control import Control
 
@@ -27,6 +30,17 @@ def clock() -> Clock:
     from orchestrator.clock import SystemClock
 
     return SystemClock()
+
+
+def read_settings(insecure: bool) -> Settings:
+    """Read whom to call, from the environment and a `.env` file of the current folder.
+
+    Raises:
+        RefusedError: They cannot be used.
+    """
+    from orchestrator import config
+
+    return config.read(os.environ, Path.cwd(), insecure=insecure)
 
 
 def wait(work: Callable[[], Awaitable[T]]) -> T:

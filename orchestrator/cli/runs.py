@@ -1,53 +1,25 @@
-"""The command line: reads options, calls one function, and turns what comes back into text and an exit code."""
+"""Commands that make a run and look after it."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from orchestrator import arguments
 from orchestrator.errors import Exit
-from orchestrator.invoking import carry_out, clock, leave, mode, signalled, stoppable, wait
-
-if TYPE_CHECKING:
-    from orchestrator.config import Settings
+from orchestrator.invoking import carry_out, clock, leave, mode, read_settings, signalled, stoppable, wait
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs: `orchestrator --help` has to be there at once
 # ruff: noqa: T201 - this is where results are printed
 
 FIRST_TASKS = 3
 
-app = typer.Typer(
-    name="orchestrator",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        print(f"orchestrator {version('orchestrator')}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
-    ] = False,
-) -> None:
-    """Run a grid of prompts, seeds and schedulers on a hosted image model, and get every picture back."""
+app = typer.Typer()
 
 
 @app.command()
@@ -99,7 +71,7 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
         refresh,
         resubmit_uncertain=resubmit,
     )
-    settings = _settings(insecure)
+    settings = read_settings(insecure)
     asks = not (yes or emulate) and sys.stdin.isatty() and sys.stderr.isatty()
     carry_out(
         lambda control, watcher: command.run(
@@ -145,7 +117,7 @@ def plan(  # noqa: PLR0917 - as above
     options = Options(
         out, sets, only, limit, budget_usd, rate, most, emulate, new, allowed=allow, refresh_schema=refresh
     )
-    ready = wait(lambda: command.prepared(job, options, _settings(insecure), clock()))
+    ready = wait(lambda: command.prepared(job, options, read_settings(insecure), clock()))
     if not tasks:
         planned = command.plan(ready, options)
         first = islice(command.tasks(ready, options), FIRST_TASKS)
@@ -195,7 +167,7 @@ def retry(  # noqa: PLR0917 - as above
     from orchestrator.runs import RunFolder
 
     options = Options(only=only, limit=limit)
-    settings = _settings(insecure)
+    settings = read_settings(insecure)
     carry_out(
         lambda control, watcher: command.retry(
             RunFolder(run_folder),
@@ -223,7 +195,7 @@ def cancel(run_folder: arguments.Run, insecure: arguments.Insecure = False, as_j
 
     tell = partial(print, file=sys.stderr, flush=True)
     ask = partial(
-        command.cancel, RunFolder(run_folder), _settings(insecure), tell=tell, screen=display.terminal("auto")
+        command.cancel, RunFolder(run_folder), read_settings(insecure), tell=tell, screen=display.terminal("auto")
     )
     with watching("off", sys.stderr) as watcher:
         found, number = stoppable(lambda control: ask(control=control, clock=clock(), watcher=watcher))
@@ -245,7 +217,7 @@ def verify(
     from orchestrator.display import watching
     from orchestrator.runs import RunFolder
 
-    settings = _settings(insecure)
+    settings = read_settings(insecure)
     with watching("off", sys.stderr) as watcher:
         found, number = stoppable(
             lambda control: command.verify(
@@ -277,7 +249,7 @@ def recover(  # noqa: PLR0917 - as above
     from orchestrator.commands.options import Options
     from orchestrator.runs import RunFolder
 
-    settings, options = _settings(insecure), Options(sets=sets, allowed=allow)
+    settings, options = read_settings(insecure), Options(sets=sets, allowed=allow)
     with display.watching(mode(progress), sys.stderr) as watcher:
         found, number = stoppable(
             lambda control: command.recover(
@@ -286,112 +258,3 @@ def recover(  # noqa: PLR0917 - as above
         )
     answer = json.dumps(found.to_json()) if as_json else display.recovery_text(found)
     leave(answer, signalled(number) or (Exit.DONE if found.settled else Exit.STOPPED))
-
-
-@app.command()
-def gallery(run_folder: arguments.Run, as_json: arguments.Json = False) -> None:
-    """Build the page of a run folder, index.html, anew; a run keeps it up to date by itself."""
-    from orchestrator.commands.gallery import gallery as build
-    from orchestrator.runs import RunFolder
-
-    built = build(RunFolder(run_folder), clock())
-    shown = f"{built.page}: {built.outputs:,} outputs of {built.tasks:,} tasks. Open it in a browser."
-    print(json.dumps(built.to_json()) if as_json else shown)
-
-
-@app.command()
-def init(
-    model: Annotated[str, typer.Argument(help="The model.", metavar="OWNER/MODEL", show_default=False)],
-    emulate: arguments.Emulate = False,
-    insecure: arguments.Insecure = False,
-) -> None:
-    """Print a commented job file for a model, made from its schema: `orchestrator init OWNER/MODEL > job.yaml`."""
-    from orchestrator.commands.models import first_job
-
-    text, warnings = wait(lambda: first_job(model, _settings(insecure), emulate=emulate, clock=clock()))
-    sys.stderr.writelines(f"warning: {warning}\n" for warning in warnings)
-    sys.stdout.write(text)
-
-
-@app.command()
-def models(
-    words: Annotated[list[str], typer.Argument(help="What to search for.", metavar="WORDS")] = [],  # noqa: B006 - as above
-    emulate: arguments.Emulate = False,
-    insecure: arguments.Insecure = False,
-    as_json: arguments.Json = False,
-) -> None:
-    """Search the service's catalogue."""
-    from orchestrator import display
-    from orchestrator.commands.models import models as search
-
-    found = wait(lambda: search(" ".join(words), _settings(insecure), emulate=emulate, clock=clock()))
-    if not found:
-        sys.stderr.write("No model fits these words.\n")
-    for model in found:
-        print(json.dumps(model.to_json(), ensure_ascii=False) if as_json else display.model_text(model))
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of the job file, for editors."""
-    from orchestrator.sweep import job_schema
-
-    print(json.dumps(job_schema(), indent=2, ensure_ascii=False))
-
-
-@app.command()
-def emulator(  # noqa: PLR0917 - as above
-    port: Annotated[int, typer.Option(help="The API's port, 0 for any free one.")] = 8750,
-    cdn_port: Annotated[int, typer.Option(help="The port of the outputs, 0 for any free one.")] = 0,
-    state: Annotated[Path | None, typer.Option(help="Keep its state in this folder.", metavar="DIR")] = None,
-    key: Annotated[str, typer.Option(help="The API key that it accepts.")] = "emulated-key",
-    secret: arguments.Secret = "emulated-secret",  # noqa: S107 - it opens nothing but the emulator
-    profile: arguments.Behaviour = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Replace the profile's seed.")] = None,
-    balance: Annotated[str | None, typer.Option(help="The account's money.", metavar="USD")] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Tasks at a time; follows the balance if not given.")] = None,
-    rate: Annotated[int | None, typer.Option(help="Calls a second; no limit if not given.")] = None,
-    run_seconds: Annotated[float | None, typer.Option(min=0, help="Median run time of a task.")] = None,
-    failures: Annotated[float | None, typer.Option(min=0, max=1, help="Share of tasks that fail.")] = None,
-) -> None:
-    """Emulate the service on this machine, until Ctrl-C."""
-    from orchestrator.commands.emulator import behaviour, emulate
-
-    chosen = behaviour(
-        profile,
-        api_key=key,
-        api_secret=secret,
-        balance_usd=arguments.usd("--balance", balance),
-        concurrency=concurrency,
-        rate=rate,
-        run_seconds_median=run_seconds,
-        failure_share=failures,
-        seed=seed,
-    )
-    wait(lambda: emulate(chosen, port=port, cdn_port=cdn_port, state_dir=state))
-
-
-@app.command()
-def selftest(chaos: arguments.Chaos = 0, seed: arguments.Seed = None, as_json: arguments.Json = False) -> None:
-    """Try on this machine what is promised, in about a minute: no key, no network, and nothing stays behind."""
-    from orchestrator.selftest import prove
-
-    say = None if as_json else partial(print, flush=True)
-    found, _ = stoppable(lambda _: prove(chaos, seed, os.environ, clock=clock(), say=say))
-    print(json.dumps(found.to_json()) if as_json else found.summary())
-    raise typer.Exit(Exit.DONE if found.held else Exit.SOME_FAILED)
-
-
-def main() -> None:
-    """Run the command line and leave with its exit code."""
-    from orchestrator.reporting import reported
-    from orchestrator.streams import prepare
-
-    prepare()
-    sys.exit(reported(lambda: app(standalone_mode=False), os.environ))
-
-
-def _settings(insecure: bool) -> Settings:
-    from orchestrator import config
-
-    return config.read(os.environ, Path.cwd(), insecure=insecure)
