@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -40,6 +41,12 @@ STARTED = 1_795_000_000.0
 
 Draw = Callable[[Task, int], bytes]
 """Gives the bytes of a task's output; none where there is no such output."""
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C as it is meant: behind `&` a script ignores it, and so would every command that a test starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

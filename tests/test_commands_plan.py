@@ -16,10 +16,12 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
 from orchestrator.commands.plan import plan, prepared, tasks
-from orchestrator.commands.prepare import Prepared
+from orchestrator.commands.prepare import Prepared, bind, binding
 from orchestrator.config import Settings
 from orchestrator.display import plan_text
 from orchestrator.errors import RefusedError
+from orchestrator.ledger import SqliteLedger
+from orchestrator.lifecycle import Failure
 from orchestrator.sweep import Job
 from orchestrator.tasks import Task
 from orchestrator.wiro import price
@@ -158,3 +160,41 @@ async def test_a_plan_without_a_key_tells_of_the_emulator(tmp_path: Path) -> Non
     settings = Settings(cache=tmp_path / "cache")
     with pytest.raises(RefusedError, match="add --emulate"):
         await prepared(path, Options(out=tmp_path / "out"), settings, SystemClock())
+
+
+@pytest.mark.parametrize("samples", [[1], [1, 2]], ids=["one price", "two prices"])
+@pytest.mark.parametrize("limit", [None, 2])
+def test_what_is_done_costs_nothing_more(tmp_path: Path, samples: list[int], limit: int | None) -> None:
+    """Against a ledger only what is new or unfinished is counted; what the job no longer holds is told."""
+    path, options = tmp_path / "job.yaml", Options(out=tmp_path / "out", limit=limit)
+
+    def ready(seeds: list[int]) -> Prepared:
+        path.write_text(
+            json.dumps(
+                {
+                    "model": JOB["model"],
+                    "parameters": {"prompt": "a boat"},
+                    "sweep": {"samples": samples, "seed": seeds},
+                }
+            )
+        )
+        return anyio.run(lambda: prepared(path, options, Settings("a-key"), SystemClock()))
+
+    first = ready([1, 2])
+    first.folder.make()
+    held = list(first.job.tasks())
+    with SqliteLedger(first.folder.ledger) as store:
+        edition = bind(first, binding(first.file, Settings("a-key"), options), store, options, 1.0)
+        with store.transaction(durable=False):
+            store.enter(held, edition, 0)
+            for record in store.pending(edition, -1, 2)[0]:
+                store.save(record, record.unready(Failure("rejected", "no"), 1.0))
+    now = ready([2, 3, 4])
+    planned = plan(now, options)
+    known, failed = {task.id for task in held}, {task.id for task in held[:2]}
+    left = [task for task in now.job.tasks() if task.id not in failed]
+    found = [price(now.tool, task.parameters) for task in left[:limit]]
+    assert planned.cost_usd == sum((each.usd for each in found if each is not None), Decimal(0))
+    assert (planned.total, planned.new) == (now.job.total(), len([each for each in left if each.id not in known]))
+    assert planned.failed == now.job.total() - len(left)
+    assert planned.dropped == len([each for each in held if each.id not in set(now.job.ids())])

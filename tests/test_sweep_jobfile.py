@@ -55,6 +55,8 @@ def resolved(path: Path, *sets: str) -> Job:
         ("a boat  #blue", False),
         ('"a boat #3 in blue"', False),
         ("a boat#3", False),
+        ("a boat\n     at sea #3", True),
+        ("a boat\n\n     at sea # as drawn", False),
     ],
 )
 def test_a_text_that_ends_at_a_comment_is_told(read: Read, prompt: str, told: bool) -> None:

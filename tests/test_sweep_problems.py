@@ -24,3 +24,10 @@ def test_the_caret_stays_below_its_character(line: str, column: int, number: int
 
 def test_a_tab_is_shown_as_a_space() -> None:
     assert "1 | a b\n" in Problem("job.yaml", 1, 3, "", "Wrong.", excerpt="a\tb").told()
+
+
+def test_wide_characters_are_counted_as_wide() -> None:
+    """A terminal shows each of these in two columns."""
+    _, excerpt, caret = Problem("job.yaml", 5, 7, "", "Wrong.", excerpt="  森の中: x").told().split("\n")
+    assert excerpt.endswith("  森の中: x")
+    assert caret.endswith("|" + " " * 10 + "^")

@@ -52,6 +52,13 @@ def recipes(draw: st.DrawFn) -> Recipe:
     )
 
 
+@given(recipes())
+def test_the_ids_are_those_of_the_tasks(recipe: Recipe) -> None:
+    """Found without building a task, whatever is folded, filtered, repeated and added."""
+    expansion = Expansion(recipe)
+    assert sorted(expansion.ids()) == sorted(task.id for task in expansion.tasks())
+
+
 def counted(found: Iterable[tuple[Mapping[str, Any], int]]) -> Counter[str]:
     """Return how many tasks send which values."""
     total = Counter[str]()

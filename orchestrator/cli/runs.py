@@ -123,6 +123,8 @@ def plan(  # noqa: PLR0917 - as above
         first = islice(command.tasks(ready, options), FIRST_TASKS)
         print(json.dumps(planned.to_json()) if as_json else display.plan_text(planned, list(first)))
         return
+    for warning in (*ready.warnings, *ready.job.warnings):
+        print(f"warning: {warning}", file=sys.stderr)
     encode = json.JSONEncoder(ensure_ascii=False).encode
     for task in command.tasks(ready, options):
         line = encode(command.describe(task)) if as_json else f"{task.index:>7}  {task.path}"

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice
+from functools import cached_property
+from itertools import islice, tee
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,26 +113,22 @@ async def prepared(path: Path, options: Options, settings: Settings, clock: Cloc
 def plan(ready: Prepared, options: Options) -> Plan:
     """Count what a run would do, against what the run folder already holds.
 
-    Where nothing is to be compared or chosen, tasks are counted and not built.
+    Tasks are built only where some are chosen, or where what they cost differs.
     """
     job, bill, limits = ready.job, Bill(ready), options.limits(ready.job.limits)
     spent, known = money.FREE, None
-    counts: Counter[State | None] = Counter()
     dropped = 0
-    if ready.facts or options.only:
-        chosen = filter(selection(options.only, job), job.tasks())
-        for task, state in _with_states(ready, chosen):
-            counts[state] += 1
-            if state in LEFT and bill.tasks != options.limit:
-                bill.add(task.parameters)
-        if ready.facts:
-            with ready.folder.opened() as store:
-                totals, known = store.totals(), store.usual_seconds()
-            spent = totals.spent_usd
-            dropped = 0 if options.only else sum(totals.counts.values()) - (sum(counts.values()) - counts[None])
+    if options.only or (ready.facts and not bill.is_uniform):
+        counts = _count_built(ready, options, bill)
     else:
-        counts[None] = job.total()
-        bill.add_first(job, counts[None] if options.limit is None else min(options.limit, counts[None]))
+        counts = Counter(_states(ready, job.ids())) if ready.facts else Counter({None: job.total()})
+        left = sum(counts[state] for state in LEFT)
+        bill.add_first(left if options.limit is None else min(options.limit, left))
+    if ready.facts:
+        with ready.folder.opened() as store:
+            totals, known = store.totals(), store.usual_seconds()
+        spent = totals.spent_usd
+        dropped = 0 if options.only else sum(totals.counts.values()) - (counts.total() - counts[None])
     return Plan(
         name=job.name,
         model=job.model,
@@ -183,18 +180,30 @@ class Bill:
         self.tasks = 0
         self.total_usd: Decimal | None = money.FREE
         self.exact = True
+        self._job = ready.job
         self._prices = Prices(ready.tool)
         self._stated_usd = ready.job.limits.price_usd
 
-    def add_first(self, job: Job, count: int) -> None:
-        """Add the first `count` tasks of a job; they are built only where prices differ and not all count."""
-        prices = Counter[Price | None]()
-        for parameters, times in job.tally(self._prices.depends_on):
-            prices[self._prices.of(parameters)] += times
-        if len(prices) > 1 and count < prices.total():
-            prices = Counter(self._prices.of(task.parameters) for task in islice(job.tasks(), count))
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all tasks of the job cost the same."""
+        return len(self._tally) < 2
+
+    def add_first(self, count: int) -> None:
+        """Add the first `count` tasks of the job; they are built only where prices differ and not all count."""
+        prices = self._tally
+        if not self.is_uniform and count < prices.total():
+            prices = Counter(self._prices.of(task.parameters) for task in islice(self._job.tasks(), count))
         for price, times in prices.items():
             self._add(price, min(times, count))
+
+    @cached_property
+    def _tally(self) -> Counter[Price | None]:
+        """How many tasks of the job have each price."""
+        prices = Counter[Price | None]()
+        for parameters, times in self._job.tally(self._prices.depends_on):
+            prices[self._prices.of(parameters)] += times
+        return prices
 
     def add(self, parameters: Parameters) -> None:
         """Add a task with these parameters."""
@@ -207,13 +216,23 @@ class Bill:
         self.total_usd = None if usd is None or self.total_usd is None else self.total_usd + usd * times
 
 
-def _with_states(ready: Prepared, tasks: Iterator[Task]) -> Iterator[tuple[Task, State | None]]:
-    """Give each task with the state that the ledger has for it, None where it is new."""
+def _count_built(ready: Prepared, options: Options, bill: Bill) -> Counter[State | None]:
+    """Count the chosen tasks by state, adding those that are left to the bill."""
+    counts = Counter[State | None]()
+    chosen, looked_up = tee(filter(selection(options.only, ready.job), ready.job.tasks()))
+    for task, state in zip(chosen, _states(ready, (task.id for task in looked_up)), strict=True):
+        counts[state] += 1
+        if state in LEFT and bill.tasks != options.limit:
+            bill.add(task.parameters)
+    return counts
+
+
+def _states(ready: Prepared, ids: Iterator[str]) -> Iterator[State | None]:
+    """Yield the state that the ledger has for each task, None where it is new."""
     with ready.folder.opened() if ready.facts else nullcontext() as store:
-        while chunk := list(islice(tasks, CHUNK)):
-            states = store.states([task.id for task in chunk]) if store is not None else {}
-            for task in chunk:
-                yield task, states.get(task.id)
+        while chunk := list(islice(ids, CHUNK)):
+            states = store.states(chunk) if store is not None else {}
+            yield from map(states.get, chunk)
 
 
 def _number_of_tasks(job: Job) -> list[str]:
@@ -229,9 +248,9 @@ def _over_budget(limits: Limits, spent_usd: Decimal, bill: Bill) -> list[str]:
     """Say so where the budget does not hold all that is left."""
     if limits.budget_usd is None or bill.total_usd is None or spent_usd + bill.total_usd <= limits.budget_usd:
         return []
-    room = money.text(max(money.FREE, limits.budget_usd - spent_usd))
+    room = money.shown(max(money.FREE, limits.budget_usd - spent_usd))
     return [
-        f"The budget has room for ${room}, and what is left costs ${money.text(bill.total_usd)}: the run will stop."
+        f"The budget has room for ${room}, and what is left costs ${money.shown(bill.total_usd)}: the run will stop."
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from orchestrator.tasks import Scalar, canonical_json
 PRECISION = 12
 """How many significant digits evenly spaced values keep."""
 _ROUNDS = 6
+_MOST_KEPT = 1 << 20
+"""How many draws of an axis are kept: an inner axis is gone along again and again, and a draw is the dearest part."""
 BY_VALUE = frozenset({Kind.NUMBER, Kind.DECIMAL})
 """The kinds for which two spellings of a number are the same."""
 
@@ -110,7 +113,7 @@ class Spaced:
         return simplest(value.quantize(Decimal(1).scaleb(-digits)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Drawn:
     """Distinct whole numbers at random, the same for ever: draw `i` depends on `rng`, the axis, its bounds and `i`.
 
@@ -129,12 +132,26 @@ class Drawn:
 
     def number(self, place: int) -> Decimal:
         """Return the draw at a place, counted from 0."""
+        kept = self._kept
+        if place >= len(kept):
+            return Decimal(self.low + self._draw(place))
+        if not kept[place]:
+            kept[place] = self._draw(place) + 1
+        return Decimal(self.low + kept[place] - 1)
+
+    @cached_property
+    def _kept(self) -> array[int]:
+        """The draws that were made, each one more than it is, and 0 for the others: any thread writes the same."""
+        fits = self.high - self.low + 1 < 1 << 64
+        return array("Q", bytes(8 * min(self.count, _MOST_KEPT) if fits else 0))
+
+    def _draw(self, place: int) -> int:
         span = self.high - self.low + 1
         half = max(1, ((span - 1).bit_length() + 1) // 2)
         value = self._permuted(place, half)
         while value >= span:
             value = self._permuted(value, half)
-        return Decimal(self.low + value)
+        return value
 
     def _permuted(self, value: int, half: int) -> int:
         mask = (1 << half) - 1

@@ -161,9 +161,10 @@ def _ends_at_comment(mark: Mark, text: str) -> bool:
     """Return whether a text without quotes is followed by what is a comment for YAML and looks like more text."""
     if not (mark.source.yaml and 0 < mark.line <= len(mark.source.lines)):
         return False
-    line = mark.source.lines[mark.line - 1]
-    start = mark.column - 1
-    return line.startswith(text, start) and _COMMENT.match(line, start + len(text)) is not None
+    words = text.split()
+    lines = mark.source.lines[mark.line - 1 : mark.line + len(words) + text.count("\n")]
+    written = re.match(r"\s+".join(map(re.escape, words)), "\n".join(lines)[mark.column - 1 :])
+    return written is not None and _COMMENT.match(written.string, written.end()) is not None
 
 
 def _unreached(recipe: Recipe) -> Iterator[str]:

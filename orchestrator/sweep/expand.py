@@ -84,6 +84,12 @@ class Expansion:
         """Yield the tasks from number `start` of the stream on, each id once."""
         return self._from_wheels(start) if self._listing is None else self._from_listing(self._listing, start)
 
+    def ids(self) -> Iterator[str]:
+        """Yield the id of each task, in no stated order."""
+        listing = self._listing
+        found = self._digests_of_wheels() if listing is None else self._digests(listing)
+        return map(spelled_id, found)
+
     def tally(self, names: Collection[str]) -> Tally:
         """Yield the values that tasks send for some parameters, and how many tasks send them."""
         repeat, listing = self._recipe.repeat, self._listing
@@ -169,6 +175,14 @@ class Expansion:
                 yield here.task(index, again, cells)
                 index += 1
             skipped = 0
+
+    def _digests_of_wheels(self) -> Iterator[bytes]:
+        """Yield the SHA-256 of each task where none has to be noted."""
+        repeat, classes = self._recipe.repeat, self._classes
+        if repeat == 1 and not any(each.twins for each in classes):
+            return (digest for _, digest in self._kept_digests())
+        cells = self._grid.walk([each.firsts for each in classes])
+        return (here.digest(again) for here in cells for again in range(1, repeat + 1))
 
     def _further_cells(self, here: Here) -> Coordinates:
         """Return the coordinates of the cells that were folded into the one here."""

@@ -85,6 +85,10 @@ class Job:
         """
         return self._expansion.tally(names)
 
+    def ids(self) -> Iterator[str]:
+        """Yield the id of each task, in no stated order; no task is built."""
+        return self._expansion.ids()
+
     def uploads(self, parameters: Parameters) -> list[LocalFile]:
         """Return the local files that a task sends, each once.
 

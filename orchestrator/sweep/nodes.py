@@ -23,7 +23,7 @@ CREDENTIALS_HINT = "Credentials come from the environment or a .env file: WIRO_A
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _BARE_BRACE = re.compile(r"(?:^|-\s+|:\s+|,\s*|\[\s*)\{[\w.-]+\}")
-_NO_SPACE = re.compile(r"[\w-]+:(?!//).+")
+_NO_SPACE = re.compile(r"([\w-]+):(?!//)\S.*")
 _FIRST_WORD = re.compile(r" +[\w.-]+")
 _INDENTED_BY_TAB = re.compile(r"^ *\t")
 
@@ -307,6 +307,8 @@ def _explain(error: yaml.MarkedYAMLError, source: Source, problems: Problems) ->
     near = [lines[number - 1] for number in (line, context, line - 1) if 0 < number <= len(lines)]
     said = " ".join(filter(None, [error.context, error.problem])) or "no reason given"
     hint = _likely_cause(said, near)
+    if "could not find expected ':'" in said and (named := _NO_SPACE.search(lines[context - 1])):
+        line, column, hint = context, named.end(1) + 2, f"A space is missing after the colon: write `{named[1]}: …`."
     if "mapping values are not allowed" in said and _FIRST_WORD.fullmatch(lines[line - 1][: column - 1]):
         hint = "Begin it in the same column as the key above: what is indented further belongs to that key's text."
     problems.add(Mark(source, line, column), f"This is not YAML: {said}.", hint)

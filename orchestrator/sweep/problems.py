@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from rich.cells import cell_len
+
 from orchestrator.errors import RefusedError
 
 SHOWN = 40
@@ -86,7 +88,7 @@ class Problem:
         if self.excerpt:
             margin = f"  {self.line} | "
             line, column = _crop(self.excerpt, self.column, WIDTH - len(margin) - 2)
-            shown += [f"{margin}{line}", f"{' ' * (len(margin) - 2)}| {' ' * (column - 1)}^"]
+            shown += [f"{margin}{line}", f"{' ' * (len(margin) - 2)}| {' ' * cell_len(line[: column - 1])}^"]
         if self.hint:
             shown.append(f"  Hint: {self.hint}")
         return "\n".join(shown)
