@@ -2,7 +2,7 @@
 
     python benchmarks/plan.py
 
-Each line is a process of its own, start-up included; the ledger of the last one holds 100,000 tasks.
+Each line is a process of its own, start-up included; the ledger of the last two holds 100,000 tasks.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ PROMPTS = [f"a boat, number {number}" for number in range(10)]
 LONG = {"random": 100_000, "from": 1, "to": 2**31 - 1}
 SHORT = {"random": 10_000, "from": 1, "to": 2**31 - 1}
 GRID = {"prompt": PROMPTS, "seed": LONG}
+PRICED = {"prompt": PROMPTS[:5], "samples": [1, 2], "seed": LONG}
 TEXTS = ["x", "xy", "xyz", "w", "we", "wet", "r", "ra", "rat", "t"]
 JOBS = {
     "no filters": {"sweep": GRID},
-    "an axis that sets the price": {"sweep": {"prompt": PROMPTS[:5], "samples": [1, 2], "seed": LONG}},
+    "an axis that sets the price": {"sweep": PRICED},
     "`exclude`": {"sweep": GRID, "exclude": [{"prompt": PROMPTS[0], "seed": {"gt": 1000}}]},
     "`sample`": {"sweep": GRID, "sample": {"count": 1000}},
     "`include`": {"sweep": GRID, "include": [{"prompt": "a lamp", "seed": 1}]},
@@ -67,7 +68,10 @@ def main() -> None:
         path.write_text(yaml.safe_dump({"model": "Hevok/Studio-Trigger", "sweep": GRID}, sort_keys=False), "utf-8")
         started = told("", ["plan", str(path), "--tasks", "--json", "--limit", "1"], silent=True)
         streamed = told("", ["plan", str(path), "--tasks", "--json", "--limit", str(arguments.lines)], silent=True)
-        told(f"{HELD:,} of them in a ledger", ["plan", str(path), "--json", "--out", str(fill(path))])
+        out = str(fill(path))
+        told(f"{HELD:,} of them in a ledger", ["plan", str(path), "--json", "--out", out])
+        path.write_text(yaml.safe_dump({"model": "Hevok/Studio-Trigger", "sweep": PRICED}, sort_keys=False), "utf-8")
+        told("the same, of two prices", ["plan", str(path), "--json", "--out", out])
     print(f"\n`plan --tasks --json`: {arguments.lines / (streamed - started):,.0f} tasks a second of CPU time")
 
 

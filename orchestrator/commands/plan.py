@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
-from itertools import islice, tee
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from orchestrator import money
 from orchestrator.clock import Clock
 from orchestrator.commands import schema
+from orchestrator.commands.bill import Bill
 from orchestrator.commands.options import Options, selection
 from orchestrator.commands.prepare import Prepared, facts_of, known_tool, prepare, read_job, wrong_model_told
 from orchestrator.config import Settings
+from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import State
 from orchestrator.sweep import Job, Limits
-from orchestrator.tasks import Parameters, Task
-from orchestrator.wiro import Price, Prices, computing_seconds
+from orchestrator.tasks import Task
+from orchestrator.wiro import computing_seconds
 
 FORMAT: Final = 1
 CHUNK: Final = 500
@@ -113,17 +114,17 @@ async def prepared(path: Path, options: Options, settings: Settings, clock: Cloc
 def plan(ready: Prepared, options: Options) -> Plan:
     """Count what a run would do, against what the run folder already holds.
 
-    Tasks are built only where some are chosen, or where what they cost differs.
+    Tasks are built only where some are chosen, or where only the first ones count and prices differ.
     """
-    job, bill, limits = ready.job, Bill(ready), options.limits(ready.job.limits)
+    job, bill, limits = ready.job, Bill(ready.job, ready.tool), options.limits(ready.job.limits)
     spent, known = money.FREE, None
     dropped = 0
-    if options.only or (ready.facts and not bill.is_uniform):
-        counts = _count_built(ready, options, bill)
+    if options.only or (ready.facts and options.limit is not None and not bill.is_uniform):
+        counts = _count_chosen(ready, options, bill)
     else:
-        counts = Counter(_states(ready, job.ids())) if ready.facts else Counter({None: job.total()})
-        left = sum(counts[state] for state in LEFT)
-        bill.add_first(left if options.limit is None else min(options.limit, left))
+        counts = _count_all(ready, bill) if ready.facts else Counter({None: job.total()})
+        if options.limit is not None:
+            bill.keep(options.limit, job.tasks())
     if ready.facts:
         with ready.folder.opened() as store:
             totals, known = store.totals(), store.usual_seconds()
@@ -167,72 +168,41 @@ def describe(task: Task) -> dict[str, Any]:
     }
 
 
-class Bill:
-    """Adds up what tasks will cost.
-
-    Attributes:
-        tasks: How many were added.
-        total_usd: None where a price is not known.
-        exact: Whether every price is one that the service or the user states.
-    """
-
-    def __init__(self, ready: Prepared) -> None:
-        self.tasks = 0
-        self.total_usd: Decimal | None = money.FREE
-        self.exact = True
-        self._job = ready.job
-        self._prices = Prices(ready.tool)
-        self._stated_usd = ready.job.limits.price_usd
-
-    @property
-    def is_uniform(self) -> bool:
-        """Whether all tasks of the job cost the same."""
-        return len(self._tally) < 2
-
-    def add_first(self, count: int) -> None:
-        """Add the first `count` tasks of the job; they are built only where prices differ and not all count."""
-        prices = self._tally
-        if not self.is_uniform and count < prices.total():
-            prices = Counter(self._prices.of(task.parameters) for task in islice(self._job.tasks(), count))
-        for price, times in prices.items():
-            self._add(price, min(times, count))
-
-    @cached_property
-    def _tally(self) -> Counter[Price | None]:
-        """How many tasks of the job have each price."""
-        prices = Counter[Price | None]()
-        for parameters, times in self._job.tally(self._prices.depends_on):
-            prices[self._prices.of(parameters)] += times
-        return prices
-
-    def add(self, parameters: Parameters) -> None:
-        """Add a task with these parameters."""
-        self._add(self._prices.of(parameters), 1)
-
-    def _add(self, price: Price | None, times: int) -> None:
-        self.tasks += times
-        usd = self._stated_usd if price is None else price.usd
-        self.exact = self.exact and (price.exact if price is not None else usd is not None)
-        self.total_usd = None if usd is None or self.total_usd is None else self.total_usd + usd * times
-
-
-def _count_built(ready: Prepared, options: Options, bill: Bill) -> Counter[State | None]:
-    """Count the chosen tasks by state, adding those that are left to the bill."""
+def _count_chosen(ready: Prepared, options: Options, bill: Bill) -> Counter[State | None]:
+    """Count the chosen tasks by state, and put on the bill as many of those that are left as may start."""
+    bill.clear()
     counts = Counter[State | None]()
-    chosen, looked_up = tee(filter(selection(options.only, ready.job), ready.job.tasks()))
-    for task, state in zip(chosen, _states(ready, (task.id for task in looked_up)), strict=True):
-        counts[state] += 1
-        if state in LEFT and bill.tasks != options.limit:
-            bill.add(task.parameters)
+    chosen = filter(selection(options.only, ready.job), ready.job.tasks())
+    with _opened(ready) as store:
+        while chunk := list(islice(chosen, CHUNK)):
+            states = store.states([task.id for task in chunk]) if store is not None else {}
+            for task in chunk:
+                state = states.get(task.id)
+                counts[state] += 1
+                if state in LEFT and bill.tasks != options.limit:
+                    bill.add(task.parameters)
     return counts
 
 
-def _states(ready: Prepared, ids: Iterator[str]) -> Iterator[State | None]:
-    """Yield the state that the ledger has for each task, None where it is new."""
-    with ready.folder.opened() if ready.facts else nullcontext() as store:
+def _count_all(ready: Prepared, bill: Bill) -> Counter[State | None]:
+    """Count the tasks by state, and take from the bill those that are not left."""
+    counts = Counter[State | None]()
+    ids = ready.job.ids()
+    with ready.folder.opened() as store:
         while chunk := list(islice(ids, CHUNK)):
-            states = store.states(chunk) if store is not None else {}
-            yield from map(states.get, chunk)
+            states = store.states(chunk)
+            counts.update(map(states.get, chunk))
+            if not bill.is_uniform:
+                ended = [identity for identity, state in states.items() if state not in LEFT]
+                for record in store.records(ended).values():
+                    bill.add(record.task.parameters, -1)
+    if bill.is_uniform:
+        bill.keep(sum(counts[state] for state in LEFT), ())
+    return counts
+
+
+def _opened(ready: Prepared) -> AbstractContextManager[SqliteLedger | None]:
+    return ready.folder.opened() if ready.facts else nullcontext()
 
 
 def _number_of_tasks(job: Job) -> list[str]:
