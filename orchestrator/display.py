@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal, TextIO, TypeAlias
+from typing import Final, Literal, Protocol, TextIO, TypeAlias
 
-import anyio
-import anyio.to_thread
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from orchestrator import money
 from orchestrator.commands.models import Model
-from orchestrator.commands.options import Options
-from orchestrator.commands.plan import Plan, plan
-from orchestrator.commands.prepare import Prepared
+from orchestrator.commands.plan import Plan
 from orchestrator.commands.rebuilding import Recovery
 from orchestrator.commands.run import Result, Watcher
+from orchestrator.commands.stopping import Notice
 from orchestrator.commands.verify import Verification
 from orchestrator.lifecycle import State
 from orchestrator.output.manifest import NAME as MANIFEST
 from orchestrator.status import Status
 from orchestrator.tasks import Task
+from orchestrator.wording import duration, many
 
 Mode: TypeAlias = Literal["auto", "live", "plain", "json", "off"]
 MODES: Final[tuple[Mode, ...]] = ("auto", "live", "plain", "json", "off")
@@ -63,6 +60,13 @@ class Rates:
         return (calls - before) / (now - then) if now > then else 0.0
 
 
+class Shown(Watcher, Protocol):
+    """A watcher that tells people."""
+
+    def stopping(self, notice: Notice) -> None:
+        """Tell from now on that the run is being stopped."""
+
+
 class Live:
     """A bar on a terminal, with what goes on in words behind it; it appears with the first status."""
 
@@ -71,12 +75,23 @@ class Live:
         self._clock = clock
         self._rates = Rates()
         self._bar = progress.add_task("", total=None, words="")
+        self._notice: Notice | None = None
 
     def show(self, status: Status) -> None:
         """See `Watcher.show`."""
         words = describe(status, self._rates.note(status, self._clock()))
         self._progress.update(self._bar, completed=status.ended, total=status.total, words=words)
         self._progress.start()
+        self._tell()
+
+    def stopping(self, notice: Notice) -> None:
+        """See `Shown.stopping`."""
+        self._notice = notice
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._notice is not None:
+            self._progress.update(self._bar, words=self._notice())
 
 
 class Lines:
@@ -101,12 +116,29 @@ class Lines:
             self._next, self._said = now + self._every_seconds, line
             print(line, file=self._stream, flush=True)
 
+    def stopping(self, notice: Notice) -> None:
+        """See `Shown.stopping`."""
+        print(notice(), file=self._stream, flush=True)
+
+
+class Objects(Lines):
+    """The same for programs: a JSON object a line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(lambda status, _: json.dumps(status.to_json()), JSON_SECONDS, stream)
+
+    def stopping(self, notice: Notice) -> None:
+        """See `Shown.stopping`; the object that comes next says it."""
+
 
 class Silent:
     """Shows nothing."""
 
     def show(self, status: Status) -> None:
         """See `Watcher.show`."""
+
+    def stopping(self, notice: Notice) -> None:
+        """See `Shown.stopping`."""
 
 
 class Remembering:
@@ -144,7 +176,7 @@ def terminal(mode: Mode) -> Terminal | None:
 
 
 @contextmanager
-def watching(mode: Mode, stream: TextIO | None) -> Iterator[Watcher]:
+def watching(mode: Mode, stream: TextIO | None) -> Iterator[Shown]:
     """Show progress while the block runs.
 
     Args:
@@ -166,7 +198,7 @@ def watching(mode: Mode, stream: TextIO | None) -> Iterator[Watcher]:
         finally:
             progress.stop()
     elif mode == "json":
-        yield Lines(lambda status, _: json.dumps(status.to_json()), JSON_SECONDS, stream)
+        yield Objects(stream)
     else:
         yield Lines(
             lambda status, rate: f"{status.ended}/{status.total}  {describe(status, rate)}", PLAIN_SECONDS, stream
@@ -184,20 +216,6 @@ def describe(status: Status, calls_per_second: float) -> str:
     return " · ".join(words)
 
 
-def _many(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def duration(seconds: float) -> str:
-    """Return a span of time for people: `8 s`, `3 min 20 s`, `2 h 5 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:
     """Return a plan for people.
 
@@ -210,7 +228,7 @@ def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:
     counted = ", ".join(f"{number:,} {name}" for name, number in states.items() if number)
     about = "" if plan.exact else "about "
     cost = "unknown: the service states no price" if plan.cost_usd is None else f"{about}${money.shown(plan.cost_usd)}"
-    limited = "" if plan.limit is None else f" for {_many(plan.limit, 'task')}, as --limit asks"
+    limited = "" if plan.limit is None else f" for {many(plan.limit, 'task')}, as --limit asks"
     lines = [
         f"Job:    {plan.name} ({plan.model})",
         f"Axes:   {axes}",
@@ -220,7 +238,7 @@ def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:
         f"Folder: {plan.folder}",
     ]
     if plan.dropped:
-        lines.append(f"{plan.dropped:,} tasks in the folder are no longer in the job file.")
+        lines.append(f"In the folder, but no longer in the job file: {many(plan.dropped, 'task')}.")
     if plan.failed:
         lines.append(f"Failed tasks are left alone by run; `orchestrator retry {plan.folder}` tries them again.")
     shown: Mapping[str, object] = {}
@@ -238,33 +256,6 @@ def _short(value: object) -> str:
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 
-RESUBMITTING: Final = (
-    "What may have been accepted unseen, and the service's list does not settle, is sent again: it may be paid twice.\n"
-)
-
-
-def asking(options: Options, stream: TextIO) -> Callable[[Prepared], Awaitable[bool]]:
-    """Return what shows the plan of a run and asks whether to go on; it does not ask where nothing is to be paid."""
-
-    async def agreed(prepared: Prepared) -> bool:
-        planned = await anyio.to_thread.run_sync(plan, prepared, options)
-        if planned.cost_usd == 0 and not options.resubmit_uncertain:
-            return True
-        twice = RESUBMITTING if options.resubmit_uncertain else ""
-        print(f"{plan_text(planned)}\n{twice}Go on? [y/N] ", end="", file=stream, flush=True)
-        return (await _line(sys.stdin)).strip().lower() in {"y", "yes"}
-
-    return agreed
-
-
-async def _line(terminal: TextIO) -> str:
-    """Return what is typed; a thread that waits for it would keep a process alive that was told to stop."""
-    if os.name == "posix":
-        await anyio.wait_readable(terminal.fileno())
-        return terminal.readline()
-    return await anyio.to_thread.run_sync(terminal.readline, abandon_on_cancel=True)
-
-
 def model_text(model: Model) -> str:
     """Return one model of the catalogue for people."""
     price = "price unknown" if model.price_usd is None else f"about ${model.price_usd} a task"
@@ -279,7 +270,7 @@ def status_text(status: Status) -> str:
     lines.append(_paid(status))
     begun = status.total - status.counts[State.PENDING] - status.counts[State.SUBMITTING]
     if status.attempts > begun:
-        lines.append(f"{_many(status.attempts, 'attempt')} accepted by the service: some tasks were tried again")
+        lines.append(f"{many(status.attempts, 'attempt')} accepted by the service: some tasks were tried again")
     if status.seconds_left:
         lines.append(f"{duration(status.seconds_left)} left")
     if status.calls:
@@ -299,7 +290,7 @@ def _paid(status: Status) -> str:
 
 def verification_text(found: Verification, folder: Path) -> str:
     """Return what a check of every file of a run folder has shown for people."""
-    lines = [*found.problems, f"{found.checked:,} files checked: {found.ok:,} ok"]
+    lines = [*found.problems, f"{many(found.checked, 'file')} checked: {found.ok:,} ok"]
     for name in ("missing", "damaged", "repaired", "lost"):
         if number := getattr(found, name):
             lines[-1] += f", {number:,} {name}"
@@ -318,7 +309,7 @@ def recovery_text(found: Recovery) -> str:
     kept = f"The damaged ledger is kept as {found.kept}." if found.kept else "There was no ledger left."
     lines = [
         kept,
-        f"{_many(found.read, 'task')} could be read of it, and the manifest told more of {found.listed:,}.",
+        f"{many(found.read, 'task')} could be read of it, and the manifest told more of {found.listed:,}.",
         f"{found.whole:,} done: their files are here, as they were recorded.",
     ]
     if found.again:
@@ -342,7 +333,7 @@ def summary(result: Result) -> str:
     lines = [f"warning: {warning}" for warning in result.warnings]
     done = status.counts[State.DONE]
     calls = ", ".join(f"{number} {name}" for name, number in status.calls.items())
-    lines.append(f"{done} of {status.total} tasks done, {_paid(status)}, {duration(result.seconds)}.")
+    lines.append(f"{done:,} of {many(status.total, 'task')} done, {_paid(status)}, {duration(result.seconds)}.")
     for failure, number in result.failures:
         kind = "" if failure.kind == "failed" else f" ({failure.kind}{PAID.get(failure.kind, '')})"
         lines.append(f"{number} failed{kind}: {failure.message}")
@@ -352,15 +343,36 @@ def summary(result: Result) -> str:
         lines.append(f"{status.counts[State.CANCELLED]} cancelled.")
     if result.failures or status.counts[State.CANCELLED]:
         lines.append(f"`orchestrator retry {result.folder}` tries failed and cancelled tasks again.")
+    if any(failure.kind in PAID for failure, _ in result.failures):
+        lines.append(
+            "Of what was paid for it only asks for the files again; --pay-again makes that anew, and pays again."
+        )
     if status.uncertain:
         lines.append(
-            f"{_many(status.uncertain, 'request')} in doubt: {status.adopted} found and adopted,"
+            f"{many(status.uncertain, 'request')} in doubt: {status.adopted} found and adopted,"
             f" {status.resubmitted} free to be sent again."
         )
-    left = status.total - status.ended
-    if result.halt is not None and (left or status.counts[State.CANCELLED]):
+    if result.halt is not None and (status.ended < status.total or status.counts[State.CANCELLED]):
         lines.append(f"Stopped: {result.halt.message}")
-    if left:
-        lines.append(f"{_many(left, 'task')} left; the same command goes on.")
-    lines += [f"Calls:  {calls}", f"Folder: {result.folder}"]
+    lines += [*_left(status), f"Calls:  {calls}", f"Folder: {result.folder}"]
     return "\n".join(lines)
+
+
+def standing(status: Status) -> str:
+    """Return where a run stands that an error has ended."""
+    done = f"{status.counts[State.DONE]:,} of {many(status.total, 'task')} done, {_paid(status)}."
+    return "\n".join([done, *_left(status)])
+
+
+def _left(status: Status) -> list[str]:
+    """Return what is left, and what becomes of that part of it which the service has."""
+    left = status.total - status.ended
+    if not left:
+        return []
+    sent = {
+        "running (and going on)": status.counts[State.RUNNING],
+        "made (to be fetched)": status.counts[State.FETCHING],
+        "in doubt": status.counts[State.SUBMITTING],
+    }
+    words = ", ".join(f"{number:,} {what}" for what, number in sent.items() if number)
+    return [f"{many(left, 'task')} left; the same command goes on.{f' On the service: {words}.' if words else ''}"]

@@ -16,6 +16,7 @@ from orchestrator.errors import Exit, RefusedError
 if TYPE_CHECKING:
     from orchestrator.clock import Clock
     from orchestrator.commands.run import Result, Watcher
+    from orchestrator.commands.stopping import Notice
     from orchestrator.config import Settings
     from orchestrator.display import Mode
     from orchestrator.engines.control import Control
@@ -50,11 +51,13 @@ def wait(work: Callable[[], Awaitable[T]]) -> T:
     return anyio.run(work, backend_options={"use_uvloop": False})
 
 
-def stoppable(work: Callable[[Control], Awaitable[T]]) -> tuple[T, int | None]:
+def stoppable(
+    work: Callable[[Control], Awaitable[T]], tell: Callable[[Notice], None] | None = None
+) -> tuple[T, int | None]:
     """Do the work in an event loop, and let signals stop it; see `orchestrator.commands.stopping.stoppable`."""
     from orchestrator.commands import stopping
 
-    return wait(lambda: stopping.stoppable(work))
+    return wait(lambda: stopping.stoppable(work, tell or stopping.say))
 
 
 def carry_out(
@@ -65,16 +68,17 @@ def carry_out(
     """Let a run go on, show how it does and how it ended, and leave with its exit code."""
     from dataclasses import replace
 
-    from orchestrator.display import Remembering, summary, watching
+    from orchestrator.display import Remembering, standing, summary, watching
     from orchestrator.reporting import answered
 
     with watching(mode(progress), sys.stderr) as shown:
         watcher = Remembering(shown)
         try:
-            result, number = stoppable(lambda control: work(control, watcher))
+            result, number = stoppable(lambda control: work(control, watcher), shown.stopping)
         except BaseException:
-            if as_json and watcher.latest is not None:  # whoever reads JSON gets it, however the run ends
-                answered(json.dumps(replace(watcher.latest, state="stopped").to_json()), Exit.STOPPED)
+            if watcher.latest is not None:  # whoever waits for it is told where the run stands, however it ends
+                latest = replace(watcher.latest, state="stopped")
+                answered(json.dumps(latest.to_json()) if as_json else standing(latest), Exit.STOPPED)
             raise
     answer = json.dumps(result.status.to_json()) if as_json else summary(result)
     leave(answer, signalled(number) or result.exit_code)

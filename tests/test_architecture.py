@@ -16,7 +16,7 @@ import orchestrator
 
 ROOT: Final = Path(orchestrator.__file__).parent
 LAYERS: Final = (
-    {"errors", "money", "names", "tasks", "clock", "lifecycle", "mounts", "places", "sense", "threads"},
+    {"errors", "money", "names", "tasks", "clock", "lifecycle", "mounts", "places", "sense", "threads", "wording"},
     {"sweep", "wiro", "ledger", "emulator", "config", "logs"},
     {"steps"},
     {"engines"},
@@ -24,7 +24,7 @@ LAYERS: Final = (
     {"commands"},
     {"display", "arguments", "simulation"},
     {"selftest"},
-    {"api", "invoking"},
+    {"api", "asking", "invoking"},
     {"cli"},
     {"__main__"},
 )

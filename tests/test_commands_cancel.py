@@ -62,4 +62,4 @@ async def test_a_cancel_says_that_it_waits_for_what_is_in_doubt(tmp_path: Path) 
         assert service.active == 0
     assert (found.counts[State.SUBMITTING], found.counts[State.CANCELLED]) == (0, 1)
     [sentence] = told
-    assert sentence.startswith("1 tasks may have been accepted without our knowing")
+    assert sentence.startswith("1 task may have been accepted without our knowing")

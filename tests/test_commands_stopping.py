@@ -1,4 +1,4 @@
-"""The second signal ends everything, even where the disk does not answer any more."""
+"""The first signal is answered at once, the second ends everything, even where the disk does not answer any more."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import subprocess
 import sys
 
 import pytest
+
+from orchestrator.commands.stopping import Notice, stoppable
+from orchestrator.engines.control import Control
+from orchestrator.steps.outcomes import Stop
 
 HUNG = """
 import threading
@@ -42,5 +46,37 @@ def test_a_disk_that_hangs_holds_nobody_for_ever(number: signal.Signals, code: i
         finally:
             child.kill()
     assert child.returncode == code
+    asked, _, told = told.partition("\n")
+    assert asked == "Stopping: finishing what is at hand; press Ctrl-C again to leave at once."
     assert told.startswith("orchestrator: The disk has not answered")
     assert "Nothing is lost" in told
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("number", "stop", "said"),
+    [
+        (signal.SIGINT, Stop.INTERRUPTED, "Interrupted."),
+        (signal.SIGTERM, Stop.TERMINATED, "Ended by SIGTERM."),
+        (signal.SIGHUP, Stop.TERMINATED, "Ended by SIGHUP."),
+    ],
+)
+async def test_a_signal_is_answered_with_what_is_waited_for(number: signal.Signals, stop: Stop, said: str) -> None:
+    """The sentence is as true later as at first: it counts what is still on its way."""
+    told: list[Notice] = []
+
+    async def work(control: Control) -> list[str]:
+        control.begun, control.downloads = True, 2
+        signal.raise_signal(number)
+        while not control.left:
+            await control.changed.wait()
+        assert control.halt
+        assert (control.halt.stop, control.halt.message) == (stop, f"{said} What runs on the service goes on there.")
+        first = told[0]()
+        control.downloads = 1
+        return [first, told[0]()]
+
+    (first, later), came = await stoppable(work, told.append)
+    assert (came, len(told)) == (number, 1)
+    assert first == "Stopping: finishing 2 downloads; press Ctrl-C again to leave at once."
+    assert later == "Stopping: finishing 1 download; press Ctrl-C again to leave at once."

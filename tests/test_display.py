@@ -9,13 +9,17 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress, TextColumn
 
 from orchestrator.commands.run import Result
-from orchestrator.display import Terminal, duration, status_text, summary, terminal
+from orchestrator.display import MODES, Live, Terminal, standing, status_text, summary, terminal, watching
+from orchestrator.engines.control import Halt
 from orchestrator.errors import Exit
 from orchestrator.lifecycle import Failure, State
 from orchestrator.money import FREE
 from orchestrator.status import Status
+from orchestrator.steps.outcomes import Stop
 
 NOTHING = Status(
     state="stopped",
@@ -76,8 +80,47 @@ def test_failures_tell_whether_they_were_paid_for_and_none_goes_without_mention(
         "1 failed (lost, perhaps paid for): Gone.",
         f"3 failed for other reasons; {Path('out', 'manifest.jsonl')} tells each.",
     ]
+    assert "--pay-again makes that anew" in told
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0.4, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
-def test_a_span_of_time_is_told_in_two_units_at_most(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+def test_what_was_not_paid_for_is_not_paid_for_again() -> None:
+    counts = dict.fromkeys(State, 0) | {State.FAILED: 2}
+    failures = ((Failure("failed", "Out of memory."), 2),)
+    told = summary(Result(Path("out"), replace(NOTHING, counts=counts), Exit.SOME_FAILED, None, 8.0, failures))
+    assert "retry out" in told
+    assert "--pay-again" not in told
+
+
+def test_what_the_service_has_is_told_where_a_run_stops() -> None:
+    """Also where an error has ended it: what goes on there, what waits to be fetched, what is in doubt."""
+    sent = {State.RUNNING: 12, State.FETCHING: 3, State.SUBMITTING: 1}
+    found = replace(NOTHING, counts=dict.fromkeys(State, 0) | sent | {State.PENDING: 4, State.DONE: 5})
+    left = (
+        "20 tasks left; the same command goes on."
+        " On the service: 12 running (and going on), 3 made (to be fetched), 1 in doubt."
+    )
+    assert left in summary(Result(Path("out"), found, Exit.STOPPED, Halt(Stop.DISK, "Full."), 8.0)).splitlines()
+    assert standing(found).splitlines() == ["5 of 25 tasks done, $0 spent.", left]
+
+
+def test_lines_answer_a_signal_at_once_and_objects_with_the_next_one() -> None:
+    said = {}
+    for mode in MODES:
+        stream = io.StringIO()
+        with watching(mode, stream) as watcher:
+            watcher.stopping(lambda: "Stopping.")
+        said[mode] = stream.getvalue()
+    assert (said["auto"], said["plain"], said["json"], said["off"]) == ("Stopping.\n", "Stopping.\n", "", "")
+
+
+def test_a_bar_shows_what_is_waited_for_as_it_is_now() -> None:
+    """What the run does is no longer told; how much is at hand is told anew each time."""
+    stream, left = io.StringIO(), [3, 2, 1]
+    with Progress(TextColumn("{task.fields[words]}"), console=Console(file=stream, force_terminal=True)) as progress:
+        bar = Live(progress, lambda: 0.0)
+        bar.show(NOTHING)
+        assert progress.tasks[0].fields["words"] == "$0"
+        bar.stopping(lambda: f"Stopping: {left.pop(0)}")
+        assert progress.tasks[0].fields["words"] == "Stopping: 3"
+        bar.show(NOTHING)
+        assert progress.tasks[0].fields["words"] == "Stopping: 2"

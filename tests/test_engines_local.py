@@ -303,6 +303,20 @@ def test_a_full_disk_stops_what_is_not_begun() -> None:
     assert len(world.fetched) == len(set(world.fetched))
 
 
+def test_what_stands_at_the_place_of_one_s_files_holds_up_nobody_else() -> None:
+    """Its task is asked for once and left, and the run says why at its end."""
+
+    def blocked(record: Record) -> None:
+        if record.task.index == 2:
+            raise NotNowError("Something stands there.", blocked=True)
+
+    world = Play([task(number) for number in range(9)], places=2, fetches=blocked)
+    assert world.play() == Halt(Stop.DISK, "Something stands there.")
+    assert world.states() == {number: State.FETCHING if number == 2 else State.DONE for number in range(9)}
+    assert world.fetched.count("task-0002") == 1
+    assert world.control.downloads == 0
+
+
 def test_no_more_are_begun_than_are_ordered() -> None:
     world = Play([task(number) for number in range(9)], Orders(lambda each: each.index % 2 == 1, most=3))
     halt = world.play()

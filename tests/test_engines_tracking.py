@@ -52,8 +52,9 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "ENDING_PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(tracking, "UNENDING_SECONDS", 0.01)
     monkeypatch.setattr(tracking, "GONE_SECONDS", 0.2)
+    monkeypatch.setattr(tracking, "TOLD_GONE_SECONDS", 0.1)
     monkeypatch.setattr(tracking, "SILENCE_SECONDS", 0.2)
-    monkeypatch.setattr(tracking, "delays", lambda _random, first: repeat(first / 100))
+    monkeypatch.setattr(tracking, "delays", lambda _random, first, _most=0.0: repeat(first / 100))
 
 
 @dataclass
@@ -190,6 +191,17 @@ async def test_a_kill_that_does_nothing_is_repeated(tmp_path: Path) -> None:
         assert script.calls.count("Kill") == 3
 
 
+async def test_a_kill_that_does_nothing_is_repeated_less_and_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that ignores it is not told so at each look."""
+    monkeypatch.setattr(tracking, "delays", lambda _random, _first=0.0, _most=0.0, **_: repeat(60.0))
+    script = Script([UNDER_WAY])
+    async with tracking_of(script, tmp_path, timeout_seconds=0.05) as rig:
+        await rig.track()
+    assert (script.calls.count("Kill"), script.calls.count("Detail") > 5) == (1, True)
+
+
 async def test_one_that_cannot_be_killed_is_left_for_another_run(tmp_path: Path) -> None:
     """It may yet be made and billed: the run stops over it and says so, the task stays as it is."""
     async with tracking_of(Script([UNDER_WAY]), tmp_path, timeout_seconds=0.05) as rig:
@@ -197,7 +209,7 @@ async def test_one_that_cannot_be_killed_is_left_for_another_run(tmp_path: Path)
         assert rig.control.closed
         assert rig.control.halt is not None
         assert rig.control.halt.stop is Stop.SERVICE
-        assert "does not end 1 of the tasks" in rig.control.halt.message
+        assert "does not end what ran longer than limits.task_timeout: 1 task." in rig.control.halt.message
         assert [call.args for call in rig.log.calls] == [("the service does not end a task that ran too long",)]
 
 
@@ -267,6 +279,8 @@ async def test_one_that_is_never_shown_again_is_lost(tmp_path: Path) -> None:
         after = await rig.track()
         assert after.failure is not None
         assert (after.state, after.failure.kind) == (State.FAILED, "lost")
+        [told] = [call.args[0] for call in rig.log.calls]
+        assert told.startswith("the service no longer knows a task that it accepted")
 
 
 async def test_refused_credentials_close_the_run_and_leave_the_task(tmp_path: Path) -> None:

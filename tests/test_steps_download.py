@@ -237,20 +237,24 @@ async def test_a_web_page_or_half_a_picture_is_fetched_again(bench: Bench) -> No
 
 
 @pytest.mark.parametrize(
-    ("script", "extension"),
+    ("script", "extension", "reason"),
     [
-        (always(200, PAGE, Content_Type="image/png"), "html"),
-        (always(200, LARGE[:-9]), "png"),
-        (always(200, LARGE[:GATHER_BYTES], Content_Length=len(LARGE)), "png"),
+        (always(200, PAGE, Content_Type="image/png"), "html", "a web page came instead"),
+        (always(200, LARGE[:-9]), "png", "the png lacks its end"),
+        (always(200, LARGE[:GATHER_BYTES], Content_Length=len(LARGE)), "png", "the answer broke off or is not HTTP"),
     ],
 )
-async def test_what_stays_broken_is_kept_aside(bench: Bench, script: Callable[[str], bytes], extension: str) -> None:
+async def test_what_stays_broken_is_kept_aside(
+    bench: Bench, script: Callable[[str], bytes], extension: str, reason: str
+) -> None:
+    """The reason is the same for whatever breaks alike; where it is kept stands beside it."""
     start = bench.clock.now()
     async with serving(script) as server:
         failure = await bench.failure(server)
     kept = f".suspect/{STEM}.{extension}"
     assert failure.kind == "broken"
-    assert str(failure).endswith(f"What came is kept in files/{kept}.")
+    assert failure.kept == f"files/{kept}"
+    assert str(failure) == f"A file from 127.0.0.1 did not arrive whole: {reason}."
     assert bench.left() == [kept]
     assert len(server.heads) == 4
     assert bench.clock.now() - start == 1 + 2 + 4
@@ -323,9 +327,11 @@ async def test_the_header_speaks_where_the_service_does_not(bench: Bench) -> Non
         assert len((await bench.fetch(server, "image/png")).warnings) == 0
 
 
-@pytest.mark.parametrize(("number", "is_full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)])
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(errno.ENOSPC, "Make room"), (errno.EDQUOT, "Make room"), (errno.EIO, "Mend the cause")]
+)
 async def test_a_full_disk_is_told_apart(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, is_full: bool
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
 ) -> None:
     def full(_handle: int) -> None:
         raise OSError(number, os.strerror(number))
@@ -335,18 +341,22 @@ async def test_a_full_disk_is_told_apart(
     monkeypatch.setattr(os, "fsync", full)
     async with serving(always(200, PNG)) as server:
         failure = await bench.failure(server)
-    assert (failure.kind, failure.disk_is_full) == ("disk", is_full)
-    assert str(failure) == f"The output {STEM} could not be written: {os.strerror(number)}."
+    assert (failure.kind, failure.errno) == ("disk", number)
+    assert str(failure).startswith(f"The output files/{STEM} could not be written: {os.strerror(number)}. {remedy}")
     assert len(server.heads) == 1
     assert bench.left() == []
 
 
-async def test_a_folder_that_cannot_be_written_is_the_disks_fault(bench: Bench) -> None:
-    bench.folder.mkdir()
-    (bench.folder / "DDIM").write_text("a file where a folder belongs")
+@pytest.mark.parametrize("taken", ["DDIM", f"{STEM}.png/x"])
+async def test_what_stands_at_its_place_is_no_fault_of_the_disk(bench: Bench, taken: str) -> None:
+    """A file where a folder belongs, or a folder where the file belongs: only the user can say what it is."""
+    (bench.folder / taken).parent.mkdir(parents=True)
+    (bench.folder / taken).write_text("in the way")
     async with serving(always(200, PNG)) as server:
         failure = await bench.failure(server)
-    assert (failure.kind, failure.disk_is_full) == ("disk", False)
+    assert failure.kind == "blocked"
+    assert str(failure).endswith("Move away what stands at its place.")
+    assert bench.left() == [taken]
 
 
 async def test_a_cancelled_download_leaves_at_most_its_part_and_the_next_one_clears_it(bench: Bench) -> None:

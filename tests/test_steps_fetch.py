@@ -20,11 +20,12 @@ from orchestrator.clock import SystemClock
 from orchestrator.emulator import Emulator, Profile, Task as Made
 from orchestrator.engines.pacing import Pacer
 from orchestrator.ledger import Ledger, SqliteLedger
-from orchestrator.lifecycle import Ending, Record, State
+from orchestrator.lifecycle import Ending, Failure, Record, State
 from orchestrator.money import FREE
 from orchestrator.steps import fetch
 from orchestrator.steps.calls import Calls, Urgency
 from orchestrator.steps.clearing import OWED, Clearing
+from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted
 from orchestrator.steps.fetch import Fetcher, NotNowError
 from orchestrator.tasks import Task
 from orchestrator.wiro import Client, Credentials, RemoteTask
@@ -248,12 +249,36 @@ async def test_a_question_that_is_lost_is_asked_again_and_silence_waits_for_anot
 
 async def test_a_disk_that_takes_nothing_leaves_the_task_for_another_run(tmp_path: Path) -> None:
     async with rigged(tmp_path) as rig:
-        await anyio.Path(tmp_path / "files").mkdir()
-        await anyio.Path(tmp_path / "files" / "dusk").write_text("in the way of a folder")
+        await anyio.Path(tmp_path / "files").write_text("in the way of a folder")
         with pytest.raises(NotNowError) as not_now:
             await rig.fetcher.fetch(await rig.made(samples=1), None)
-        assert not_now.value.disk
+        assert (not_now.value.disk, not_now.value.blocked) == (True, False)
         assert rig.ledger.totals.counts[State.FETCHING] == 1
+
+
+async def test_what_stands_at_its_place_keeps_the_task_alone_for_another_run(tmp_path: Path) -> None:
+    async with rigged(tmp_path) as rig:
+        await anyio.Path(tmp_path / "files").mkdir()
+        await anyio.Path(tmp_path / "files" / "dusk").write_text("in the way of a folder")
+        with pytest.raises(NotNowError, match="Move away what stands at its place") as not_now:
+            await rig.fetcher.fetch(await rig.made(samples=1), None)
+        assert (not_now.value.disk, not_now.value.blocked) == (False, True)
+        assert rig.ledger.totals.counts[State.FETCHING] == 1
+
+
+async def test_what_stays_broken_fails_for_a_reason_that_others_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is kept is a warning of its own, so that tasks that fail alike are told together."""
+
+    async def broken(_files: Files, wanted: Wanted, *_: object, **__: object) -> Downloaded:
+        raise DownloadFailed("broken", "It lacks its end.", kept=f"files/.suspect/{wanted.path_stem}.png")
+
+    monkeypatch.setattr(fetch, "download", broken)
+    async with rigged(tmp_path) as rig:
+        failed = await rig.fetcher.fetch(await rig.made(samples=1), None)
+        assert failed.failure == Failure("broken", "It lacks its end.")
+        assert failed.warnings == ("What came is kept in files/.suspect/dusk/boat-task-0-l-0.png.",)
 
 
 @pytest.mark.parametrize("wanted", [True, False])

@@ -141,7 +141,8 @@ def test_a_terminal_that_is_closed_stops_the_run(desk: Path) -> None:
         assert process.wait(30) == Exit.TERMINATED
     assert "None" not in shown  # the bar waits until there is something to show
     assert counts(desk)[State.RUNNING] > 0
-    assert '"event": "run ended"' in (desk / "out" / "run.log").read_text().splitlines()[-1]
+    last = json.loads((desk / "out" / "run.log").read_text().splitlines()[-1])
+    assert (last["event"], last["exit_code"], last["halt"][:16]) == ("run ended", 143, "Ended by SIGHUP.")
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,10 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     progress: arguments.Shown = "auto",
 ) -> None:
     """Run a job, or go on with it: only what is new or unfinished is submitted."""
+    from orchestrator.asking import asking
     from orchestrator.commands import run as command
     from orchestrator.commands.options import Options
-    from orchestrator.display import asking, terminal
+    from orchestrator.display import terminal
 
     budget_usd, rate = arguments.usd("--budget", budget), arguments.positive(rate)
     most = arguments.concurrency(concurrency)
@@ -256,7 +257,8 @@ def recover(  # noqa: PLR0917 - as above
         found, number = stoppable(
             lambda control: command.recover(
                 RunFolder(run_folder), job, options, settings, control=control, clock=clock(), watcher=watcher
-            )
+            ),
+            watcher.stopping,
         )
     answer = json.dumps(found.to_json()) if as_json else display.recovery_text(found)
     leave(answer, signalled(number) or (Exit.DONE if found.settled else Exit.STOPPED))

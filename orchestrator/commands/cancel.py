@@ -19,12 +19,13 @@ from orchestrator.facts import resolved_job
 from orchestrator.ledger import SqliteLedger
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
+from orchestrator.wording import many
 
 PATIENCE_SECONDS: Final = 120.0
 LOOK_SECONDS: Final = 0.25
 
 IN_DOUBT: Final = (
-    "{number} tasks may have been accepted without our knowing: waiting until the service's list tells, which may take"
+    "{tasks} may have been accepted without our knowing: waiting until the service's list tells, which may take"
     " {seconds:.0f} s and more. Ctrl-C leaves them to the next run."
 )
 
@@ -69,7 +70,7 @@ async def cancel(
     def before(store: SqliteLedger) -> None:
         number, seconds = len(store.intents()), resolved_job(store.facts()).limits.settle_after_seconds
         if number:
-            tell(IN_DOUBT.format(number=number, seconds=seconds))
+            tell(IN_DOUBT.format(tasks=many(number, "task"), seconds=seconds))
 
     control.cancel()
     orders = Orders(submits=False)

@@ -50,6 +50,7 @@ from orchestrator.wiro import Client, TaskPage
 HEARTBEAT_SECONDS: Final = 0.25
 GRACE_SECONDS: Final = 10.0
 MOST_REASONS: Final = 5
+SIGNALLED: Final = {Stop.INTERRUPTED: Exit.INTERRUPTED, Stop.TERMINATED: Exit.TERMINATED}
 MOST_UNSURE: Final = 3
 """How many tasks have to end before the time that is left is guessed from them."""
 
@@ -309,8 +310,8 @@ def _status(shop: Workshop, *, running: bool, left: float | None) -> Status:
 
 def _exit_code(shop: Workshop, halt: Halt | None, *, left_out: bool) -> Exit:
     """Return the exit code; with `left_out`, the ledger does not hold the whole job as it now is."""
-    if halt is not None and halt.stop is Stop.INTERRUPTED:
-        return Exit.INTERRUPTED
+    if halt is not None and halt.stop in SIGNALLED:
+        return SIGNALLED[halt.stop]
     totals = shop.ledger.totals
     kept = {state: totals.counts[state] - totals.dropped[state] for state in State}
     if left_out or sum(kept[state] for state in FINAL) < shop.job.total():

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import anyio
 
@@ -15,8 +15,11 @@ from orchestrator import signals
 from orchestrator.engines.control import Control
 from orchestrator.errors import Exit, OrchestratorError
 from orchestrator.steps.outcomes import Stop
+from orchestrator.wording import many
 
 T = TypeVar("T")
+Notice: TypeAlias = Callable[[], str]
+"""A sentence that is made anew whenever it is shown."""
 
 LAST_SECONDS: Final = 10.0
 """How long after the second signal what was made to end may take to write its last words."""
@@ -26,16 +29,28 @@ class InterruptedRunError(OrchestratorError):
     """A signal came before the run had begun, or could not be obeyed in peace."""
 
     def __init__(self, number: int) -> None:
-        super().__init__("Interrupted.")
+        super().__init__(_what(number))
         self.code = exit_code(number)
 
 
-async def stoppable(work: Callable[[Control], Awaitable[T]]) -> tuple[T, int | None]:
+def say(notice: Notice) -> None:
+    """Tell on stderr, once."""
+    sys.stderr.write(f"{notice()}\n")
+    sys.stderr.flush()
+
+
+async def stoppable(
+    work: Callable[[Control], Awaitable[T]], tell: Callable[[Notice], None] = say
+) -> tuple[T, int | None]:
     """Do the work; the first signal lets it finish what is at hand, the second ends it.
 
     What happened is saved even then. A disk that does not answer is waited for `LAST_SECONDS`, by a thread: nothing in
     the event loop can be relied on there. Then the process is gone, as if it had been killed: the next run takes what
     was about to be written for a doubt, and settles it.
+
+    Args:
+        work: What to do.
+        tell: Told at the first signal what is waited for.
 
     Returns:
         What the work returned, and the signal that it was stopped by, if one came.
@@ -56,7 +71,11 @@ async def stoppable(work: Callable[[Control], Awaitable[T]]) -> tuple[T, int | N
         elif len(came) > 1:
             control.forced.set()
             last.start()
-        control.leave(Stop.INTERRUPTED, "Interrupted; what runs on the service goes on there.")
+        if len(came) == 1:
+            stop = Stop.INTERRUPTED if number == signal.SIGINT else Stop.TERMINATED
+            control.leave(stop, f"{_what(number)} What runs on the service goes on there.")
+            if control.begun:
+                tell(lambda: _at_hand(control))
 
     try:
         with anyio.CancelScope() as scope, signals.handled(on_signal):
@@ -71,6 +90,15 @@ async def stoppable(work: Callable[[Control], Awaitable[T]]) -> tuple[T, int | N
 def exit_code(number: int) -> int:
     """Return the exit code that goes with a signal."""
     return Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED
+
+
+def _what(number: int) -> str:
+    return "Interrupted." if number == signal.SIGINT else f"Ended by {signal.Signals(number).name}."
+
+
+def _at_hand(control: Control) -> str:
+    finishing = many(control.downloads, "download") if control.downloads else "what is at hand"
+    return f"Stopping: finishing {finishing}; press Ctrl-C again to leave at once."
 
 
 def _vanish(number: int) -> None:

@@ -46,6 +46,7 @@ class Control:
         begun: Tasks are being carried, so that there is something to leave in peace.
         cancelling: What runs on the service is to be ended.
         live: How many tasks are being carried.
+        downloads: The outputs of how many are being fetched.
         forced: Not even what is at hand is to be finished.
         changed: Set off whenever a task moves or one of these words is said.
     """
@@ -57,6 +58,7 @@ class Control:
         self.begun = False
         self.cancelling = False
         self.live = 0
+        self.downloads = 0
         self.forced = anyio.Event()
         self.changed = Signal()
         self._pauses: set[anyio.CancelScope] = set()

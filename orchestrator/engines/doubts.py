@@ -16,6 +16,7 @@ from orchestrator.steps.outcomes import Outcome, Stop, delays
 from orchestrator.steps.settle import Doubt, Settler
 from orchestrator.steps.submit import Frontier
 from orchestrator.tasks import Parameters
+from orchestrator.wording import many
 
 FIRST_WAIT_SECONDS: Final = 1.0
 LONGEST_WAIT_SECONDS: Final = 15.0
@@ -160,6 +161,6 @@ class Doubts:
         why = said.message if isinstance(said, Outcome) else "The service's list does not show what became of them."
         self._control.leave(
             Stop.UNSETTLED,
-            f"{len(self._open)} tasks may have been accepted without our knowing. {why} Run the same command later, or"
-            " add --resubmit-uncertain to send them again, which may pay for them twice.",
+            f"{many(len(self._open), 'task')} may have been accepted without our knowing. {why} Run the same command"
+            " later, or add --resubmit-uncertain to send again what is in doubt, which may pay for it twice.",
         )

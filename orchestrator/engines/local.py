@@ -216,6 +216,7 @@ class LocalEngine:
                     await self._downloads.acquire()
                 if self.control.left:
                     return record
+                self.control.downloads += 1
                 try:
                     return await self.fetching(record, remote)
                 except NotNowError as error:
@@ -223,7 +224,12 @@ class LocalEngine:
                     if error.disk:
                         self.control.close(Stop.DISK, reason)
                         return record
+                    if error.blocked:  # only the user can help, and everything else goes on
+                        self.log.warning("outputs have no place", task=record.task.id, reason=reason)
+                        self.control.note(Stop.DISK, reason)
+                        return record
                 finally:
+                    self.control.downloads -= 1
                     self._downloads.release()
                 self.log.warning("outputs cannot be had just now", task=record.task.id, reason=reason)
                 self._fetching_now -= 1  # one that waits keeps nobody from being started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -21,6 +22,7 @@ from orchestrator.steps.outcomes import SILENCE_SECONDS, Outcome, Stop, Verdict,
 from orchestrator.steps.track import Sight, end, look
 from orchestrator.tasks import Parameters
 from orchestrator.wiro import RemoteTask
+from orchestrator.wording import duration, many
 
 ENDING_SECONDS: Final = 1.0
 """How often a task that is to end is looked at."""
@@ -28,6 +30,10 @@ ENDING_SECONDS: Final = 1.0
 ENDING_PATIENCE_SECONDS: Final = 60.0
 UNENDING_SECONDS: Final = 10.0
 """How often one is looked at that did not end within that time."""
+
+FIRST_REPEAT_SECONDS: Final = 2.0
+LONGEST_REPEAT_SECONDS: Final = 60.0
+"""How long to wait at first, and at most, before the service is told once more to end a task."""
 
 FRESH_SECONDS: Final = 0.5
 """A task that was accepted longer ago than this has run while nobody looked, and teaches nothing."""
@@ -37,6 +43,9 @@ JUMP_SECONDS: Final = 2.0
 
 GONE_SECONDS: Final = 180.0
 """How long the service may not know a task that it has accepted before it counts as lost."""
+
+TOLD_GONE_SECONDS: Final = 10.0
+"""How long, before that is told: right after its acceptance a task may not be shown yet."""
 
 
 @dataclass(slots=True)
@@ -97,7 +106,9 @@ class Tracker:
     def _watch(self, record: Record) -> _Watch:
         passed, now = self._passed(record), self.clock.monotonic()
         course = self.forecast.begin(record.task.parameters, now - passed)
-        return _Watch(course, self.clock.now() - now, passed < FRESH_SECONDS, delays(self.random, first=1.0))
+        repeats = delays(self.random, FIRST_REPEAT_SECONDS, LONGEST_REPEAT_SECONDS)
+        ahead = self.clock.now() - now
+        return _Watch(course, ahead, passed < FRESH_SECONDS, delays(self.random, first=1.0), repeats)
 
     def _next_wait(self, watch: _Watch) -> float:
         """Return how many seconds to wait before the next look; not much beyond the task's deadline."""
@@ -142,13 +153,17 @@ class Tracker:
         now = self.clock.monotonic()
         passed = watch.age(now)
         if watch.ending_since is None and passed > self.timeout_seconds:
-            watch.overdue = Failure("timeout", f"It still ran {passed:.0f} s after it was accepted, and was ended.")
+            watch.overdue = Failure(
+                "timeout", f"It still ran after limits.task_timeout ({duration(self.timeout_seconds)}), and was ended."
+            )
         if watch.overdue is None and not self.control.cancelling:
             return None
         watch.ending_since = now if watch.ending_since is None else watch.ending_since
         if now - watch.ending_since > ENDING_PATIENCE_SECONDS and self._is_to_be_left(record, watch):
             return record
-        await end(record, remote, self.calls)  # again at each look: the request may have been lost
+        if now >= watch.end_at:
+            watch.end_at = now + next(watch.repeats)
+            await end(record, remote, self.calls)  # again and again: the request may have been lost
         return None
 
     def _is_to_be_left(self, record: Record, watch: _Watch) -> bool:
@@ -169,8 +184,8 @@ class Tracker:
             return False
         self.control.close(
             Stop.SERVICE,
-            f"The service does not end {len(self._unending)} of the tasks, which ran longer than limits.task_timeout."
-            " They may yet be billed; the next run fetches what they have made.",
+            f"The service does not end what ran longer than limits.task_timeout: {many(len(self._unending), 'task')}."
+            " What it makes may yet be billed; the next run fetches it.",
         )
         return True
 
@@ -185,6 +200,13 @@ class Tracker:
         if trouble.verdict is Verdict.GONE:
             now = self.clock.monotonic()
             watch.gone_since = now if watch.gone_since is None else watch.gone_since
+            if now - watch.gone_since > TOLD_GONE_SECONDS and not watch.told_gone:
+                watch.told_gone = True
+                self.log.warning(
+                    "the service no longer knows a task that it accepted: it soon counts as lost",
+                    task=record.task.id,
+                    after=duration(GONE_SECONDS),
+                )
             if now - watch.gone_since > GONE_SECONDS:
                 return await self._failed(record, Failure("lost", "The service does not know the task any more."))
         if self.calls.silent_seconds() > SILENCE_SECONDS:
@@ -219,6 +241,7 @@ class _Watch:
         ahead: How far the wall clock was ahead of the monotonic one at the start.
         fresh: Whether it is followed from its start.
         retries: How long to wait before each further look where one brought nothing.
+        repeats: How long to wait before each further request to end it, the next of which is due at `end_at`.
         overdue: Why it is to be ended.
     """
 
@@ -226,6 +249,7 @@ class _Watch:
     ahead: float
     fresh: bool
     retries: Iterator[float]
+    repeats: Iterator[float]
     in_trouble: bool = False
     retry_seconds: float = 0.0
     gone_since: float | None = None
@@ -233,6 +257,8 @@ class _Watch:
     overdue: Failure | None = None
     is_unending: bool = False
     alone_since: float | None = None
+    end_at: float = -math.inf
+    told_gone: bool = False
 
     def age(self, now: float) -> float:
         """Return the seconds since the service accepted the task, by the wall clock, which may jump later."""

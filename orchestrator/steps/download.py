@@ -23,7 +23,12 @@ ATTEMPTS = 4
 LONGEST_WAIT_SECONDS = 60.0
 UNKNOWN_CONTENT_TYPE = "application/octet-stream"
 
-Reason: TypeAlias = Literal["refused", "expired", "unavailable", "broken", "disk"]
+Reason: TypeAlias = Literal["refused", "expired", "unavailable", "broken", "blocked", "disk"]
+
+IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP})
+"""What the system says where one place cannot be written, and the rest of the disk can."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +73,19 @@ class DownloadFailed(Exception):  # noqa: N818 - an outcome: `except DownloadFai
     Attributes:
         kind: `refused`: an address or a size that is not accepted. `expired`: the address is good no longer, ask
             `/Task/Detail` for a new one. `unavailable`: the server could not be reached or serve, which passes.
-            `broken`: what came is no whole file, however often. `disk`: our side could not write; `errno` says why.
-        message: A whole sentence.
-        errno: The system's number of a `disk` failure, else None.
+            `broken`: what came is no whole file, however often. `blocked`: something else stands at its place. `disk`:
+            our side could not write; `errno` says why.
+        message: A whole sentence, the same one for whatever fails alike.
+        errno: The system's number of a `disk` or `blocked` failure, else None.
+        kept: Where what came broken is kept, relative to the run folder; empty if it is not.
     """
 
-    def __init__(self, kind: Reason, message: str, errno: int | None = None) -> None:
+    def __init__(self, kind: Reason, message: str, errno: int | None = None, kept: str = "") -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.errno = errno
-
-    @property
-    def disk_is_full(self) -> bool:
-        """Whether it failed for lack of space or quota."""
-        return self.errno in {errno.ENOSPC, errno.EDQUOT}
+        self.kept = kept
 
 
 async def download(
@@ -112,12 +115,10 @@ async def download(
         landed = await _fetch(files, wanted.url, arrival, clock, attempts)
     except FileError as error:
         kept = await _abandon(landing, hop, keep=isinstance(error, FileBroken))
-        raise DownloadFailed(
-            _reason(error), f"{error} What came is kept in {folder.name}/{kept}." if kept else str(error)
-        ) from error
+        raise DownloadFailed(_reason(error), str(error), kept=kept and f"{folder.name}/{kept}") from error
     except OSError as error:
         await _abandon(landing, hop)
-        raise _disk_failure(error, wanted.path_stem) from error
+        raise await _disk_failure(error, folder, wanted.path_stem, hop) from error
     finally:
         landing.close()
     return _told(landed, wanted.content_type or arrival.content_type, wanted.size)
@@ -153,7 +154,7 @@ async def save_content(
         return _told(await hop(save), None, None)
     except OSError as error:
         await _abandon(landing, hop)
-        raise _disk_failure(error, path_stem) from error
+        raise await _disk_failure(error, folder, path_stem, hop) from error
     finally:
         landing.close()
 
@@ -243,9 +244,12 @@ def _reason(error: FileError) -> Reason:
             return "refused"
 
 
-def _disk_failure(error: OSError, path_stem: str) -> DownloadFailed:
-    message = f"The output {path_stem} could not be written: {error.strerror or error}."
-    return DownloadFailed("disk", message, error.errno)
+async def _disk_failure(error: OSError, folder: Path, path_stem: str, hop: Hop) -> DownloadFailed:
+    what = f"The output {folder.name}/{path_stem} could not be written: {error.strerror or error}."
+    if error.errno in IN_THE_WAY and await hop(folder.is_dir):
+        return DownloadFailed("blocked", f"{what} Move away what stands at its place.", error.errno)
+    remedy = "Make room" if error.errno in FULL else "Mend the cause"
+    return DownloadFailed("disk", f"{what} {remedy}: nothing that the service has made is lost.", error.errno)
 
 
 def _told(landed: Landed, stated_type: str | None, stated_size: int | None) -> Downloaded:

@@ -36,12 +36,14 @@ class NotNowError(Exception):
 
     Attributes:
         disk: Whether it is our disk that cannot take them.
+        blocked: Whether only something that stands at their place is in the way, which the user has to move.
     """
 
-    def __init__(self, message: str, *, disk: bool = False) -> None:
+    def __init__(self, message: str, *, disk: bool = False, blocked: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.disk = disk
+        self.blocked = blocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class Fetcher:
                 output, said = await self._output(record, remote, number, recorded.get(number))
             except DownloadFailed as error:
                 failures.append(_failure(error))
+                warnings += [f"What came is kept in {error.kept}."] if error.kept else []
             else:
                 got.append(output)
                 warnings += [f"{output.path}: {warning}" for warning in said]
@@ -150,8 +153,9 @@ class Fetcher:
             try:
                 return await self._take(output, stem), output.url
             except DownloadFailed as error:
-                if error.kind in {"unavailable", "disk"}:
-                    raise NotNowError(error.message, disk=error.kind == "disk") from error
+                if error.kind in {"unavailable", "disk", "blocked"}:
+                    disk, blocked = error.kind == "disk", error.kind == "blocked"
+                    raise NotNowError(error.message, disk=disk, blocked=blocked) from error
                 if error.kind != "expired" or addresses == ADDRESSES:
                     raise
             await self.clock.sleep(WAIT_SECONDS * (addresses - 1))

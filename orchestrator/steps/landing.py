@@ -105,7 +105,7 @@ class Landing:
         if kind is recognise.HTML:
             raise NotWhole("a web page came instead")
         if not is_whole:
-            raise NotWhole(f"the {kind.extension if kind else 'file'} lacks its end after {self.size} bytes")
+            raise NotWhole(f"the {kind.extension if kind else 'file'} lacks its end")
         if self._file is not None:
             os.fsync(self._file.fileno())
         self.close()

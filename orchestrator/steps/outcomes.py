@@ -53,6 +53,7 @@ class Stop(Enum):
     MODEL = "model"
     SAME_FAILURE = "same failure"
     SERVICE = "service"
+    TERMINATED = "terminated"
     UNSETTLED = "unsettled"
 
 

@@ -143,7 +143,9 @@ class Body:
                             raise FileUnavailable(self.host, "it sends too slowly")
                         marked, due = reached, time() + self._slow_seconds
         if self.total is not None and reached != self.total:
-            raise FileBroken(self.host, f"{reached} of {self.total} bytes came")
+            raise FileBroken(
+                self.host, "fewer bytes came than it has" if reached < self.total else "more bytes came than it has"
+            )
 
 
 class Files:
