@@ -77,6 +77,19 @@ def tasks_of(job: str | None) -> object:
     return None
 
 
+def forgotten(facts: Mapping[str, str], since: float) -> dict[str, None]:
+    """Return the facts that say nothing to a process that has held the folder since a moment (unix seconds).
+
+    An earlier one may have been killed before it could obey a `cancel`. One that was asked for since then is ours to
+    obey, however soon it came.
+    """
+    asked = facts.get("cancel")
+    with suppress(ValueError):
+        if asked is not None and float(asked) >= since:
+            return {}
+    return {"cancel": None}
+
+
 REMEDY: Final = "`orchestrator recover` on the run folder makes its ledger anew."
 
 

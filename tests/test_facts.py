@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import RefusedError
-from orchestrator.facts import WRITTEN, check, frozen_tool, readable, resolved_job, tasks_of
+from orchestrator.facts import WRITTEN, check, forgotten, frozen_tool, readable, resolved_job, tasks_of
 
 FACTS = {
     "job": "{}",
@@ -18,6 +18,15 @@ FACTS = {
     "total": "4",
     "started_at": "1795000000.5",
 }
+
+
+@pytest.mark.parametrize(
+    ("asked", "stays"), [("99.5", False), ("100.0", True), ("100.5", True), ("soon", False), (None, False)]
+)
+def test_only_what_was_asked_of_us_is_obeyed(asked: str | None, stays: bool) -> None:
+    """A process that was killed may have left a cancel; one that is asked for while we begin is ours."""
+    facts = FACTS if asked is None else FACTS | {"cancel": asked}
+    assert ("cancel" not in forgotten(facts, 100.0)) is stays
 
 
 def test_all_of_it_or_nothing() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import pytest
+from structlog.testing import CapturingLogger
 
 from orchestrator.clock import VirtualClock
 from orchestrator.emulator import Emulator, Profile
@@ -75,6 +76,30 @@ async def test_a_refusal_for_haste_is_told_while_the_turn_lasts() -> None:
         with pytest.raises(RateLimited):
             await calls.make(Urgency.ROUTINE, newest)
         assert pacing.told[-2:] == [Urgency.ROUTINE, 2.5]
+
+
+async def test_a_long_hold_is_told_once_and_how_long_it_is_kept() -> None:
+    """Nothing goes on meanwhile, and nobody is to wonder why."""
+    async with calling(replace(Profile(), rate=1, retry_after_seconds=99_999)) as (_, calls, _pacing, clock):
+        told = CapturingLogger()
+        calls.log = told
+        await calls.make(Urgency.ROUTINE, newest)
+        for passed in (0.0, 299.0, 2.0):
+            clock._time += passed
+            with pytest.raises(RateLimited):
+                await calls.make(Urgency.ROUTINE, newest)
+        assert [call.kwargs for call in told.calls] == [{"asked": "27 h 46 min", "waiting": "5 min 0 s"}] * 2
+
+
+@pytest.mark.parametrize("seconds", [None, 2.5])
+async def test_a_short_hold_is_not_told(seconds: float | None) -> None:
+    async with calling(replace(Profile(), rate=1, retry_after_seconds=seconds)) as (_, calls, _pacing, _clock):
+        told = CapturingLogger()
+        calls.log = told
+        await calls.make(Urgency.ROUTINE, newest)
+        with pytest.raises(RateLimited):
+            await calls.make(Urgency.ROUTINE, newest)
+        assert told.calls == []
 
 
 async def raising(error: Exception) -> TaskPage:

@@ -44,6 +44,13 @@ def test_the_seed_model_costs_by_its_samples() -> None:
     assert price(seed_model(), {"samples": "many"}) == Price(Decimal("0.0035"), False)
 
 
+def test_who_pays_for_each_output_has_to_know_how_many_there_are() -> None:
+    """A parameter of another name may say so: one is the least that it can cost."""
+    model = tool({"inputs": {}, "price": "0.5", "priceMethod": "cpo"})
+    assert usd(price(model, {"how_many": 4})) == ("0.5", False)
+    assert usd(price(model, {"numImages": 4})) == ("2.0", True)
+
+
 def test_the_entry_whose_inputs_match_applies() -> None:
     model = tool(
         {"inputs": {}, "price": 1, "priceMethod": "cpr"},

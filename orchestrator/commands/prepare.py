@@ -14,7 +14,7 @@ from typing import Any, Final
 from orchestrator.commands.options import Options
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError
-from orchestrator.facts import frozen_tool, tasks_of
+from orchestrator.facts import forgotten, frozen_tool, tasks_of
 from orchestrator.ledger import DamagedLedgerError, LedgerError, NotALedgerError, SqliteLedger
 from orchestrator.lifecycle import FINAL
 from orchestrator.names import safe_part
@@ -147,8 +147,15 @@ def binding(file: JobFile, settings: Settings, options: Options) -> Binding:
     return Binding(str(file.path.resolve()), service, credentials(settings).fingerprint)
 
 
-def bind(prepared: Prepared, bound: Binding, store: SqliteLedger, options: Options, now: float) -> int:
+def bind(prepared: Prepared, bound: Binding, store: SqliteLedger, options: Options, since: float) -> int:
     """Write the job into the folder's ledger and return its edition, which grows when the job changes.
+
+    Args:
+        prepared: The job.
+        bound: What its run belongs to.
+        store: The folder's ledger.
+        options: What the user asks for beside the job file.
+        since: When this process took hold of the folder, unix seconds.
 
     Raises:
         RefusedError: The folder belongs to another job file, service or account.
@@ -167,9 +174,9 @@ def bind(prepared: Prepared, bound: Binding, store: SqliteLedger, options: Optio
                 "tool": json.dumps(prepared.tool, ensure_ascii=False, default=str),
                 "model": prepared.file.model,
                 "total": str(prepared.job.total()),
-                "started_at": facts.get("started_at", repr(now)),
-                "updated_at": repr(now),
-                "cancel": None,
+                "started_at": facts.get("started_at", repr(since)),
+                "updated_at": repr(since),
+                **forgotten(store.facts(), since),
             }
         )
         if changed:

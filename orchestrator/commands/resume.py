@@ -15,7 +15,7 @@ from orchestrator.commands.run import Result, Watcher, carry_out
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
-from orchestrator.facts import frozen_tool, resolved_job
+from orchestrator.facts import forgotten, frozen_tool, resolved_job
 from orchestrator.ledger import SqliteLedger
 from orchestrator.runs import EMULATOR, Binding, RunFolder
 
@@ -53,6 +53,7 @@ async def resume(
     with folder.opened() as ledger:
         emulate = ledger.fact("service") == EMULATOR
     async with AsyncExitStack() as stack:
+        since = clock.now()
         stack.enter_context(folder.held())
         settings = await stack.enter_async_context(workshop.service(settings, emulate=emulate, state=folder.emulator))
         store = stack.enter_context(workshop.kept(folder))
@@ -66,7 +67,7 @@ async def resume(
             workshop.called(settings, limits.requests_per_second, clock, tally, folder)
         )
         with store.transaction(durable=True):
-            store.state({"cancel": None})
+            store.state(forgotten(store.facts(), since))
             before(store)
         shop = await stack.enter_async_context(
             workshop.opened(

@@ -14,6 +14,7 @@ import anyio.to_thread
 from orchestrator import logs
 from orchestrator.clock import Clock
 from orchestrator.commands import plan, schema, workshop
+from orchestrator.commands.heartbeat import Heartbeat
 from orchestrator.commands.options import Options, selection
 from orchestrator.commands.prepare import (
     TRY_IT,
@@ -35,10 +36,9 @@ from orchestrator.engines.local import Orders
 from orchestrator.errors import Exit, RefusedError, StoppedError
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import FINAL, Failure, State
-from orchestrator.output.manifest import moment
 from orchestrator.runs import RunFolder
 from orchestrator.schemas import Schemas
-from orchestrator.status import Status, status
+from orchestrator.status import Status
 from orchestrator.steps.calls import Calls
 from orchestrator.steps.insist import insist
 from orchestrator.steps.outcomes import Stop
@@ -51,8 +51,6 @@ HEARTBEAT_SECONDS: Final = 0.25
 GRACE_SECONDS: Final = 10.0
 MOST_REASONS: Final = 5
 SIGNALLED: Final = {Stop.INTERRUPTED: Exit.INTERRUPTED, Stop.TERMINATED: Exit.TERMINATED}
-MOST_UNSURE: Final = 3
-"""How many tasks have to end before the time that is left is guessed from them."""
 
 
 class Watcher(Protocol):
@@ -117,6 +115,7 @@ async def run(
         early = options.emulate or folder.exists()
         if early:
             folder.make(options.state)
+            since = clock.now()
             stack.enter_context(folder.held())
         settings = await stack.enter_async_context(
             workshop.service(settings, emulate=options.emulate, state=folder.emulator, profile=options.profile)
@@ -133,9 +132,10 @@ async def run(
             raise StoppedError("Nothing was submitted.")
         if not early:
             folder.make(options.state)
+            since = clock.now()
             stack.enter_context(folder.held())
         store = stack.enter_context(workshop.kept(folder))
-        edition = bind(prepared, binding(file, settings, options), store, options, clock.now())
+        edition = bind(prepared, binding(file, settings, options), store, options, since)
         folder.job.write_text(file.text, encoding="utf-8")
         log = stack.enter_context(logs.opened(folder.log, secrets=settings.secrets, screen=screen))
         shop = await stack.enter_async_context(
@@ -171,6 +171,8 @@ async def carry_out(
     """
     clock, ledger = shop.clock, shop.ledger
     started = clock.monotonic()
+    heart = Heartbeat(shop, watcher.show, heartbeat_seconds)
+    await heart.hear()
     entered = int(await ledger.read(lambda store: store.fact("entered")) or 0)
     unfinished = await ledger.read(SqliteLedger.unfinished)
     pending = shop.job.total() > entered or ledger.totals.counts[State.PENDING] > 0 or bool(unfinished)
@@ -191,15 +193,13 @@ async def carry_out(
     async with anyio.create_task_group() as group:
         with anyio.CancelScope() as scope:
             group.start_soon(_guard, shop.control, scope, clock)
-            group.start_soon(_beat, shop, watcher, started, heartbeat_seconds)
+            group.start_soon(heart.run)
             halt = await engine.run(unfinished)
         group.cancel_scope.cancel()
     halt = halt or shop.control.halt
     if orders.submits and shop.edition > 1 and not shop.control.left:
         await engine.feed.finish()  # what an edited job file has dropped has to be known however early the run stops
-    final = _status(shop, running=False, left=None)
-    shop.page.show(final)
-    watcher.show(final)
+    final = heart.last()
     await ledger.state({"updated_at": repr(clock.now()), "seconds_left": None, "cancel": None})
     left_out = orders.submits and halt is not None and not engine.feed.exhausted
     exit_code = _exit_code(shop, halt, left_out=left_out)
@@ -265,47 +265,6 @@ async def _guard(control: Control, scope: anyio.CancelScope, clock: Clock) -> No
         await control.changed.wait()
     await clock.wait(control.forced, GRACE_SECONDS)
     scope.cancel()
-
-
-async def _beat(shop: Workshop, watcher: Watcher, started: float, seconds: float) -> None:
-    """Show where the run stands, write it down for others, and hear whether it is to be cancelled."""
-    ended_before = _ended(shop)
-    written = 0.0
-    while True:
-        now = shop.clock.monotonic()
-        left = _seconds_left(now - started, _ended(shop) - ended_before, shop.job.total() - _ended(shop))
-        at_work = _status(shop, running=True, left=left)
-        shop.page.show(at_work)
-        watcher.show(at_work)
-        if now - written >= 2 * seconds:
-            written = now
-            await shop.ledger.state(
-                {"updated_at": repr(shop.clock.now()), "seconds_left": None if left is None else repr(left)}
-            )
-            asked = await shop.ledger.read(lambda store: store.fact("cancel"))
-            if asked is not None and not shop.control.cancelling:
-                shop.control.cancel()
-        await shop.clock.sleep(seconds)
-
-
-def _ended(shop: Workshop) -> int:
-    totals = shop.ledger.totals
-    return sum(totals.counts[state] - totals.dropped[state] for state in FINAL)
-
-
-def _seconds_left(passed: float, ended: int, left: int) -> float | None:
-    return None if ended < MOST_UNSURE else round(passed / ended * max(0, left), 1)
-
-
-def _status(shop: Workshop, *, running: bool, left: float | None) -> Status:
-    return status(
-        shop.ledger.totals,
-        tasks=shop.job.total(),
-        running=running,
-        started_at=shop.started_at,
-        updated_at=moment(shop.clock.now()),
-        seconds_left=left,
-    )
 
 
 def _exit_code(shop: Workshop, halt: Halt | None, *, left_out: bool) -> Exit:

@@ -296,6 +296,7 @@ async def opened(
     keeper = ManifestKeeper(folder.manifest, job.model, ledger, hop)
     page = PageKeeper(folder, ledger, clock, log, hop)
     tally.open(ledger)
+    calls.log = log
     experience = Experience(settings.state, store.fact("service") or "", job.model)
     policy = AddressPolicy(settings.on_loopback, settings.download_hosts)
     most = None if limits.concurrency == "auto" else limits.concurrency

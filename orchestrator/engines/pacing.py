@@ -14,7 +14,7 @@ from typing import Final
 import anyio
 
 from orchestrator.clock import Clock
-from orchestrator.steps.calls import First, TurnLostError, Urgency
+from orchestrator.steps.calls import LONGEST_HOLD_SECONDS, First, TurnLostError, Urgency
 
 MARGIN: Final = 1.02
 """Calls are spaced a little wider than the limit says, so that the network's jitter breaks nothing."""
@@ -23,7 +23,6 @@ WINDOW_SECONDS: Final = MARGIN
 HEAD_START_SECONDS: Final = {Urgency.LIKELY_DONE: 1.0, Urgency.SUBMIT: 0.0, Urgency.ROUTINE: -2.0}
 """Who comes first when calls are scarce. Places in the queue age, so nobody waits for ever."""
 
-LONGEST_HOLD_SECONDS: Final = 300.0
 NEAR_SECONDS: Final = 0.05
 """How far ahead of its moment a request does what comes first, as a share of the calls of a second."""
 

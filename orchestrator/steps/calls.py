@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from enum import Enum, auto
 from typing import Final, Protocol, TypeVar
 
 from orchestrator.clock import Clock
+from orchestrator.logs import silent
 from orchestrator.wiro import Client, NotSent, RateLimited, ReplyLost, WiroError
+from orchestrator.wording import duration
 
 T = TypeVar("T")
 First = Callable[[], Awaitable[None]]
 """Done right before a request is written, when its turn has all but come."""
 
+
+LONGEST_HOLD_SECONDS: Final = 300.0
+"""How long no call is made at most because the service asks for that: then one tries whether it still does."""
+
+TOLD_HOLD_SECONDS: Final = 10.0
+"""A shorter hold is not worth telling."""
 
 NEWEST: Final = 0.1
 """How much the newest call counts for in what is averaged over the latest ones."""
@@ -47,6 +56,7 @@ class Calls:
     Attributes:
         silent_since: Monotonic seconds of the first call in a row that brought no reply; None after a reply.
         wait_seconds: How long the latest calls waited for their turn, on average.
+        log: Where it is told that the service wants no calls for long.
     """
 
     def __init__(self, client: Client, pacing: Pacing, clock: Clock) -> None:
@@ -55,6 +65,8 @@ class Calls:
         self._clock = clock
         self.silent_since: float | None = None
         self.wait_seconds = 0.0
+        self.log = silent()
+        self._held_until = -math.inf
 
     async def make(
         self,
@@ -92,7 +104,14 @@ class Calls:
     def _note(self, error: WiroError) -> None:
         if isinstance(error, RateLimited):
             self._pacing.refused(error.retry_after_seconds)
+            self._tell_hold(error.retry_after_seconds or 0.0)
         if not isinstance(error, NotSent | ReplyLost):
             self.silent_since = None
         elif self.silent_since is None:
             self.silent_since = self._clock.monotonic()
+
+    def _tell_hold(self, asked: float) -> None:
+        now, held = self._clock.monotonic(), min(asked, LONGEST_HOLD_SECONDS)
+        if held >= TOLD_HOLD_SECONDS and now >= self._held_until:
+            self._held_until = now + held
+            self.log.warning("the service wants no calls for a while", asked=duration(asked), waiting=duration(held))

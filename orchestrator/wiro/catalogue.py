@@ -105,7 +105,7 @@ class Prices:
         if method == "cpr":
             return Price(usd, plain)
         if method == "cpo":
-            return Price(usd * (1 if count is None else count), plain and count is not None)
+            return Price(usd * (count or 1), plain and count is not None)
         if method == "cps" and self._seconds is not None:
             return Price(usd * Decimal(str(self._seconds)), False)
         if method == "cp-promptlength":
@@ -187,9 +187,9 @@ def _spelt(value: object) -> str:
 
 
 def _count(given: Mapping[str, Any]) -> int | None:
-    """Return how many outputs the task makes: 1 where no parameter tells, None where one tells nothing that can be."""
+    """Return how many outputs the task makes, None where no parameter says so that is known by its name."""
     for name in COUNTS:
         if name in given:
             count = wire.whole(given[name])
             return count if count is not None and count >= 1 else None
-    return 1
+    return None

@@ -1,0 +1,105 @@
+"""What goes on beside a run: where it stands is shown and written down, and whether it is to be cancelled is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from orchestrator.commands.workshop import Workshop
+from orchestrator.lifecycle import FINAL
+from orchestrator.output.manifest import moment
+from orchestrator.status import Status, status
+
+MOST_UNSURE: Final = 3
+"""How many tasks have to end before the time that is left is guessed from them."""
+
+
+@dataclass(slots=True)
+class Estimate:
+    """How long what is left will take, by how quickly tasks have ended so far.
+
+    After the latest end it runs down with the time that passes: a run in which nothing ends any more does not come to
+    take longer and longer, it comes to take nobody knows how long.
+
+    Attributes:
+        began_at: Monotonic seconds.
+        ended: How many tasks had ended when it was last looked.
+        ended_at: When the latest of them did, monotonic seconds.
+    """
+
+    began_at: float
+    ended: int = 0
+    ended_at: float = 0.0
+
+    def seconds(self, ended: int, left: int, now: float) -> float | None:
+        """Return the seconds that `left` tasks will take after `ended` have ended, None where there is no telling."""
+        if ended != self.ended:
+            self.ended, self.ended_at = ended, now
+        if ended < MOST_UNSURE:
+            return None
+        seconds = (self.ended_at - self.began_at) / ended * left - (now - self.ended_at)
+        return round(seconds, 1) if seconds > 0 else None if left > 0 else 0.0
+
+
+@dataclass(slots=True)
+class Heartbeat:
+    """Beats while a run goes on.
+
+    Attributes:
+        show: Shown where the run stands.
+        seconds: How often.
+    """
+
+    shop: Workshop
+    show: Callable[[Status], None]
+    seconds: float
+    _estimate: Estimate = field(init=False)
+    _ended_before: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._estimate = Estimate(self.shop.clock.monotonic())
+        self._ended_before = self._ended()
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        shop, written = self.shop, 0.0
+        while True:
+            now = shop.clock.monotonic()
+            left = self._estimate.seconds(self._ended() - self._ended_before, shop.job.total() - self._ended(), now)
+            self._tell(left, running=True)
+            if now - written >= 2 * self.seconds:
+                written = now
+                await shop.ledger.state(
+                    {"updated_at": repr(shop.clock.now()), "seconds_left": None if left is None else repr(left)}
+                )
+                await self.hear()
+            await shop.clock.sleep(self.seconds)
+
+    async def hear(self) -> None:
+        """Cancel the run if somebody has asked for that."""
+        asked = await self.shop.ledger.read(lambda store: store.fact("cancel"))
+        if asked is not None and not self.shop.control.cancelling:
+            self.shop.control.cancel()
+
+    def last(self) -> Status:
+        """Show where the run stands at its end, and return it."""
+        return self._tell(None, running=False)
+
+    def _tell(self, left: float | None, *, running: bool) -> Status:
+        shop = self.shop
+        found = status(
+            shop.ledger.totals,
+            tasks=shop.job.total(),
+            running=running,
+            started_at=shop.started_at,
+            updated_at=moment(shop.clock.now()),
+            seconds_left=left,
+        )
+        shop.page.show(found)
+        self.show(found)
+        return found
+
+    def _ended(self) -> int:
+        totals = self.shop.ledger.totals
+        return sum(totals.counts[state] - totals.dropped[state] for state in FINAL)
