@@ -66,8 +66,8 @@ async def retry(
 
 def reopen(store: SqliteLedger, selected: Callable[[Task], bool], *, pay_again: bool) -> None:
     """Write down that failed and cancelled tasks are to be tried again; those that were dropped stay."""
-    for record in list(store.finished()):
-        if record.state is not State.DONE and not record.dropped and selected(record.task):
+    for record in store.finished(undone=True):
+        if not record.dropped and selected(record.task):
             paid = not pay_again and may_be_paid(record)
             store.save(record, record.refetched() if paid else record.retried())
 

@@ -23,7 +23,6 @@ CHUNK: Final = 500
 CHECKED_BYTES: Final = 2**26
 """Up to this size (about 65,000 tasks) a ledger is looked through before it is worked with, in a tenth of a second;
 what is damaged in a larger one is found where it is read."""
-
 MANIFEST: Final = "manifest"
 """The fact that holds the manifest's stamp while the manifest tells what the ledger holds; whatever makes it stale
 takes the fact away in the same commit."""
@@ -35,6 +34,7 @@ _SELECT_TASKS: Final = (
     f"SELECT {rows.TASK_COLUMNS}, {rows.ATTEMPT_COLUMNS} FROM tasks LEFT JOIN attempts ON task = id"  # noqa: S608 - constants only
     " AND number = (SELECT max(number) FROM attempts WHERE task = id)"
 )
+_FINISHED: Final = "state IN ('done', 'failed', 'cancelled')"
 TASK_WIDTH: Final = rows.TASK_COLUMNS.count(",") + 1
 _INSERT_OUTPUT: Final = f"INSERT INTO outputs (task, number, {rows.OUTPUT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants only
 
@@ -298,9 +298,9 @@ class SqliteLedger:
         """Return every task whose request is about to be sent, is out or is in doubt."""
         return self._requested("WHERE state = 'submitting' ORDER BY place")
 
-    def finished(self, chunk: int = CHUNK) -> Iterator[Record]:
-        """Yield every done, failed or cancelled task in the order of places, dropped ones last."""
-        yield from self._stream("state IN ('done', 'failed', 'cancelled')", chunk)
+    def finished(self, chunk: int = CHUNK, *, undone: bool = False) -> Iterator[Record]:
+        """Yield every failed or cancelled task, and done ones too or not, in the order of places, dropped ones last."""
+        yield from self._stream("state IN ('failed', 'cancelled')" if undone else _FINISHED, chunk)
 
     def everything(self, chunk: int = CHUNK) -> Iterator[Record]:
         """Yield every task in the order of places, dropped ones last."""
