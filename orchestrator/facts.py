@@ -13,6 +13,9 @@ from orchestrator.ledger import UNREADABLE
 from orchestrator.sense import is_moment
 from orchestrator.sweep import Job
 
+ANEW: Final = "anew"
+"""The fact that says, until its run is at work again, that a ledger was made anew after it had been damaged."""
+
 NEEDED: Final = frozenset({"job", "tool", "model", "source", "service", "account"})
 """What only a run could say of itself."""
 

@@ -16,6 +16,7 @@ from orchestrator.clock import VirtualClock
 from orchestrator.commands.sharing import SEEN_SECONDS, among_others
 from orchestrator.config import Settings
 from orchestrator.engines.slots import Capacity, Slots
+from orchestrator.facts import ANEW
 from orchestrator.lane import RUN, LaneFile, Neighbours, lane_folder
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Record
@@ -49,7 +50,7 @@ async def sharing(folder: Path, state: Path | None, said: LogCapture, clock: Vir
             group.start_soon(ledger.run)
             try:
                 async with among_others(
-                    run, ledger, "a/b", slots, None, settings=settings, clock=clock, log=log, hop=inline
+                    run, ledger, "a/b", slots, settings=settings, clock=clock, log=log, hop=inline
                 ) as it:
                     yield it
             finally:
@@ -127,3 +128,19 @@ async def test_without_a_place_it_goes_on_alone(tmp_path: Path) -> None:
     [entry] = said.entries
     assert entry["log_level"] == "warning"
     assert "ORCHESTRATOR_HOME" in entry["event"]
+
+
+@pytest.mark.parametrize("anew", [True, False])
+async def test_a_ledger_that_was_made_anew_speaks_for_all_that_was_there(tmp_path: Path, anew: bool) -> None:
+    """A new run in the place of one that was moved away does not; and that it was made anew is said once."""
+    clock, folder = VirtualClock(), tmp_path / "run"
+    place = lane_folder(tmp_path / "state", URL, Credentials("key", None).fingerprint)
+    with closing(LaneFile(place)) as file:
+        file.enter("before", folder, clock.now())
+        RunFolder(folder).make()
+        with SqliteLedger(folder / "ledger.sqlite") as store, store.transaction(durable=False):
+            store.state({ANEW: "1" if anew else None})
+        async with sharing(folder, tmp_path / "state", LogCapture(), clock):
+            assert ("before" in {member.run for member in file.members(0.0)}) is not anew
+    with SqliteLedger(folder / "ledger.sqlite", read_only=True) as store:
+        assert store.fact(ANEW) is None

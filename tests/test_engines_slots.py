@@ -174,6 +174,19 @@ def test_a_refusal_teaches_the_bound(others_active: int, stated: int | None, bou
     assert [active for active in range(1, 10) if capacity.room(active, 0.0)] == list(range(1, bound))
 
 
+def test_what_the_whole_account_may_have_is_what_a_refusal_said_and_grows() -> None:
+    """Others have their tasks, too: the number is the account's, while the bound is this run's own."""
+    capacity = Capacity(20)
+    assert capacity.of_all(5.0) == 20
+    capacity.refused(3, None, 5.0)
+    assert capacity.of_all(5.0) == 20
+    capacity.refused(3, 8, 5.0)
+    after = {0: 8, 29: 8, 30: 9, 44: 9, 45: 10, 53: 11, 57: 12, 59: 13, 60: 14, 3600: 20}
+    assert {passed: capacity.of_all(5.0 + passed) for passed in after} == after
+    capacity.refused(3, 9, 65.0)
+    assert capacity.of_all(66.0) == 9
+
+
 def test_the_bound_is_probed_now_and_then_up_to_the_users_number() -> None:
     capacity = Capacity(5)
     capacity.refused(3, None, 0.0)

@@ -42,14 +42,16 @@ def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
 
 
 def test_a_run_is_known_by_its_id_and_found_where_it_was_last(tmp_path: Path) -> None:
-    """It can be moved; what worked in a folder before is no more."""
+    """It can be moved. What worked in a folder before may have been, too, unless its ledger was made anew there."""
     with opened(tmp_path) as file, opened(tmp_path) as other:
         file.enter("a", tmp_path / "one", NOW)
         file.enter("b", tmp_path / "two", NOW)
         file.enter("a", tmp_path / "three", NOW)
         assert (other.folder_of("a"), other.folder_of("c")) == (tmp_path / "three", None)
         other.enter("c", tmp_path / "two", NOW)
-        assert runs(file) == ["a", "c"]
+        assert runs(file) == ["a", "b", "c"]
+        other.enter("d", tmp_path / "two", NOW, anew=True)
+        assert runs(file) == ["a", "d"]
 
 
 def test_who_was_at_work_since_when(tmp_path: Path) -> None:
@@ -65,8 +67,9 @@ def test_only_folders_that_are_gone_are_forgotten_after_a_long_time(tmp_path: Pa
     with opened(tmp_path) as file:
         file.enter("there", tmp_path / "there", NOW)
         file.enter("gone", tmp_path / "gone", NOW)
+        file.enter("moved", tmp_path / "there", NOW - 1)
         file.enter("new", tmp_path / "new", NOW + 89 * DAY)
-        assert runs(file) == ["gone", "new", "there"]
+        assert runs(file) == ["gone", "moved", "new", "there"]
         file.enter("new", tmp_path / "new", NOW + 91 * DAY)
         assert runs(file) == ["new", "there"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.clock import VirtualClock
 from orchestrator.engines.pacing import Schedule
-from orchestrator.engines.slots import Capacity, Slots
+from orchestrator.engines.slots import PROBE_SECONDS, Capacity, Slots
 from orchestrator.errors import StoppedError
 from orchestrator.lane import LaneFile, Lease, Pool, calls_lease, places_lease
 from orchestrator.lane.lease import PATIENCE_SECONDS
@@ -90,8 +90,8 @@ def test_places_go_to_those_who_seek_some(tmp_path: Path) -> None:
     async def work(file: LaneFile, clock: VirtualClock) -> None:
         pool = Pool(file, "places", lingers=False)
         ours, theirs = Slots(Capacity(6), clock), Slots(Capacity(None), clock)
-        one = places_lease(pool, "one", ours, 6, clock=clock, hop=inline)
-        two = places_lease(pool, "two", theirs, None, clock=clock, hop=inline)
+        one = places_lease(pool, "one", ours, clock=clock, hop=inline)
+        two = places_lease(pool, "two", theirs, clock=clock, hop=inline)
         await one.renew()
         assert ours.capacity.allowed == 6
         for _ in range(5):
@@ -115,6 +115,37 @@ def test_places_go_to_those_who_seek_some(tmp_path: Path) -> None:
         await one.give_back()
         await two.renew()
         assert theirs.capacity.allowed > 100
+
+    in_virtual_time(tmp_path, work)
+
+
+def test_what_one_learns_from_a_refusal_all_know(tmp_path: Path) -> None:
+    """A run that comes later asks for no more than is left, and all try for one more after a while."""
+
+    async def work(file: LaneFile, clock: VirtualClock) -> None:
+        pool = Pool(file, "places", lingers=False)
+        ours, theirs = Slots(Capacity(None), clock), Slots(Capacity(None), clock)
+        one, two = (
+            places_lease(pool, name, slots, clock=clock, hop=inline) for name, slots in (("1", ours), ("2", theirs))
+        )
+        for _ in range(7):
+            await ours.acquire()
+        await one.renew()
+        ours.refused(6)
+        await one.renew()
+        assert (ours.active, ours.capacity.allowed) == (6, 6)
+        await two.renew()
+        assert theirs.capacity.allowed == 0
+        for _ in range(4):
+            ours.release()
+        await one.renew()
+        await two.renew()
+        assert (ours.capacity.allowed, theirs.capacity.allowed) == (4, 2)
+        await clock.sleep(PROBE_SECONDS)
+        await one.renew()
+        await two.renew()
+        await one.renew()
+        assert ours.capacity.allowed + theirs.capacity.allowed == 7
 
     in_virtual_time(tmp_path, work)
 

@@ -164,6 +164,17 @@ async def test_a_run_that_ended_in_order_has_left_word(
     assert (await asked(lane)).unread
 
 
+async def test_a_run_that_was_moved_away_is_not_forgotten_for_the_one_in_its_place(
+    lane: LaneFile, tmp_path: Path
+) -> None:
+    """What it has sent is its own, also where the service comes to show it only after the other one has begun."""
+    left(lane, tmp_path / "one", accepted).path.rename(tmp_path / "archive")
+    lane.enter("ours", tmp_path / "one", NOW + 10)
+    assert (await asked(lane)).unread == [str(tmp_path / "one")]
+    lane.enter("one", tmp_path / "archive", NOW + 20)
+    assert await asked(lane) == Elsewhere({"201"}, [], [])
+
+
 async def test_one_decides_at_a_time(lane: LaneFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever does not get its turn learns that, and tries again later."""
     monkeypatch.setattr("orchestrator.lane.neighbours.PATIENCE_SECONDS", 0.05)

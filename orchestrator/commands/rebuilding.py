@@ -15,7 +15,7 @@ from orchestrator.commands import workshop
 from orchestrator.commands.evidence import Doubtful, completed, told, unrequested
 from orchestrator.commands.verify import Found, look
 from orchestrator.engines.doubts import LONGEST_REQUEST_SECONDS
-from orchestrator.facts import frozen_tool, resolved_job
+from orchestrator.facts import ANEW, frozen_tool, resolved_job
 from orchestrator.ledger import AT_WORK, MANIFEST, ClaimedError, SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.money import FREE
@@ -115,6 +115,7 @@ class Rebuilding:
                     "total": str(total),
                     "started_at": self.facts.get("started_at", repr(self.evidence.since)),
                     **dict.fromkeys((AT_WORK, MANIFEST, "cancel")),
+                    ANEW: "1",
                 }
             )
         self.found.adopted = self.fresh.totals().counters.get("adopted", 0)

@@ -16,6 +16,7 @@ from orchestrator.commands.prepare import credentials
 from orchestrator.config import Settings
 from orchestrator.engines.pacing import Pacer
 from orchestrator.engines.slots import Slots
+from orchestrator.facts import ANEW
 from orchestrator.lane import (
     RUN,
     WORD_SECONDS,
@@ -73,7 +74,6 @@ async def among_others(
     ledger: Ledger,
     model: str,
     slots: Slots,
-    most: int | None,
     *,
     settings: Settings,
     clock: Clock,
@@ -89,7 +89,6 @@ async def among_others(
         ledger: Its ledger.
         model: `owner/model`.
         slots: Its places on the service.
-        most: The user's number of them.
         settings: Whom to ask, and where to share.
         clock: Time.
         log: Where it is told that nothing can be shared.
@@ -100,7 +99,7 @@ async def among_others(
             file = await stack.enter_async_context(_lane(settings, hop))
             run = await _entered(file, folder, ledger, clock, hop)
             pool = Pool(file, "places", lingers=False)
-            lease = places_lease(pool, run, slots, most, clock=clock, hop=hop)
+            lease = places_lease(pool, run, slots, clock=clock, hop=hop)
             await lease.renew()
         except LaneError as error:
             if settings.state is not None:
@@ -146,11 +145,13 @@ async def _kept(lease: Lease) -> AsyncIterator[TaskGroup]:
 async def _entered(file: LaneFile, folder: RunFolder, ledger: Ledger, clock: Clock, hop: Hop) -> str:
     """Put the run into its lane before it sends anything, and return its id."""
     here = await hop(folder.path.resolve)
-    held = await ledger.read(lambda store: store.fact(RUN))
+    held, anew = await ledger.read(lambda store: (store.fact(RUN), store.fact(ANEW) is not None))
     run = await hop(partial(known_as, file, held, here))
     if run != held:
         await ledger.state({RUN: run}, durable=True)
-    await hop(partial(file.enter, run, here, clock.now()))
+    await hop(partial(file.enter, run, here, clock.now(), anew=anew))
+    if anew:
+        await ledger.state({ANEW: None})
     return run
 
 

@@ -306,7 +306,7 @@ async def opened(
         try:
             async with (
                 among_others(
-                    folder, ledger, job.model, slots, most, settings=settings, clock=clock, log=log, hop=hop
+                    folder, ledger, job.model, slots, settings=settings, clock=clock, log=log, hop=hop
                 ) as others,
                 anyio.create_task_group() as keeping,
                 files or Files(policy, proxy=settings.proxy) as open_files,

@@ -32,6 +32,8 @@ class Capacity:
         self.allowed = math.inf
         self._most = math.inf if most is None else most
         self._learned = math.inf
+        self._stated = math.inf
+        self._stated_at = -math.inf
         self._changed_at = -math.inf
         self._probe_seconds = PROBE_SECONDS
         self._not_before = -math.inf
@@ -60,6 +62,19 @@ class Capacity:
             return max(0.0, self._changed_at + self._probe_seconds - now) + 0.001
         return math.inf
 
+    def of_all(self, now: float) -> float:
+        """Return how many tasks of the whole account may be active as far as is known; infinite for any number.
+
+        It is what the latest refusal that named a number said, and grows with the time that passed since, as the bound
+        does: the account may allow more by now, and somebody has to try.
+        """
+        if math.isinf(self._stated):
+            return self._most
+        passed, grown, wait = now - self._stated_at, 0, PROBE_SECONDS
+        while passed >= wait > QUICKEST_PROBE_SECONDS:
+            passed, grown, wait = passed - wait, grown + 1, max(QUICKEST_PROBE_SECONDS, wait / 2)
+        return min(self._most, self._stated + grown + passed // wait)
+
     def accepted(self) -> None:
         """A task was accepted: whoever held the places before has left one."""
         self._pause = FIRST_PAUSE_SECONDS
@@ -75,6 +90,8 @@ class Capacity:
         if others_active == 0:  # others hold every place: ask again, less and less often
             self._not_before = now + self._pause
             self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        if stated is not None:
+            self._stated, self._stated_at = stated, now
         bound = others_active if stated is None else min(others_active, stated)
         self._learned = max(1, bound)
         self._changed_at = now

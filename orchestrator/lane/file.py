@@ -18,7 +18,7 @@ from typing import Final
 
 BUSY_SECONDS: Final = 5.0
 FORGET_SECONDS: Final = 90 * 86_400.0
-"""After this long a run whose folder is gone is forgotten."""
+"""After this long a run whose folder is gone, or is another's, is forgotten."""
 
 WORD_SECONDS: Final = 86_400.0
 """How far back the word goes that a run leaves, and for how long it is kept."""
@@ -106,14 +106,22 @@ class LaneFile:
         """Close the file."""
         self._db.close()
 
-    def enter(self, run: str, folder: Path, now: float) -> None:
-        """Write down, on the disk, that a run works in a folder; whatever worked there before is no more."""
+    def enter(self, run: str, folder: Path, now: float, *, anew: bool = False) -> None:
+        """Write down, on the disk, that a run works in a folder.
+
+        What worked there before is not forgotten: its folder may have been moved, and what it has sent is its own.
+
+        Args:
+            run: Its id.
+            folder: Its run folder, absolute.
+            now: Unix seconds.
+            anew: Whether its ledger was made anew, and speaks for all that worked in the folder before.
+        """
         with self.transaction(durable=True):
-            self._db.execute("DELETE FROM runs WHERE run = ? OR folder = ?", (run, str(folder)))
+            self._db.execute("DELETE FROM runs WHERE run = ? OR (? AND folder = ?)", (run, anew, str(folder)))
             self._db.execute("INSERT INTO runs VALUES (?, ?, ?)", (run, str(folder), now))
             self._db.execute("DELETE FROM words WHERE run = ? OR since < ?", (run, now - 2 * WORD_SECONDS))
-            gone = [m.run for m in self._members(0.0) if m.seen_at < now - FORGET_SECONDS and not m.folder.exists()]
-            self._db.executemany("DELETE FROM runs WHERE run = ?", [(run,) for run in gone])
+            self._forget(now - FORGET_SECONDS)
 
     def seen(self, run: str, now: float) -> None:
         """Write down that a run is still at work."""
@@ -146,6 +154,17 @@ class LaneFile:
     def folder_of(self, run: str) -> Path | None:
         """Return where a run worked last."""
         return next((member.folder for member in self.members(0.0) if member.run == run), None)
+
+    def _forget(self, before: float) -> None:
+        """Forget the runs that were last at work before a moment, and whose folder has gone or is another's now."""
+        members = sorted(self._members(0.0), key=lambda member: member.seen_at)
+        latest = {member.folder: member.run for member in members}
+        gone = [
+            (member.run,)
+            for member in members
+            if member.seen_at < before and (latest[member.folder] != member.run or not member.folder.exists())
+        ]
+        self._db.executemany("DELETE FROM runs WHERE run = ?", gone)
 
     def _members(self, since: float) -> list[Member]:
         found = self._db.execute("SELECT run, folder, seen_at FROM runs WHERE seen_at >= ?", (since,))

@@ -31,7 +31,7 @@ class Lease:
 
     Attributes:
         holder: Whose it is; a process that goes on in the place of one that was killed takes over what that one had.
-        cap: The limit for all together as far as this run knows one.
+        cap: Gives the limit for all together as far as this run knows one by now.
         wanted: How much the run could use.
         least: How much it cannot give back just now.
         keep_to: Told of each share, and of the monotonic moment until which it holds: the run uses no more from then
@@ -40,7 +40,7 @@ class Lease:
 
     pool: Pool
     holder: str
-    cap: float | None
+    cap: Callable[[], float | None]
     wanted: Callable[[], int]
     least: Callable[[], int]
     keep_to: Callable[[Share, float], None]
@@ -57,7 +57,7 @@ class Lease:
         while True:
             until = self.clock.monotonic() + LEASE_SECONDS
             ask = partial(
-                self.pool.renew, self.holder, self.cap, using=self._units, wanted=self.wanted(), now=self.clock.now()
+                self.pool.renew, self.holder, self.cap(), using=self._units, wanted=self.wanted(), now=self.clock.now()
             )
             share = await self.hop(ask)
             self.keep_to(share, until)
@@ -102,18 +102,20 @@ def calls_lease(
     def keep_to(share: Share, until: float) -> None:
         schedule.change(share.cap if share.is_all else share.units, until)
 
-    return Lease(pool, holder, calls_per_second, lambda: PLENTY, lambda: 0, keep_to, clock, hop)
+    return Lease(pool, holder, lambda: calls_per_second, lambda: PLENTY, lambda: 0, keep_to, clock, hop)
 
 
-def places_lease(pool: Pool, holder: str, slots: Slots, most: int | None, *, clock: Clock, hop: Hop) -> Lease:
-    """Return the lease of a run's share of the tasks that may be active at once; `most` is the user's number."""
+def places_lease(pool: Pool, holder: str, slots: Slots, *, clock: Clock, hop: Hop) -> Lease:
+    """Return the lease of a run's share of the tasks that may be active at once."""
+
+    def cap() -> float | None:
+        known = slots.capacity.of_all(clock.monotonic())
+        return None if math.isinf(known) else known
 
     def wanted() -> int:
         return PLENTY if slots.sought else slots.active
 
-    return Lease(
-        pool, holder, most, wanted, lambda: slots.active, lambda share, _: slots.allow(share.units), clock, hop
-    )
+    return Lease(pool, holder, cap, wanted, lambda: slots.active, lambda share, _: slots.allow(share.units), clock, hop)
 
 
 def _whole(share: Share, least: int) -> int:

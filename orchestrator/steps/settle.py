@@ -35,8 +35,8 @@ CHUNK: Final = 500
 """How many remote ids are looked up in the ledger at once."""
 
 UNREAD: Final = (
-    "{} holds a run that used the same key at that time, and cannot be read: what the service's list shows may be its"
-    " own. Bring it back; where it is gone for good, --resubmit-uncertain goes on without it."
+    "A run in {} used the same key at that time, and cannot be read there: what the service's list shows may be its"
+    " own. Bring it back, or run it where it is now; if it is gone for good, --resubmit-uncertain goes on without it."
 )
 
 
