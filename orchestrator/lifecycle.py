@@ -103,6 +103,13 @@ class Failure:
     message: str
 
 
+UNLISTED: Final = Failure(
+    "lost",
+    "The service had accepted it. Which of its tasks that was is lost with the damaged ledger, and its list no longer"
+    " shows it.",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """A file that stands verified in the run folder."""
@@ -164,7 +171,7 @@ class Record:
     """All that is known of a task; each move gives a new one.
 
     Attributes:
-        tries: How many of its requests the service accepted.
+        tries: How many of its requests the service accepted; the latest one, too, where its number is not larger.
         attempt: The latest request, unless it was certainly not accepted.
         dropped: The job file no longer holds this task.
         failures: How many of the tries since the user last asked for one have failed.
@@ -214,6 +221,16 @@ class Record:
     def not_accepted(self) -> Record:
         """The service certainly does not have it."""
         return replace(self, state=after(self.state, Event.NOT_ACCEPTED), attempt=None)
+
+    def unlisted(self, at: float) -> Record:
+        """The service's list does not show the request, and would if it had been accepted.
+
+        Where it is known that it was, and only which remote task it made is lost with a damaged ledger, it was paid
+        for.
+        """
+        if self.sent.number > self.tries:
+            return self.not_accepted()
+        return self.rejected(UNLISTED, at)
 
     def rejected(self, failure: Failure, at: float) -> Record:
         """The service will never take it."""

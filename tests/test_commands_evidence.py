@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from orchestrator.commands.evidence import Doubtful, completed, told, unrequested
 from orchestrator.lifecycle import Ending, Failure, Output, Record, State
 from orchestrator.money import FREE
@@ -92,3 +94,20 @@ def test_what_nobody_knows_anything_of_is_in_doubt() -> None:
     after = Doubtful(since=5.0, until=90.0, newest_known=3).of(NEW, Decimal("0.02"))
     assert (after.state, after.sent.uncertain) == (State.SUBMITTING, True)
     assert (after.sent.intent_at, after.sent.gave_up_at, after.sent.newest_known) == (5.0, 90.0, 3)
+
+
+@pytest.mark.parametrize("record", [replace(RUNNING, attempt=None), replace(FETCHING, attempt=None)])
+def test_what_the_service_is_known_to_have_had_is_never_free_to_be_sent_again(record: Record) -> None:
+    """Its list may show it; where it does not, it was paid for and is lost."""
+    after = Doubtful(since=5.0, until=90.0, newest_known=3).of(record, Decimal("0.02"))
+    assert (after.state, after.sent.uncertain, after.tries) == (State.SUBMITTING, True, 1)
+    gone = after.unlisted(100.0)
+    assert (gone.state, gone.failure and gone.failure.kind, gone.attempt) == (State.FAILED, "lost", None)
+    assert after.accepted("8", "token", 9.0).tries == 1
+
+
+def test_what_may_not_have_been_sent_is_free_where_the_list_does_not_show_it() -> None:
+    """Also a further try of a task that was accepted before."""
+    for record in (NEW, replace(SENT, attempt=None), replace(NEW, tries=2)):
+        after = Doubtful(since=5.0, until=90.0, newest_known=3).of(record, Decimal("0.02"))
+        assert after.unlisted(100.0).state is State.PENDING

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
 import pytest
@@ -18,10 +19,12 @@ from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
 from orchestrator.commands.rebuilding import Recovery
 from orchestrator.commands.recover import recover
+from orchestrator.commands.retry import retry
 from orchestrator.commands.run import Result, run
 from orchestrator.commands.verify import verify
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile
+from orchestrator.emulator.faults import Fault
 from orchestrator.engines import doubts
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
@@ -48,6 +51,7 @@ def blocking_calls_are_errors() -> Iterator[None]:
             function.can_block_in("orchestrator/commands/run.py", "run")
             function.can_block_in("orchestrator/commands/recover.py", "recover")
             function.can_block_in("orchestrator/commands/resume.py", "resume")
+            function.can_block_in("orchestrator/commands/retry.py", "retry")
         yield
 
 
@@ -222,6 +226,44 @@ async def test_files_that_are_not_recorded_any_more_are_fetched_again(tmp_path: 
         assert (found.whole, found.again, found.in_doubt, found.settled) == (0, TASKS, 0, True)
         assert (await on.run()).exit_code is Exit.DONE
         assert len(on.service.stats.accepted) == TASKS
+
+
+def all_but_files(folder: RunFolder) -> None:
+    emptied(folder)
+    folder.manifest.unlink()
+
+
+def all_but_ends(folder: RunFolder) -> None:
+    """That each task was done stands in the ledger, but neither which remote task nor which file was its own."""
+    without_requests(folder)
+    without_sense(folder)
+    folder.manifest.unlink()
+    for path in folder.files.glob("*.png"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("damage", [all_but_files, all_but_ends])
+async def test_what_was_done_is_not_paid_for_again_without_the_user_s_word(
+    tmp_path: Path, damage: Callable[[RunFolder], None]
+) -> None:
+    """The list shows none of it any more: every further command leaves it as lost, but for `retry --pay-again`."""
+    forgetful = replace(BRISK, faults=(Fault(place="list", kind="lags"),))
+    async with Emulator(forgetful) as service:
+        on = Bench(RunFolder(tmp_path / "out"), service)
+        await on.run()
+        await anyio.to_thread.run_sync(damage, on.folder)
+        found = await on.recover()
+        assert found.status
+        assert (found.in_doubt, found.status.counts[State.FAILED]) == (TASKS, TASKS)
+        result = await on.run()
+        assert result.exit_code is Exit.SOME_FAILED
+        assert [(failure.kind, number) for failure, number in result.failures] == [("lost", TASKS)]
+        go: dict[str, Any] = {"settings": on.settings, "control": Control(), "clock": SystemClock(), "watcher": on}
+        assert (await verify(on.folder, repair=True, **go)).lost == TASKS
+        await retry(on.folder, Options(), pay_again=False, **go)
+        assert len(service.stats.accepted) == TASKS
+        assert (await retry(on.folder, Options(), pay_again=True, **go)).exit_code is Exit.DONE
+        assert len(service.stats.accepted) == 2 * TASKS
 
 
 async def test_a_sound_ledger_is_left_alone(tmp_path: Path) -> None:

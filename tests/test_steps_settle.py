@@ -274,6 +274,17 @@ async def test_not_found_is_sent_again_only_after_settle_after(
     assert await settled(tmp_path, Service([100]), [doubtful()], ago=ago) == after
 
 
+async def test_what_was_accepted_once_is_lost_where_the_list_does_not_show_it(tmp_path: Path) -> None:
+    """A damaged ledger has forgotten which remote task it was: it was paid for, and is not sent again."""
+    known = replace(doubtful(), tries=1)
+    async with settling(tmp_path, Service([100]), [known]) as settler:
+        said = await settler.settle([Doubt(known, -10_000)], beside=list, newest=None)
+        assert not isinstance(said, Outcome)
+        [(_, after)] = said
+        assert (after.state, after.failure and after.failure.kind) == (State.FAILED, "lost")
+        assert "resubmitted" not in settler.ledger.totals.counters
+
+
 async def test_an_incomplete_list_settles_nothing_however_late(tmp_path: Path) -> None:
     async with settling(tmp_path, Service([]), [doubtful()]) as settler:
         said = await settler.settle([Doubt(doubtful(), -10_000)], beside=list, newest=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from orchestrator.lifecycle import FINAL, Record, State
+from orchestrator.lifecycle import FINAL, Attempt, Record, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,16 @@ class Doubtful:
     newest_known: int | None
 
     def of(self, record: Record, reserved_usd: Decimal) -> Record:
-        """Return a task whose request is not known as one that may have been sent."""
-        return (
-            replace(record, state=State.PENDING)
-            .intended(self.since, reserved_usd, self.newest_known)
-            .given_up(self.until)
+        """Return a task whose request is not known as one that may have been sent.
+
+        Where its state says that the service had it, it is one that has been: it is never free to be sent again.
+        """
+        accepted = record.state in {State.RUNNING, State.FETCHING}
+        tries = max(1, record.tries) if accepted else record.tries
+        attempt = Attempt(
+            tries if accepted else tries + 1, self.since, reserved_usd, self.newest_known, gave_up_at=self.until
         )
+        return replace(record, state=State.SUBMITTING, tries=tries, attempt=attempt, failure=None)
 
 
 def completed(held: Record) -> Record:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -25,6 +26,9 @@ from orchestrator.status import Status
 from orchestrator.sweep import Job
 
 CHUNK: Final = 500
+_NAME: Final = re.compile(r"-([a-z2-7]{8})-\d+\.\w+$")
+"""The end of a file's name: its task's short id, its number, its ending."""
+
 FORMAT: Final = 1
 
 T = TypeVar("T")
@@ -138,6 +142,7 @@ class Rebuilding:
     def _judge(self, records: Sequence[Record]) -> None:
         """Look at the files of what is done, and doubt what nobody knows anything of."""
         reserve = workshop.reserves(frozen_tool(self.facts), self.job.limits)
+        made = set(_made(self.folder))
         with self.fresh.transaction(durable=False):
             for record in records:
                 after = completed(record)
@@ -147,6 +152,8 @@ class Rebuilding:
                     self.found.whole += whole
                     self.found.again += not whole
                     after = after if whole else after.refetched()
+                if after.state is State.PENDING and after.task.short_id in made:
+                    after = replace(after, state=State.FETCHING)  # it has been paid for, whatever else is lost
                 if unrequested(after) or (after.state is State.PENDING and not after.dropped):
                     after = self.evidence.of(after, reserve(after.task.parameters, FREE))
                     self.found.in_doubt += 1
@@ -174,6 +181,13 @@ def doubtful(folder: RunFolder, now: float) -> Doubtful:
         if since and newest is not None:
             break
     return Doubtful(since, until, newest)
+
+
+def _made(folder: RunFolder) -> Iterator[str]:
+    """Give the short ids of the tasks of which a file is there, be it whole or not."""
+    for path in folder.files.rglob("*"):
+        if match := _NAME.search(path.name):
+            yield match[1]
 
 
 def _events(log: Path) -> Iterator[dict[str, Any]]:

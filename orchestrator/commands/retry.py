@@ -67,17 +67,27 @@ async def retry(
 def reopen(store: SqliteLedger, selected: Callable[[Task], bool], *, pay_again: bool) -> None:
     """Write down that failed and cancelled tasks are to be tried again; those that were dropped stay."""
     for record in store.finished(undone=True):
-        if not record.dropped and selected(record.task):
-            paid = not pay_again and may_be_paid(record)
-            store.save(record, record.refetched() if paid else record.retried())
+        if record.dropped or not selected(record.task):
+            continue
+        if pay_again or not may_be_paid(record):
+            store.save(record, record.retried())
+        elif can_be_asked_for(record):
+            store.save(record, record.refetched())
 
 
 def may_be_paid(record: Record) -> bool:
     """Return whether a failed task was or may have been paid for, so that sending it again might pay twice."""
-    attempt, failure = record.attempt, record.failure
-    if record.state is not State.FAILED or attempt is None or attempt.remote_id is None or failure is None:
+    failure = record.failure
+    if record.state is not State.FAILED or failure is None:
         return False
-    return failure.kind in PAID_KINDS or attempt.cost_usd is None or attempt.cost_usd > 0
+    if failure.kind in PAID_KINDS:
+        return True
+    return can_be_asked_for(record) and (record.sent.cost_usd is None or record.sent.cost_usd > 0)
+
+
+def can_be_asked_for(record: Record) -> bool:
+    """Return whether it is known which of the service's tasks it is; `recover` may have found that to be lost."""
+    return record.attempt is not None and record.attempt.remote_id is not None
 
 
 def is_lost(record: Record) -> bool:

@@ -13,7 +13,7 @@ import anyio.to_thread
 from orchestrator.clock import Clock
 from orchestrator.commands.options import Options
 from orchestrator.commands.resume import resume
-from orchestrator.commands.retry import is_lost
+from orchestrator.commands.retry import can_be_asked_for, is_lost
 from orchestrator.commands.run import Watcher
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control
@@ -135,7 +135,8 @@ def _check(folder: RunFolder) -> tuple[Verification, list[Record]]:
             if gone:
                 lost += 1
                 problems.append(_lost_sentence(folder, record))
-            if Found.BLOCKED not in found.values() and (gone or set(found.values()) - {Found.OK}):
+            wrong = gone or set(found.values()) - {Found.OK}
+            if wrong and Found.BLOCKED not in found.values() and can_be_asked_for(record):
                 bad.append(record)
     damaged = counts[Found.DAMAGED] + counts[Found.BLOCKED]
     return (

@@ -96,7 +96,7 @@ class Doubts:
         """Settle what is in doubt, until cancelled.
 
         Args:
-            settled: Told of each task that is certain again: running or pending.
+            settled: Told of each task that is certain again: running, pending or failed.
         """
         while True:
             if not self._open:

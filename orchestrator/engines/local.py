@@ -155,9 +155,9 @@ class LocalEngine:
 
     def _settled(self, group: anyio.abc.TaskGroup, record: Record) -> None:
         """Go on with a task that is in doubt no longer."""
-        if record.state is State.PENDING:
+        if record.state is not State.RUNNING:
             self.slots.release()
-        if record.state is State.RUNNING or not self.control.closed:
+        if record.state is not State.PENDING or not self.control.closed:
             self._start(group, record)
         self.control.changed.notify()
 

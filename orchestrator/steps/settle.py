@@ -9,7 +9,7 @@ from typing import Final
 
 from orchestrator.clock import Clock
 from orchestrator.ledger import ClaimedError, Ledger
-from orchestrator.lifecycle import Attempt, Record
+from orchestrator.lifecycle import Attempt, Record, State
 from orchestrator.money import to_pico
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
 from orchestrator.steps.elsewhere import Alone, Elsewhere, Others
@@ -101,7 +101,8 @@ class Settler:
             newest: The newest remote task known: a list without it is not complete.
 
         Returns:
-            Those that are settled, running or pending; or why nothing can be settled just now.
+            Those that are settled: running, pending, or failed as paid for and lost; or why nothing can be settled
+            just now.
         """
         listing = await self.read_list([doubt.record.sent for doubt in doubts], newest)
         if isinstance(listing, Outcome):
@@ -129,7 +130,7 @@ class Settler:
         now = self.clock.monotonic()
         settled = []
         for doubt in doubts:
-            after = doubt.record.not_accepted()
+            after = doubt.record.unlisted(self.clock.now())
             if self._is_due(doubt.since, now) and await self._save(doubt.record, after):
                 settled.append((doubt, after))
         return settled
@@ -172,7 +173,7 @@ class Settler:
             return record.accepted(remote.task_id, remote.token, remote.created_at or self.clock.now())
         unsettled = matching.absent | matching.blocked if self.insists else matching.absent
         if record.task.id in unsettled and self._is_due(doubt.since, listing.read_from):
-            return record.not_accepted()
+            return record.unlisted(self.clock.now())
         return None
 
     async def _save(self, before: Record, after: Record) -> bool:
@@ -180,9 +181,9 @@ class Settler:
             await shielded(self.ledger.save(before, after, durable=True))
         except ClaimedError:
             return False
-        if after.attempt is None:
+        if after.state is State.PENDING:
             self.ledger.count("resubmitted")
-        else:
+        elif after.attempt is not None:
             self.ledger.count("adopted")
             self.ledger.count("saved", to_pico(after.attempt.reserved_usd))
         return True
