@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from orchestrator.ledger import SqliteLedger
-from orchestrator.lifecycle import Record
 from orchestrator.output.gallery.writer import PageWriter
 from orchestrator.status import Status
 
+T = TypeVar("T")
 FORMAT: Final = 1
 CHUNK: Final = 64
 MOST_ACTIVE: Final = 500
@@ -59,7 +59,7 @@ def build(run_folder: Path, ledger: SqliteLedger, status: Status, now: float) ->
         pass
     tasks = outputs = thumbnails = 0
     with ThreadPoolExecutor() as pool:
-        for chunk in _chunks(ledger.finished()):
+        for chunk in chunks(ledger.finished()):
             for record, previews in zip(chunk, pool.map(writer.previews, chunk), strict=True):
                 writer.add(record, previews)
                 tasks += 1
@@ -70,7 +70,8 @@ def build(run_folder: Path, ledger: SqliteLedger, status: Status, now: float) ->
     return Built(writer.place.index, tasks, outputs, thumbnails)
 
 
-def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
-    rest = iter(records)
-    while chunk := list(islice(rest, CHUNK)):
+def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+    """Yield items some at a time."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
         yield chunk

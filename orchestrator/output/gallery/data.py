@@ -10,11 +10,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 
 from orchestrator import money
 from orchestrator.lifecycle import Attempt, Output, Record
+from orchestrator.output.discretion import Discretion
 from orchestrator.sweep import Job, Schema
 from orchestrator.sweep.axes import Axis, Cell, Listed, as_text
 from orchestrator.sweep.uploads import PREFIX
@@ -37,7 +38,7 @@ COLUMNS: Final = (
     "cost_usd",  # text
     "error",  # null, or kind and message
 )
-OUTPUT_COLUMNS: Final = ("path", "content_type", "bytes", "thumbnail", "width", "height", "text")
+OUTPUT_COLUMNS: Final = ("path", "content_type", "bytes", "thumbnail", "width", "height", "text", "number")
 MOST_EXACT: Final = 2**53 - 1
 """The largest whole number that the page's language holds exactly; larger ones stand as text."""
 
@@ -75,8 +76,9 @@ class Coder:
             home: The job file's folder: local files within it are named by their path from there, others by their name.
         """
         self._job = job
-        self._home = home
-        self._parameters = Schema.from_tool(tool).parameters
+        schema = Schema.from_tool(tool)
+        self._discretion = Discretion(job, schema, home)
+        self._parameters = schema.parameters
         held = {axis.name: axis for axis in job.recipe.axes}
         self._groups = [tuple(held[name] for name in names) for names in job.axes_groups()]
         self._numbers = [_numbered(group) if _is_listed(group) else None for group in self._groups]
@@ -98,7 +100,7 @@ class Coder:
             "model": recipe.model,
             "parameters": _exact(self._fixed),
             "kinds": {name: parameter.kind.value for name, parameter in self._parameters.items()},
-            "files": {file.sha256: self._path(file.path) for file in self._job.files.files.values()},
+            "files": {file.sha256: self._discretion.path(file.path) for file in self._job.files.files.values()},
             "axes": [self._axis(group) for group in self._groups],
             "repeat": recipe.repeat,
             "is_whole": self.is_whole,
@@ -112,19 +114,29 @@ class Coder:
         recipe = self._job.recipe
         return not (recipe.exclude or recipe.sample or recipe.include)
 
-    def row(self, record: Record, previews: Sequence[Preview] = ()) -> list[Any]:
-        """Return a task's row, in the order of `COLUMNS`."""
+    def row(
+        self, record: Record, previews: Sequence[Preview] = (), numbers: Sequence[int] | None = None
+    ) -> list[Any]:
+        """Return a task's row, in the order of `COLUMNS`.
+
+        Args:
+            record: The task.
+            previews: What is shown of its outputs.
+            numbers: Which of the task's outputs the record holds, counted from 0; all of them if not given.
+        """
         task, attempt = record.task, record.attempt
         outputs = [
-            _output(output, previews[number] if number < len(previews) else NOTHING)
-            for number, output in enumerate(record.outputs)
+            _output(output, previews[place] if place < len(previews) else NOTHING, numbers[place] if numbers else place)
+            for place, output in enumerate(record.outputs)
         ]
         return [
             *self._identity(task, dropped=record.dropped, state=record.state.value),
             outputs,
             record.tries,
             *_measures(attempt, record.finished_at),
-            None if record.failure is None else [record.failure.kind, record.failure.message],
+            None
+            if record.failure is None
+            else [record.failure.kind, self._discretion.message(record.failure.message)],
         ]
 
     def hidden(self) -> Iterator[Task]:
@@ -161,11 +173,8 @@ class Coder:
             number = numbers.get(tuple(map(_key, values)))
             if number is not None:
                 return number
-        return [self._shown(value) if isinstance(value, str) else _exact(value) for value in values]
-
-    def _shown(self, value: str) -> str:
-        """Return a value that may be the path of somebody's file."""
-        return self._path(value) if self._job.files.files and PurePosixPath(value).is_absolute() else value
+        named = zip(group, values, strict=True)
+        return [_exact(self._discretion.value(axis.name, value)) for axis, value in named]
 
     def _own_parameters(self, task: Task) -> dict[str, Any]:
         """Return the parameters that neither the job's fixed ones nor the values of the axes tell."""
@@ -193,14 +202,7 @@ class Coder:
 
     def _cell(self, cell: Cell) -> Any:
         is_file = isinstance(cell.sent, str) and cell.sent.startswith(PREFIX) and isinstance(cell.value, str)
-        return self._path(str(cell.value)) if is_file else _exact(cell.value)
-
-    def _path(self, path: str) -> str:
-        """Return a local file's path from the job file's folder, or its bare name where it lies elsewhere."""
-        found = Path(path)
-        if found.is_absolute() and found.is_relative_to(self._home):
-            return found.relative_to(self._home).as_posix()
-        return found.name if found.is_absolute() or ".." in found.parts else path
+        return self._discretion.path(str(cell.value)) if is_file else _exact(cell.value)
 
 
 def encoded(value: object) -> str:
@@ -236,9 +238,9 @@ def _exact(value: Any) -> Any:
     return value
 
 
-def _output(output: Output, preview: Preview) -> list[Any]:
+def _output(output: Output, preview: Preview, number: int) -> list[Any]:
     kind, size = output.content_type, output.bytes
-    return [output.path, kind, size, preview.thumbnail, preview.width, preview.height, preview.text]
+    return [output.path, kind, size, preview.thumbnail, preview.width, preview.height, preview.text, number]
 
 
 def _measures(attempt: Attempt | None, finished_at: float | None) -> Iterator[Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +14,43 @@ NAME: Final = "marks.json"
 FORMAT: Final = 1
 MOST_BYTES: Final = 50_000_000
 EMPTY: Final[dict[str, Any]] = {"format": FORMAT, "marks": {}, "duels": []}
+MOST_STARS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What somebody thinks of one picture.
+
+    Attributes:
+        stars: 1 to 5, 0 for none.
+        rejected: Whether it is out.
+        tags, note: Words about it.
+    """
+
+    stars: int = 0
+    rejected: bool = False
+    tags: tuple[str, ...] = ()
+    note: str = ""
+
+
+def key(task: str, number: int) -> str:
+    """Return the name of an output in the file: the task's id, and which output it is, counted from 0."""
+    return f"{task}-{number}"
+
+
+def understood(told: Mapping[str, Any]) -> dict[str, Mark]:
+    """Return the marks of a file by the name of the output; anybody may have edited it."""
+    return {name: _mark(mark) for name, mark in told["marks"].items()}
+
+
+def _mark(told: Mapping[str, Any]) -> Mark:
+    stars, tags, note = told.get("stars"), told.get("tags"), told.get("note")
+    return Mark(
+        stars=max(0, min(MOST_STARS, stars)) if isinstance(stars, int) else 0,
+        rejected=told.get("reject") is True,
+        tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
+        note=note if isinstance(note, str) else "",
+    )
 
 
 def read(run_folder: Path) -> dict[str, Any]:

@@ -50,9 +50,8 @@ class Place:
 
     def write_encoded(self, name: str, text: str) -> None:
         """Write one script file of data whose JSON is at hand, see `write`."""
-        quoted = text.replace("\\", "\\\\").replace("'", "\\'")
         self.data.mkdir(parents=True, exist_ok=True)
-        replace(self.data / f"{name}.js", f"{_CALL}'{name}','{quoted}')\n".encode())
+        replace(self.data / f"{name}.js", script(name, text))
 
     def read(self, name: str) -> Any:
         """Return the JSON of a script file that `write` wrote, None where there is none that can be read."""
@@ -119,6 +118,12 @@ class Shards:
         for path in self.place.data.glob("tasks-*.js"):
             if path.stem.removeprefix("tasks-").isdigit() and int(path.stem.removeprefix("tasks-")) >= len(self.sizes):
                 path.unlink(missing_ok=True)
+
+
+def script(name: str, text: str) -> bytes:
+    """Return the script file that hands JSON over to the page under a name."""
+    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{_CALL}'{name}','{quoted}')\n".encode()
 
 
 def replace(path: Path, content: bytes) -> None:

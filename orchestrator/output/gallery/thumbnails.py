@@ -24,7 +24,7 @@ MOST_TEXT: Final = 2000
 MOST_TEXT_BYTES: Final = 1_000_000
 _LYING: Final = range(5, 9)
 """Orientations of EXIF that turn a picture by a quarter."""
-_FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
 
 
 def preview(place: Place, output: Output, *, draws: bool = True) -> Preview:
@@ -46,9 +46,9 @@ def preview(place: Place, output: Output, *, draws: bool = True) -> Preview:
 def _of_picture(place: Place, output: Output, path: Path, *, draws: bool) -> Preview:
     target = place.thumbnails / output.sha256[:2] / f"{output.sha256[2:22]}.webp"
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=_FORMATS) as picture:
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as picture:
             warnings.simplefilter("ignore")  # about sizes: they are looked at here
-            width, height = _upright(picture)
+            width, height = _size(picture)
             is_small = output.bytes <= SMALL_BYTES and max(width, height) <= SIDE
             if is_small or width * height > MOST_PIXELS:
                 return Preview(None, width, height)
@@ -60,7 +60,7 @@ def _of_picture(place: Place, output: Output, path: Path, *, draws: bool) -> Pre
     return Preview(thumbnail, width, height)
 
 
-def _upright(picture: Image.Image) -> tuple[int, int]:
+def _size(picture: Image.Image) -> tuple[int, int]:
     """Return width and height as the picture is meant to be seen."""
     width, height = picture.size
     if picture.format == "JPEG" and picture.getexif().get(ExifTags.Base.Orientation, 1) in _LYING:
@@ -70,15 +70,21 @@ def _upright(picture: Image.Image) -> tuple[int, int]:
 
 def _draw(picture: Image.Image, target: Path) -> None:
     profile = picture.info.get("icc_profile")
-    picture.draft("RGB", (SIDE, SIDE))
-    small = ImageOps.exif_transpose(picture)
-    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    if small.mode not in {"RGB", "RGBA"}:
-        small = small.convert("RGBA" if "A" in small.mode or "transparency" in small.info else "RGB")
+    small = upright(picture, SIDE)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_suffix(".new")
     small.save(draft, "WEBP", quality=QUALITY, method=2, icc_profile=profile or b"", exif=b"")
     draft.replace(target)
+
+
+def upright(picture: Image.Image, side: int) -> Image.Image:
+    """Return a picture as it is meant to be seen, in colours that WebP knows, its longer side no longer than that."""
+    picture.draft("RGB", (side, side))
+    small = ImageOps.exif_transpose(picture)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    if small.mode in {"RGB", "RGBA"}:
+        return small
+    return small.convert("RGBA" if "A" in small.mode or "transparency" in small.info else "RGB")
 
 
 def _beginning(path: Path) -> str | None:

@@ -30,8 +30,9 @@
   }
 
   /** An output of a task: what a cell shows, and what is marked. */
-  function shot(task, columns, row, n) {
+  function shot(task, columns, row, position) {
     const held = Object.fromEntries(columns.map((column, place) => [column, row[place]]));
+    const n = held.number ?? position; // an exported page may hold only some outputs of a task
     return {
       task,
       n,
@@ -76,7 +77,7 @@
     for (const row of rows ?? []) {
       const made = task(row);
       run.tasks.set(made.id, made);
-      gallery.axes.shots(made.shots.length);
+      if (made.shots.length) gallery.axes.shots(made.shots.at(-1).n + 1);
     }
   }
 
