@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -115,3 +116,19 @@ def emulated(profile: str | None, emulate: bool) -> Profile | None:
     from orchestrator.commands import profiles  # noqa: PLC0415 - the emulator takes long to import, and few need it
 
     return profiles.load(profile)
+
+
+def listed(text: str) -> list[str]:
+    """Read several words with commas between them."""
+    return [word for word in map(str.strip, text.split(",")) if word]
+
+
+def one_of(option: str, word: str, known: Sequence[str]) -> str:
+    """Read an option that takes one of a few words.
+
+    Raises:
+        RefusedError: It is none of them.
+    """
+    if word not in known:
+        raise RefusedError(f"{option} {word} is not known: choose one of {', '.join(known)}.")
+    return word

@@ -1,4 +1,4 @@
-"""What may be told of people's files: their place below the job file's folder or their bare name, no folder of theirs."""
+"""What may be told of people's files: their place below the job file's folder or their bare name, and no folder."""
 
 from __future__ import annotations
 

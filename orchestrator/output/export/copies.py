@@ -1,4 +1,4 @@
-"""Copies of outputs as they are handed on: with their parameters in them, or reduced; the originals stay as they are."""
+"""Copies of outputs as they are handed on: with their parameters in them, or reduced; the originals stay untouched."""
 
 from __future__ import annotations
 

@@ -12,17 +12,16 @@ from xml.sax.saxutils import escape
 
 from PIL import Image, PngImagePlugin
 
-from orchestrator.errors import RefusedError
-
 OWN: Final = "orchestrator"
-"""The keyword of what programs read: an object of JSON. All others are those that PNG itself has (PNG, section 11.3.3)."""
+"""The keyword of what programs read: an object of JSON. The others are those that PNG itself has (section 11.3.3)."""
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _HEADER_BYTES: Final = 25
 _XMP: Final = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"'
-    ' xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:own="urn:orchestrator:1">{}</rdf:Description></rdf:RDF></x:xmpmeta>'
+    ' xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:own="urn:orchestrator:1">{}'
+    "</rdf:Description></rdf:RDF></x:xmpmeta>"
 )
 _IN_XMP: Final = {
     "Title": '<dc:title><rdf:Alt><rdf:li xml:lang="x-default">{}</rdf:li></rdf:Alt></dc:title>',
@@ -31,7 +30,7 @@ _IN_XMP: Final = {
     "Software": "<xmp:CreatorTool>{}</xmp:CreatorTool>",
     OWN: "<own:json>{}</own:json>",
 }
-_UNFIT: Final = {code: None for code in (*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF, *range(0xD800, 0xE000))}
+_UNFIT: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF, *range(0xD800, 0xE000)))
 """Characters that XML 1.0 does not know."""
 
 
@@ -58,21 +57,18 @@ def xmp(texts: Mapping[str, str]) -> bytes:
     return _XMP.format(told).encode()
 
 
-def save(picture: Image.Image, path: Path, texts: Mapping[str, str], quality: int) -> None:
-    """Save a picture with texts in it, as WebP where the path says so, else as PNG.
+def save(picture: Image.Image, path: Path, ending: str, texts: Mapping[str, str], quality: int) -> None:
+    """Save a picture with texts in it, as WebP where the ending is `.webp`, else as PNG.
 
     Raises:
-        RefusedError: It is too large for WebP.
         OSError: It cannot be written.
     """
-    if path.suffix != ".webp":
+    if ending.lower() != ".webp":
         info = PngImagePlugin.PngInfo()
         for keyword, text in texts.items():
             info.add_itxt(keyword, text.translate(_UNFIT))
         picture.save(path, "PNG", pnginfo=info)
         return
-    if max(picture.size) > 16383:
-        raise RefusedError("WebP holds 16,383 pixels a side at most: use PNG, or a smaller --size.")
     picture.save(path, "WEBP", quality=quality, method=4, xmp=xmp(texts))
 
 

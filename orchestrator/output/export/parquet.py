@@ -75,39 +75,39 @@ def write(
         RefusedError: pyarrow is not installed.
     """
     try:
-        import pyarrow  # noqa: PLC0415 - an extra
-        import pyarrow.parquet  # noqa: PLC0415 - likewise
+        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra, and it ships no types
+        from pyarrow.parquet import ParquetWriter  # type: ignore[import-untyped]  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise RefusedError(
             "Parquet needs the library pyarrow: `pip install 'orchestrator[parquet]'` adds it. CSV and JSON need none."
         ) from error
     own = {
-        "index": pyarrow.int64(),
-        "repeat": pyarrow.int32(),
-        "output": pyarrow.int32(),
-        "bytes": pyarrow.int64(),
-        "stars": pyarrow.int8(),
-        "rejected": pyarrow.bool_(),
-        "cost_usd": pyarrow.decimal128(24, 12),
-        "elapsed_seconds": pyarrow.float64(),
-        "submitted_at": pyarrow.timestamp("ms", tz="UTC"),
-        "finished_at": pyarrow.timestamp("ms", tz="UTC"),
-        "attempts": pyarrow.int32(),
+        "index": pa.int64(),
+        "repeat": pa.int32(),
+        "output": pa.int32(),
+        "bytes": pa.int64(),
+        "stars": pa.int8(),
+        "rejected": pa.bool_(),
+        "cost_usd": pa.decimal128(24, 12),
+        "elapsed_seconds": pa.float64(),
+        "submitted_at": pa.timestamp("ms", tz="UTC"),
+        "finished_at": pa.timestamp("ms", tz="UTC"),
+        "attempts": pa.int32(),
     }
     types = {
-        Kind.FLAG: pyarrow.bool_(),
-        Kind.WHOLE: pyarrow.int64(),
-        Kind.NUMBER: pyarrow.float64(),
+        Kind.FLAG: pa.bool_(),
+        Kind.WHOLE: pa.int64(),
+        Kind.NUMBER: pa.float64(),
     }
     swept = [name for name in names if name.startswith(("axes.", "parameters."))]
     kinds = _kinds(rows(), swept)
-    fields = [(name, own.get(name) or types.get(kinds.get(name, Kind.TEXT), pyarrow.string())) for name in names]
-    schema = pyarrow.schema(fields, metadata={"orchestrator": json.dumps(head, ensure_ascii=False)})
-    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+    fields = [(name, own.get(name) or types.get(kinds.get(name, Kind.TEXT), pa.string())) for name in names]
+    schema = pa.schema(fields, metadata={"orchestrator": json.dumps(head, ensure_ascii=False)})
+    with ParquetWriter(path, schema, compression="zstd") as writer:
         rest = rows()
         while chunk := list(islice(rest, CHUNK)):
             held = {name: [_value(name, kinds, row.get(name)) for row in chunk] for name in names}
-            writer.write_batch(pyarrow.RecordBatch.from_pydict(held, schema=schema))
+            writer.write_batch(pa.RecordBatch.from_pydict(held, schema=schema))
 
 
 def _kinds(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Kind]:

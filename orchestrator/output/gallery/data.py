@@ -114,9 +114,7 @@ class Coder:
         recipe = self._job.recipe
         return not (recipe.exclude or recipe.sample or recipe.include)
 
-    def row(
-        self, record: Record, previews: Sequence[Preview] = (), numbers: Sequence[int] | None = None
-    ) -> list[Any]:
+    def row(self, record: Record, previews: Sequence[Preview] = (), numbers: Sequence[int] | None = None) -> list[Any]:
         """Return a task's row, in the order of `COLUMNS`.
 
         Args:
@@ -134,9 +132,7 @@ class Coder:
             outputs,
             record.tries,
             *_measures(attempt, record.finished_at),
-            None
-            if record.failure is None
-            else [record.failure.kind, self._discretion.message(record.failure.message)],
+            None if record.failure is None else [record.failure.kind, self._discretion.message(record.failure.message)],
         ]
 
     def hidden(self) -> Iterator[Task]:

@@ -62,7 +62,7 @@ class PageWriter:
         before = place.read(HEAD)
         place.write("job", told)
         place.write("marks", marks.read(run_folder))
-        return cls(place, coder, told["key"], Shards(place), now, _points(before, told["key"]))
+        return cls(place, coder, told["key"], Shards(place), now, points(before, told["key"]))
 
     def resumed(self) -> bool:
         """Go on where the page of this folder ends, if all of it still stands; return whether it does."""
@@ -131,7 +131,7 @@ def install(place: Place) -> None:
         replace(target, asset.read_bytes())
 
 
-def _points(head: Any, key: str) -> list[Point]:
+def points(head: Any, key: str) -> list[Point]:
     """Return the progress that an earlier page of this run had noted."""
     if not isinstance(head, dict) or head.get("key") != key or not isinstance(head.get("progress"), list):
         return []

@@ -1,21 +1,6 @@
-"""Contact sheets: pictures of a run side by side in one picture, with labels along both sides."""
+"""Contact sheets: the pictures of a run side by side in one picture, with labels along both sides."""
 
-from orchestrator.output.sheet.axes import Axis, axes_of
-from orchestrator.output.sheet.drawing import LOOKS, Artist
-from orchestrator.output.sheet.grid import Sheet, Sides, arranged, sheets
-from orchestrator.output.sheet.layout import Layout, laid_out
-from orchestrator.output.sheet.lettering import Lettering
+from orchestrator.output.sheet.drawing import COLOURS
+from orchestrator.output.sheet.files import ContactSheets, Look, contact_sheets
 
-__all__ = [
-    "Axis",
-    "Layout",
-    "Lettering",
-    "LOOKS",
-    "Artist",
-    "Sheet",
-    "Sides",
-    "arranged",
-    "axes_of",
-    "laid_out",
-    "sheets",
-]
+__all__ = ["COLOURS", "ContactSheets", "Look", "contact_sheets"]

@@ -84,9 +84,7 @@ def _key(values: Sequence[Scalar]) -> Key:
     return tuple((type(value), value) for value in values)
 
 
-def _listed(
-    members: Sequence[Swept], discretion: Discretion, labels: dict[tuple[str, Scalar], str]
-) -> Iterable[Key]:
+def _listed(members: Sequence[Swept], discretion: Discretion, labels: dict[tuple[str, Scalar], str]) -> Iterable[Key]:
     """Yield the values of an axis in the order of the job file, and note their labels."""
     for cells in zip(*(axis.cells() for axis in members), strict=True):
         values = [discretion.value(axis.name, cell.value) for axis, cell in zip(members, cells, strict=True)]

@@ -25,8 +25,8 @@ _STATES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """The colours of a sheet, those of the page."""
+class Colours:
+    """The colours of a sheet."""
 
     ground: str
     hole: str
@@ -37,9 +37,9 @@ class Look:
     bad_ground: str
 
 
-LIGHT: Final = Look("#f4f5f7", "#e9ebef", "#14171c", "#565e6b", "#d9dde3", "#b3261e", "#fbeae8")
-DARK: Final = Look("#0e1013", "#1b1f25", "#e9ecf1", "#a0a8b5", "#2b3038", "#ff9187", "#33191a")
-LOOKS: Final = {"light": LIGHT, "dark": DARK}
+LIGHT: Final = Colours("#f4f5f7", "#e9ebef", "#14171c", "#565e6b", "#d9dde3", "#b3261e", "#fbeae8")
+DARK: Final = Colours("#0e1013", "#1b1f25", "#e9ecf1", "#a0a8b5", "#2b3038", "#ff9187", "#33191a")
+COLOURS: Final = {"light": LIGHT, "dark": DARK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Artist:
         place: Where the run's files and thumbnails lie.
         sheet: What is drawn.
         layout: Where it stands.
-        look: The colours.
+        colours: Those of the page, light or dark.
         lettering: The fonts.
         title, subtitle: What stands above.
     """
@@ -58,14 +58,14 @@ class Artist:
     place: Place
     sheet: Sheet
     layout: Layout
-    look: Look
+    colours: Colours
     lettering: Lettering
     title: str
     subtitle: str
 
     def drawn(self, part: Part) -> Image.Image:
         """Return a part as a picture."""
-        canvas = Image.new("RGB", self.layout.size(part), self.look.ground)
+        canvas = Image.new("RGB", self.layout.size(part), self.colours.ground)
         draw = ImageDraw.Draw(canvas)
         self._title(draw, canvas.width)
         self._heads(draw, part)
@@ -77,7 +77,7 @@ class Artist:
                 if cell is not None:
                     self._cell(canvas, draw, box, cell)
                 elif not self.sheet.sides.flows:
-                    draw.rectangle(box, outline=self.look.line)
+                    draw.rectangle(box, outline=self.colours.line)
         return canvas
 
     def _box(self, part: Part, row: int, column: int) -> tuple[int, int, int, int]:
@@ -88,9 +88,9 @@ class Artist:
     def _title(self, draw: ImageDraw.ImageDraw, width: int) -> None:
         lower = MARGIN + line_height(TITLE)
         write = self.lettering.write
-        write(draw, (MARGIN, MARGIN, width - MARGIN, lower), self.title, TITLE, self.look.ink)
+        write(draw, (MARGIN, MARGIN, width - MARGIN, lower), self.title, TITLE, self.colours.ink)
         box = (MARGIN, lower, width - MARGIN, lower + line_height(SMALL))
-        write(draw, box, self.subtitle, SMALL, self.look.quiet)
+        write(draw, box, self.subtitle, SMALL, self.colours.quiet)
 
     def _heads(self, draw: ImageDraw.ImageDraw, part: Part) -> None:
         """Write the labels of columns, those of outer axes once over all columns that share them."""
@@ -102,11 +102,13 @@ class Artist:
                 left = self.layout.x(columns[0], part.columns[0])
                 right = self.layout.x(columns[-1], part.columns[0]) + self.layout.width
                 word = self.sheet.columns[columns[0]][depth]
-                tall = line_height(TEXT) * len(self.lettering.lines(word, TEXT, right - left, max(1, (bottom - top) // line_height(TEXT))))
+                tall = line_height(TEXT) * len(
+                    self.lettering.lines(word, TEXT, right - left, max(1, (bottom - top) // line_height(TEXT)))
+                )
                 is_inmost = depth == len(self.layout.heads) - 1
-                self.lettering.write(draw, (left, bottom - tall, right, bottom), word, TEXT, self.look.ink)
+                self.lettering.write(draw, (left, bottom - tall, right, bottom), word, TEXT, self.colours.ink)
                 if not is_inmost:
-                    draw.line((left, bottom + 1, right - 1, bottom + 1), self.look.line)
+                    draw.line((left, bottom + 1, right - 1, bottom + 1), self.colours.line)
             bottom = top - GAP
 
     def _label(self, draw: ImageDraw.ImageDraw, part: Part, row: int) -> None:
@@ -123,7 +125,7 @@ class Artist:
             room = (bottom - top) // line_height(TEXT) - (0 if is_inmost else len(words) - 1 - depth)
             lines = self.lettering.lines(word, TEXT, right - MARGIN, max(1, room))
             lower = top + len(lines) * line_height(TEXT)
-            colour = self.look.ink if is_inmost else self.look.quiet
+            colour = self.colours.ink if is_inmost else self.colours.quiet
             self.lettering.write(draw, (MARGIN, top, right, lower), word, TEXT, colour)
             top = lower + GAP // 2
 
@@ -144,7 +146,7 @@ class Artist:
             self._output(canvas, draw, inner, output)
         if cell.word:
             self.lettering.write(
-                draw, (left, bottom + GAP // 2, right, bottom + self.layout.word), cell.word, SMALL, self.look.ink
+                draw, (left, bottom + GAP // 2, right, bottom + self.layout.word), cell.word, SMALL, self.colours.ink
             )
 
     def _output(
@@ -160,7 +162,7 @@ class Artist:
         elif (picture := _picture(self.place, output, width, height)) is None:
             self._say(draw, box, "no picture", is_bad=True)
         else:
-            draw.rectangle(box, self.look.hole)
+            draw.rectangle(box, self.colours.hole)
             place = (left + (width - picture.width) // 2, top + (height - picture.height) // 2)
             canvas.paste(picture, place, picture.getchannel("A") if picture.mode == "RGBA" else None)
 
@@ -175,14 +177,14 @@ class Artist:
     ) -> None:
         """Fill a box with words in the place of a picture."""
         left, top, right, bottom = box
-        draw.rectangle(box, self.look.bad_ground if is_bad else self.look.hole)
+        draw.rectangle(box, self.colours.bad_ground if is_bad else self.colours.hole)
         most = max(1, (bottom - top - 2 * GAP) // line_height(SMALL))
         lines = self.lettering.lines(word, SMALL, right - left - 2 * GAP, most if is_text else min(most, 3))
         tall = len(lines) * line_height(SMALL)
         start = top + GAP if is_text else top + (bottom + 1 - top - tall) // 2
         inner = (left + GAP, start, right - GAP, start + tall)
-        colour = self.look.bad if is_bad else self.look.ink if is_text else self.look.quiet
-        self.lettering.write(draw, inner, word, SMALL, colour, "start" if is_text else "middle")
+        colour = self.colours.bad if is_bad else self.colours.ink if is_text else self.colours.quiet
+        self.lettering.write(draw, inner, word, SMALL, colour, is_centred=not is_text)
 
 
 def _picture(place: Place, output: Output, width: int, height: int) -> Image.Image | None:

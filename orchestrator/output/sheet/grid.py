@@ -176,7 +176,9 @@ def _named(axes: Sequence[Axis], name: str) -> Axis:
     found = next((axis for axis in axes if name in (axis.name, *axis.members) and len(axis)), None)
     if found is None:
         known = [axis.name for axis in axes if len(axis)]
-    XX    return found
+        hint = did_you_mean(name, known) or f"There are {', '.join(known)}."
+        raise RefusedError(f"There is no axis {name}. {hint}")
+    return found
 
 
 def _suiting(axes: Sequence[Axis]) -> Sides:

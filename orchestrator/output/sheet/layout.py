@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, sqrt
 from typing import Final
 
@@ -170,4 +171,4 @@ def _cut(count: int, most: int) -> Iterator[range]:
     """Yield ranges of at most so many that make up a count, none more than one longer than another."""
     parts = ceil(count / most)
     edges = [count * number // parts for number in range(parts + 1)]
-    return (range(start, end) for start, end in zip(edges, edges[1:], strict=False))
+    return (range(start, end) for start, end in pairwise(edges))

@@ -1,4 +1,4 @@
-"""Words on a sheet: in a font that has their letters, broken into lines, cut in their middle where they are too long."""
+"""Words on a sheet: in a font that has their letters, broken into lines, cut in their middle where they are long."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FALLBACKS: Final = (
     "msyh.ttc",
     "malgun.ttf",
 )
-"""Fonts of Linux, macOS and Windows that are looked for where Pillow's own, which has the letters of English, lacks one."""
+"""Fonts of Linux, macOS and Windows, looked for where Pillow's own, which has the letters of English, lacks one."""
 MOST_LETTERS: Final = 600
 _NO_LETTER: Final = "\U0010fff0"
 _RIGHT_TO_LEFT: Final = frozenset({"R", "AL"})
@@ -100,7 +100,8 @@ class Lettering:
         text: str,
         size: int,
         colour: str,
-        align: str = "start",
+        *,
+        is_centred: bool = False,
     ) -> None:
         """Write a text into a box (left, top, right, bottom), from its top; `start` is right for Hebrew and Arabic."""
         left, top, right, bottom = box
@@ -108,7 +109,7 @@ class Lettering:
         font = self.fitting(text, size)
         for number, line in enumerate(self.lines(text, size, right - left, max(1, (bottom - top) // pitch))):
             spare = right - left - font.getlength(line)
-            shift = spare / 2 if align == "middle" else spare if is_right_to_left(text) else 0
+            shift = spare / 2 if is_centred else spare if is_right_to_left(text) else 0
             draw.text((left + max(0, round(shift)), top + number * pitch), line, colour, font)
 
 
@@ -173,10 +174,15 @@ def _pieces(words: Iterable[str], width: float, measure: Callable[[str], float])
     for word in words:
         rest = word
         while len(rest) > 1 and measure(rest) > width:
-            fits = max(1, bisect_right(range(len(rest)), width, key=lambda count, whole=rest: measure(whole[:count])) - 1)
+            fits = _fitting(rest, width, measure)
             yield rest[:fits]
             rest = rest[fits:]
         yield rest
+
+
+def _fitting(word: str, width: float, measure: Callable[[str], float]) -> int:
+    """Return how many letters of a word fit into a line, 1 at least."""
+    return bisect_right(range(2, len(word)), width, key=lambda count: measure(word[:count])) + 1
 
 
 def _is_seen(character: str) -> bool:
@@ -201,4 +207,4 @@ def _has(name: str | None, letter: str) -> bool:
     return font is not None and bytes(font.getmask(letter)) != bytes(font.getmask(_NO_LETTER))
 
 
-_SPACED: Final = {code: " " for code in (*range(32), 0x7F, 0x2028, 0x2029)}
+_SPACED: Final = dict.fromkeys((*range(32), 0x7F, 0x2028, 0x2029), " ")
