@@ -49,6 +49,7 @@ BORDERS: Final = {
     "dotenv": {"config"},
     "filelock": {"runs", "lane"},
     "PIL": {"emulator", "output"},
+    "pyarrow": {"output"},
 }
 """Libraries, and the only rooms that know them: their errors are translated there."""
 

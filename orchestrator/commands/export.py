@@ -93,8 +93,8 @@ class Exported:
         found = []
         if self.missing:
             found.append(
-                f"{self.missing:,} files are missing from the archive because they are missing from the run folder:"
-                f" `orchestrator verify {run_folder} --repair` fetches them again."
+                f"{self.missing:,} {'file is' if self.missing == 1 else 'files are'} missing in the run folder, and so"
+                f" in the archive: `orchestrator verify {run_folder} --repair` fetches what is missing again."
             )
         if self.lacking:
             found.append(
@@ -128,6 +128,8 @@ def export(folder: RunFolder, wanted: Wanted) -> Exported:
         RefusedError: An option is wrong, nothing fits it, or something cannot be written.
         OrchestratorError: There is no run in the folder.
     """
+    if not wanted.kinds:
+        raise RefusedError(f"--to names nothing to write. There are {', '.join(KINDS)}.")
     _check(wanted.kinds, KINDS, "--to")
     _check(wanted.states, [state.value for state in State], "--state")
     with _opened(folder, wanted) as run:

@@ -60,7 +60,7 @@ class Archive:
             OSError: It cannot be written.
         """
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            shelf = _Shelf(archive, folder)
+            shelf = _Shelf(archive, folder, _moment(self.head["status"]["updated_at"]))
             for asset in resources.files("orchestrator.output.gallery").joinpath("assets").iterdir():
                 name = asset.name if asset.name == self.place.index.name else f"page/{asset.name}"
                 shelf.put(name, io.BytesIO(asset.read_bytes()))
@@ -111,10 +111,11 @@ class Archive:
 
 @dataclass(slots=True)
 class _Shelf:
-    """Puts files into the one folder of an archive, each name once."""
+    """Puts files into the one folder of an archive, each name once; `now` is when they were made if nobody says."""
 
     archive: zipfile.ZipFile
     folder: str
+    now: float
     _names: set[str] = field(default_factory=set)
 
     def put(self, name: str, source: IO[bytes], at: float | None = None) -> None:
@@ -122,7 +123,7 @@ class _Shelf:
         if name in self._names:
             return  # equal pictures share a thumbnail
         self._names.add(name)
-        moment = datetime.fromtimestamp(max(at or 0, _EARLIEST), UTC)
+        moment = datetime.fromtimestamp(max(at or self.now, _EARLIEST), UTC)
         when = (moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second)
         told = zipfile.ZipInfo(f"{self.folder}/{name}", when)
         told.compress_type = zipfile.ZIP_DEFLATED if name.endswith(_TEXTS) else zipfile.ZIP_STORED
@@ -138,6 +139,10 @@ class _Shelf:
     def tell(self, name: str, value: object) -> None:
         """Put a script file of data there."""
         self.put(f"page/data/{name}.js", io.BytesIO(script(name, encoded(value))))
+
+
+def _moment(text: str | None) -> float:
+    return 0 if text is None else datetime.fromisoformat(text).timestamp()
 
 
 _TEXTS: Final = (".js", ".css", ".html", ".json", ".bin")

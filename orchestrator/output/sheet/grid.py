@@ -98,8 +98,8 @@ def arranged(axes: Sequence[Axis], x: Sequence[str] | None, y: Sequence[str] | N
     down = [_named(axes, name) for name in y or ()]
     if x is None and (best := _across(free)):
         across = [best]
-    if y is None and (rest := [axis for axis in free if axis not in across]):
-        down = [rest[0]]
+    if y is None:
+        down = _down([axis for axis in free if axis not in across])
     return Sides(tuple(across), tuple(down), tuple(axis for axis in free if axis not in (*across, *down)))
 
 
@@ -186,13 +186,17 @@ def _suiting(axes: Sequence[Axis]) -> Sides:
     if len(axes) == 1 and len(axes[0]) > MOST_ACROSS:
         return Sides((), tuple(axes), (), flows=True)
     x = _across(axes)
-    rest = [axis for axis in axes if axis is not x and len(axis) <= MOST_DOWN]
-    grouped = len(rest) > 1 and len(rest[0]) * len(rest[1]) <= MOST_DOWN
-    y = rest[:2] if grouped else rest[:1]
-    left = rest[len(y) : len(y) + 1]
-    over = [axis for axis in left if x is not None and len(axis) * len(x) <= MOST_GROUPED]
-    across = [*over, *([] if x is None else [x])]
-    return Sides(tuple(across), tuple(y), tuple(axis for axis in axes if axis not in (*across, *y)))
+    rest = [axis for axis in axes if axis is not x]
+    y = _down(rest)
+    left = [axis for axis in rest if axis not in y and x is not None and len(axis) * len(x) <= MOST_GROUPED]
+    across = [*left[:1], *([] if x is None else [x])]
+    return Sides(tuple(across), tuple(y), tuple(axis for axis in rest if axis not in (*across, *y)))
+
+
+def _down(axes: Sequence[Axis]) -> list[Axis]:
+    """Return the axes that run down: the first two, where their rows are not too many, else the first."""
+    rest = [axis for axis in axes if len(axis) <= MOST_DOWN]
+    return rest[:2] if len(rest) > 1 and len(rest[0]) * len(rest[1]) <= MOST_DOWN else rest[:1]
 
 
 def _across(axes: Sequence[Axis]) -> Axis | None:

@@ -125,17 +125,19 @@ def mosaic(count: int) -> tuple[int, int]:
 def _measured(sheet: Sheet, shape: float, measure: Measure, width: int) -> Layout:
     height = max(16, round(width * shape))
     sides = sheet.sides
-    has_word = any(cell.word for cell in sheet.cells.values())
+    words = [cell.word for cell in sheet.cells.values() if cell.word]
+    longest = max((measure(word, SMALL) for word in words), default=0)
+    word_lines = min(_WORD_LINES, ceil(longest * 1.15 / width))
     heads = tuple(
-        _tall([words[depth] for words in sheet.columns], measure, _span(sheet, depth, width))
+        _tall([column[depth] for column in sheet.columns], measure, _span(sheet, depth, width))
         for depth in range(len(sheet.columns[0]))
     )
-    longest = max((measure(word, TEXT) for words in sheet.rows for word in words), default=0)
-    left = MARGIN + (max(_LEFT[0], min(_LEFT[1], longest)) + 2 * GAP if sheet.rows[0] else 0)
+    widest = max((measure(word, TEXT) for line in sheet.rows for word in line), default=0)
+    left = MARGIN + (max(_LEFT[0], min(_LEFT[1], widest)) + 2 * GAP if sheet.rows[0] else 0)
     return Layout(
         width=width,
         height=height,
-        word=_WORD_LINES * line_height(SMALL) + GAP if has_word else 0,
+        word=word_lines * line_height(SMALL) + GAP if words else 0,
         left=left,
         top=MARGIN + line_height(TITLE) + line_height(SMALL) + 2 * GAP + sum(heads) + GAP * len(heads),
         heads=heads,
