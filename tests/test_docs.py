@@ -19,11 +19,13 @@ from typing import get_args
 import pytest
 import typer
 import yaml
+from PIL import Image, ImageChops, ImageStat
 from typer.core import TyperGroup
 
 from orchestrator import config, places
 from orchestrator.cli import app
 from orchestrator.commands import fault_kinds, profiles
+from orchestrator.commands.export import KINDS, Exported
 from orchestrator.commands.retry import PAID_KINDS
 from orchestrator.display import MODES
 from orchestrator.emulator import Stats
@@ -31,6 +33,7 @@ from orchestrator.emulator.models import CATALOGUE
 from orchestrator.errors import Exit
 from orchestrator.lifecycle import TABLE, Record, State
 from orchestrator.output import manifest
+from orchestrator.output.export.rows import OWN
 from orchestrator.selftest import Verdict, killed, rounds
 from orchestrator.simulation import __main__ as simulation
 from orchestrator.steps.download import Reason
@@ -287,7 +290,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 def test_the_picture_is_small() -> None:
-    assert (ROOT / "docs" / "quickstart.png").stat().st_size < 300_000
+    assert (ROOT / "docs" / "quickstart.webp").stat().st_size < 100_000
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.name)
@@ -330,10 +333,23 @@ def test_the_commands_on_a_run_folder_answer(quickstart: Path) -> None:
 
 
 def test_the_sheet_in_the_readme_can_be_drawn(quickstart: Path, tmp_path: Path) -> None:
-    target = tmp_path / "sheet.png"
-    done = run(str(ROOT / "docs" / "contact_sheet.py"), QUICKSTART, str(target), cwd=quickstart)
+    options = ("--to", "sheet", "--x", "prompt,seed", "--y", "scheduler", "--size", "110")
+    done = orchestrator("export", QUICKSTART, *options, "--out", str(tmp_path / "sheet.webp"), cwd=quickstart)
     assert done.returncode == 0, done.stderr
-    assert target.read_bytes() == (ROOT / "docs" / "quickstart.png").read_bytes()
+    with Image.open(tmp_path / "sheet.webp") as drawn, Image.open(ROOT / "docs" / "quickstart.webp") as shown:
+        assert (drawn.size, drawn.info["xmp"]) == (shown.size, shown.info["xmp"])
+        apart = ImageChops.difference(drawn.convert("L"), shown.convert("L"))
+    assert ImageStat.Stat(apart).mean[0] < 2
+
+
+def test_every_column_of_a_table_is_told_and_no_other() -> None:
+    assert first_column(text("export.md"), "Tables") == list(OWN)
+
+
+def test_every_kind_of_export_is_told_and_no_other() -> None:
+    told = next(row[1] for row in rows(section(text("command-line.md"), "export")) if row[0].startswith("--to"))
+    assert re.findall(r"`(\w+)`", told) == list(KINDS)
+    assert list(Exported().to_json()) == first_column(text("command-line.md"), "export --json")
 
 
 def test_the_example_in_python_runs(quickstart: Path) -> None:
