@@ -6,8 +6,8 @@ import asyncio
 import heapq
 import itertools
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import anyio
@@ -49,18 +49,26 @@ class SystemClock:
         """See `Clock.wait`."""
         with anyio.move_on_after(max(0.0, seconds)):
             await event.wait()
+        await anyio.lowlevel.checkpoint_if_cancelled()  # where both came at once, the cancellation goes first
         return event.is_set()
 
 
+@dataclass(eq=False, slots=True)
+class _Alarm:
+    """What is done at a moment that somebody waits for; nothing, once it is called off."""
+
+    ring: Callable[[], object] | None
+
+
 class VirtualClock:
-    """A clock that stands still until `run` moves it to the next moment somebody waits for."""
+    """A clock that stands still until `run` or `tick` moves it to the next moment somebody waits for."""
 
     def __init__(self, start: float = 1_800_000_000.0) -> None:
         self._time = start
         self._jump = 0.0
         self._order = itertools.count()
-        self._sleepers: list[tuple[float, int, anyio.Event]] = []
-        self._asked = anyio.Event()
+        self._alarms: list[tuple[float, int, _Alarm]] = []
+        self._asked = asyncio.Event()
 
     def now(self) -> float:
         """See `Clock.now`."""
@@ -79,24 +87,36 @@ class VirtualClock:
         if seconds <= 0:
             await anyio.lowlevel.checkpoint()
             return
-        with self._alarm(seconds) as alarm:
-            await alarm.wait()
+        over = asyncio.Event()
+        alarm = self._set(seconds, over.set)
+        try:
+            await over.wait()
+        finally:
+            alarm.ring = None
 
     async def wait(self, event: anyio.Event, seconds: float) -> bool:
         """See `Clock.wait`."""
         if event.is_set() or seconds <= 0:
             await anyio.lowlevel.checkpoint()
             return event.is_set()
-        async with anyio.create_task_group() as group:
-
-            async def watch() -> None:
+        with anyio.CancelScope() as scope:
+            alarm = self._set(seconds, scope.cancel)
+            try:
                 await event.wait()
-                group.cancel_scope.cancel()
-
-            group.start_soon(watch)
-            await self.sleep(seconds)
-            group.cancel_scope.cancel()
+            finally:
+                alarm.ring = None
+        await anyio.lowlevel.checkpoint_if_cancelled()  # see `SystemClock.wait`
         return event.is_set()
+
+    def tick(self) -> bool:
+        """Move time to the next moment that somebody waits for, and wake them; return whether there was one."""
+        while self._alarms:
+            moment, _, alarm = heapq.heappop(self._alarms)
+            if alarm.ring is not None:
+                self._time = max(self._time, moment)
+                alarm.ring()
+                return True
+        return False
 
     async def run(self) -> None:
         """Move time from one awaited moment to the next, whenever everybody waits; runs until cancelled.
@@ -105,25 +125,15 @@ class VirtualClock:
         """
         while True:
             await _everybody_waits()
-            if not self._sleepers:
-                self._asked = anyio.Event()
+            if not self.tick():
+                self._asked.clear()
                 await self._asked.wait()
-                continue
-            moment, _, alarm = heapq.heappop(self._sleepers)
-            self._time = max(self._time, moment)
-            alarm.set()
 
-    @contextmanager
-    def _alarm(self, seconds: float) -> Iterator[anyio.Event]:
-        entry = (self._time + seconds, next(self._order), anyio.Event())
-        heapq.heappush(self._sleepers, entry)
+    def _set(self, seconds: float, ring: Callable[[], object]) -> _Alarm:
+        alarm = _Alarm(ring)
+        heapq.heappush(self._alarms, (self._time + seconds, next(self._order), alarm))
         self._asked.set()
-        try:
-            yield entry[2]
-        finally:
-            if not entry[2].is_set():
-                self._sleepers.remove(entry)
-                heapq.heapify(self._sleepers)
+        return alarm
 
 
 async def _everybody_waits() -> None:
@@ -132,6 +142,6 @@ async def _everybody_waits() -> None:
     if ready is None:  # a loop that does not show its queue
         await anyio.wait_all_tasks_blocked()
         return
-    await anyio.lowlevel.checkpoint()
-    while ready:
-        await anyio.lowlevel.checkpoint()
+    await asyncio.sleep(0)
+    while ready:  # noqa: ASYNC110 - the loop has no event for it
+        await asyncio.sleep(0)

@@ -103,6 +103,23 @@ class TestEveryClock:
             group.cancel_scope.cancel()
         assert sorted(ended) == ["sleep", "wait"]
 
+    async def test_a_cancellation_that_comes_with_the_event_goes_first(self, clock: Clock) -> None:
+        """Whoever is cancelled takes nothing that he waited for."""
+        event, went_on = anyio.Event(), False
+
+        async def take() -> None:
+            nonlocal went_on
+            await clock.wait(event, 3600)
+            went_on = True
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(take)
+            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint()
+            event.set()
+            group.cancel_scope.cancel()
+        assert not went_on
+
 
 def test_the_system_clock_tells_the_time() -> None:
     """`now` is unix time."""

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import random
+import selectors
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Final, TypeVar
 import anyio
 import structlog
 
+from orchestrator.clock import VirtualClock
 from orchestrator.commands import workshop
 from orchestrator.commands.run import Result, carry_out
 from orchestrator.config import Settings
@@ -121,13 +123,27 @@ class Store(SqliteLedger):
         return restore
 
 
+class _Standstill(selectors.SelectSelector):
+    """Moves time where the event loop would wait: nobody has anything left to do, and no wire brings anything."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """See `selectors.BaseSelector.select`."""
+        if (timeout is None or timeout > 0) and not self._clock.tick():
+            raise RuntimeError("everybody waits, and for nothing")
+        return []
+
+
 def live(world: World, rules: Rules) -> Result | BaseException | None:
     """Let a process run to its end.
 
     Returns:
         How it ended, or what broke it; None where it was killed.
     """
-    loop = asyncio.new_event_loop()
+    loop = asyncio.SelectorEventLoop(_Standstill(world.clock))
     loop.set_exception_handler(lambda *_: None)
     store = Store(world.folder.ledger, world, rules)
     rules.begun(store)
@@ -186,7 +202,6 @@ async def _main(world: World, rules: Rules, store: Store) -> Result | None:
     world.hurry = hurry
     result: Result | None = None
     async with anyio.create_task_group() as group:
-        group.start_soon(world.clock.run)
         group.start_soon(_watch, world)
         with anyio.CancelScope() as scope:
             group.start_soon(_befall, world, control, scope)
