@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
+from orchestrator.errors import RefusedError
+
 SILENT = logging.CRITICAL + 10
 
 
@@ -72,8 +74,12 @@ def opened(
         screen: Where warnings are shown to people as they come, None for nowhere.
 
     Raises:
+        RefusedError: Something that is no file lies in its place.
         OSError: The file cannot be written.
     """
+    in_the_way = path.is_symlink() if not path.exists() else path.is_dir() or path.is_fifo()
+    if in_the_way:  # to open a pipe would wait for somebody who reads it
+        raise RefusedError(f"{path} is no file, and the run's log has to be one: move it away.")
     level = logging.DEBUG if verbose else logging.INFO
     file = _LogFile(path, encoding="utf-8")
     handlers: list[logging.Handler] = [_formatted(file, structlog.processors.JSONRenderer(ensure_ascii=False))]

@@ -15,8 +15,10 @@ from orchestrator.streams import OutputLostError
 
 OUT_OF_OUR_HANDS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE}
+    | {errno.ENAMETOOLONG, errno.ELOOP}
 )
-"""What the machine can come to lack at any moment: room, permission, a disk that works, handles."""
+"""What the machine can come to lack at any moment: room, permission, a disk that works, handles; and names that lead
+nowhere on it."""
 
 SECRETS = ("WIRO_API_KEY", "WIRO_API_SECRET")
 

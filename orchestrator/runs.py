@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,10 +38,11 @@ class RunFolder:
     @property
     def state(self) -> Path:
         """The folder of the ledger and the lock: this one, or the one that `--state` has given it."""
-        try:
-            return Path(self.pointer.read_text("utf-8").strip())
-        except OSError:
-            return self.path
+        with suppress(OSError):
+            if self.pointer.is_file():  # what is no path in it leads nowhere
+                place = Path(os.fsdecode(self.pointer.read_bytes().replace(b"\0", b"?").strip()))
+                return place if place.is_absolute() else self.path
+        return self.path
 
     @property
     def ledger(self) -> Path:
@@ -182,7 +184,7 @@ class RunFolder:
 
     def _has_traces(self) -> bool:
         """Return whether anything shows that there has been a run here."""
-        if self.state != self.path and not self.state.is_dir():
+        if os.path.lexists(self.pointer) and (self.state == self.path or not self.state.is_dir()):
             return True
         told = (self.manifest, self.log, self.ledger.with_name(f"{self.ledger.name}{MARK}"))
         return any(path.is_file() for path in told) or (self.files.is_dir() and any(self.files.iterdir()))

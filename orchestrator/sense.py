@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from orchestrator.lifecycle import Attempt, Output, Record
@@ -9,6 +10,9 @@ from orchestrator.tasks import Task
 
 LAST_MOMENT: Final = 253_402_300_799.0
 """The end of the year 9999, the last one that a date can have, in unix seconds."""
+
+_OUTPUT: Final = re.compile(r"files/.*-\d{1,9}\.\w+", re.ASCII | re.DOTALL)
+"""Where outputs lie: the name of each ends with its number and what kind of file it is."""
 
 
 def sensible(record: Record) -> Record:
@@ -73,6 +77,7 @@ def _output(output: Output) -> bool:
         and _are(int, output.bytes)
         and _are((str, type(None)), output.url)
         and stays_inside(output.path)
+        and _OUTPUT.fullmatch(output.path) is not None
     )
 
 

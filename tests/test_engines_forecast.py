@@ -204,6 +204,7 @@ def test_what_was_learned_serves_the_next_run() -> None:
         {"format": 2},
         {"format": 1},
         {"format": 1, "runtimes": {"base": 1, "counts": []}, "work": {}},
+        {"format": 1, "runtimes": {"base": 10**400, "counts": []}, "work": {}},
     ],
 )
 def test_what_is_damaged_or_of_another_version_is_forgotten(kept: Any) -> None:

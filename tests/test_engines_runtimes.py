@@ -114,7 +114,15 @@ def test_it_is_remembered() -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [{"base": math.inf}, {"base": None}, {"counts": []}, {"counts": [-1.0] * 121}, {"counts": [math.nan] * 121}],
+    [
+        {"base": math.inf},
+        {"base": -1e300},
+        {"base": 800},
+        {"base": None},
+        {"counts": []},
+        {"counts": [-1.0] * 121},
+        {"counts": [math.nan] * 121},
+    ],
 )
 def test_what_is_damaged_is_not_believed(damage: dict[str, object]) -> None:
     with pytest.raises((ValueError, TypeError, KeyError)):

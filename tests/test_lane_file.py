@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.lane import LaneError, LaneFile, lane_folder
+from orchestrator.lane import LaneError, LaneFile, Pool, lane_folder
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
@@ -82,6 +82,43 @@ def test_a_damaged_one_is_set_aside(tmp_path: Path, content: bytes) -> None:
             file.enter("a", tmp_path, NOW)
             assert (tmp_path / "runs.damaged.sqlite").read_bytes() == content
             assert runs(file) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE runs SET seen_at = 'then'",
+        "UPDATE runs SET folder = x'ff'",
+        "UPDATE shares SET units = 'all'",
+        "UPDATE shares SET units = 9e999",
+        "UPDATE shares SET wanted = x''",
+        "UPDATE shares SET cap = 0",
+        "UPDATE shares SET expires_at = x'00'",
+        "UPDATE words SET remote_ids = x'ff'",
+        "DROP TABLE shares; CREATE TABLE shares (run TEXT)",
+    ],
+)
+def test_one_whose_rows_make_no_sense_is_set_aside(tmp_path: Path, damage: str) -> None:
+    """Each of them ended a run as a bug, and the next run too."""
+    with opened(tmp_path) as file:
+        file.enter("a", tmp_path, NOW)
+        file.leave_word("a", NOW, ["1"])
+        Pool(file, "calls", lingers=True).renew("a", 5.0, using=None, wanted=3, now=NOW)
+    with closing(sqlite3.connect(tmp_path / "runs.sqlite")) as db:
+        db.executescript(damage)
+    with opened(tmp_path) as file:
+        assert runs(file) == []
+        assert Pool(file, "calls", lingers=True).renew("b", 5.0, using=None, wanted=3, now=NOW).units == 5
+    assert (tmp_path / "runs.damaged.sqlite").is_file()
+
+
+def test_one_that_is_spoilt_while_it_is_open_says_so(tmp_path: Path) -> None:
+    with opened(tmp_path) as file, closing(sqlite3.connect(tmp_path / "runs.sqlite")) as other:
+        file.enter("a", tmp_path, NOW)
+        other.execute("UPDATE runs SET seen_at = 'then'")
+        other.commit()
+        with pytest.raises(LaneError, match=str(tmp_path)):
+            file.enter("b", tmp_path / "b", NOW)
 
 
 def test_one_that_cannot_be_written_says_so(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from orchestrator.tasks import Task
 
 TASKS = 5
 FAILURE = Failure("model", "out of memory")
-OUTPUT = Output("files/x.png", None, "image/png", 3, "0" * 64)
+OUTPUT = Output("files/x-0.png", None, "image/png", 3, "0" * 64)
 
 cents = st.integers(min_value=0, max_value=10**13).map(lambda pico: Decimal(pico) / 10**12)
 moves = st.tuples(

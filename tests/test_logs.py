@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator import logs
+from orchestrator.errors import RefusedError
 from orchestrator.logs import Redact
 
 KEY, SECRET = "k-0123456789abcdef", "s-fedcba9876543210"
@@ -175,6 +177,20 @@ def test_a_log_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"run\.log"), logs.opened(tmp_path / "missing" / "run.log", secrets=()):
         raise AssertionError
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
+def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+    """To open a pipe that nobody reads from would never end."""
+    path = tmp_path / "run.log"
+    make: dict[str, Callable[[], None]] = {
+        "folder": path.mkdir,
+        "pipe": lambda: os.mkfifo(path),
+        "link": lambda: path.symlink_to("no/where"),
+    }
+    make[kind]()
+    with pytest.raises(RefusedError, match=r"run\.log is no file"), logs.opened(path, secrets=()):
+        raise AssertionError
 
 
 def test_a_silent_logger_tells_nobody(capfd: pytest.CaptureFixture[str]) -> None:

@@ -77,7 +77,7 @@ class Run:
             running = sent.accepted(f"remote-{number}", "secret-token", 2.0)
             made = running.succeeded(PAID)
             data = picture()
-            output = Output(f"files/{number}.png", None, "image/png", len(data), f"{number}{'0' * 63}")
+            output = Output(f"files/{number}-0.png", None, "image/png", len(data), f"{number}{'0' * 63}")
             await anyio.Path(self.folder.path / output.path).write_bytes(data)
             done = made.delivered((output,), (), 4.0)
             for before, after in ((pending, sent), (sent, running), (running, made), (made, done)):

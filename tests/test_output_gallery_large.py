@@ -41,11 +41,11 @@ def folder(make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPath
     for number in range(7):
         file = io.BytesIO()
         Image.new("RGB", (64, 64), (number * 36, 90, 160)).save(file, "PNG")
-        (folder.files / f"{number}.png").write_bytes(file.getvalue())
+        (folder.files / f"{number}-0.png").write_bytes(file.getvalue())
     with folder.opened() as ledger:
         writer = PageWriter.begun(folder.path, ledger, 1.0)
         for record in ledger.everything():
-            output = Output(f"files/{record.task.index % 7}.png", None, "image/png", 100, "0" * 64)
+            output = Output(f"files/{record.task.index % 7}-0.png", None, "image/png", 100, "0" * 64)
             done = replace(record, state=State.DONE, outputs=(output,), finished_at=float(record.task.index))
             writer.add(done, [Preview(None, 64, 64)])
         writer.tell(read_status(folder), [], 1.0)

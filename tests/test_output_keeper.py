@@ -46,7 +46,7 @@ class Run:
         return [await self._finish(number, told=told) for number in numbers]
 
     async def _finish(self, number: int, *, told: bool) -> Record:
-        output = Output(f"files/{number}.png", None, "image/png", 3, "0" * 64)
+        output = Output(f"files/{number}-0.png", None, "image/png", 3, "0" * 64)
         record = Record(task(number))
         sent = record.intended(1.0, Decimal("0.02"), None)
         running = sent.accepted(str(number), "token", 2.0)

@@ -12,9 +12,9 @@ from orchestrator.errors import Exit
 from orchestrator.reporting import reported
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.ENAMETOOLONG, errno.ELOOP])
 def test_what_the_machine_lacks_is_no_bug(number: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """A disk that is full, read-only or broken is named, with the file, in one sentence; the run can go on."""
+    """A disk that is full, read-only or broken, or a name that is none, is named in one sentence; the run can go on."""
 
     def work() -> None:
         raise OSError(number, os.strerror(number), "/runs/a/job.yaml")

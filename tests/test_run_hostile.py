@@ -18,10 +18,9 @@ import anyio.to_thread
 import pytest
 from aiohttp import web
 from blockbuster import blockbuster_ctx
+from hurry import HurriedClock
 from PIL import Image
-from typing_extensions import override
 
-from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
 from orchestrator.commands.run import Result, run
 from orchestrator.commands.status import read_status
@@ -36,6 +35,7 @@ from orchestrator.wiro import seed_model
 
 pytestmark = pytest.mark.anyio
 
+TIMES_FASTER = 50
 KEY, SECRET, TOKEN = "a-key-to-keep", "a-secret-to-keep", "a-token-to-keep"
 
 
@@ -47,14 +47,6 @@ def blocking_calls_are_errors() -> Iterator[None]:
             for command in ("run", "resume"):
                 function.can_block_in(f"orchestrator/commands/{command}.py", command)
         yield
-
-
-class QuickClock(SystemClock):
-    """Waits a fiftieth of what it is asked to."""
-
-    @override
-    async def sleep(self, seconds: float) -> None:
-        await super().sleep(seconds / 50)
 
 
 def png(width: int = 8, height: int = 8) -> bytes:
@@ -213,7 +205,9 @@ async def run_with(service: Villain, folder: Path, prompts: Iterable[str] = TASK
     (folder / "job.yaml").write_text(json.dumps(job))
     settings = service.settings
     options = Options(out=folder / "out")
-    return await run(folder / "job.yaml", options, settings, control=Control(), clock=QuickClock(), watcher=Nobody())
+    return await run(
+        folder / "job.yaml", options, settings, control=Control(), clock=HurriedClock(TIMES_FASTER), watcher=Nobody()
+    )
 
 
 async def test_a_service_that_means_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +240,9 @@ def check(folder: Path) -> None:
 
 async def repaired(service: Villain, folder: RunFolder, cdn_status: int) -> Verification:
     service.cdn_status = cdn_status
-    return await verify(folder, service.settings, repair=True, control=Control(), clock=QuickClock(), watcher=Nobody())
+    return await verify(
+        folder, service.settings, repair=True, control=Control(), clock=HurriedClock(TIMES_FASTER), watcher=Nobody()
+    )
 
 
 def harm(folder: Path) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from blockbuster import blockbuster_ctx
+from hurry import HurriedClock
 
-from orchestrator.clock import SystemClock
 from orchestrator.commands import profiles
 from orchestrator.commands.options import Options
 from orchestrator.commands.run import run
@@ -44,25 +42,6 @@ def blocking_calls_are_errors() -> Iterator[None]:
         yield
 
 
-class HurriedClock:
-    """A clock for both sides on which a second passes in a fraction of one."""
-
-    def __init__(self) -> None:
-        self._began, self._began_at = time.monotonic(), time.time()
-
-    def monotonic(self) -> float:
-        return (time.monotonic() - self._began) * TIMES_FASTER
-
-    def now(self) -> float:
-        return self._began_at + self.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        await SystemClock().sleep(seconds / TIMES_FASTER)
-
-    async def wait(self, event: anyio.Event, seconds: float) -> bool:
-        return await SystemClock().wait(event, seconds / TIMES_FASTER)
-
-
 class Watcher:
     def show(self, status: Status) -> None:
         pass
@@ -71,7 +50,7 @@ class Watcher:
 async def run_on(profile: Profile, folder: Path) -> tuple[Emulator, list[dict[str, Any]]]:
     """Run the job on a service that behaves like this, and return the service and the manifest."""
     (folder / "job.yaml").write_text(json.dumps(JOB))
-    clock = HurriedClock()
+    clock = HurriedClock(TIMES_FASTER)
     async with Emulator(profile, now=clock.now, sleep=clock.sleep) as service:
         settings = Settings(profile.api_key, profile.api_secret, service.base_url)
         options = Options(out=folder / "out")

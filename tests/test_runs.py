@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -229,6 +230,17 @@ class TestALedgerThatHasGone:
         assert folder.exists()
         for opening in (folder.opened, folder.written):
             with pytest.raises(DamagedLedgerError, match=r"it is (missing|empty).*orchestrator recover"):
+                opening()
+
+    @pytest.mark.parametrize("words", [b"", b"\xff\xfe", b"/a\0b", b"gone", b"\n\n", None])
+    def test_a_word_of_its_place_that_is_none(self, folder: RunFolder, words: bytes | None) -> None:
+        """It leads nowhere, and tells all the same that there has been a ledger."""
+        if words is None:
+            os.mkfifo(folder.pointer)
+        else:
+            folder.pointer.write_bytes(words)
+        for opening in (folder.opened, folder.written):
+            with pytest.raises(DamagedLedgerError, match=r"it is missing.*orchestrator recover"):
                 opening()
 
     def test_a_kill_at_the_very_beginning_is_no_damage(self, folder: RunFolder) -> None:

@@ -106,7 +106,7 @@ class Forecast:
             if kept["format"] == FORMAT:
                 runtimes, work = Runtimes.remembered(kept["runtimes"]), Work.remembered(kept["work"])
                 forecast._runtimes, forecast._work = runtimes, work
-        except (ValueError, TypeError, KeyError, LookupError):
+        except (ValueError, TypeError, LookupError, ArithmeticError):
             return cls(stated_seconds)
         return forecast
 

@@ -18,6 +18,9 @@ SHAPE: Final = 60
 """How many steps a run may be off the level to either side: a factor of 20."""
 
 SHORTEST_SECONDS: Final = 0.02
+LARGEST_LOG: Final = 25.0
+"""A level beyond this (or below its negative) is no run time: it would be two thousand years."""
+
 UNSTATED_SECONDS: Final = 8.0
 STATED_SIGMA, UNSTATED_SIGMA, KEPT_SIGMA = 0.6, 1.2, 0.15
 """How far a level that the service states, one that nobody does, and one of an earlier run may be off."""
@@ -97,7 +100,12 @@ class Runtimes:
         """
         base, counts = float(kept["base"]), [float(count) for count in kept["counts"]]
         total = math.fsum(counts)
-        if not math.isfinite(base) or len(counts) != 2 * SHAPE + 1 or min(counts) < 0 or not 0 < total <= 2 * MEMORY:
+        if (
+            not abs(base) < LARGEST_LOG
+            or len(counts) != 2 * SHAPE + 1
+            or min(counts) < 0
+            or not 0 < total <= 2 * MEMORY
+        ):
             raise ValueError("not run times")
         return cls(base, bell(LEVELS, KEPT_SIGMA / STEP), counts)
 

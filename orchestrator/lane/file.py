@@ -23,6 +23,9 @@ FORGET_SECONDS: Final = 90 * 86_400.0
 WORD_SECONDS: Final = 86_400.0
 """How far back the word goes that a run leaves, and for how long it is kept."""
 
+MOST_UNITS: Final = 10**9
+"""More than anybody wants or has of anything."""
+
 _TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS runs (
         run     TEXT PRIMARY KEY,
@@ -43,6 +46,19 @@ _TABLES: Final = (
         remote_ids TEXT NOT NULL    -- a line each
     ) WITHOUT ROWID""",
 )
+
+_NONSENSE: Final = {
+    "runs": "typeof(run) <> 'text' OR typeof(folder) <> 'text' OR instr(folder, char(0)) OR typeof(seen_at) <> 'real'",
+    "shares": "typeof(holder) NOT IN ('text', 'null') OR typeof(expires_at) <> 'real'"
+    " OR (cap IS NOT NULL AND (typeof(cap) <> 'real' OR cap <= 0))"
+    f" OR typeof(wanted) <> 'integer' OR wanted NOT BETWEEN 0 AND {MOST_UNITS}"
+    f" OR typeof(units) <> 'integer' OR units NOT BETWEEN 0 AND {MOST_UNITS}",
+    "words": "typeof(run) <> 'text' OR typeof(since) <> 'real' OR typeof(remote_ids) <> 'text'",
+}
+"""Rows that nobody can have written, by their tables: SQLite takes any value for any column."""
+
+BROKEN: Final = (sqlite3.Error, ValueError, TypeError, ArithmeticError)
+"""What a damaged file leads to; SQLite's complaints quote what stands in it, which need not be text."""
 
 
 class LaneError(Exception):
@@ -90,16 +106,16 @@ class LaneFile:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
                 self._db = _opened(path)
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
+            except BROKEN as error:
+                if not _is_damage(error):
+                    raise
                 path.replace(path.with_name("runs.damaged.sqlite"))
                 for side in ("-wal", "-shm"):
                     path.with_name(path.name + side).unlink(missing_ok=True)
                 self._db = _opened(path)
         except OSError as error:
             raise LaneError(f"{folder}: {error.strerror}") from error
-        except sqlite3.Error as error:
+        except BROKEN as error:
             raise LaneError(f"{path}: {error}") from error
 
     def close(self) -> None:
@@ -192,8 +208,19 @@ class LaneFile:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except BROKEN as error:
             raise LaneError(f"{self.folder}: {error}") from error
+
+
+def _check(db: sqlite3.Connection) -> None:
+    for table, nonsense in _NONSENSE.items():
+        if db.execute(f"SELECT 1 FROM {table} WHERE {nonsense}").fetchone():  # noqa: S608 - constants only
+            raise sqlite3.DatabaseError(f"a row of {table} makes no sense")
+
+
+def _is_damage(error: Exception) -> bool:
+    """Return whether an error tells of the file, not of its surroundings."""
+    return not isinstance(error, sqlite3.OperationalError) or str(error).startswith("no such ")
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -204,6 +231,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous = NORMAL")
         for table in _TABLES:
             db.execute(table)
+        _check(db)
     except BaseException:
         db.close()
         raise

@@ -1,0 +1,202 @@
+"""Whatever becomes of a run folder behind our back: each command ends with a sentence and an exit code of the table."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from harms import STRANGE, Dice, dice, harm_json, harmed_bytes, trials
+from hurry import HurriedClock
+from PIL import Image
+
+from orchestrator import cli
+from orchestrator.engines import doubts, tracking
+from orchestrator.engines.forecast import Forecast
+from orchestrator.errors import Exit
+from orchestrator.lifecycle import State
+from orchestrator.reporting import reported
+from orchestrator.runs import RunFolder
+from orchestrator.tasks import Task
+from orchestrator.wiro import Credentials
+
+OUTCOMES: Final = {Exit.DONE, Exit.SOME_FAILED, Exit.REFUSED, Exit.STOPPED}
+JOB: Final = {
+    "parameters": {"samples": 1},
+    "limits": {"settle_after": 5, "requests_per_second": 100, "task_timeout": 60},
+    "sweep": {"prompt": ["a boat", {"value": "a pier", "label": "pier"}], "seed": [1, 2, 3]},
+}
+PROFILE: Final = "queue: [0s, 0s]\nrun: 0s\npicture_bytes: 300\n"
+MARKS: Final = {"format": 1, "marks": {"a": {"stars": 5}, "b": {"reject": True}}, "duels": [{"won": "a", "lost": "b"}]}
+SET_OUT: Final = ("run.yaml", "--out", "run", "--emulate")
+COMMANDS: Final = (
+    ("status", "run"),
+    ("status", "run", "--json"),
+    ("verify", "run"),
+    ("gallery", "run"),
+    ("plan", *SET_OUT),
+    ("plan", *SET_OUT, "--tasks", "--json"),
+    ("cancel", "run"),
+    ("retry", "run", "--progress", "off"),
+    ("retry", "run", "--only", "prompt=pier", "--progress", "off"),
+    ("verify", "run", "--repair"),
+    ("recover", "run", "--progress", "off"),
+    ("run", *SET_OUT, "--profile", "quick.yaml", "--progress", "off"),
+)
+COLUMNS: Final[tuple[Any, ...]] = (
+    *(value for value in STRANGE if not isinstance(value, (list, dict, int)) and value != "\ud83d"),
+    *(0, -1, 2**63 - 1, -(2**63), b"\xff\xfe", b"", *(state.value for state in State)),
+    *('{"kind": 5}', '{"parameters":{},"axes":{},"labels":{},"path":"../../x","repeat":1,"cells":[]}'),
+    '{"parameters":[],"axes":[],"labels":5,"path":5,"repeat":"x","cells":{}}',
+)
+"""What may stand in a column instead of what was written."""
+
+TIMES_FASTER: Final = 50.0
+
+Harm = Callable[[RunFolder, Dice], object]
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> None:
+    """The commands run as a whole here; they may block before and after what goes on in their event loop."""
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the commands wait for comes soon."""
+    monkeypatch.setattr(cli, "clock", lambda: HurriedClock(TIMES_FASTER))
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 1.0)
+    monkeypatch.setattr(doubts, "LONGEST_WAIT_SECONDS", 5.0)
+    monkeypatch.setattr(tracking, "GONE_SECONDS", 10.0)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, make_run: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, with a run in which three tasks are done, one has failed and two are to do."""
+    place = tmp_path / "desk"
+    place.mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "drawn.png")
+    picture = (tmp_path / "drawn.png").read_bytes()
+    run = make_run(place / "run", JOB, lambda *_: picture, state=came_to)
+    with closing(sqlite3.connect(run.ledger, isolation_level=None)) as ledger:
+        account = Credentials("emulated-key", "emulated-secret").fingerprint
+        ledger.execute("UPDATE facts SET value = ? WHERE name = 'account'", (account,))
+    (run.path / "marks.json").write_text(json.dumps(MARKS))
+    (place / "quick.yaml").write_text(PROFILE)
+    monkeypatch.chdir(place)
+    yield place
+    assert {path.name for path in tmp_path.iterdir()} == {"desk", "drawn.png"}, "written outside"
+    assert {path.name for path in place.iterdir()} == {"run", "run.yaml", "quick.yaml"}, "written outside"
+
+
+def came_to(task: Task) -> State:
+    return (State.DONE, State.FAILED, State.DONE, State.PENDING, State.DONE, State.RUNNING)[task.index]
+
+
+def give(capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
+    """Give a command and see how it ends."""
+    code = reported(lambda: cli.app(list(arguments), standalone_mode=False), {})
+    told = capsys.readouterr()
+    report = re.search(r"details in (\S+)", told.err)
+    details = Path(report[1]).read_text() if report else ""
+    assert code in OUTCOMES, f"{arguments}: {code} {told.err}{details}"
+    assert "Traceback" not in told.out + told.err
+    assert code is Exit.DONE or told.err + told.out
+
+
+def harm_rows(folder: RunFolder, dice: Dice) -> list[Any]:
+    """Change a few columns to something that was never written there."""
+    done: list[Any] = []
+    with closing(sqlite3.connect(folder.ledger, isolation_level=None)) as ledger:
+        for _ in range(dice.choice((1, 1, 2, 5))):
+            table = dice.choice(("facts", "facts", "counters", "tasks", "attempts", "outputs"))
+            columns = [row[1] for row in ledger.execute(f"PRAGMA table_info({table})")]
+            change = (dice.choice(columns), dice.choice(COLUMNS))
+            try:
+                rows = ledger.execute(f"SELECT {columns[0]} FROM {table}").fetchall() or [("none",)]  # noqa: S608 - constants only
+                key = dice.choice(rows)[0]
+                if dice.random() < 0.1:
+                    ledger.execute(f"DELETE FROM {table} WHERE {columns[0]} = ?", (key,))  # noqa: S608 - constants only
+                else:
+                    ledger.execute(f"UPDATE {table} SET {change[0]} = ? WHERE {columns[0]} = ?", (change[1], key))  # noqa: S608 - constants only
+            except sqlite3.Error:  # the table does not take it
+                continue
+            done.append((table, key, change))
+    return done
+
+
+def harm_facts(folder: RunFolder, dice: Dice) -> list[Any]:
+    """Change a place inside the job, or inside the model's entry, that the ledger keeps."""
+    with closing(sqlite3.connect(folder.ledger, isolation_level=None)) as ledger:
+        name = dice.choice(("job", "tool"))
+        (held,) = ledger.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        value = json.loads(held)
+        way = harm_json(value, dice)
+        ledger.execute("UPDATE facts SET value = ? WHERE name = ?", (json.dumps(value), name))
+    return [name, *way]
+
+
+def harm_bytes(folder: RunFolder, dice: Dice) -> str:
+    """Spoil one of the folder's files."""
+    files = [path for path in sorted(folder.path.rglob("*")) if path.is_file() and path.stat().st_size]
+    path = dice.choice([folder.ledger, *files])
+    path.write_bytes(harmed_bytes(path.read_bytes(), dice))
+    return path.name
+
+
+def harm_marks(folder: RunFolder, dice: Dice) -> list[Any]:
+    """Change a place inside the marks."""
+    path = folder.path / "marks.json"
+    value = json.loads(path.read_text())
+    way = harm_json(value, dice)
+    path.write_text(json.dumps(value))
+    return way
+
+
+def harm_places(folder: RunFolder, dice: Dice) -> tuple[str, str]:
+    """Let something else lie where a file or folder should: a folder, a link, what nobody may read, nothing."""
+    names = ("ledger.sqlite", "manifest.jsonl", "run.log", "files", "job.yaml", "index.html", "emulator", ".lock")
+    kept = [path for path in sorted(folder.files.rglob("*")) if path.is_file()]
+    beside = [folder.path / name for name in (*names, "marks.json", "page", "ledger.path", "ledger.sqlite-mark")]
+    path = dice.choice([*beside, dice.choice(kept)])
+    kind = dice.choice(("gone", "folder", "dangling link", "link to itself", "closed", "noise", "pipe"))
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    if kind == "folder":
+        (path / "within").mkdir(parents=True)
+    elif kind == "dangling link":
+        path.symlink_to("nowhere/at-all")
+    elif kind == "link to itself":
+        path.symlink_to(path.name)
+    elif kind == "closed":
+        path.write_bytes(b"{}")
+        path.chmod(0)
+    elif kind == "noise":
+        path.write_bytes(dice.randbytes(3000))
+    elif kind == "pipe" and path.name != ".lock":
+        os.mkfifo(path)
+    return path.name, kind
+
+
+HARMS: Final[tuple[Harm, ...]] = (harm_rows, harm_facts, harm_bytes, harm_marks, harm_places)
+
+
+@trials(5, 150)
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_folder_that_was_changed(desk: Path, harm: Harm, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two harms now and then, and some commands one after the other."""
+    chance = dice(seed)
+    folder = RunFolder(desk / "run")
+    for each in [harm, *([chance.choice(HARMS)] if chance.random() < 0.2 and harm is not harm_places else [])]:
+        print(each.__name__, seed, each(folder, chance))  # noqa: T201 - pytest shows it where the test fails
+    for command in chance.sample(COMMANDS, 3):
+        give(capsys, *command)
