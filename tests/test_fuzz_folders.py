@@ -17,7 +17,7 @@ from harms import STRANGE, Dice, dice, harm_json, harmed_bytes, trials
 from hurry import HurriedClock
 from PIL import Image
 
-from orchestrator import cli
+from orchestrator.cli import app, runs
 from orchestrator.engines import doubts, tracking
 from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit
@@ -71,7 +71,7 @@ def blocking_calls_are_errors() -> None:
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the commands wait for comes soon."""
-    monkeypatch.setattr(cli, "clock", lambda: HurriedClock(TIMES_FASTER))
+    monkeypatch.setattr(runs, "clock", lambda: HurriedClock(TIMES_FASTER))
     monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 1.0)
     monkeypatch.setattr(doubts, "LONGEST_WAIT_SECONDS", 5.0)
     monkeypatch.setattr(tracking, "GONE_SECONDS", 10.0)
@@ -102,7 +102,7 @@ def came_to(task: Task) -> State:
 
 def give(capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
     """Give a command and see how it ends."""
-    code = reported(lambda: cli.app(list(arguments), standalone_mode=False), {})
+    code = reported(lambda: app(list(arguments), standalone_mode=False), {})
     told = capsys.readouterr()
     report = re.search(r"details in (\S+)", told.err)
     details = Path(report[1]).read_text() if report else ""
