@@ -193,10 +193,10 @@ HARMS: Final[tuple[Harm, ...]] = (harm_rows, harm_facts, harm_bytes, harm_marks,
 @trials(5, 150)
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_folder_that_was_changed(desk: Path, harm: Harm, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two harms now and then, and some commands one after the other."""
+    """Something else lies in a file's place too, now and then; some commands are given one after the other."""
     chance = dice(seed)
     folder = RunFolder(desk / "run")
-    for each in [harm, *([chance.choice(HARMS)] if chance.random() < 0.2 and harm is not harm_places else [])]:
+    for each in (harm, harm_places) if harm in {harm_rows, harm_facts} and chance.random() < 0.2 else (harm,):
         print(each.__name__, seed, each(folder, chance))  # noqa: T201 - pytest shows it where the test fails
     for command in chance.sample(COMMANDS, 3):
         give(capsys, *command)

@@ -235,6 +235,16 @@ class TestMark:
         with pytest.raises(DamagedLedgerError, match="what was written last is missing"):
             SqliteLedger(path)
 
+    def test_a_pipe_in_its_place_is_no_mark(self, path: Path) -> None:
+        """To open it would wait for somebody at its other end."""
+        mark = path.with_name("ledger.sqlite-mark")
+        os.mkfifo(mark)
+        with SqliteLedger(path) as store, store.transaction(durable=True):
+            store.state({"mood": "calm"})
+        with SqliteLedger(path, read_only=True) as store:
+            assert store.facts() == {"mood": "calm"}
+        assert mark.is_fifo()
+
     @pytest.mark.parametrize("words", [None, b"", b"many", b"-1", b"00000000000000000001"])
     def test_a_mark_that_says_less_is_no_damage(self, path: Path, words: bytes | None) -> None:
         """It is written after the commit that it tells of, so a kill leaves it behind."""

@@ -169,3 +169,10 @@ def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
 def test_a_path_that_is_not_within_the_folder_is_a_mistake(tmp_path: Path, stem: str) -> None:
     with pytest.raises(ValueError, match="relative"):
         Landing(tmp_path, stem)
+
+
+def test_a_link_that_leads_to_itself_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.symlink_to(folder)
+    with pytest.raises(OSError, match="symbolic links"):
+        land(folder, png(), "deep/a")

@@ -32,6 +32,9 @@ COMMITS: Final = "commits"
 MARK: Final = "-mark"
 """What the name of the file beside the ledger ends with that says how many of these there were."""
 
+UNWAITING: Final = getattr(os, "O_NONBLOCK", 0)
+"""Has a pipe that lies in a file's place be an error, where to open it would wait for its other end."""
+
 _FACT: Final = "SELECT value FROM facts WHERE name = ?"
 
 
@@ -131,7 +134,7 @@ class LedgerFile:
     def note(self, commits: int) -> None:
         """Say in the mark how many commits are on the disk by now; where that cannot be, the older word stands."""
         with suppress(OSError):
-            mark = os.open(self.mark, os.O_CREAT | os.O_WRONLY, 0o600)
+            mark = os.open(self.mark, os.O_CREAT | os.O_WRONLY | UNWAITING, 0o600)
             try:
                 os.write(mark, b"%020d\n" % commits)
             finally:
@@ -139,7 +142,7 @@ class LedgerFile:
 
     def _marked(self) -> int:
         with suppress(OSError, ValueError):
-            return int(self.mark.read_bytes())
+            return int(self.mark.read_bytes()) if self.mark.is_file() else 0
         return 0
 
     def _miss_nothing(self) -> None:

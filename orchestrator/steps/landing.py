@@ -197,7 +197,7 @@ def _make_folder(root: Path, parts: Sequence[str]) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             _sync_folder(folder.parent)
         else:
-            if is_link and not folder.resolve().is_relative_to(root.resolve()):
+            if is_link and not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root)):
                 raise OSError(errno.ELOOP, "a link leads out of the folder of the outputs")
     return folder
 
