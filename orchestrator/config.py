@@ -16,6 +16,7 @@ from orchestrator.errors import RefusedError
 from orchestrator.places import cache_folder, state_folder
 
 BASE_URL: Final = "https://api.wiro.ai/v1"
+SOCKET_URL: Final = "wss://socket.wiro.ai/v1"
 ADDRESSES: Final = ("WIRO_BASE_URL", "WIRO_SOCKET_URL", "WIRO_DOWNLOAD_HOSTS", "WIRO_PROXY")
 NAMES: Final = ("WIRO_API_KEY", "WIRO_API_SECRET", *ADDRESSES)
 
@@ -27,6 +28,7 @@ class Settings:
     Attributes:
         api_key, api_secret: Credentials; without a secret the project is taken to use the key alone.
         base_url: The API's address without a slash at its end.
+        socket_url: The address of its socket; None where it has none that is known.
         download_hosts: Hosts that outputs may come from although their address is private.
         proxy: An HTTP proxy for all connections; its address may hold a password.
         cache, state: Where things are kept beyond a run folder, see `places`; None keeps nothing.
@@ -35,6 +37,7 @@ class Settings:
     api_key: str | None = field(default=None, repr=False)
     api_secret: str | None = field(default=None, repr=False)
     base_url: str = BASE_URL
+    socket_url: str | None = None
     download_hosts: frozenset[str] = frozenset()
     proxy: str | None = field(default=None, repr=False)
     cache: Path | None = None
@@ -66,11 +69,16 @@ def read(environment: Mapping[str, str], folder: Path, *, insecure: bool = False
         filed = {name: value for name, value in filed.items() if name not in ADDRESSES}
     values = filed | given
     base_url = values.get("WIRO_BASE_URL", BASE_URL).rstrip("/")
-    _check_address(base_url, insecure=insecure)
+    _check_address("WIRO_BASE_URL", base_url, BASE_URL, "the key", insecure=insecure)
+    # Task tokens of another service are no business of this one's socket.
+    socket_url = values.get("WIRO_SOCKET_URL") or (SOCKET_URL if base_url == BASE_URL else None)
+    if socket_url is not None:
+        _check_address("WIRO_SOCKET_URL", socket_url, SOCKET_URL, "task tokens", insecure=insecure)
     return Settings(
         api_key=values.get("WIRO_API_KEY"),
         api_secret=values.get("WIRO_API_SECRET"),
         base_url=base_url,
+        socket_url=socket_url,
         download_hosts=frozenset(values.get("WIRO_DOWNLOAD_HOSTS", "").replace(",", " ").lower().split()),
         proxy=values.get("WIRO_PROXY"),
         cache=cache_folder(environment),
@@ -98,18 +106,21 @@ def _file(folder: Path) -> Mapping[str, str | None]:
         raise RefusedError(f"{path} cannot be read: {error}. Mend it or remove it.") from error
 
 
-def _check_address(url: str, *, insecure: bool) -> None:
+def _check_address(name: str, url: str, example: str, secret: str, *, insecure: bool) -> None:
+    """See that an address is one, of the example's kind, and plain only where nobody can read `secret` along."""
+    safe = urlsplit(example).scheme
+    plain = safe.removesuffix("s")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
         parts, host = urlsplit(""), None
-    if parts.scheme not in {"http", "https"} or not host or "@" in parts.netloc or parts.query or parts.fragment:
-        raise RefusedError(f"WIRO_BASE_URL is not an address of the form {BASE_URL}: {_shown(url)}")
-    if parts.scheme == "http" and not is_loopback(host) and not insecure:
+    if parts.scheme not in {plain, safe} or not host or "@" in parts.netloc or parts.query or parts.fragment:
+        raise RefusedError(f"{name} is not an address of the form {example}: {_shown(url)}")
+    if parts.scheme == plain and not is_loopback(host) and not insecure:
         raise RefusedError(
-            f"WIRO_BASE_URL is plain http ({_shown(url)}): the key would travel in the open."
-            " Use https, or add --insecure if that network is yours."
+            f"{name} is plain {plain} ({_shown(url)}): {secret} would travel in the open."
+            f" Use {safe}, or add --insecure if that network is yours."
         )
 
 

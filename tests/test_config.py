@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from orchestrator.config import BASE_URL, Settings, is_loopback, read
+from orchestrator.config import BASE_URL, SOCKET_URL, Settings, is_loopback, read
 from orchestrator.errors import Exit, RefusedError
 
 KEY, SECRET = "k-0123456789abcdef", "s-fedcba9876543210"
 ELSEWHERE = "https://api.example.com/v1"
+NOTHING = Settings(socket_url=SOCKET_URL)
 
 
 def dotenv(folder: Path, **values: str) -> None:
@@ -19,7 +21,7 @@ def dotenv(folder: Path, **values: str) -> None:
 def test_nothing_set_is_the_service_without_a_key(tmp_path: Path) -> None:
     """Without any setting the service's own address stands, and no credentials."""
     settings = read({}, tmp_path)
-    assert settings == Settings()
+    assert settings == NOTHING
     assert (settings.base_url, settings.secrets, settings.on_loopback) == (BASE_URL, (), False)
 
 
@@ -78,13 +80,13 @@ def test_a_file_cannot_send_another_s_key_elsewhere(tmp_path: Path, filed: dict[
         WIRO_PROXY="http://proxy.example:3128",
         **filed,
     )
-    assert read({"WIRO_API_KEY": KEY}, tmp_path) == Settings(api_key=KEY)
+    assert read({"WIRO_API_KEY": KEY}, tmp_path) == replace(NOTHING, api_key=KEY)
 
 
 def test_a_file_without_a_key_sets_no_address(tmp_path: Path) -> None:
     """Where there is no key at all the file's addresses do not count either."""
     dotenv(tmp_path, WIRO_BASE_URL=ELSEWHERE)
-    assert read({}, tmp_path) == Settings()
+    assert read({}, tmp_path) == NOTHING
 
 
 @pytest.mark.parametrize("content", [b"WIRO_API_KEY=\xff\xfe\n", None])
@@ -92,7 +94,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
     """A file that is no text is refused with its path; a folder of that name is no file."""
     if content is None:
         (tmp_path / ".env").mkdir()
-        assert read({}, tmp_path) == Settings()
+        assert read({}, tmp_path) == NOTHING
         return
     (tmp_path / ".env").write_bytes(content)
     with pytest.raises(RefusedError, match="Mend it or remove it"):
@@ -185,3 +187,28 @@ def test_settings_show_no_secret(tmp_path: Path) -> None:
 def test_what_may_be_another_machine_is_not_loopback(host: str) -> None:
     """Only what can mean nothing but this machine is loopback."""
     assert not is_loopback(host)
+
+
+def test_the_socket_is_the_service_s_own_or_the_one_that_is_named(tmp_path: Path) -> None:
+    """Tokens of another service's tasks do not go to this one's socket."""
+    named = {"WIRO_SOCKET_URL": "wss://socket.example.com/v1"}
+    assert read({}, tmp_path).socket_url == SOCKET_URL
+    assert read({"WIRO_BASE_URL": ELSEWHERE}, tmp_path).socket_url is None
+    assert read({"WIRO_BASE_URL": ELSEWHERE, **named}, tmp_path).socket_url == named["WIRO_SOCKET_URL"]
+
+
+def test_a_plain_socket_stays_on_this_machine(tmp_path: Path) -> None:
+    assert read({"WIRO_SOCKET_URL": "ws://127.0.0.1:8000/v1"}, tmp_path).socket_url == "ws://127.0.0.1:8000/v1"
+    elsewhere = {"WIRO_SOCKET_URL": "ws://socket.example.com/v1"}
+    with pytest.raises(RefusedError, match="task tokens would travel in the open"):
+        read(elsewhere, tmp_path)
+    assert read(elsewhere, tmp_path, insecure=True).socket_url == elsewhere["WIRO_SOCKET_URL"]
+
+
+@pytest.mark.parametrize(
+    "url", ["https://socket.wiro.ai/v1", "wss://", f"wss://user:{SECRET}@host/v1", "wss://host/?k=1"]
+)
+def test_what_is_no_address_of_a_socket_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(RefusedError, match="WIRO_SOCKET_URL is not an address of the form wss:") as raised:
+        read({"WIRO_SOCKET_URL": url}, tmp_path, insecure=True)
+    assert SECRET not in str(raised.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.wiro.auth import Credentials, fresh_nonce
 from orchestrator.wiro.catalogue import Price, Prices, computing_seconds, parse_model, price, seed_model
-from orchestrator.wiro.client import Client
+from orchestrator.wiro.client import CALLBACK, Client
 from orchestrator.wiro.errors import (
     Acceptance,
     BalanceUsedUp,
@@ -22,10 +22,12 @@ from orchestrator.wiro.errors import (
     ServerFault,
     WiroError,
 )
+from orchestrator.wiro.socket import Event, Socket
 from orchestrator.wiro.transport import Timeouts
 from orchestrator.wiro.wire import Accepted, Phase, RemoteOutput, RemoteTask, TaskPage, Upload
 
 __all__ = [
+    "CALLBACK",
     "Acceptance",
     "Accepted",
     "BalanceUsedUp",
@@ -33,6 +35,7 @@ __all__ = [
     "ConcurrencyLimit",
     "Credentials",
     "CredentialsRefused",
+    "Event",
     "InvalidRequest",
     "NoSuchEndpoint",
     "NoSuchModel",
@@ -48,6 +51,7 @@ __all__ = [
     "RemoteTask",
     "ReplyLost",
     "ServerFault",
+    "Socket",
     "TaskPage",
     "Timeouts",
     "Upload",

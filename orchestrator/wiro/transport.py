@@ -197,8 +197,12 @@ def _plain(body: bytes, encoding: str | None) -> bytes:
     return plain
 
 
+def reason(error: BaseException) -> str | None:
+    """Return plain words for a foreign error, None for one that there are none for."""
+    return next((words for kinds, words in REASONS if isinstance(error, kinds)), None)
+
+
 def _reason(error: BaseException, call: Call) -> str:
     if call.deadline.expired():
         return f"no answer within {call.seconds:g} s"
-    reasons = (words for kinds, words in REASONS if isinstance(error, kinds))
-    return next(reasons, "the reply breaks the rules of HTTP, or is larger than 16 MB")
+    return reason(error) or "the reply breaks the rules of HTTP, or is larger than 16 MB"

@@ -133,7 +133,7 @@ class RemoteTask:
     @property
     def known_status(self) -> bool:
         """Whether the API page knows the status."""
-        return self.status in UNDER_WAY_STATUSES or self.status in {FINISHED, CANCELLED, ENDED_BEFORE_IT_RAN}
+        return is_known(self.status)
 
     @property
     def phase(self) -> Phase:
@@ -158,8 +158,7 @@ class RemoteTask:
     @property
     def progress(self) -> float | None:
         """The share done, 0 to 1, by the last progress bar in the model's output."""
-        bars = re.findall(r"(?<!\d)(\d{1,3})%\|", self.debug_output)
-        return min(int(bars[-1]), 100) / 100 if bars else None
+        return bar_share(self.debug_output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +195,17 @@ def parse(body: bytes) -> Json:
     if body.count(b"[") + body.count(b"{") > DEEPEST and _is_deep(value, DEEPEST):
         raise ValueError("nested too deep")
     return value
+
+
+def is_known(status: str) -> bool:
+    """Return whether the API page knows a status."""
+    return status in UNDER_WAY_STATUSES or status in {FINISHED, CANCELLED, ENDED_BEFORE_IT_RAN}
+
+
+def bar_share(shown: str) -> float | None:
+    """Return the share that the last progress bar in a text shows, 0 to 1; None where there is none."""
+    bars = _BAR.findall(shown)
+    return min(int(bars[-1]), 100) / 100 if bars else None
 
 
 def read_accepted(reply: Mapping[str, Any]) -> Accepted | None:
@@ -286,6 +296,7 @@ def money(value: object) -> Decimal | None:
     return plain if plain.as_tuple().exponent <= 0 else plain.quantize(Decimal(1))  # type: ignore[operator]  # finite
 
 
+_BAR = re.compile(r"(?<!\d)(\d{1,3})%\|", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?", re.ASCII)
 
 
