@@ -43,7 +43,8 @@ async def emulate(profile: Profile, *, port: int, cdn_port: int, state_dir: Path
         secret = f"export WIRO_API_SECRET={profile.api_secret}" if profile.api_secret else "unset WIRO_API_SECRET"
         sys.stdout.write(
             f"The service is emulated; Ctrl-C ends it. Use it with\n\n"
-            f"  export WIRO_BASE_URL={emulator.base_url}\n  export WIRO_API_KEY={profile.api_key}\n  {secret}\n"
+            f"  export WIRO_BASE_URL={emulator.base_url}\n  export WIRO_SOCKET_URL={emulator.socket_url}\n"
+            f"  export WIRO_API_KEY={profile.api_key}\n  {secret}\n"
         )
         sys.stdout.flush()
 

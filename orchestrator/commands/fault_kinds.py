@@ -153,6 +153,22 @@ KINDS: Mapping[Place, Mapping[str, Kind]] = {
         "retyped": Kind({"to": Key("The type.", TEXT, "text")}, ("to",)),
         "renamed": Kind({"to": Key("The name.", TEXT, "text")}, ("to",)),
     },
+    "socket": {
+        "refused": Kind({"status": STATUS}),
+        "lost": Kind({"after": Key("How long after its beginning. At once by default.", SPAN, "after_seconds")}),
+        "silent": Kind(),
+        "late": Kind({"by": BY}, ("by",)),
+        "lies": Kind(),
+        "junk": Kind(),
+        "twice": Kind(),
+    },
+    "callback": {
+        "never": Kind(),
+        "late": Kind({"by": BY}, ("by",)),
+        "early": Kind(),
+        "junk": Kind(),
+        "twice": Kind(),
+    },
 }
 """Every kind of fault, by its place."""
 
@@ -173,7 +189,7 @@ def _read_fault(node: Node, problems: Problems) -> Fault | None:
     entries = node.entries if isinstance(node, MapNode) else {}
     places = [place for place in KINDS if place in entries]
     if len(places) != 1:
-        message = "A fault says where and what by one of `reply`, `task`, `list` and `file`."
+        message = f"A fault says where and what by one of {', '.join(f'`{name}`' for name in KINDS)}."
         hint = next((did_you_mean(name, KINDS) for name in entries), None) if not places else "Keep one of them."
         problems.add(node.mark, message, hint or "Write {reply: lost, share: 5%}.")
         return None

@@ -11,6 +11,7 @@ from aiohttp import web
 from orchestrator.emulator.access import Access, retry_after
 from orchestrator.emulator.account import Account
 from orchestrator.emulator.bodies import Body, SentFile, read_body
+from orchestrator.emulator.callbacks import Callbacks
 from orchestrator.emulator.fates import Fates, Subject
 from orchestrator.emulator.faults import Fault
 from orchestrator.emulator.harms import Sleep, drop, harm
@@ -21,6 +22,7 @@ from orchestrator.emulator.outputs import Outputs
 from orchestrator.emulator.profile import LoseReplies
 from orchestrator.emulator.refusal import RefusalError, no_such_endpoint, no_such_task
 from orchestrator.emulator.replies import Replies, Reply
+from orchestrator.emulator.socket import Sockets
 from orchestrator.emulator.stats import Stats, as_json, spelling
 from orchestrator.emulator.task import Task
 from orchestrator.emulator.telling import retell
@@ -50,6 +52,7 @@ class Api:
         replies: Replies,
         fates: Fates,
         stats: Stats,
+        callbacks: Callbacks,
         journal: Journal | None,
         now: Callable[[], float],
         sleep: Sleep,
@@ -62,6 +65,8 @@ class Api:
         self._replies = replies
         self._fates = fates
         self._stats = stats
+        self._callbacks = callbacks
+        self._sockets = Sockets(account=account, fates=fates, stats=stats, show=self._show, now=now, sleep=sleep)
         self._journal = journal
         self._now = now
         self._sleep = sleep
@@ -78,13 +83,15 @@ class Api:
         }
 
     def application(self) -> web.Application:
-        """Return the application that serves `/v1/…`, `/emulator/stats` and `/emulator/tasks`."""
+        """Return the application that serves `/v1/…`, the socket at `/v1`, `/emulator/stats` and `/emulator/tasks`."""
 
         @web.middleware
         async def faults(request: web.Request, handler: Handler) -> web.StreamResponse:
             return await self._with_faults(request, handler)
 
         app = web.Application(middlewares=[faults], client_max_size=LARGEST_UPLOAD + 1024 * 1024)
+        app.on_shutdown.append(self._sockets.close)
+        app.router.add_get(PREFIX.rstrip("/"), self._sockets.handle)
         app.router.add_get("/emulator/stats", self._show_stats)
         app.router.add_get("/emulator/tasks", self._show_tasks)
         app.router.add_route("*", "/{path:.*}", self._answer)
@@ -164,6 +171,7 @@ class Api:
             parameters[key] = addresses[0] if len(addresses) == 1 else addresses
         task, record = self._account.accept(model, parameters)
         await self._save(record)
+        self._callbacks.expect(task, str(body.fields.get("callbackUrl") or ""))
         return self._replies.accepted(task)
 
     async def _task_detail(self, body: Body) -> Reply:

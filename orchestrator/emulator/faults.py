@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
-Place: TypeAlias = Literal["reply", "task", "list", "file"]
-"""Where: the replies to API calls, the tasks themselves, `/Task/List`, the files on the CDN."""
+Place: TypeAlias = Literal["reply", "task", "list", "file", "socket", "callback"]
+"""Where: the replies to API calls, the tasks themselves, `/Task/List`, the files on the CDN, connections to the socket,
+callbacks."""
 
 ENDPOINTS = (
     "Run",
@@ -37,6 +38,8 @@ KINDS: Mapping[Place, tuple[str, ...]] = MappingProxyType(
             *("endless", "redirected", "expired", "whole", "compressed"),
             *("resized", "retyped", "renamed"),
         ),
+        "socket": ("refused", "lost", "silent", "late", "lies", "junk", "twice"),
+        "callback": ("never", "late", "early", "junk", "twice"),
     }
 )
 

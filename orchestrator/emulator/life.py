@@ -109,6 +109,13 @@ class Life:
             return ""
         return "0" if self.ending == "done" else "1"
 
+    @property
+    def moments(self) -> list[float]:
+        """When something can be told of it, in order: each change of its status, and each tenth of its work."""
+        start, full = BEGINS["task_start"], BEGINS["task_output_full"]
+        shares = {share for share, _ in STAGES} | {start + (full - start) * tenth / 10 for tenth in range(1, 10)}
+        return [self.leaves_queue_at + self.run_seconds * share for share in sorted(shares)]
+
     def stamp(self, status: str, now: float) -> str:
         """Return when the task reached `status` (from `task_accept` on) in unix seconds, `"0"` if it has not."""
         begins_at = self._begins_at(status)

@@ -17,6 +17,7 @@ from aiohttp import web
 from orchestrator.emulator.access import Access
 from orchestrator.emulator.account import Account
 from orchestrator.emulator.api import Api
+from orchestrator.emulator.callbacks import Callbacks
 from orchestrator.emulator.cdn import Cdn
 from orchestrator.emulator.fates import Fates
 from orchestrator.emulator.harms import Sleep
@@ -75,6 +76,7 @@ class Emulator:
         self._cdn = Cdn(
             account=self._account, outputs=self._outputs, fates=self._fates, stats=self._stats, now=now, sleep=sleep
         )
+        self._callbacks = Callbacks(fates=self._fates, stats=self._stats, now=now, sleep=sleep)
         self._api = Api(
             account=self._account,
             access=self._access,
@@ -82,6 +84,7 @@ class Emulator:
             replies=self._replies,
             fates=self._fates,
             stats=self._stats,
+            callbacks=self._callbacks,
             journal=self._journal,
             now=now,
             sleep=sleep,
@@ -96,6 +99,7 @@ class Emulator:
                 opening.callback(self._journal.close)
                 for record in await self._journal.open():
                     self._account.apply(record)
+            await opening.enter_async_context(self._callbacks)
             self._cdn_port = await self._listen(opening, self._cdn.application(), self._cdn_port)
             self._replies.cdn_url = self.cdn_url
             self._port = await self._listen(opening, self._api.application(), self._port)
@@ -111,6 +115,11 @@ class Emulator:
     def base_url(self) -> str:
         """Where the API is reached, `http://host:port/v1`."""
         return f"http://{self._host}:{self._port}/v1"
+
+    @property
+    def socket_url(self) -> str:
+        """Where the socket is reached, `ws://host:port/v1`."""
+        return f"ws://{self._host}:{self._port}/v1"
 
     @property
     def cdn_url(self) -> str:

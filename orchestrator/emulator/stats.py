@@ -25,6 +25,8 @@ class Stats:
         lost_replies: Calls whose connection was dropped by `lose_replies`.
         faults: How often each fault of the profile met something, by its place and kind.
         peak_calls_per_second: The most API calls within any second.
+        sockets: Connections to the socket, refused ones included.
+        callbacks: Callbacks that were answered.
         downloads: Requests to the CDN by HTTP status.
         leaks: Requests to the CDN that carried credentials.
         accepted: Every accepted task, in order.
@@ -38,6 +40,8 @@ class Stats:
     lost_replies: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     peak_calls_per_second: int = 0
+    sockets: int = 0
+    callbacks: int = 0
     downloads: Counter[str] = field(default_factory=Counter)
     leaks: int = 0
     accepted: list[Task] = field(default_factory=list)
@@ -80,6 +84,8 @@ class Stats:
             "peak_calls_per_second": self.peak_calls_per_second,
             "lost_replies": self.lost_replies,
             "faults": dict(self.faults),
+            "sockets": self.sockets,
+            "callbacks": self.callbacks,
             "downloads": dict(self.downloads),
             "leaks": self.leaks,
             "accepted": len(self.accepted),
