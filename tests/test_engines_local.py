@@ -23,6 +23,7 @@ from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.doubts import Doubts
 from orchestrator.engines.feed import Feed
 from orchestrator.engines.forecast import Forecast
+from orchestrator.engines.listening import Listener
 from orchestrator.engines.local import BACKLOG, LocalEngine, Orders
 from orchestrator.engines.rounds import Rounds
 from orchestrator.engines.slots import Capacity, Slots
@@ -221,6 +222,7 @@ class Play:
                 slots=slots,
                 doubts=doubts,
                 uploader=uploader,
+                sent_along=lambda _: {},
                 frontier=frontier,
                 calls=calls,
                 **shared,
@@ -232,6 +234,7 @@ class Play:
                 slots=slots,
                 forecast=Forecast(5.0),
                 rounds=Rounds(1000, calls, clock, lambda: 0.5),
+                listener=Listener(clock, lambda: 0.5, silent()),
                 calls=calls,
                 log=self.log,
                 **shared,

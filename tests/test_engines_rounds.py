@@ -118,6 +118,24 @@ def test_all_can_be_asked_to_consider_anew_when_they_are_due() -> None:
     in_virtual_time(work)
 
 
+def test_one_of_whom_there_is_news_considers_anew_and_the_others_wait_on() -> None:
+    async def work(clock: Counted, rounds: Rounds, _: Calls) -> None:
+        began, granted = clock.monotonic(), dict[str, tuple[bool, float]]()
+
+        async def one(task: str) -> None:
+            granted[task] = await rounds.wait(30.0, task), round(clock.monotonic() - began, 1)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(one, "a")
+            group.start_soon(one, "b")
+            await clock.sleep(10.0)
+            rounds.hurry("a")
+            rounds.hurry("nobody")
+        assert granted == {"a": (False, 10.0), "b": (True, round(30.0 * (1 + JITTER), 1))}
+
+    in_virtual_time(work)
+
+
 def test_after_a_sleep_of_the_machine_all_are_due() -> None:
     """The clock that counts stood still meanwhile: what it says of the tasks is worth nothing."""
 

@@ -136,6 +136,7 @@ def in_virtual_time(
             slots=Slots(Capacity(None), clock),
             doubts=Doubts(settler, frontier=frontier, log=silent(), **shared),
             uploader=uploader,
+            sent_along=lambda _: {},
             frontier=frontier,
             calls=calls,
             **shared,

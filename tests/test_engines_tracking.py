@@ -19,12 +19,14 @@ from orchestrator.clock import SystemClock
 from orchestrator.engines import tracking
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
+from orchestrator.engines.listening import Listener
 from orchestrator.engines.pacing import Pacer
 from orchestrator.engines.rounds import Rounds
 from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.tracking import Tracker
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Record, State
+from orchestrator.logs import silent
 from orchestrator.money import FREE
 from orchestrator.steps.calls import Calls
 from orchestrator.steps.outcomes import Stop
@@ -144,6 +146,7 @@ async def tracking_of(script: Script, folder: Path, *, timeout_seconds: float = 
                     slots=slots,
                     forecast=Forecast(None),
                     rounds=rounds,
+                    listener=Listener(clock, lambda: 0.5, silent()),
                     control=control,
                     calls=calls,
                     ledger=ledger,

@@ -20,16 +20,18 @@ from structlog.testing import CapturingLogger
 from orchestrator.clock import VirtualClock
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
+from orchestrator.engines.listening import Listen, Listener
 from orchestrator.engines.pacing import Pacer
 from orchestrator.engines.rounds import Rounds
 from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.tracking import Tracker
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Record, State
+from orchestrator.logs import silent
 from orchestrator.money import FREE
 from orchestrator.steps.calls import Calls
 from orchestrator.tasks import Task
-from orchestrator.wiro import Client, Credentials, RemoteTask
+from orchestrator.wiro import Client, Credentials, Event, RemoteTask
 from orchestrator.wiro.wire import read_task
 
 LATENCY = 0.05
@@ -124,7 +126,17 @@ def store() -> Iterator[SqliteLedger]:
         yield opened
 
 
-def following(work: Callable[[World], Awaitable[None]], *, latency: float = LATENCY, stated: float = 10.0) -> None:
+Hear = Callable[[World], Listen]
+"""Gives the socket that tells of a world's tasks."""
+
+
+def following(
+    work: Callable[[World], Awaitable[None]],
+    *,
+    latency: float = LATENCY,
+    stated: float = 10.0,
+    hear: Hear | None = None,
+) -> None:
     async def main(held: SqliteLedger) -> None:
         clock = VirtualClock()
         service = Service(clock, latency)
@@ -138,6 +150,7 @@ def following(work: Callable[[World], Awaitable[None]], *, latency: float = LATE
             slots=Slots(Capacity(None), clock),
             forecast=Forecast(stated),
             rounds=rounds,
+            listener=Listener(clock, random.random, silent()),
             control=control,
             calls=calls,
             ledger=ledger,
@@ -145,11 +158,13 @@ def following(work: Callable[[World], Awaitable[None]], *, latency: float = LATE
             random=dice.random,
             log=CapturingLogger(),
         )
+        world = World(clock, service, tracker, ledger)
+        tracker.listener.listen = None if hear is None else hear(world)
         async with anyio.create_task_group() as group:
-            for service_of_time in (clock.run, ledger.run, rounds.run):
+            for service_of_time in (clock.run, ledger.run, rounds.run, tracker.listener.run):
                 group.start_soon(service_of_time)
             try:
-                await work(World(clock, service, tracker, ledger))
+                await work(world)
             finally:
                 ledger.close()
             group.cancel_scope.cancel()
@@ -254,3 +269,113 @@ def test_hundreds_at_once_keep_within_the_limit_on_calls() -> None:
         assert world.clock.monotonic() - began < 200 * 2 / 8 + 10
 
     following(work, stated=6.0)
+
+
+UNDER_WAY, ENDED = Event("task_output"), Event("task_postprocess_end")
+
+
+def socket(
+    late: float = LATENCY, *, lies: float = math.inf, drops: float = math.inf, tells: Callable[[int], bool] = bool
+) -> Hear:
+    """Return a socket that begins with a word and tells of the end.
+
+    Args:
+        late: How many seconds it takes to tell.
+        lies: Every so many seconds it tells of an end that is none.
+        drops: After so many seconds the connection drops.
+        tells: Whether it tells of the end of the n-th task.
+    """
+
+    def hear(world: World) -> Listen:
+        async def listen(token: str, *, opened: Callable[[], None], tell: Callable[[Event], None]) -> str:
+            clock, ends = world.clock, world.service.ends[token] + late
+            await clock.sleep(late)
+            opened()
+            tell(UNDER_WAY)
+            dropped = clock.monotonic() + drops
+            while (left := min(ends, dropped) - clock.monotonic()) > 0:
+                await clock.sleep(min(left, lies))
+                tell(ENDED if left > lies else UNDER_WAY)
+            if clock.monotonic() < ends:
+                return "the connection closed"
+            if tells(int(token) + 1):
+                tell(ENDED)
+            await anyio.sleep_forever()
+            return ""
+
+        return listen
+
+    return hear
+
+
+def silent_socket(_world: World) -> Listen:
+    async def listen(token: str, *, opened: Callable[[], None], tell: Callable[[Event], None]) -> str:
+        del token, tell
+        opened()
+        await anyio.sleep_forever()
+        return ""
+
+    return listen
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(6.0, 1.1), (30.0, 1.15), (120.0, 1.35)])
+def test_with_a_socket_a_task_needs_one_look_a_moment_after_its_end(seconds: float, most: float) -> None:
+    async def work(world: World) -> None:
+        await world.tasks(300, lognormal(seconds))
+        looks = [world.service.looks[str(index)] for index in range(100, 300)]
+        assert median(looks) == 1
+        assert fmean(looks) < most
+        assert median(world.lags[100:]) < 0.2
+        assert sorted(world.lags[100:])[-5] < 1.0
+
+    following(work, stated=seconds, hear=socket())
+
+
+def polled(seconds: float) -> tuple[float, float]:
+    """Return calls and median lag without a socket."""
+    found: list[float] = []
+
+    async def work(world: World) -> None:
+        await world.tasks(200, lognormal(seconds))
+        found.extend((world.calls(first=50), median(world.lags[50:])))
+
+    following(work, stated=seconds)
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize(
+    "hear",
+    [silent_socket, socket(tells=lambda _: False), socket(lies=2.0), socket(drops=1.0)],
+    ids=["silence", "no ends", "lies", "drops"],
+)
+def test_a_bad_socket_costs_no_more_than_the_normal_poll(hear: Hear) -> None:
+    calls, lag = polled(10.0)
+
+    async def work(world: World) -> None:
+        await world.tasks(200, lognormal(10.0))
+        assert world.calls(first=50) < 1.15 * calls + 0.1
+        assert median(world.lags[50:]) < 1.15 * lag
+
+    following(work, hear=hear)
+
+
+def test_a_socket_that_falls_silent_is_found_out_by_a_few_tasks() -> None:
+    calls, lag = polled(10.0)
+
+    async def work(world: World) -> None:
+        await world.tasks(200, lognormal(10.0))
+        await world.tasks(150, lognormal(10.0))
+        assert max(world.lags[200:]) < 60
+        assert median(world.lags[232:]) < 1.5 * lag
+        assert world.calls(first=232) < 1.3 * calls
+
+    following(work, hear=socket(tells=lambda number: number <= 200))
+
+
+def test_ends_that_now_and_then_are_not_told_are_seen_soon() -> None:
+    async def work(world: World) -> None:
+        await world.tasks(400, lognormal(10.0))
+        assert world.calls(first=100) < 1.6
+        assert fmean(world.lags[100:]) < 1.5
+
+    following(work, hear=socket(tells=lambda number: number % 10 != 0))

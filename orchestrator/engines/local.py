@@ -106,6 +106,7 @@ class LocalEngine:
         """
         self.control.begun = True
         async with anyio.create_task_group() as group:
+            group.start_soon(self.tracker.listener.run)
             for record in unfinished:
                 self._inherited.add(record.task.id)
                 if record.state in ACTIVE:

@@ -52,6 +52,7 @@ class Rounds:
         self._random = random
         self._order = itertools.count()
         self._due: list[tuple[float, int, _Turn]] = []
+        self._turns: dict[str, _Turn] = {}
         self._sooner = anyio.Event()
         self._next_at = -math.inf
         self._ahead = clock.now() - clock.monotonic()
@@ -61,14 +62,18 @@ class Rounds:
         """What a look costs just now, in seconds of lag: it grows with the time that calls wait for their turn."""
         return PRICE_SECONDS + SCARCE * self._calls.wait_seconds
 
-    async def wait(self, seconds: float) -> bool:
+    async def wait(self, seconds: float, task: str = "") -> bool:
         """Wait until a look that is due in so many seconds may be taken.
+
+        Args:
+            seconds: From now on.
+            task: Who waits, see `hurry`.
 
         Returns:
             Whether it may; if not, it is to be considered anew when it is due.
         """
         seconds = max(0.0, seconds) * (1 + JITTER * self._random())
-        turn = _Turn()
+        turn = self._turns[task] = _Turn()
         heapq.heappush(self._due, (self._clock.monotonic() + seconds, next(self._order), turn))
         if self._due[0][2] is turn:
             self._sooner.set()
@@ -76,6 +81,8 @@ class Rounds:
             await turn.over.wait()
         finally:
             turn.over.set()  # one that is given up must not take a look from the others when its moment comes
+            if self._turns.get(task) is turn:
+                del self._turns[task]
         return turn.granted
 
     def reconsider(self) -> None:
@@ -83,6 +90,11 @@ class Rounds:
         for _, _, turn in self._due:
             turn.over.set()
         self._due.clear()
+
+    def hurry(self, task: str) -> None:
+        """Let a task that waits consider anew when its look is due: there is news of it."""
+        if task in self._turns:
+            self._turns[task].over.set()
 
     async def run(self) -> None:
         """Wake whoever is due; runs until cancelled."""

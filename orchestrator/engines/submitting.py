@@ -36,6 +36,7 @@ class Submitter:
     Attributes:
         model: `owner/model`.
         reserve_usd: What to keep aside for a task's parameters, given the highest cost seen so far.
+        sent_along: Gives by a task's id what is sent along with it, see `Listener.sent_along`.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Submitter:
     slots: Slots
     doubts: Doubts
     uploader: Uploader
+    sent_along: Callable[[str], Parameters]
     frontier: Frontier
     control: Control
     calls: Calls
@@ -90,7 +92,7 @@ class Submitter:
                 after, outcome = await submit(
                     record,
                     model=self.model,
-                    parameters=parameters,
+                    parameters={**parameters, **self.sent_along(record.task.id)},
                     reserve_usd=reserve,
                     last=last,
                     wanted=lambda: not self.control.closed,

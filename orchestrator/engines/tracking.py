@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
@@ -13,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from orchestrator.clock import Clock
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Course, Forecast
+from orchestrator.engines.listening import Ear, Listener
 from orchestrator.engines.rounds import Rounds
 from orchestrator.engines.slots import Slots
 from orchestrator.ledger import Ledger
@@ -62,6 +64,7 @@ class Tracker:
     timeout_seconds: float
     forecast: Forecast
     rounds: Rounds
+    listener: Listener
     price_usd: Callable[[Parameters], Decimal | None]
     slots: Slots
     control: Control
@@ -80,46 +83,54 @@ class Tracker:
         Returns:
             The record, and what the service last said: running no longer, or still running where the run is left.
         """
-        watch = self._watch(record)
-        try:
-            while True:
-                with self.control.pause():
-                    while not await self.rounds.wait(self._next_wait(watch)):
-                        pass
-                with self.control.until_left() as looking:
-                    sight = await self._look(record, watch)
-                if looking.cancelled_caught:
-                    return record, None
-                if sight.record.state is not State.RUNNING:
-                    self._unending.discard(record.task.id)
-                    self._learn(sight.record, watch)
-                    return sight.record, sight.remote
-                if sight.remote is not None:
-                    over = await self._under_way(record, sight.remote, watch)
-                else:
-                    over = await self._in_trouble(record, sight.trouble, watch)
-                if over is not None:
-                    return over, None
-        finally:
-            self.forecast.left(watch.course)
+        with self.listener.following(record, partial(self.rounds.hurry, record.task.id)) as ear:
+            watch = self._watch(record, ear)
+            try:
+                return await self._follow(record, watch)
+            finally:
+                self.forecast.left(watch.course)
 
-    def _watch(self, record: Record) -> _Watch:
+    async def _follow(self, record: Record, watch: _Watch) -> tuple[Record, RemoteTask | None]:
+        while True:
+            with self.control.pause():
+                while not await self.rounds.wait(self._next_wait(watch), record.task.id):
+                    pass
+            with self.control.until_left() as looking:
+                sight = await self._look(record, watch)
+            if looking.cancelled_caught:
+                return record, None
+            if sight.record.state is not State.RUNNING:
+                self._unending.discard(record.task.id)
+                self.listener.ended(watch.ear)
+                self._learn(sight.record, watch)
+                return sight.record, sight.remote
+            if sight.remote is not None:
+                over = await self._under_way(record, sight.remote, watch)
+            else:
+                over = await self._in_trouble(record, sight.trouble, watch)
+            if over is not None:
+                return over, None
+
+    def _watch(self, record: Record, ear: Ear) -> _Watch:
         passed, now = self._passed(record), self.clock.monotonic()
         course = self.forecast.begin(record.task.parameters, now - passed)
         repeats = delays(self.random, FIRST_REPEAT_SECONDS, LONGEST_REPEAT_SECONDS)
         ahead = self.clock.now() - now
-        return _Watch(course, ahead, passed < FRESH_SECONDS, delays(self.random, first=1.0), repeats)
+        return _Watch(course, ear, ahead, passed < FRESH_SECONDS, delays(self.random, first=1.0), repeats)
 
     def _next_wait(self, watch: _Watch) -> float:
         """Return how many seconds to wait before the next look; not much beyond the task's deadline."""
         if watch.in_trouble:
             return watch.retry_seconds
+        if watch.ear.wait_seconds is not None:
+            return watch.ear.wait_seconds
         if watch.is_unending:
             return UNENDING_SECONDS
         if watch.ending_since is not None:
             return ENDING_SECONDS
         now = self.clock.monotonic()
-        wait = self.forecast.next_look(watch.course, self.rounds.price, now) - watch.age(now)
+        price = self.rounds.price * self.listener.patience(watch.ear)
+        wait = self.forecast.next_look(watch.course, price, now) - watch.age(now)
         self._tell_news()
         return max(0.0, min(wait, max(ENDING_SECONDS, self.timeout_seconds - watch.age(now))))
 
@@ -130,7 +141,11 @@ class Tracker:
 
     async def _look(self, record: Record, watch: _Watch) -> Sight:
         age = watch.age(self.clock.monotonic())
-        likely = watch.ending_since is not None or self.forecast.likely_done(watch.course, age)
+        likely = (
+            watch.ending_since is not None
+            or watch.ear.told_at is not None
+            or self.forecast.likely_done(watch.course, age)
+        )
         return await look(
             record,
             urgency=Urgency.LIKELY_DONE if likely else Urgency.ROUTINE,
@@ -147,6 +162,7 @@ class Tracker:
         watch.calm(delays(self.random, first=1.0))
         age = watch.age(self.clock.monotonic())
         self.forecast.saw(watch.course, age, queued=remote.queued, progress=remote.progress)
+        self.listener.runs_on(watch.ear, remote.progress)
         if not remote.known_status and remote.status not in self._strange:
             self._strange.add(remote.status)
             self.log.warning("unknown status, taken as under way", status=remote.status, task=record.task.id)
@@ -228,6 +244,8 @@ class Tracker:
         now = self.clock.monotonic()
         steady = abs(self.clock.now() - now - watch.ahead) < JUMP_SECONDS
         if record.state is State.FETCHING and watch.fresh and steady:
+            if watch.ear.heard_at is not None:  # under way, and that was true: its end has been seen since
+                watch.course.seen_at = max(watch.course.seen_at, watch.age(watch.ear.heard_at))
             self.forecast.ended(watch.course, watch.age(now), record.sent.elapsed_seconds)
             self._tell_news()
 
@@ -238,6 +256,7 @@ class _Watch:
 
     Attributes:
         course: What was seen of it.
+        ear: What is heard of it.
         ahead: How far the wall clock was ahead of the monotonic one at the start.
         fresh: Whether it is followed from its start.
         retries: How long to wait before each further look where one brought nothing.
@@ -246,6 +265,7 @@ class _Watch:
     """
 
     course: Course
+    ear: Ear
     ahead: float
     fresh: bool
     retries: Iterator[float]
