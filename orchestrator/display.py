@@ -207,13 +207,22 @@ def watching(mode: Mode, stream: TextIO | None) -> Iterator[Shown]:
 
 def describe(status: Status, calls_per_second: float) -> str:
     """Return in a few words what goes on."""
-    words = [f"{status.counts[state]} {state}" for state in State if status.counts[state] and state is not State.DONE]
+    words = [
+        f"{status.counts[state]} {state}{_share_done(status) if state is State.RUNNING else ''}"
+        for state in State
+        if status.counts[state] and state is not State.DONE
+    ]
     words.append(f"${money.text(status.cost_usd)}")
     if status.state == "running":
         words.append(f"{calls_per_second:.1f} calls/s")
         if status.seconds_left is not None:
             words.append(f"{duration(status.seconds_left)} left")
     return " · ".join(words)
+
+
+def _share_done(status: Status) -> str:
+    """Return how far running tasks are, where they tell."""
+    return "" if status.progress is None else f" ({status.progress:.0%})"
 
 
 def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:

@@ -28,6 +28,7 @@ class Status:
         uncertain, adopted, resubmitted: Requests whose reply was lost, and what became of them.
         started_at, updated_at: ISO 8601, UTC.
         seconds_left: An estimate, None where there is nothing to base one on.
+        progress: The share that running tasks have done on average, 0 to 1; None where none is at work or none tells.
     """
 
     state: str
@@ -43,6 +44,7 @@ class Status:
     started_at: str | None
     updated_at: str | None
     seconds_left: float | None
+    progress: float | None = None
 
     @property
     def total(self) -> int:
@@ -82,6 +84,7 @@ def status(
     started_at: str | None,
     updated_at: str | None,
     seconds_left: float | None = None,
+    progress: float | None = None,
 ) -> Status:
     """Build the status from what the ledger adds up to.
 
@@ -92,6 +95,7 @@ def status(
         started_at: See `Status`.
         updated_at: See `Status`.
         seconds_left: See `Status`.
+        progress: See `Status`.
     """
     counts = dict(totals.counts)
     written = sum(counts.values()) - sum(totals.dropped.values())
@@ -113,4 +117,5 @@ def status(
         started_at=started_at,
         updated_at=updated_at,
         seconds_left=seconds_left if running else None if not finished else 0.0,
+        progress=progress,
     )

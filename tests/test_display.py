@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from orchestrator.commands.run import Result
-from orchestrator.display import MODES, Live, Terminal, standing, status_text, summary, terminal, watching
+from orchestrator.display import MODES, Live, Terminal, describe, standing, status_text, summary, terminal, watching
 from orchestrator.engines.control import Halt
 from orchestrator.errors import Exit
 from orchestrator.lifecycle import Failure, State
@@ -124,3 +124,9 @@ def test_a_bar_shows_what_is_waited_for_as_it_is_now() -> None:
         assert progress.tasks[0].fields["words"] == "Stopping: 3"
         bar.show(NOTHING)
         assert progress.tasks[0].fields["words"] == "Stopping: 2"
+
+
+@pytest.mark.parametrize(("progress", "words"), [(None, "3 running · $0"), (0.426, "3 running (43%) · $0")])
+def test_how_far_running_tasks_are_is_told_where_it_is_known(progress: float | None, words: str) -> None:
+    found = replace(NOTHING, counts={**NOTHING.counts, State.RUNNING: 3}, progress=progress)
+    assert describe(found, 0.0) == words

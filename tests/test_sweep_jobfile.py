@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from orchestrator.emulator.models import CATALOGUE
 from orchestrator.errors import Exit
-from orchestrator.sweep import Job, JobFileError, Limits, Problem, Schema, load, with_uploads
+from orchestrator.sweep import Callback, Job, JobFileError, Limits, Problem, Schema, load, with_uploads
 from orchestrator.sweep.forms import _FORMS
 from orchestrator.sweep.keys import KEYS
 
@@ -189,6 +189,34 @@ def test_defaults(read: Read) -> None:
     assert task.axes == {}
     assert task.path == "x"
     assert job.total() == 1
+
+
+@pytest.mark.parametrize(
+    ("bind", "host", "port"),
+    [
+        ("", "127.0.0.1", 8757),
+        ("callback_bind: 10.0.0.7:80\n", "10.0.0.7", 80),
+        ("callback_bind: my-host:65535\n", "my-host", 65535),
+        ('callback_bind: "[::1]:8757"\n', "::1", 8757),
+    ],
+)
+def test_callbacks_come_in_at_one_address_and_are_taken_at_another(read: Read, bind: str, host: str, port: int) -> None:
+    url = "https://hooks.example.com/a/b"
+    job = read(f"{HEAD}parameters: {{prompt: x}}\ntracking: webhook\ncallback_url: {url}\n{bind}")
+    assert (job.tracking, job.callback) == ("webhook", Callback(url, host, port))
+    assert Job.from_json(json.loads(json.dumps(job.to_json()))).callback == job.callback
+    earlier = {name: value for name, value in job.to_json().items() if name != "callback"}
+    assert Job.from_json(earlier).callback is None
+
+
+@pytest.mark.parametrize(
+    "url", ['""', "/path", "https://", "https://a:b@host/", "https://host/?a=1", "https://h:99999", '"ht tps://h"']
+)
+@pytest.mark.parametrize("bind", ["8757", ":8757", "host", "host:70000", "a b:1"])
+def test_what_is_no_address_for_callbacks_is_refused(read: Read, url: str, bind: str) -> None:
+    with pytest.raises(JobFileError) as caught:
+        read(f"{HEAD}parameters: {{prompt: x}}\ntracking: webhook\ncallback_url: {url}\ncallback_bind: {bind}\n")
+    assert {problem.key_path for problem in caught.value.problems} == {"callback_url", "callback_bind"}
 
 
 def test_a_wrong_model_has_a_place(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ class Heartbeat:
             started_at=shop.started_at,
             updated_at=moment(shop.clock.now()),
             seconds_left=left,
+            progress=shop.listener.progress,
         )
         shop.page.show(found)
         self.show(found)

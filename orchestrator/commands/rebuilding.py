@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from orchestrator.commands import workshop
 from orchestrator.commands.evidence import Doubtful, completed, told, unrequested
+from orchestrator.commands.pricing import reserves
 from orchestrator.commands.verify import Found, look
 from orchestrator.engines.doubts import LONGEST_REQUEST_SECONDS
 from orchestrator.facts import ANEW, frozen_tool, resolved_job
@@ -141,7 +141,7 @@ class Rebuilding:
 
     def _judge(self, records: Sequence[Record]) -> None:
         """Look at the files of what is done, and doubt what nobody knows anything of."""
-        reserve = workshop.reserves(frozen_tool(self.facts), self.job.limits)
+        reserve = reserves(frozen_tool(self.facts), self.job.limits)
         made = set(_made(self.folder))
         with self.fresh.transaction(durable=False):
             for record in records:

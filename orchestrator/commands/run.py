@@ -29,7 +29,8 @@ from orchestrator.commands.prepare import (
     read_job,
     wrong_model_told,
 )
-from orchestrator.commands.workshop import Workshop, check_prices
+from orchestrator.commands.pricing import check_prices
+from orchestrator.commands.workshop import Workshop
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.local import Orders

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +16,17 @@ import anyio
 from structlog.typing import FilteringBoundLogger
 
 from orchestrator.clock import Clock
+from orchestrator.commands.hearing import hearing
 from orchestrator.commands.prepare import credentials
+from orchestrator.commands.pricing import fixed_prices, reserves
 from orchestrator.commands.sharing import among_others, sharing_calls
 from orchestrator.config import Settings
-from orchestrator.engines.budget import UNKNOWN, Budget, reserve_usd
+from orchestrator.engines.budget import Budget
 from orchestrator.engines.control import Control
 from orchestrator.engines.doubts import Doubts
 from orchestrator.engines.feed import Feed
 from orchestrator.engines.forecast import Forecast
+from orchestrator.engines.listening import Listener
 from orchestrator.engines.local import LocalEngine, Orders
 from orchestrator.engines.pacing import Pacer
 from orchestrator.engines.rounds import Rounds
@@ -49,7 +51,6 @@ from orchestrator.steps.settle import Settler
 from orchestrator.steps.submit import Frontier
 from orchestrator.steps.upload import Uploader, known_urls
 from orchestrator.sweep import Job, Limits, Schema
-from orchestrator.tasks import Parameters
 from orchestrator.threads import Hop, in_thread
 from orchestrator.wiro import Client, Prices, computing_seconds
 from orchestrator.wiro.addresses import AddressPolicy
@@ -86,8 +87,16 @@ async def service(
             emulator = await stack.enter_async_context(emulated.Emulator(behaviour, state_dir=state))
         except (ValueError, FileExistsError, NotADirectoryError) as error:
             raise RefusedError(f"The emulator's state in {state} cannot be used: {error}") from error
-        key, secret, base_url = behaviour.api_key, behaviour.api_secret, emulator.base_url
-        yield replace(settings, api_key=key, api_secret=secret, base_url=base_url, proxy=None, cache=None, state=None)
+        yield replace(
+            settings,
+            api_key=behaviour.api_key,
+            api_secret=behaviour.api_secret,
+            base_url=emulator.base_url,
+            socket_url=emulator.socket_url,
+            proxy=None,
+            cache=None,
+            state=None,
+        )
 
 
 class Tally:
@@ -177,6 +186,7 @@ class Workshop:
     slots: Slots
     others: Others
     forecast: Forecast
+    listener: Listener
 
     @property
     def clearing(self) -> Clearing | None:
@@ -228,6 +238,7 @@ class Workshop:
                 slots=self.slots,
                 doubts=doubts,
                 uploader=uploader,
+                sent_along=self.listener.sent_along,
                 frontier=frontier,
                 control=self.control,
                 calls=self.calls,
@@ -241,6 +252,7 @@ class Workshop:
                 price_usd=fixed_prices(Prices(self.tool), self.limits),
                 slots=self.slots,
                 forecast=self.forecast,
+                listener=self.listener,
                 rounds=Rounds(self.limits.requests_per_second, self.calls, self.clock, self.random),
                 control=self.control,
                 calls=self.calls,
@@ -311,6 +323,7 @@ async def opened(
                 anyio.create_task_group() as keeping,
                 files or Files(policy, proxy=settings.proxy) as open_files,
                 _forecasting(experience, computing_seconds(tool), hop) as forecast,
+                hearing(job, settings, ledger, clock=clock, random=random, log=log) as listener,
             ):
                 keeping.start_soon(keeper.run)
                 keeping.start_soon(page.run)
@@ -335,6 +348,7 @@ async def opened(
                     slots=slots,
                     others=others,
                     forecast=forecast,
+                    listener=listener,
                 )
                 keeper.close()
                 page.close(hurried=control.left)
@@ -352,42 +366,3 @@ async def _forecasting(experience: Experience, stated_seconds: float | None, hop
     finally:
         with anyio.CancelScope(shield=True):
             await hop(partial(experience.keep, forecast.kept()))
-
-
-def reserves(tool: Mapping[str, Any], limits: Limits) -> Callable[[Parameters, Decimal], Decimal]:
-    """Return what the budget keeps aside for a task with given parameters, when a given cost is the highest seen."""
-    prices = Prices(tool)
-    fixed = fixed_prices(prices, limits)
-
-    def reserve(parameters: Parameters, dearest_usd: Decimal) -> Decimal:
-        price = prices.of(parameters)
-        if price is None and limits.price_usd is None and limits.budget_usd is not None and not dearest_usd:
-            return UNKNOWN
-        return reserve_usd(fixed(parameters), None if price is None else price.usd, dearest_usd)
-
-    return reserve
-
-
-def fixed_prices(prices: Prices, limits: Limits) -> Callable[[Parameters], Decimal | None]:
-    """Return what a task with given parameters costs, where the service or else the user fixes that beforehand."""
-
-    def fixed(parameters: Parameters) -> Decimal | None:
-        price = prices.of(parameters)
-        if price is None:
-            return limits.price_usd
-        return price.usd if price.exact else None
-
-    return fixed
-
-
-def check_prices(tool: Mapping[str, Any], limits: Limits, parameters: Parameters) -> None:
-    """Refuse a budget that cannot be kept because nobody states a price.
-
-    Raises:
-        RefusedError: There is a cap and no price.
-    """
-    if limits.budget_usd is not None and limits.price_usd is None and Prices(tool).of(parameters) is None:
-        raise RefusedError(
-            "The service states no price for this model, so the budget cannot be kept."
-            " Set limits.price_usd to what a task costs at most."
-        )

@@ -6,11 +6,12 @@ from orchestrator.sweep.keys import job_schema
 from orchestrator.sweep.problems import JobFileError, Problem, did_you_mean
 from orchestrator.sweep.reading import load
 from orchestrator.sweep.schema import Parameter, Schema
-from orchestrator.sweep.settings import Limits, Outputs, Retry
+from orchestrator.sweep.settings import Callback, Limits, Outputs, Retry
 from orchestrator.sweep.starter import init_text
 from orchestrator.sweep.uploads import LocalFile, Uploads, with_uploads
 
 __all__ = [
+    "Callback",
     "Job",
     "JobFile",
     "JobFileError",

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.names import safe_part
 from orchestrator.sweep.expand import Expansion
 from orchestrator.sweep.recipe import Recipe
-from orchestrator.sweep.settings import Limits, Outputs, Retry, Tracking
+from orchestrator.sweep.settings import Callback, Limits, Outputs, Retry, Tracking
 from orchestrator.sweep.uploads import LocalFile, Uploads
 from orchestrator.tasks import Parameters, Task
 
@@ -27,6 +27,7 @@ class Job:
         limits: What a run may not exceed.
         retry: How often a failed task is tried.
         tracking: How the end of a task is found out.
+        callback: Where the service calls, where it is to tell of an end.
         outputs: Where outputs go; the path is never None here.
         warnings: Sentences for the user about what is likely not meant.
         files: The local files that its tasks send.
@@ -40,6 +41,7 @@ class Job:
     outputs: Outputs = field(default_factory=Outputs)
     warnings: tuple[str, ...] = ()
     files: Uploads = field(default_factory=Uploads)
+    callback: Callback | None = None
 
     @property
     def model(self) -> str:
@@ -119,6 +121,7 @@ class Job:
             "limits": self.limits.to_json(),
             "retry": asdict(self.retry),
             "tracking": self.tracking,
+            "callback": None if self.callback is None else asdict(self.callback),
             "outputs": asdict(self.outputs),
             "warnings": list(self.warnings),
             "files": self.files.to_json(),
@@ -144,4 +147,5 @@ class Job:
             outputs=Outputs(**data["outputs"]),
             warnings=tuple(data["warnings"]),
             files=Uploads.from_json(data["files"]),
+            callback=Callback(**kept) if (kept := data.get("callback")) else None,
         )

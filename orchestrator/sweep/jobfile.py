@@ -14,7 +14,7 @@ from orchestrator.sweep.recipe import Sample
 from orchestrator.sweep.resolve import resolve
 from orchestrator.sweep.schema import Schema
 from orchestrator.sweep.selection import RowNode, RuleNode
-from orchestrator.sweep.settings import Limits, Outputs, Retry, Tracking
+from orchestrator.sweep.settings import Callback, Limits, Outputs, Retry, Tracking
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class JobFile:
     limits: Limits = field(default_factory=Limits)
     retry: Retry = field(default_factory=Retry)
     tracking: Tracking = "auto"
+    callback: Callback | None = None
     outputs: Outputs = field(default_factory=Outputs)
     path_mark: Mark | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from orchestrator.sweep.forms import AXES, ROW, definitions, read_axes, read_row
 from orchestrator.sweep.nodes import Node, kind_of
@@ -20,11 +21,12 @@ from orchestrator.sweep.selection import (
 )
 from orchestrator.sweep.settings import LIMITS, OUTPUTS, RETRY
 
-LATER = ("notify", "callback_url")
+LATER = ("notify",)
 """Keys that are described and not built."""
 
 _MODEL = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
-_TRACKING = word(("auto", "poll"), later=("socket", "webhook"))
+_BIND = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})", re.ASCII)
+_TRACKING = word(("auto", "poll", "socket", "webhook"))
 
 
 def _read_model(node: Node, problems: Problems) -> str | None:
@@ -33,6 +35,36 @@ def _read_model(node: Node, problems: Problems) -> str | None:
         return found
     hint = "Write the last two parts of the model's address: `model: owner/model`."
     problems.add(node.mark, f"{kind_of(node)} stands where owner/model is expected.", hint)
+    return None
+
+
+def _read_callback_url(node: Node, problems: Problems) -> str | None:
+    found = text(node, problems, "the address of a server")
+    if found is None or _is_address(found):
+        return found
+    hint = "Write what the service can reach from the internet: `callback_url: https://host/path`."
+    problems.add(node.mark, f"{kind_of(node)} stands where an address without a password is expected.", hint)
+    return None
+
+
+def _is_address(found: str) -> bool:
+    try:
+        parts = urlsplit(found)
+        _, host = parts.port, parts.hostname
+    except ValueError:
+        return False
+    plain = not (parts.query or parts.fragment or "@" in parts.netloc or re.search(r"[\s\x00-\x1f]", found))
+    return parts.scheme in {"http", "https"} and bool(host) and plain
+
+
+def _read_callback_bind(node: Node, problems: Problems) -> tuple[str, int] | None:
+    found = text(node, problems, "HOST:PORT")
+    match = None if found is None else _BIND.fullmatch(found)
+    if match is not None and int(match[2]) < 2**16:
+        return match[1].strip("[]"), int(match[2])
+    if found is not None:
+        hint = "Write an address of this machine: `callback_bind: 127.0.0.1:8757`."
+        problems.add(node.mark, f"{kind_of(node)} stands where HOST:PORT is expected.", hint)
     return None
 
 
@@ -55,6 +87,14 @@ KEYS: Keys = {
     "limits": Key("What a run may not exceed.", mapping(LIMITS)),
     "retry": Key("How often a failed task is tried.", mapping(RETRY)),
     "tracking": Key("How the end of a task is found out. auto by default.", _TRACKING),
+    "callback_url": Key(
+        "The public address that the service calls when a task has ended, for `tracking: webhook`.",
+        Reader(_read_callback_url, {"type": "string", "pattern": "^https?://"}),
+    ),
+    "callback_bind": Key(
+        "Where the program listens for these calls, HOST:PORT. 127.0.0.1:8757 by default.",
+        Reader(_read_callback_bind, {"type": "string", "pattern": f"^{_BIND.pattern}$"}),
+    ),
     "outputs": Key("Where outputs go.", mapping(OUTPUTS)),
 }
 

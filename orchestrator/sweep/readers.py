@@ -159,15 +159,13 @@ def whole(low: int, high: int = 10**15) -> Reader[int]:
     return Reader(read, {"type": "integer", "minimum": low, "maximum": high})
 
 
-def word(known: tuple[str, ...], later: tuple[str, ...] = ()) -> Reader[str]:
-    """Return a reader of one of the known words; those of `later` are refused by name."""
+def word(known: tuple[str, ...]) -> Reader[str]:
+    """Return a reader of one of the known words."""
     expected = "one of " + ", ".join(f"`{each}`" for each in known)
 
     def read(node: Node, problems: Problems) -> str | None:
         found = text(node, problems, expected)
-        if found in later:
-            problems.add(node.mark, f"`{found}` is not supported yet.", f"Known here: {', '.join(known)}.")
-        elif found is not None and found not in known:
+        if found is not None and found not in known:
             _mismatch(node, problems, expected, did_you_mean(found, known))
         return found if found in known else None
 

@@ -20,7 +20,7 @@ from orchestrator.sweep.keys import KEYS, LATER
 from orchestrator.sweep.nodes import MapNode, Node, kind_of, parse, secret_key_problem
 from orchestrator.sweep.problems import JobFileError, Mark, Problem, Problems, Source, did_you_mean
 from orchestrator.sweep.readers import capital
-from orchestrator.sweep.settings import Limits, Outputs, Retry
+from orchestrator.sweep.settings import Callback, Limits, Outputs, Retry
 from orchestrator.sweep.templates import Parts, TemplateError, names as template_names, parse as parse_template, render
 
 MOST_BYTES = 5_000_000
@@ -157,10 +157,25 @@ class _Reader:
             limits=Limits(**found.get("limits", {})),
             retry=Retry(**found.get("retry", {})),
             tracking=found.get("tracking", "auto"),
+            callback=self._callback(found),
             outputs=Outputs(**outputs),
             path_mark=self._path_node().mark if "path" in outputs else None,
             secrets=self._secrets,
         )
+
+    def _callback(self, found: Mapping[str, Any]) -> Callback | None:
+        """Return where the service calls; that and `tracking` have to fit each other."""
+        keys, entries = self._root.keys, self._root.entries
+        webhook = found.get("tracking") == "webhook"
+        if webhook and "callback_url" not in entries:
+            message = "`tracking: webhook` needs an address that the service can call."
+            self._problems.add(keys["tracking"], message, "Add `callback_url: https://…`, or take `tracking: auto`.")
+        for key in ("callback_url", "callback_bind"):
+            if key in entries and not webhook:
+                self._problems.add(keys[key], f"`{key}` is of no use here.", "Add `tracking: webhook`, or delete it.")
+        if not webhook or "callback_url" not in found:
+            return None
+        return Callback(found["callback_url"], *found.get("callback_bind", ()))
 
     def _marks(self) -> dict[str, Mark]:
         """Return where each parameter, variable and axis is named, also those whose values cannot be read."""

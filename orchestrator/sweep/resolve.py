@@ -80,6 +80,7 @@ class _Resolver:
             replace(file.outputs, path=recipe.path),
             (*checks.warnings(recipe, replaced), *self._literals(), *self._slips()),
             self._uploads(),
+            file.callback,
         )
 
     def _literals(self) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from orchestrator.sweep.readers import CONCURRENCY, FLAG, POSITIVE, RATE, SECONDS, TEXT, Key, Keys, whole
 
-Tracking: TypeAlias = Literal["auto", "poll"]
+Tracking: TypeAlias = Literal["auto", "poll", "socket", "webhook"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,20 @@ class Limits:
         """Return the limits that `to_json` gave."""
         money = {key: None if data[key] is None else Decimal(data[key]) for key in ("budget_usd", "price_usd")}
         return cls(**{**data, **money})
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """Where the service calls when a task has ended.
+
+    Attributes:
+        url: The public address.
+        host, port: Where the program itself listens for what comes in there.
+    """
+
+    url: str
+    host: str = "127.0.0.1"
+    port: int = 8757
 
 
 @dataclass(frozen=True, slots=True)

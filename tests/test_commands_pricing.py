@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.commands.workshop import check_prices, fixed_prices, reserves
+from orchestrator.commands.pricing import check_prices, fixed_prices, reserves
 from orchestrator.engines.budget import UNKNOWN
 from orchestrator.errors import RefusedError
 from orchestrator.sweep import Limits

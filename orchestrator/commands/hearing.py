@@ -1,0 +1,71 @@
+"""How a run hears of ends: opens what the job file's `tracking` asks for, and goes on without it where it must."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from orchestrator.clock import Clock
+from orchestrator.config import Settings
+from orchestrator.engines.listening import Listener
+from orchestrator.ledger import Ledger
+from orchestrator.runs import EMULATOR
+from orchestrator.sweep import Callback, Job
+from orchestrator.web.callbacks import Callbacks
+from orchestrator.wiro import CALLBACK, Socket
+
+SECRET: Final = "callback_secret"  # noqa: S105 - the name under which the ledger keeps it
+SECRET_BYTES: Final = 24
+
+
+@asynccontextmanager
+async def hearing(
+    job: Job,
+    settings: Settings,
+    ledger: Ledger,
+    *,
+    clock: Clock,
+    random: Callable[[], float],
+    log: FilteringBoundLogger,
+) -> AsyncIterator[Listener]:
+    """Give what hears of the ends of a job's tasks; what cannot be had is said, and looks do without it."""
+    listener = Listener(clock, random, log, insists=job.tracking == "socket")
+    async with AsyncExitStack() as stack:
+        if job.callback is not None:
+            await _be_called(listener, job.callback, ledger, stack)
+        elif job.tracking != "poll" and settings.socket_url is not None:
+            socket = await stack.enter_async_context(Socket(settings.socket_url, proxy=settings.proxy))
+            listener.listen = socket.listen
+        elif job.tracking == "socket":
+            log.warning("no socket is known for this service: set WIRO_SOCKET_URL. Tasks are looked at without it")
+        yield listener
+
+
+async def _be_called(listener: Listener, callback: Callback, ledger: Ledger, stack: AsyncExitStack) -> None:
+    """Listen for callbacks for as long as the stack stands, and have the service told where."""
+    receiver = Callbacks(callback.host, callback.port, await _secret(ledger), listener.called_back, listener.clock)
+    try:
+        await stack.enter_async_context(receiver)
+    except OSError as error:
+        listener.log.warning(
+            "callbacks cannot be received, and tasks are looked at without them: mend callback_bind",
+            address=f"{callback.host}:{callback.port}",
+            why=error.strerror,
+        )
+        return
+    emulated = await ledger.read(lambda store: store.fact("service")) == EMULATOR
+    base_url = receiver.own_url if emulated else callback.url  # the emulator calls nobody but this machine
+    listener.address = lambda task: {CALLBACK: receiver.address(base_url, task)}
+
+
+async def _secret(ledger: Ledger) -> str:
+    """Return the run's own, so that what an earlier process has sent is still called back."""
+    secret = await ledger.read(lambda store: store.fact(SECRET))
+    if secret is None:
+        secret = secrets.token_urlsafe(SECRET_BYTES)
+        await ledger.state({SECRET: secret}, durable=True)
+    return secret

@@ -1,0 +1,1 @@
+"""What is served over HTTP to others: where the service calls back."""

@@ -1,0 +1,106 @@
+"""Where the service calls back: whoever does not know the address gets nothing, and whoever does a hint at most."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+import pytest
+
+from orchestrator.clock import VirtualClock
+from orchestrator.web import callbacks
+from orchestrator.web.callbacks import Callbacks
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "nobody-guesses-this"
+
+
+@pytest.fixture
+def called() -> list[str]:
+    return []
+
+
+@pytest.fixture
+async def receiver(called: list[str]) -> AsyncIterator[Callbacks]:
+    async with Callbacks("127.0.0.1", 0, SECRET, called.append, VirtualClock()) as found:
+        yield found
+
+
+async def send(url: str, method: str = "POST", **what: Any) -> int:
+    async with aiohttp.ClientSession() as session, session.request(method, url, **what) as reply:
+        assert await reply.read() == b"" or reply.status >= 400
+        return reply.status
+
+
+async def test_a_call_for_a_task_is_a_hint_whatever_it_says(receiver: Callbacks, called: list[str]) -> None:
+    for body in (b"", b"{}", b"\xff" * 50_000, b'{"status": "task_postprocess_end", "outputs": ["mine"]}'):
+        assert await send(receiver.address(receiver.own_url, "task-1"), data=body) == 200
+    assert called == ["task-1"] * 4
+
+
+@pytest.mark.parametrize("prefix", ["", "/hooks/of mine", "/a/b/c/"])
+async def test_what_a_proxy_leaves_before_the_secret_does_not_matter(
+    receiver: Callbacks, called: list[str], prefix: str
+) -> None:
+    assert await send(receiver.address(receiver.own_url + prefix, "task-1")) == 200
+    assert called == ["task-1"]
+
+
+def test_the_address_lies_below_the_public_one() -> None:
+    receiver = Callbacks("127.0.0.1", 8757, SECRET, lambda _: None, VirtualClock())
+    assert receiver.address("https://host/hooks/", "task-1") == f"https://host/hooks/{SECRET}/task-1"
+
+
+@pytest.mark.parametrize("path", ["/", "/task-1", "/another/task-1", f"/{SECRET}", f"/{SECRET}/a/task-1", "/é/x"])
+async def test_nobody_else_is_heard(receiver: Callbacks, called: list[str], path: str) -> None:
+    assert await send(receiver.own_url + path) == 404
+    assert called == []
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
+async def test_only_post_is_a_call(receiver: Callbacks, called: list[str], method: str) -> None:
+    assert await send(receiver.address(receiver.own_url, "task-1"), method) == 405
+    assert called == []
+
+
+async def test_what_is_large_is_not_read(receiver: Callbacks, called: list[str]) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(10_000):
+            yield bytes(100_000)
+
+    url = receiver.address(receiver.own_url, "task-1")
+    with suppress(aiohttp.ClientError):  # the connection may close while it is still being sent
+        assert await send(url, data=endless()) == 413
+    assert called == []
+
+
+async def test_one_that_never_comes_to_an_end_is_left(
+    receiver: Callbacks, called: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "BODY_SECONDS", 0.05)
+    port = int(receiver.own_url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"POST /{SECRET}/task-1 HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nhalf".encode())
+    assert (await reader.readline()).split()[1] == b"413"
+    writer.close()
+    assert called == []
+
+
+async def test_more_calls_than_make_sense_are_turned_away(receiver: Callbacks, called: list[str]) -> None:
+    """The clock stands still here: all come within a second."""
+    url, most = receiver.address(receiver.own_url, "task-1"), callbacks.CALLS_PER_SECOND
+    async with aiohttp.ClientSession() as session:
+        statuses = [(await session.post(url)).status for _ in range(most + 20)]
+    assert statuses == [200] * most + [429] * 20
+    assert len(called) == most
+
+
+async def test_a_port_that_is_taken_is_told(receiver: Callbacks) -> None:
+    port = int(receiver.own_url.rpartition(":")[2])
+    with pytest.raises(OSError, match="in use"):
+        async with Callbacks("127.0.0.1", port, SECRET, lambda _: None, VirtualClock()):
+            pass
