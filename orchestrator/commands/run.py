@@ -113,10 +113,9 @@ async def run(
     elif not folder.exists():  # the emulator keeps its state there: a job that is refused must not leave any
         _check(await plan.prepared(path, options, settings, clock), options)
     async with AsyncExitStack() as stack:
-        early = options.emulate or folder.exists()
+        early, since = options.emulate or folder.exists(), clock.now()
         if early:
             folder.make(options.state)
-            since = clock.now()
             stack.enter_context(folder.held())
         settings = await stack.enter_async_context(
             workshop.service(settings, emulate=options.emulate, state=folder.emulator, profile=options.profile)
