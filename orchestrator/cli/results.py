@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from orchestrator import arguments
-from orchestrator.invoking import clock
+from orchestrator.invoking import clock, wait
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs: `orchestrator --help` has to be there at once
 # ruff: noqa: T201 - this is where results are printed
@@ -68,3 +69,21 @@ def export(  # noqa: PLR0917 - the command line passes each option by name
     done = write(RunFolder(run_folder), wanted)
     sys.stderr.writelines(f"warning: {warning}\n" for warning in done.warnings(run_folder))
     print(json.dumps(done.to_json(), ensure_ascii=False) if as_json else done.summary())
+
+
+@app.command()
+def serve(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders, or folders that hold some; outputs if not given.", metavar="RUN")
+    ] = [],  # noqa: B006 - typer reads the default and changes nothing
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port, 0 for any free one.")] = 8080,
+    token: Annotated[str | None, typer.Option(help="Show nothing to those who do not know this.")] = None,
+    opens: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
+) -> None:
+    """Show runs in a browser while they go on, until Ctrl-C."""
+    from orchestrator.commands.serve import Door, serve
+
+    say, tell = partial(print, flush=True), partial(print, file=sys.stderr, flush=True)
+    wait(lambda: serve(runs, Door(host, port, token, opens), clock=clock(), say=say, tell=tell))
+    print("Nothing is served any more.")

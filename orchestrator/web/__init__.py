@@ -1,1 +1,1 @@
-"""What is served over HTTP to others: where the service calls back."""
+"""What is served over HTTP: run folders as live pages, and where the service calls back."""

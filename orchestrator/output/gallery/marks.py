@@ -1,4 +1,4 @@
-"""The marks that people gave on the page, read back from the file that it downloads."""
+"""The marks that people gave on the page: read from the file that it downloads, and joined with what comes later."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.errors import RefusedError
+from orchestrator.output.gallery.data import MOST_EXACT, encoded
+from orchestrator.output.gallery.place import Place, replace
 
 NAME: Final = "marks.json"
 FORMAT: Final = 1
@@ -76,3 +78,78 @@ def read(run_folder: Path) -> dict[str, Any]:
         else {},
         "duels": [duel for duel in duels if isinstance(duel, dict)] if isinstance(duels, list) else [],
     }
+
+
+def save(place: Place, given: Mapping[str, Any]) -> None:
+    """Add marks to those that lie in a run folder, for the page from disk too.
+
+    Args:
+        place: Where the page lies.
+        given: What a page has sent, in the form of the file.
+
+    Raises:
+        RefusedError: What lies there is no file of marks, or there would be too many.
+        OSError: They cannot be written.
+    """
+    joined = merged(read(place.run_folder), given)
+    content = encoded(joined).encode(errors="replace")
+    if len(content) > MOST_BYTES:
+        raise RefusedError(f"There are too many marks: {NAME} would be larger than {MOST_BYTES:,} bytes.")
+    replace(place.run_folder / NAME, content)
+    if place.data.is_dir():
+        place.write("marks", joined)
+
+
+def merged(held: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two sets of marks as one: for each picture those given last, and every answer unless it was taken back.
+
+    Args:
+        held: As `read` returns it.
+        given: The same from anybody: what has not the form of a mark is left out.
+    """
+    marks = dict(held["marks"])
+    for key, mark in _mapping(given.get("marks")).items():
+        taken = _kept(mark)
+        if taken is not None and taken["at"] >= _moment(_mapping(marks.get(key)).get("at")):
+            marks[key] = taken
+    answers = {_pair(duel): duel for duel in held["duels"]}
+    found = given.get("duels")
+    for duel in filter(_is_duel, found if isinstance(found, list) else ()):
+        if answers.get(_pair(duel), {}).get("won") != "void":
+            answers[_pair(duel)] = {name: duel[name] for name in _DUEL}
+    return {"format": FORMAT, "marks": marks, "duels": list(answers.values())}
+
+
+_DUEL: Final = ("a", "b", "won", "at")
+
+
+def _kept(told: Any) -> dict[str, Any] | None:
+    """Return a mark in the form of the file, None where it is none."""
+    if not isinstance(told, dict):
+        return None
+    mark = _mark(told)
+    given = {"stars": mark.stars, "reject": mark.rejected, "tags": list(mark.tags), "note": mark.note}
+    return {**given, "at": _moment(told.get("at"))}
+
+
+def _is_duel(told: Any) -> bool:
+    return (
+        isinstance(told, dict)
+        and isinstance(told.get("a"), str)
+        and isinstance(told.get("b"), str)
+        and told.get("won") in ("a", "b", "tie", "void")
+        and _moment(told.get("at")) > 0
+    )
+
+
+def _pair(duel: Mapping[str, Any]) -> tuple[str, str, float]:
+    return str(duel.get("a")), str(duel.get("b")), _moment(duel.get("at"))
+
+
+def _moment(told: Any) -> float:
+    """Return milliseconds, 0 where it is no moment."""
+    return told if isinstance(told, int | float) and 0 < told <= MOST_EXACT else 0
+
+
+def _mapping(told: Any) -> Mapping[str, Any]:
+    return told if isinstance(told, dict) else {}

@@ -123,7 +123,7 @@ class Shards:
 def script(name: str, text: str) -> bytes:
     """Return the script file that hands JSON over to the page under a name."""
     quoted = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{_CALL}'{name}','{quoted}')\n".encode()
+    return f"{_CALL}'{name}','{quoted}')\n".encode(errors="replace")
 
 
 def replace(path: Path, content: bytes) -> None:

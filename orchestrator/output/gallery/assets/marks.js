@@ -11,6 +11,7 @@
 
   const held = new Map(); // by the key of the picture
   const duels = new Map(); // by moment and pictures; one that was taken back stays, as void
+  const filed = new Map(); // what the run folder holds: moments of marks, and who won
   const marks = { of: (key) => held.get(key) ?? NONE, picked: new Set() };
   const undone = []; // pairs of a key and what was there before
 
@@ -27,7 +28,8 @@
   const isDuel = (duel) =>
     [duel?.a, duel?.b].every((key) => typeof key === 'string') && ['a', 'b', 'tie', 'void'].includes(duel.won);
 
-  const keep = (duel) => duels.set(`${duel.at} ${duel.a} ${duel.b}`, duel);
+  const pair = (duel) => `${duel.at} ${duel.a} ${duel.b}`;
+  const keep = (duel) => duels.get(pair(duel))?.won === 'void' || duels.set(pair(duel), duel);
 
   /** Answers of blind comparisons, the first one first. */
   marks.duels = () => [...duels.values()].filter((duel) => duel.won !== 'void');
@@ -42,9 +44,25 @@
     (told?.duels ?? []).filter(isDuel).forEach(keep);
   }
 
+  /** Take over what lies in the run folder, or has just been put there. */
+  marks.take = (file) => {
+    for (const [key, mark] of Object.entries(file?.marks ?? {})) filed.set(key, Number(mark?.at) || 0);
+    for (const duel of (file?.duels ?? []).filter(isDuel)) filed.set(pair(duel), duel.won);
+    merge(file);
+    gallery.changed('marks');
+  };
+
+  /** What the run folder does not hold yet, as a file; null where there is nothing. */
+  marks.unfiled = () => {
+    const news = [...held].filter(([key, mark]) => mark.at > (filed.get(key) ?? 0));
+    const answers = [...duels.values()].filter((duel) => filed.get(pair(duel)) !== duel.won);
+    if (!news.length && !answers.length) return null;
+    return { format: 1, key: gallery.run.job.key, marks: Object.fromEntries(news), duels: answers };
+  };
+
   marks.open = (key, file) => {
     kept += key;
-    merge(file);
+    marks.take(file);
     try {
       merge(JSON.parse(localStorage.getItem(kept) ?? '{}'));
     } catch {

@@ -12,10 +12,12 @@
     tasks: new Map(), // by id
     active: new Map(), // states of tasks under way, by their place in the grid
     loaded: 0, // shards
+    isPushed: false, // whether a server says when there is something new, so that nobody has to ask
+    pushed: null, // where the run stands by its last word
   };
 
   /** Load a script file of data; `version` keeps the browser from showing an older one. */
-  function load(name, version) {
+  run.load = (name, version) => {
     return new Promise((resolve) => {
       const script = document.createElement('script');
       const settle = () => {
@@ -27,7 +29,7 @@
       script.src = `page/data/${name}.js?${version}`;
       document.head.append(script);
     });
-  }
+  };
 
   /** An output of a task: what a cell shows, and what is marked. */
   function shot(task, columns, row, position) {
@@ -84,7 +86,7 @@
   /** Let the browser show what there is before more is loaded. */
   const breath = () => new Promise((resolve) => setTimeout(resolve, 50));
 
-  const shard = (number, version) => load(`tasks-${String(number).padStart(5, '0')}`, version);
+  const shard = (number, version) => run.load(`tasks-${String(number).padStart(5, '0')}`, version);
 
   /** Load the shards that are new or have grown, in order, a few at a time. */
   async function catchUp(before) {
@@ -106,13 +108,14 @@
   }
 
   function stand(head) {
-    run.head = head;
+    run.head = run.pushed ? { ...head, status: run.pushed } : head;
     run.active = new Map(head.active.map(([at, state]) => [gallery.axes.places(at, 1).join(), state]));
     gallery.changed('head');
   }
 
-  async function refresh() {
-    const head = document.hidden ? null : await load('head', Date.now());
+  /** Show what is new since the page was loaded. */
+  run.refresh = async () => {
+    const head = document.hidden ? null : await run.load('head', Date.now());
     if (head && head.generation !== run.head.generation) run.tasks.clear();
     if (head) {
       const before = head.generation === run.head.generation ? run.head.shards : [];
@@ -120,10 +123,17 @@
       await catchUp(before);
     }
     follow();
-  }
+  };
+
+  /** Take over where a server says that the run stands. */
+  run.stands = (status) => {
+    run.pushed = status;
+    run.head.status = status;
+    gallery.changed('head');
+  };
 
   function follow() {
-    if (run.head.status.state === 'running') setTimeout(refresh, REFRESH_MS);
+    if (!run.isPushed && run.head.status.state === 'running') setTimeout(run.refresh, REFRESH_MS);
   }
 
   /** Take what `index.html` has loaded, show it, and go on loading; false where there is nothing to show. */

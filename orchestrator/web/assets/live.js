@@ -1,0 +1,194 @@
+'use strict';
+// What the page of a run does more when it is served: it is told what happens, keeps marks in the run folder, and can
+// end what runs on the service.
+
+(() => {
+  const { token } = document.currentScript.dataset;
+  const { h, button, replace, say } = gallery.dom;
+  const SAVED_AFTER_MS = 500;
+  const AGAIN_AFTER_MS = 5000;
+  const place = h('footer', { id: 'live', 'aria-label': 'Live' });
+  const sure = h('dialog.small', { id: 'sure', 'aria-label': 'Cancel the run' });
+  const isEmpty = !gallery.run.head;
+
+  let source = null;
+  let word = 'connecting';
+  let standing = null;
+  let job = null; // the version of the job that the page was loaded with
+  let isBusy = false;
+  let isBehind = false;
+  let saving = 0;
+
+  /** Do one thing after the other: load what is new, and again if more has come meanwhile. */
+  async function catchUp() {
+    isBehind = true;
+    if (isBusy || isEmpty) return;
+    isBusy = true;
+    while (isBehind) {
+      isBehind = false;
+      await gallery.run.refresh();
+    }
+    isBusy = false;
+  }
+
+  const HEARD = {
+    standing(told) {
+      standing = told;
+      if (told.status && !isEmpty) gallery.run.stands(told.status);
+      if (told.trouble) say(told.trouble);
+      draw();
+    },
+    page(told) {
+      const isNew = isEmpty ? told.head !== '' : job !== null && told.job !== job;
+      job = told.job;
+      if (isNew) location.reload();
+      else catchUp();
+    },
+    async marks({ version }) {
+      if (isEmpty || !version) return;
+      gallery.marks.take(await gallery.run.load('marks', version));
+    },
+    log: (lines) => gallery.log.add(lines),
+    said: say,
+    gone() {
+      close('gone');
+      say('The run folder has gone.');
+    },
+  };
+
+  function listen() {
+    if (source || document.hidden || word === 'gone') return;
+    source = new EventSource('events');
+    source.onopen = () => {
+      gallery.log.clear(); // it is told from its end again
+      tell('live');
+    };
+    source.onerror = () => {
+      tell('offline');
+      if (source?.readyState !== EventSource.CLOSED) return; // it tries again by itself
+      close('offline');
+      setTimeout(listen, AGAIN_AFTER_MS);
+    };
+    for (const [name, heard] of Object.entries(HEARD))
+      source.addEventListener(name, (event) => heard(JSON.parse(event.data)));
+  }
+
+  function close(why) {
+    source?.close();
+    source = null;
+    tell(why);
+  }
+
+  function tell(now) {
+    if (word === now) return;
+    word = now;
+    draw();
+  }
+
+  function post(path, body) {
+    return fetch(path, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'X-Orchestrator-Token': token },
+      body: JSON.stringify(body),
+      keepalive: path === 'cancel',
+    });
+  }
+
+  /** Put marks that are new into the run folder, those that the browser had kept too. */
+  async function save() {
+    saving = 0;
+    const news = gallery.marks.unfiled();
+    if (!news) return;
+    try {
+      const answer = await post('marks', news);
+      if (answer.ok) gallery.marks.take(news);
+      else say(`The marks stay in this browser alone. ${await answer.text()}`);
+      if (answer.ok || answer.status < 500) return;
+    } catch {
+      // The server has gone; the browser keeps them until it is there again.
+    }
+    saving ||= setTimeout(save, AGAIN_AFTER_MS);
+  }
+
+  async function cancel() {
+    sure.close();
+    try {
+      const answer = await post('cancel', {});
+      if (!answer.ok) say(await answer.text());
+    } catch {
+      say('The server cannot be reached.');
+    }
+  }
+
+  function ask() {
+    replace(
+      sure,
+      h('h2.title', {}, 'Cancel the run?'),
+      h('p', {}, 'What runs on the service is ended. Tasks that were not submitted stay pending.'),
+      h(
+        'div.line',
+        {},
+        button('Cancel the run', cancel, { kind: 'plain.accent', id: 'cancel-sure' }),
+        button('Let it go on', () => sure.close(), { id: 'cancel-not' }),
+      ),
+    );
+    sure.showModal();
+  }
+
+  const underWay = ({ counts }) => counts.submitting + counts.running + counts.fetching;
+
+  /** What the head of the page does not say: how many tasks wait, and how fast they end. */
+  function pace() {
+    const status = standing?.status;
+    if (!status) return standing?.trouble ?? '';
+    const { number } = gallery.words;
+    const parts = [
+      underWay(status) && `${number(underWay(status))} under way`,
+      status.counts.pending && `${number(status.counts.pending)} pending`,
+      status.state === 'running' && standing.per_minute !== null && `${number(standing.per_minute)} a minute`,
+    ];
+    return parts.filter(Boolean).join(' · ');
+  }
+
+  function draw() {
+    const status = standing?.status;
+    const focused = document.activeElement?.id;
+    const canEnd = status && (status.state === 'running' || underWay(status) > 0);
+    replace(
+      place,
+      h(`span.word.${word}`, { role: 'status', title: 'Whether the server says what happens' }, word),
+      h('span.quiet.pace', {}, pace()),
+      canEnd && button('Cancel', ask, { id: 'cancel-open', title: 'End what runs on the service' }),
+      button('Log', log, {
+        id: 'log-open',
+        title: 'What the run tells (L)',
+        'aria-pressed': String(gallery.log.isOpen()),
+      }),
+    );
+    if (focused) document.getElementById(focused)?.focus();
+  }
+
+  function log() {
+    gallery.log.toggle();
+    draw();
+  }
+
+  function onKey(event) {
+    const isTyping = event.target.closest('input, textarea, select, dialog');
+    if (event.key.toLowerCase() !== 'l' || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+    log();
+  }
+
+  gallery.run.isPushed = true;
+  document.querySelector('header').prepend(h('a.plain', { id: 'all-runs', href: '../../' }, 'All runs'));
+  document.getElementById('log').after(place);
+  document.body.append(sure);
+  document.addEventListener('visibilitychange', () => (document.hidden ? close('paused') : listen()));
+  document.addEventListener('keydown', onKey);
+  if (!isEmpty) {
+    gallery.on('marks', () => (saving ||= setTimeout(save, SAVED_AFTER_MS)));
+    gallery.changed('marks'); // what the browser had kept
+  }
+  draw();
+  listen();
+})();

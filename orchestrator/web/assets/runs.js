@@ -1,0 +1,133 @@
+'use strict';
+// All runs at a glance: each is a link to its page, and changes while it is looked at.
+
+(() => {
+  const { h, replace } = gallery.dom;
+  const { count, number, seconds, usd } = gallery.words;
+  const AGAIN_AFTER_MS = 5000;
+  const NONE_AFTER_MS = 1500;
+  const NAMES = { done: 'done', failed: 'failed', cancelled: 'cancelled', running: 'under way', pending: 'pending' };
+  const runs = new Map(); // by name: what was told, and the element that shows it
+  const place = document.getElementById('runs');
+  let source = null;
+
+  const address = (path) => path.split('/').map(encodeURIComponent).join('/');
+  const at = (told) => Date.parse(told.status?.updated_at ?? '') || 0;
+  const isRunning = (told) => told.status?.state === 'running';
+
+  /** Numbers of tasks in the few words that matter here. */
+  function tally({ counts }) {
+    const { done, failed, cancelled, pending } = counts;
+    return { done, failed, cancelled, running: counts.submitting + counts.running + counts.fetching, pending };
+  }
+
+  function bar(status) {
+    const counts = tally(status);
+    const total = Object.values(counts).reduce((sum, each) => sum + each, 0);
+    const parts = Object.entries(counts).filter(([, each]) => each > 0);
+    const words = parts.map(([name, each]) => `${number(each)} ${NAMES[name]}`).join(', ');
+    const shares = parts.filter(([name]) => name !== 'pending').map(([name, each]) => [each / total, name]);
+    return [gallery.plot.bar(shares, words || 'no tasks'), h('p', {}, words || 'no tasks')];
+  }
+
+  function figures(told) {
+    const { status } = told;
+    const left = isRunning(told) && status.seconds_left !== null ? `about ${seconds(status.seconds_left)} left` : null;
+    const pace = told.per_minute === null ? null : `${number(told.per_minute)} a minute`;
+    return [usd(Number(status.cost_usd)), pace, left].filter(Boolean).join(' · ');
+  }
+
+  function card(told) {
+    const home = `run/${encodeURIComponent(told.name)}/`;
+    const pictures = told.thumbnails.map((path) => h('img', { src: home + address(path), alt: '', loading: 'lazy' }));
+    const state = told.status?.state ?? 'unreadable';
+    return h(
+      'li.card',
+      { 'data-run': told.name },
+      h(
+        'a',
+        { href: home },
+        h('h2', { dir: 'auto' }, told.name),
+        h(`span.state.${state}`, {}, state),
+        h('p.quiet', { dir: 'auto' }, told.model),
+      ),
+      told.status && bar(told.status),
+      h('p.quiet', {}, told.status ? figures(told) : told.trouble),
+      h('div.pictures', {}, pictures),
+    );
+  }
+
+  const order = (a, b) => isRunning(b.told) - isRunning(a.told) || at(b.told) - at(a.told);
+
+  /** Put cards in order: runs at work first, then those that were at work last. */
+  function arrange() {
+    const wanted = [...runs.values()].sort(order).map(({ element }) => element);
+    wanted.forEach((element, n) => place.children[n] !== element && place.insertBefore(element, place.children[n] ?? null));
+    const told = [...runs.values()].map((each) => each.told);
+    const spent = told.reduce((sum, each) => sum + Number(each.status?.cost_usd ?? 0), 0);
+    const working = told.filter(isRunning).length;
+    const words = [count(told.length, 'run'), working && `${number(working)} running`, usd(spent)].filter(Boolean);
+    document.getElementById('sum').textContent = words.join(' · ');
+    document.getElementById('none').hidden = runs.size > 0;
+  }
+
+  function take(told) {
+    const before = runs.get(told.name)?.element;
+    const element = card(told);
+    const isFocused = before?.contains(document.activeElement);
+    keepPictures(before, element);
+    before?.replaceWith(element);
+    if (isFocused) element.querySelector('a').focus();
+    runs.set(told.name, { told, element });
+  }
+
+  /** Let pictures that stay be the same elements: they do not flicker. */
+  function keepPictures(before, element) {
+    const old = new Map([...(before?.querySelectorAll('img') ?? [])].map((image) => [image.src, image]));
+    for (const image of element.querySelectorAll('img')) if (old.has(image.src)) image.replaceWith(old.get(image.src));
+  }
+
+  const HEARD = {
+    known(names) {
+      for (const name of runs.keys()) if (!names.includes(name)) HEARD.gone(name); // while nobody was listening
+    },
+    runs(told) {
+      told.forEach(take);
+      arrange();
+    },
+    gone(name) {
+      runs.get(name)?.element.remove();
+      runs.delete(name);
+      arrange();
+    },
+  };
+
+  function say(word) {
+    replace(document.getElementById('live'), h(`span.word.${word}`, { role: 'status' }, word));
+  }
+
+  function listen() {
+    if (source || document.hidden) return;
+    source = new EventSource('events');
+    source.onopen = () => say('live');
+    source.onerror = () => {
+      say('offline');
+      if (source?.readyState !== EventSource.CLOSED) return; // it tries again by itself
+      close('offline');
+      setTimeout(listen, AGAIN_AFTER_MS);
+    };
+    for (const [name, heard] of Object.entries(HEARD))
+      source.addEventListener(name, (event) => heard(JSON.parse(event.data)));
+  }
+
+  function close(word) {
+    source?.close();
+    source = null;
+    say(word);
+  }
+
+  document.addEventListener('visibilitychange', () => (document.hidden ? close('paused') : listen()));
+  setTimeout(arrange, NONE_AFTER_MS);
+  say('connecting');
+  listen();
+})();

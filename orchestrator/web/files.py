@@ -1,0 +1,122 @@
+"""What is handed out of a run folder: outputs, thumbnails and the data of its page, and nothing else.
+
+Scripts come from the package alone. A run folder may be a stranger's, so its data is handed out only if it is data.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from aiohttp import web
+
+from orchestrator.output.gallery import Place
+from orchestrator.web.guard import OUTPUT_POLICY
+
+SCRIPT: Final = "text/javascript"
+TYPES: Final = MappingProxyType(
+    {
+        ".avif": "image/avif",
+        ".css": "text/css",
+        ".gif": "image/gif",
+        ".html": "text/html",
+        ".jpg": "image/jpeg",
+        ".jpeg": "image/jpeg",
+        ".js": SCRIPT,
+        ".json": "application/json",
+        ".mp3": "audio/mpeg",
+        ".mp4": "video/mp4",
+        ".png": "image/png",
+        ".svg": "image/svg+xml",
+        ".txt": "text/plain",
+        ".wav": "audio/wav",
+        ".webm": "video/webm",
+        ".webp": "image/webp",
+    }
+)
+"""Content types by suffix; all else is a file to be saved."""
+
+ALWAYS_ASKED: Final = "private, no-cache"
+NEVER_CHANGES: Final = "private, max-age=86400, immutable"
+MOST_DATA_BYTES: Final = 200_000_000
+
+_DATA: Final = re.compile(rb"gallery\.take\('([a-z0-9-]+)','[^'\\\r\n]*+(?:\\.[^'\\\r\n]*+)*+'\)\n")
+"""A script that does nothing but hand one text over."""
+
+_PACKAGED: Final = ("orchestrator.web", "orchestrator.output.gallery")
+
+
+def asset(name: str) -> bytes | None:
+    """Return a script, style or page of the package, None where there is no such one; it blocks."""
+    if not re.fullmatch(r"[a-z]+\.(?:css|html|js)", name):
+        return None
+    found: Traversable
+    for package in _PACKAGED:
+        found = resources.files(package).joinpath("assets", name)
+        if found.is_file():
+            return found.read_bytes()
+    return None
+
+
+def data(place: Place, name: str) -> tuple[bytes, str] | None:
+    """Return a script file of the page's data and its version, None where there is none that is one; it blocks.
+
+    Args:
+        place: Where the page lies.
+        name: Without its suffix.
+    """
+    path = inside(place.data, f"{name}.js")
+    if path is None or path.stat().st_size > MOST_DATA_BYTES:
+        return None
+    version = stamp(path)
+    content = path.read_bytes()
+    held = _DATA.fullmatch(content)
+    return (content, version) if held is not None and held[1] == name.encode() else None
+
+
+def inside(folder: Path, path: str) -> Path | None:
+    """Return a file below a folder by its path from there, None where it is hidden, leads out or is no file; it blocks.
+
+    Args:
+        folder: What must not be left, by `..` or by links either.
+        path: As in an address, its percent signs decoded.
+    """
+    parts = path.split("/")
+    if any(not part or part[0] == "." or re.search(r"[\\:\0]", part) for part in parts):
+        return None
+    try:
+        found = folder.joinpath(*parts).resolve(strict=True)
+        return found if found.is_relative_to(folder.resolve()) and found.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # names too long, not text, links in a circle
+        return None
+
+
+def stamp(path: Path) -> str:
+    """Return what changes whenever a file does, empty where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}"
+
+
+def served(path: Path, *, keeps: bool) -> web.FileResponse:
+    """Return the answer that holds a file, or those parts of it that are asked for.
+
+    Args:
+        path: The file.
+        keeps: Whether what stands at its address never changes.
+    """
+    kind = TYPES.get(path.suffix.lower())
+    headers = {
+        "Content-Type": kind or "application/octet-stream",
+        "Content-Security-Policy": OUTPUT_POLICY,
+        "Cache-Control": NEVER_CHANGES if keeps else ALWAYS_ASKED,
+    }
+    if kind is None:
+        headers["Content-Disposition"] = "attachment"
+    return web.FileResponse(path, headers=headers)
