@@ -93,6 +93,18 @@ def make_run() -> Callable[..., RunFolder]:
     return made_run
 
 
+@pytest.fixture(scope="session")
+def let_end() -> Callable[[RunFolder, SqliteLedger, Task, Draw], Record]:
+    """Lets a pending task of such a folder end well, as a run that goes on does."""
+
+    def end(folder: RunFolder, store: SqliteLedger, task: Task, draw: Draw) -> Record:
+        with store.transaction(durable=False):
+            _carry(store, Record(task), State.DONE, _outputs(folder, task, draw), STARTED + 1000 + task.index)
+        return store.records([task.id])[task.id]
+
+    return end
+
+
 def made_run(
     path: Path,
     job: Mapping[str, Any],

@@ -78,12 +78,9 @@ async def serve(places: Sequence[Path], door: Door, *, clock: Clock, say: Say, t
     Raises:
         RefusedError: A place is no folder, the token is none, or the address cannot be had.
     """
-    for place in places:
-        if not place.is_dir():
-            raise RefusedError(f"{place} is not a folder: name run folders, or folders that hold some.")
     token = door.key()
     shelf = Shelf(places or [OUTPUTS])
-    number = len(await in_thread(shelf.look))
+    number = await in_thread(partial(_found, places, shelf))
     watch = Watch(shelf, read_status, clock)
     guard = Guard(door.host, token, f"orchestrator-{door.port}")
     async with anyio.create_task_group() as group:
@@ -127,6 +124,14 @@ class Ending:
         self._watch.say(name, "It was not cancelled: the window of `orchestrator serve` says why.")
 
 
+def _found(places: Sequence[Path], shelf: Shelf) -> int:
+    """Return how many run folders there are by now."""
+    for place in places:
+        if not place.is_dir():
+            raise RefusedError(f"{place} is not a folder: name run folders, or folders that hold some.")
+    return len(shelf.look())
+
+
 def _address(host: str, port: int, token: str | None) -> str:
     shown = socket.gethostname() if host in ANYWHERE else f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
@@ -137,6 +142,4 @@ def _announcement(number: int, address: str, host: str) -> str:
     first = f"{runs} to see at {address}\nCtrl-C ends it."
     if is_loopback(host):
         return first
-    return (
-        f"{first} Whoever knows this address sees everything, and the network between reads along: it is not encrypted."
-    )
+    return f"{first} Nothing is encrypted: whoever knows the address or is on the way to it sees everything."

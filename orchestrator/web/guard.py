@@ -51,7 +51,7 @@ class Guard:
     """
 
     host: str
-    token: str | None
+    token: str | None = field(repr=False)
     cookie: str = "orchestrator"
     page_token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 

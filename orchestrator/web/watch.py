@@ -66,7 +66,9 @@ class Reader:
 class Watch:
     """Looks at the run folders that somebody sees, and tells what is new."""
 
-    def __init__(self, shelf: Shelf, look: Look, clock: Clock, hop: Hop = in_thread) -> None:
+    def __init__(
+        self, shelf: Shelf, look: Look, clock: Clock, hop: Hop = in_thread, *, beat_seconds: float = BEAT_SECONDS
+    ) -> None:
         """Set it up.
 
         Args:
@@ -74,11 +76,13 @@ class Watch:
             look: Reads where one stands.
             clock: Time.
             hop: Where files are read.
+            beat_seconds: From one look to the next.
         """
         self._shelf = shelf
         self._look = look
         self._clock = clock
         self._hop = hop
+        self._beat_seconds = beat_seconds
         self._readers: set[Reader] = set()
         self._seen: dict[str, Seen] = {}
         self._tails: dict[str, Tail] = {}
@@ -130,7 +134,7 @@ class Watch:
             if self._beat % ALIVE_BEATS == 0:
                 for reader in tuple(self._readers):
                     reader.tell(ALIVE)
-            await self._clock.wait(self._wanted, max(BEAT_SECONDS, spent / SHARE))
+            await self._clock.wait(self._wanted, max(self._beat_seconds, spent / SHARE))
 
     async def _round(self) -> float:
         """Look once at everything that somebody sees; return the processor seconds that it took."""

@@ -5,8 +5,8 @@
   const { h, replace } = gallery.dom;
   const MOST_LINES = 1000;
   const NEAR_PX = 40;
-  const box = h('section', { id: 'log', hidden: true, tabIndex: 0, 'aria-label': 'Log' });
-  const list = h('ol', { role: 'log' });
+  const box = h('section', { id: 'log', role: 'log', hidden: true, tabIndex: 0, 'aria-label': 'Log' });
+  const list = h('ol', {});
   box.append(list);
   document.querySelector('main').after(box);
 

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from orchestrator.clock import SystemClock
+from orchestrator.commands.serve import Door, Ending, serve
+from orchestrator.commands.status import read_status
+from orchestrator.emulator import Profile
+from orchestrator.errors import RefusedError
+from orchestrator.reporting import root
+from orchestrator.runs import RunFolder
+from orchestrator.web.shelf import Shelf
+from orchestrator.web.watch import Reader, Watch
+from orchestrator.wiro.auth import Credentials
+
+
+@pytest.fixture
+def folder(make_run: Callable[..., RunFolder], tmp_path: Path) -> RunFolder:
+    """A finished run of the emulated service's account."""
+    made: RunFolder = make_run(tmp_path / "outputs" / "fox", {"sweep": {"prompt": ["a"]}}, lambda _t, _n: b"")
+    profile = Profile()
+    account = Credentials(profile.api_key, profile.api_secret).fingerprint
+    with made.written() as store, store.transaction(durable=False):
+        store.state({"account": account})
+    return made
+
+
+async def announced(places: list[Path], door: Door) -> str:
+    """Serve until it says where; return that."""
+    said: list[str] = []
+    async with anyio.create_task_group() as group:
+
+        def say(text: str) -> None:
+            said.append(text)
+            group.cancel_scope.cancel()
+
+        await serve(places, door, clock=SystemClock(), say=say, tell=said.append)
+    return said[0]
+
+
+async def test_it_says_where_to_look(folder: RunFolder) -> None:
+    said = await announced([folder.path], Door("127.0.0.1", 0))
+    assert re.fullmatch(r"1 run to see at http://127\.0\.0\.1:\d+/\nCtrl-C ends it\.", said)
+    said = await announced([folder.path.parent], Door("::1", 0, token="a-token-of-my-own"))
+    assert re.search(r"http://\[::1\]:\d+/\?token=a-token-of-my-own\n", said)
+
+
+async def test_beyond_this_machine_a_token_is_made(folder: RunFolder) -> None:
+    first = await announced([folder.path], Door("0.0.0.0", 0))  # noqa: S104 - that is what is tried
+    second = await announced([folder.path], Door("0.0.0.0", 0))  # noqa: S104 - as above
+    tokens = [
+        re.findall(rf"http://{re.escape(socket.gethostname())}:\d+/\?token=([\w-]{{32}})\n", said)
+        for said in (first, second)
+    ]
+    assert tokens[0]
+    assert tokens[0] != tokens[1]
+    assert "Nothing is encrypted" in first
+
+
+async def test_what_cannot_be_served_is_refused_with_a_sentence(folder: RunFolder, tmp_path: Path) -> None:
+    for places, door, sentence in (
+        ([tmp_path / "nowhere"], Door("127.0.0.1", 0), "nowhere is not a folder"),
+        ([folder.path], Door("127.0.0.1", 0, token="short"), "--token is too easy to guess"),
+        ([folder.path], Door("127.0.0.1", 0, token="a token; with spaces"), "--token is too easy to guess"),
+    ):
+        with pytest.raises(RefusedError, match=sentence):
+            await serve(places, door, clock=SystemClock(), say=print, tell=print)
+
+
+async def test_a_port_that_is_taken_is_refused_with_a_sentence(folder: RunFolder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(BaseExceptionGroup) as caught:
+        await announced([folder.path], Door("127.0.0.1", taken.getsockname()[1]))
+    error = root(caught.value)
+    assert isinstance(error, RefusedError)
+    assert re.match(r"127\.0\.0\.1 cannot be listened on at port \d+: .*Choose another --port\.", str(error))
+
+
+@pytest.fixture
+async def page(folder: RunFolder) -> AsyncIterator[tuple[Watch, Reader]]:
+    watch = Watch(Shelf([folder.path]), read_status, SystemClock())
+    with watch.reading("fox") as reader:
+        yield watch, reader
+
+
+async def said(reader: Reader) -> str:
+    with anyio.fail_after(30):
+        return (await reader.events.receive()).data
+
+
+async def test_cancelling_is_what_the_command_does(folder: RunFolder, page: tuple[Watch, Reader]) -> None:
+    watch, reader = page
+    told: list[str] = []
+    async with anyio.create_task_group() as group:
+        ending = Ending(group, watch, told.append)
+        ending.begin("fox", folder)
+        ending.begin("fox", folder)  # twice is once
+        assert await said(reader) == '"What runs on the service is being ended."'
+        assert await said(reader) == '"Nothing of the run goes on at the service any more."'
+    assert told == []
+    assert reader.events.statistics().current_buffer_used == 0
+
+
+async def test_what_cannot_be_cancelled_is_said_in_the_window_alone(page: tuple[Watch, Reader], tmp_path: Path) -> None:
+    watch, reader = page
+    told: list[str] = []
+    async with anyio.create_task_group() as group:
+        Ending(group, watch, told.append).begin("fox", RunFolder(tmp_path / "nothing"))
+        await said(reader)
+        assert await said(reader) == '"It was not cancelled: the window of `orchestrator serve` says why."'
+    assert "is not a run folder" in told[0]
+    assert "Traceback" not in told[0]
+
+
+def test_ctrl_c_ends_it_at_once_even_while_somebody_watches(folder: RunFolder) -> None:
+    command = [sys.executable, "-m", "orchestrator", "serve", str(folder.path), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        address = process.stdout.readline().split()[-1]
+        with urllib.request.urlopen(f"{address}run/fox/events", timeout=10) as stream:  # noqa: S310 - on this machine
+            stream.readline()
+            process.send_signal(signal.SIGINT)
+            rest, _ = process.communicate(timeout=5)
+        assert process.returncode == 0
+        assert rest.splitlines()[-1] == "Nothing is served any more."

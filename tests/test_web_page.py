@@ -1,0 +1,259 @@
+"""Served pages in a real browser: they change while they are looked at, and everybody can use them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from orchestrator.clock import SystemClock
+from orchestrator.commands.status import read_status
+from orchestrator.ledger import SqliteLedger
+from orchestrator.lifecycle import Record, State
+from orchestrator.output.gallery import Place, build, marks
+from orchestrator.output.gallery.writer import PageWriter
+from orchestrator.runs import RunFolder
+from orchestrator.tasks import Task
+from orchestrator.web.app import Site, serving
+from orchestrator.web.guard import Guard
+from orchestrator.web.shelf import Shelf
+from orchestrator.web.watch import Watch
+
+HARMFUL = "<img src=x onerror='window.harmed=1'>"
+JOB = {"parameters": {"samples": 1}, "sweep": {"prompt": ["a fox", HARMFUL], "seed": [1, 2, 3]}}
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> None:
+    """The browser keeps a loop in this thread; nothing of ours runs in it."""
+
+
+def picture(task: Task, _number: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (600, 400), (task.index * 30, 90, 120)).save(file, "PNG")
+    return file.getvalue()
+
+
+def begun(task: Task) -> State:
+    return {0: State.DONE, 5: State.RUNNING}.get(task.index, State.PENDING)
+
+
+@dataclass
+class Served:
+    """A server in a thread of its own, and what its pages have asked for."""
+
+    base: str
+    outputs: Path
+    make_run: Callable[..., RunFolder]
+    ended: list[str] = field(default_factory=list)
+
+    def run(self, name: str, state: Callable[[Task], State] = lambda _: State.DONE) -> RunFolder:
+        """Put a run folder with its page among those that are served."""
+        made = self.make_run(self.outputs / name, {**JOB, "name": "foxes"}, picture, state=state)
+        with made.opened() as ledger:
+            build(made.path, ledger, read_status(made), 1_795_000_100.0)
+        return made
+
+
+@pytest.fixture(scope="module")
+def served(make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    outputs = tmp_path_factory.mktemp("live") / "outputs"
+    outputs.mkdir()
+    shelf = Shelf([outputs])
+    watch = Watch(shelf, read_status, SystemClock(), beat_seconds=0.1)
+    found = Served("", outputs, make_run)
+    guard = Guard("127.0.0.1", None)
+    site = Site(shelf, watch, guard, cancel=lambda name, _: found.ended.append(name), tell=found.ended.append)
+    with start_blocking_portal() as portal, listening(portal, site, watch) as port:
+        found.base = f"http://127.0.0.1:{port}/"
+        yield found
+
+
+@contextmanager
+def listening(portal: BlockingPortal, site: Site, watch: Watch) -> Iterator[int]:
+    with portal.wrap_async_context_manager(serving(site, watch, "127.0.0.1", 0)) as port:
+        yield port
+
+
+@pytest.fixture
+def page(browser: Browser, served: Served) -> Iterator[Page]:
+    """A page; at the end nothing was complained of, and nothing was asked for elsewhere."""
+    wrong: list[str] = []
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: wrong.extend(outside(request.url, served.base)))
+    yield page
+    assert page.evaluate("window.harmed ?? null") is None
+    context.close()
+    assert wrong == []
+
+
+def outside(url: str, home: str) -> list[str]:
+    return [] if url.startswith((home, "data:", "blob:")) else [url]
+
+
+class GoingOn:
+    """What a process at work in a run folder writes, step by step."""
+
+    def __init__(self, folder: RunFolder, store: SqliteLedger, let_end: Callable[..., Record]) -> None:
+        self._folder, self._store, self._let_end = folder, store, let_end
+        self._writer = PageWriter.begun(folder.path, store, 1_795_000_200.0)
+        assert self._writer.resumed()
+        self._tasks = [record.task for record in store.everything() if record.state is State.PENDING]
+
+    def step(self, number: int) -> None:
+        for _ in range(number):
+            record = self._let_end(self._folder, self._store, self._tasks.pop(0), picture)
+            self._writer.add(record, self._writer.previews(record))
+        self._writer.tell(read_status(self._folder), (), 1_795_000_300.0 + len(self._tasks))
+
+    def say(self, what: str) -> None:
+        with self._folder.log.open("a", encoding="utf-8") as log:
+            log.write(json.dumps({"event": what, "level": "info", "timestamp": "2026-11-22T10:00:00Z"}) + "\n")
+
+
+@pytest.fixture
+def going_on(
+    served: Served, let_end: Callable[..., Record], request: pytest.FixtureRequest
+) -> Iterator[tuple[str, GoingOn]]:
+    name = re.sub(r"\W+", "-", request.node.name)
+    folder = served.run(name, begun)
+    with folder.held(), folder.written() as store:
+        yield name, GoingOn(folder, store, let_end)
+
+
+def test_pictures_appear_while_the_run_goes_on_and_nothing_else_moves(
+    page: Page, served: Served, going_on: tuple[str, GoingOn]
+) -> None:
+    name, run = going_on
+    page.goto(f"{served.base}run/{name}/#tab=grid")
+    expect(page.locator(".cell img")).to_have_count(1)
+    expect(page.locator(".word")).to_have_text("live")
+    page.locator("#sheet").press(" ")
+    page.evaluate("document.querySelector('.cell img').dataset.mine = 'yes'")
+    run.step(2)
+    expect(page.locator(".cell img")).to_have_count(3)
+    expect(page.locator(".standing")).to_contain_text("3 of 6 done")
+    expect(page.locator(".pace")).to_contain_text("1 under way · 2 pending")
+    run.step(1)
+    expect(page.locator(".cell img")).to_have_count(4)
+    assert page.evaluate("document.querySelector('.cell img').dataset.mine") == "yes"  # drawn once
+    assert page.evaluate("gallery.marks.picked.size") == 1
+    assert page.url.endswith("#tab=grid")
+
+
+def test_the_log_is_told_as_it_grows(page: Page, served: Served, going_on: tuple[str, GoingOn]) -> None:
+    name, run = going_on
+    run.say("run started")
+    page.goto(f"{served.base}run/{name}/")
+    page.locator("#log-open").click()
+    expect(page.locator("#log li")).to_have_count(1)
+    run.say(HARMFUL)
+    expect(page.locator("#log b").last).to_have_text(HARMFUL)
+
+
+def test_cancelling_is_asked_twice(page: Page, served: Served, going_on: tuple[str, GoingOn]) -> None:
+    name, _ = going_on
+    page.goto(f"{served.base}run/{name}/")
+    page.locator("#cancel-open").click()
+    page.locator("#cancel-not").click()
+    assert name not in served.ended
+    page.locator("#cancel-open").click()
+    with page.expect_response("**/cancel") as answer:
+        page.locator("#cancel-sure").click()
+    assert answer.value.status == 202
+    assert name in served.ended
+
+
+def test_marks_are_kept_in_the_run_folder(page: Page, served: Served, browser: Browser) -> None:
+    folder = served.run("marked")
+    page.goto(f"{served.base}run/marked/")
+    page.wait_for_selector(".cell img")
+    with page.expect_response("**/marks") as answer:
+        page.locator("#sheet").press("4")
+    assert answer.value.status == 200
+    (mark,) = marks.read(folder.path)["marks"].values()
+    assert mark["stars"] == 4
+    elsewhere = browser.new_context().new_page()
+    elsewhere.goto(f"{served.base}run/marked/")
+    elsewhere.wait_for_selector(".cell img")
+    assert elsewhere.evaluate("gallery.marks.of(gallery.sheet.card().key).stars") == 4
+    with page.expect_response("**/marks"):
+        page.locator("#sheet").press("2")
+    elsewhere.wait_for_function("() => gallery.marks.of(gallery.sheet.card().key).stars === 2")  # it is told
+    elsewhere.context.close()
+
+
+def test_marks_that_the_browser_had_kept_are_put_there_too(page: Page, served: Served) -> None:
+    folder = served.run("kept")
+    key = Place(folder.path).read("job")["key"]
+    kept = {"marks": {"a-0": {"stars": 5, "at": 7}}, "duels": [{"a": "x", "b": "y", "won": "a", "at": 8}]}
+    page.goto(served.base)
+    page.evaluate("([key, kept]) => localStorage.setItem(key, kept)", [f"orchestrator:{key}", json.dumps(kept)])
+    with page.expect_response("**/marks"):
+        page.goto(f"{served.base}run/kept/")
+    held = marks.read(folder.path)
+    assert held["marks"]["a-0"]["stars"] == 5
+    assert held["duels"] == kept["duels"]
+
+
+def test_the_overview_shows_every_run_and_what_becomes_of_it(
+    page: Page, served: Served, going_on: tuple[str, GoingOn]
+) -> None:
+    name, run = going_on
+    page.goto(served.base)
+    card = page.locator(f"[data-run={name}]")
+    expect(card.locator(".state")).to_have_text("running")
+    expect(card).to_contain_text("1 done, 1 under way, 4 pending")
+    expect(page.locator(".card").first).to_have_attribute("data-run", name)  # those at work come first
+    run.step(4)
+    expect(card).to_contain_text("5 done, 1 under way")
+    expect(card.locator("img")).to_have_count(5)
+    served.run("later")
+    expect(page.locator("[data-run=later] .state")).to_have_text("finished")
+    card.locator("a").click()
+    expect(page.locator(".cell img")).to_have_count(5)
+    page.locator("#all-runs").click()
+    expect(page.locator("h1")).to_have_text("Runs")
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_everybody_can_use_it(page: Page, served: Served, going_on: tuple[str, GoingOn], look: str) -> None:
+    name, run = going_on
+    run.say("run started")
+    page.emulate_media(color_scheme="dark" if look == "dark" else "light")
+    page.set_viewport_size({"width": 1280 if look == "light" else 390, "height": 800})
+    page.goto(served.base)
+    page.wait_for_selector(f"[data-run={name}]")
+    assert Axe().run(page, options=RULES).response["violations"] == []
+    page.goto(f"{served.base}run/{name}/")
+    page.locator("#log-open").click()
+    page.wait_for_selector("#log li")
+    assert Axe().run(page, options=RULES).response["violations"] == []
+    page.locator("#cancel-open").click()
+    assert Axe().run(page, options=RULES).response["violations"] == []
+
+
+def test_a_page_that_is_not_there_yet_comes_by_itself(browser: Browser, served: Served) -> None:
+    folder = served.make_run(served.outputs / "early", {**JOB, "name": "early"}, picture)
+    page = browser.new_page()
+    page.goto(f"{served.base}run/early/")
+    expect(page.locator("#empty")).to_be_visible()
+    with folder.opened() as ledger:
+        build(folder.path, ledger, read_status(folder), 1_795_000_100.0)
+    expect(page.locator(".cell img")).to_have_count(6)
+    page.context.close()
