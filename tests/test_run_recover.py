@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio.to_thread
 import pytest
@@ -203,6 +203,26 @@ async def test_nothing_is_lost_or_paid_twice(tmp_path: Path, damage: Callable[[R
         kept = list(on.folder.path.glob("ledger.damaged-*.sqlite"))
         assert len(kept) == (damage is not removed)
         assert found.kept == (kept[0] if kept else None)
+
+
+def all_but_the_job(folder: RunFolder) -> None:
+    for path in (folder.ledger, folder.manifest, folder.log):
+        path.unlink()
+
+
+@pytest.mark.parametrize("form", ["newer", "older"])
+async def test_all_that_the_service_shows_is_found_where_nothing_else_is_left(
+    tmp_path: Path, form: Literal["newer", "older"]
+) -> None:
+    """Nothing says any more when anything was sent; the newer form of replies does not either."""
+    async with Emulator(replace(BRISK, form=form)) as service:
+        on = Bench(RunFolder(tmp_path / "out"), service)
+        await on.run()
+        await anyio.to_thread.run_sync(all_but_the_job, on.folder)
+        found = await on.recover(on.job)
+        assert (found.in_doubt, found.adopted, found.settled) == (TASKS, TASKS, True)
+        assert (await on.run()).exit_code is Exit.DONE
+        assert len(service.stats.accepted) == TASKS
 
 
 async def test_a_file_that_has_gone_too_is_fetched_again(tmp_path: Path) -> None:

@@ -78,6 +78,22 @@ async def test_a_refusal_for_haste_is_told_while_the_turn_lasts() -> None:
         assert pacing.told[-2:] == [Urgency.ROUTINE, 2.5]
 
 
+async def test_a_silence_is_told_once() -> None:
+    """Until the service has answered again."""
+    async with calling(Profile()) as (service, calls, _, clock):
+        told = CapturingLogger()
+        calls.log = told
+        service.lose_replies = lambda _, number: None if number == 6 else "before"
+        after = []
+        for _ in range(10):
+            with suppress(ReplyLost):
+                await calls.make(Urgency.ROUTINE, newest)
+            after.append(len(told.calls))
+            clock._time += 8
+        assert after == [0, 0, 1, 1, 1, 1, 1, 1, 2, 2]
+        assert {call.args for call in told.calls} == {("the service does not answer",)}
+
+
 async def test_a_long_hold_is_told_once_and_how_long_it_is_kept() -> None:
     """Nothing goes on meanwhile, and nobody is to wonder why."""
     async with calling(replace(Profile(), rate=1, retry_after_seconds=99_999)) as (_, calls, _pacing, clock):

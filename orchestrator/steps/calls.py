@@ -24,6 +24,9 @@ LONGEST_HOLD_SECONDS: Final = 300.0
 TOLD_HOLD_SECONDS: Final = 10.0
 """A shorter hold is not worth telling."""
 
+TOLD_SILENCE_SECONDS: Final = 15.0
+"""How long no call brings a reply before that is told."""
+
 NEWEST: Final = 0.1
 """How much the newest call counts for in what is averaged over the latest ones."""
 
@@ -56,7 +59,7 @@ class Calls:
     Attributes:
         silent_since: Monotonic seconds of the first call in a row that brought no reply; None after a reply.
         wait_seconds: How long the latest calls waited for their turn, on average.
-        log: Where it is told that the service wants no calls for long.
+        log: Where it is told that the service wants no calls for long, or answers none.
     """
 
     def __init__(self, client: Client, pacing: Pacing, clock: Clock) -> None:
@@ -67,6 +70,7 @@ class Calls:
         self.wait_seconds = 0.0
         self.log = silent()
         self._held_until = -math.inf
+        self._told_silence: float | None = None
 
     async def make(
         self,
@@ -109,6 +113,9 @@ class Calls:
             self.silent_since = None
         elif self.silent_since is None:
             self.silent_since = self._clock.monotonic()
+        elif self.silent_since != self._told_silence and self.silent_seconds() >= TOLD_SILENCE_SECONDS:
+            self._told_silence = self.silent_since
+            self.log.warning("the service does not answer", why=str(error))
 
     def _tell_hold(self, asked: float) -> None:
         now, held = self._clock.monotonic(), min(asked, LONGEST_HOLD_SECONDS)

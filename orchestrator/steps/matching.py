@@ -126,7 +126,7 @@ def is_older(task: RemoteTask, attempt: Attempt | None) -> bool | None:
         return task.number <= attempt.newest_known
     if task.created_at is not None:
         return task.created_at < attempt.intent_at - CLOCK_SLACK_SECONDS
-    return None
+    return None if attempt.intent_at else False  # where all is lost, it may have been sent at any time
 
 
 def match(intents: Sequence[Intent], remote: Sequence[RemoteTask], model: str, defaults: Spelling) -> Matching:
