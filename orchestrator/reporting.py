@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import typer
 
 from orchestrator.errors import Exit, OrchestratorError
-from orchestrator.streams import OutputLostError
+from orchestrator.streams import OutputLostError, abandon
 
 OUT_OF_OUR_HANDS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE}
@@ -32,8 +32,11 @@ def reported(work: Callable[[], int | None], environment: Mapping[str, str]) -> 
     """
     try:
         code = work()
+        if code == Exit.INTERRUPTED:
+            abandon()  # what was not taken until then: whoever was interrupted at the end of a pipe has waited enough
         sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
+        abandon()
         return Exit.INTERRUPTED
     except OutputLostError as lost:
         return _lost(lost)

@@ -49,6 +49,12 @@ def prepare() -> None:
     sys.stderr = _written(2, _ignore)
 
 
+def abandon() -> None:
+    """Print no more: whoever interrupts us does not want to wait until somebody takes what is left."""
+    if os.name == "posix":
+        _lead_nowhere(1)
+
+
 class _Output(io.FileIO):
     """A file descriptor that is written to for as long as that works."""
 
@@ -60,11 +66,15 @@ class _Output(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.fileno())
-            os.close(nowhere)
+            _lead_nowhere(self.fileno())
             self._failed(error)
         return memoryview(data).nbytes
+
+
+def _lead_nowhere(number: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 def _written(number: int, failed: Callable[[OSError], None]) -> TextIO:

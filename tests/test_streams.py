@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import termios
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -170,6 +173,20 @@ def service() -> Iterator[Mapping[str, str]]:
         yield dict(re.findall(r"export (\w+)=(\S+)", told))
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how much a pipe holds")
+def test_a_reader_that_does_not_read_holds_nobody_who_interrupts(desk: Path) -> None:
+    """The pipe is full, and stays so: Ctrl-C ends the program all the same, though not all of it is printed."""
+    with started(desk, *PLAN) as process:
+        assert process.stdout
+        assert process.stdout.read(1) == "{"
+        held = array("i", [0])
+        while held[0] < 2**16 - 2**12:
+            fcntl.ioctl(process.stdout, termios.FIONREAD, held)
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == Exit.INTERRUPTED
 
 
 def test_what_was_to_be_ignored_stays_ignored(desk: Path) -> None:
