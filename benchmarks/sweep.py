@@ -40,6 +40,7 @@ parameters: {{steps: 20, samples: 1}}
 sweep:
   prompt: [a lighthouse at dusk]
   seed: {{from: 1, to: {tasks}, step: 1}}
+outputs: {{thumbnails: false}}
 limits: {{requests_per_second: 100000, concurrency: {in_flight}, max_tasks: 1000000}}
 """
 

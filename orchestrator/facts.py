@@ -76,7 +76,7 @@ def tasks_of(job: str | None) -> object:
     """Return the part of a resolved job that decides which tasks there are and where their files go, if any."""
     with suppress(*UNREADABLE):
         read = json.loads(job or "")
-        return read["recipe"], read["outputs"]
+        return read["recipe"], read["outputs"]["path"]
     return None
 
 

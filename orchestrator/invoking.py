@@ -45,10 +45,12 @@ def read_settings(insecure: bool) -> Settings:
 
 
 def wait(work: Callable[[], Awaitable[T]]) -> T:
-    """Do the work in an event loop."""
+    """Do the work in an event loop: the faster one, where there is one for this platform."""
+    from importlib.util import find_spec
+
     import anyio
 
-    return anyio.run(work, backend_options={"use_uvloop": False})
+    return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
 def stoppable(

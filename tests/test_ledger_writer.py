@@ -270,6 +270,41 @@ async def test_counts_need_nobody_to_wait(tmp_path: Path) -> None:
     await in_thread(ledger.store.close)
 
 
+async def test_what_comes_thick_and_fast_is_gathered(tmp_path: Path) -> None:
+    """After a commit of several requests the next ones wait for each other; one by itself waits for nobody."""
+    clock, told = VirtualClock(), list[str]()
+
+    def opened() -> Ledger:
+        store = SqliteLedger(tmp_path / "ledger.sqlite")
+        store._db.set_trace_callback(told.append)
+        return Ledger(store, clock)
+
+    ledger = await in_thread(opened)
+
+    async def ask(*, times: int) -> None:
+        async with anyio.create_task_group() as asking:
+            for _ in range(times):
+                asking.start_soon(ledger.read, SqliteLedger.facts)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ledger.run)
+        for _ in range(3):
+            await ask(times=1)
+        assert told.count("COMMIT") == 3
+        await ask(times=2)
+        assert told.count("COMMIT") == 4
+        async with anyio.create_task_group() as later:
+            for _ in range(3):
+                later.start_soon(lambda: ask(times=1))
+                await anyio.wait_all_tasks_blocked()
+            assert told.count("COMMIT") == 4
+            group.start_soon(clock.run)
+        assert told.count("COMMIT") == 5
+        ledger.close()
+        group.cancel_scope.cancel()
+    await in_thread(ledger.store.close)
+
+
 async def test_a_full_disk_is_told_to_all_who_wait(tmp_path: Path) -> None:
     """Everybody in a commit that fails gets the error, nothing of it counts, and nobody hangs."""
     heard: list[LedgerError] = []

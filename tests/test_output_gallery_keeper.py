@@ -145,6 +145,27 @@ async def test_the_page_shows_what_ended_before_and_what_ends_now(folder: RunFol
     assert all(row[7][0][3] for row in held(folder, "tasks-00000"))  # thumbnails
 
 
+@pytest.fixture
+def hasty(make_run: MakeRun, tmp_path: Path) -> RunFolder:
+    """A run that leaves thumbnails to later."""
+    job = {**JOB, "outputs": {"thumbnails": False}}
+    return make_run(tmp_path / "hasty", job, picture, state=lambda task: State.PENDING if task.index else State.DONE)
+
+
+async def test_a_job_may_leave_thumbnails_to_later(hasty: RunFolder) -> None:
+    """Nothing is drawn while the run goes on, and all of it by whoever asks for the page."""
+    async with process(hasty) as run:
+        await run.finish(3)
+    assert sorted(rows(hasty)) == [(0, "done"), (3, "done")]
+    assert not Place(hasty.path).thumbnails.exists()
+
+    def asked() -> int:
+        with SqliteLedger(hasty.ledger, read_only=True) as ledger:
+            return build(hasty.path, ledger, read_status(hasty), 1.0).thumbnails
+
+    assert await in_thread(asked) == 2
+
+
 async def test_a_run_that_is_over_at_once_has_its_page(folder: RunFolder) -> None:
     async with process(folder) as run:
         await run.finish(3, 4, 5)

@@ -81,7 +81,7 @@ async def process(folder: Path, *, killed: bool = False) -> AsyncIterator[Run]:
 
     ledger = await anyio.to_thread.run_sync(opened)
     path = folder / manifest.NAME
-    keeper = ManifestKeeper(path, MODEL, ledger)
+    keeper = ManifestKeeper(path, MODEL, ledger, SystemClock())
     async with anyio.create_task_group() as writing:
         writing.start_soon(ledger.run)
         try:

@@ -235,8 +235,9 @@ def test_settings(read: Read) -> None:
         HEAD + "name: {date}_{time}\n".replace("{date}", "a-{date}") + "parameters: {prompt: x}\n"
         "limits: {requests_per_second: 2.5, concurrency: 7, budget_usd: 5.00, price_usd: .01, task_timeout: 1.5h,\n"
         "  settle_after: 90, max_tasks: 3}\n"
-        "retry: {attempts: 1}\ntracking: poll\noutputs: {delete_remote: true}\n"
+        "retry: {attempts: 1}\ntracking: poll\noutputs: {delete_remote: true, thumbnails: false}\n"
     )
+    assert not job.outputs.thumbnails
     assert job.limits == Limits(2.5, 7, Decimal(5), Decimal("0.01"), 5400.0, 90.0, 3)
     assert (job.name, job.retry.attempts, job.tracking, job.outputs.delete_remote) == (
         "a-2026-11-22_10-15-30",

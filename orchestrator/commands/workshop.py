@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from structlog.typing import FilteringBoundLogger
@@ -51,13 +51,16 @@ from orchestrator.steps.settle import Settler
 from orchestrator.steps.submit import Frontier
 from orchestrator.steps.upload import Uploader, known_urls
 from orchestrator.sweep import Job, Limits, Schema
-from orchestrator.threads import Hop, in_thread
+from orchestrator.threads import Hop, crew, in_thread
 from orchestrator.wiro import Client, Prices, computing_seconds
 from orchestrator.wiro.addresses import AddressPolicy
 from orchestrator.wiro.files import Files
 
 if TYPE_CHECKING:
     from orchestrator.emulator import Profile
+
+DISK_THREADS: Final = 4
+"""How many outputs are written to the disk at a time."""
 
 
 @asynccontextmanager
@@ -297,32 +300,33 @@ async def opened(
     clock: Clock,
     log: FilteringBoundLogger,
     random: Callable[[], float] = random.random,
-    hop: Hop = in_thread,
+    hop: Hop | None = None,
     files: Files | None = None,
 ) -> AsyncIterator[Workshop]:
     """Open everything; at the end the manifest is in order and the ledger written to its last word.
 
     Whoever wants to know all that happens hands in where chance, blocking work and files come from.
     """
-    ledger = Ledger(store, clock, hop, totals=await hop(store.totals))
-    keeper = ManifestKeeper(folder.manifest, job.model, ledger, hop)
-    page = PageKeeper(folder, ledger, clock, log, hop)
-    tally.open(ledger)
-    calls.log = log
     experience = Experience(settings.state, store.fact("service") or "", job.model)
     policy = AddressPolicy(settings.on_loopback, settings.download_hosts)
     most = None if limits.concurrency == "auto" else limits.concurrency
     slots = Slots(Capacity(most), clock)
-    async with anyio.create_task_group() as writing:
+    threads = hop or in_thread
+    async with crew(1, hop) as commits, crew(DISK_THREADS, hop) as disk, anyio.create_task_group() as writing:
+        ledger = Ledger(store, clock, commits, totals=await commits(store.totals))
+        keeper = ManifestKeeper(folder.manifest, job.model, ledger, clock, threads)
+        page = PageKeeper(folder, ledger, clock, log, threads)
+        tally.open(ledger)
+        calls.log = log
         writing.start_soon(ledger.run)
         try:
             async with (
                 among_others(
-                    folder, ledger, job.model, slots, settings=settings, clock=clock, log=log, hop=hop
+                    folder, ledger, job.model, slots, settings=settings, clock=clock, log=log, hop=threads
                 ) as others,
                 anyio.create_task_group() as keeping,
                 files or Files(policy, proxy=settings.proxy) as open_files,
-                _forecasting(experience, computing_seconds(tool), hop) as forecast,
+                _forecasting(experience, computing_seconds(tool), threads) as forecast,
                 hearing(job, settings, ledger, clock=clock, random=random, log=log) as listener,
             ):
                 keeping.start_soon(keeper.run)
@@ -344,7 +348,7 @@ async def opened(
                     random=random,
                     started_at=moment(float(store.fact("started_at") or clock.now())),
                     urls=known_urls(store.facts()),
-                    hop=hop,
+                    hop=disk,
                     slots=slots,
                     others=others,
                     forecast=forecast,

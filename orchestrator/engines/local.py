@@ -89,8 +89,8 @@ class LocalEngine:
     log: FilteringBoundLogger
     finished: Callable[[Record], None]
     passed_over: int = 0
-    _lobby: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(LOBBY))
-    _downloads: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(DOWNLOADS))
+    _lobby: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(LOBBY, fast_acquire=True))
+    _downloads: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(DOWNLOADS, fast_acquire=True))
     _fetching_now: int = 0
     _inherited: set[str] = field(default_factory=set)
     _first_ends: list[Failure | None] = field(default_factory=list)

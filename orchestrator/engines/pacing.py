@@ -133,8 +133,8 @@ class Pacer:
         self._order = itertools.count()
         self._waiting: list[tuple[float, int, _Turn]] = []
         self._inside = 0
-        self._near = anyio.Semaphore(max(1, math.ceil(calls_per_second * NEAR_SECONDS)))
-        self._gate = anyio.Lock()
+        self._near = anyio.Semaphore(max(1, math.ceil(calls_per_second * NEAR_SECONDS)), fast_acquire=True)
+        self._gate = anyio.Lock(fast_acquire=True)
         self._current: ContextVar[_Turn] = ContextVar("turn")
 
     @asynccontextmanager
@@ -146,7 +146,8 @@ class Pacer:
         heapq.heappush(self._waiting, entry)
         self._let_in()
         try:
-            await turn.granted.wait()
+            if not turn.granted.is_set():
+                await turn.granted.wait()
             while (ahead := self._ahead()) > PATIENCE_SECONDS:
                 await self._clock.sleep(NAP_SECONDS if math.isinf(ahead) else ahead - PATIENCE_SECONDS / 2)
             turn.granted_at = self._clock.monotonic()

@@ -20,6 +20,9 @@ T = TypeVar("T")
 IDLE_SECONDS = 0.05
 """How long writes that nobody waits for may gather before they are committed."""
 
+REST_SECONDS = 0.01
+"""How long requests gather where several come at a time: a commit costs more than all that is written in it."""
+
 
 class _Ticket(Generic[T]):
     """One request to the ledger and, once it is committed, its answer."""
@@ -53,12 +56,12 @@ class Ledger:
         self._counts: Counter[str] = Counter()
         self._asked = anyio.Event()
         self._urgent = anyio.Event()
-        self._closing = False
+        self._closing = anyio.Event()
 
     async def run(self) -> None:
         """Write until `close` is called and nothing is left to write."""
         with anyio.CancelScope(shield=True):
-            while not self._closing or self._queue or self._counts:
+            while not self._closing.is_set() or self._queue or self._counts:
                 if not self._queue:
                     await self._idle()
                 self._asked, self._urgent = anyio.Event(), anyio.Event()
@@ -66,10 +69,12 @@ class Ledger:
                 counts, self._counts = self._counts, Counter()
                 if batch or counts:
                     await self._commit(batch, counts)
+                if len(batch) > 1:
+                    await self._clock.wait(self._closing, REST_SECONDS)
 
     def close(self) -> None:
         """Let `run` write what is left and return."""
-        self._closing = True
+        self._closing.set()
         self._asked.set()
         self._urgent.set()
 
@@ -134,9 +139,9 @@ class Ledger:
         return ticket.value  # type: ignore[return-value]  # set together with `done`; None is a T then
 
     async def _idle(self) -> None:
-        if not self._counts and not self._closing:
+        if not self._counts and not self._closing.is_set():
             await self._asked.wait()
-        if not self._queue and not self._closing:
+        if not self._queue and not self._closing.is_set():
             await self._clock.wait(self._urgent, IDLE_SECONDS)
 
     async def _commit(self, batch: list[_Ticket[Any]], counts: Counter[str]) -> None:

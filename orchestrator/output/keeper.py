@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import anyio
 
+from orchestrator.clock import Clock
 from orchestrator.ledger import MANIFEST, Ledger, SqliteLedger
 from orchestrator.lifecycle import Record
 from orchestrator.output import manifest
 from orchestrator.threads import Hop, in_thread
 
+GATHER_SECONDS: Final = 0.25
+"""How long lines may gather before they are written: a kill loses no more than the next start mends."""
+
 
 class ManifestKeeper:
     """Writes the manifest of one run folder from what the engine finishes and from the ledger."""
 
-    def __init__(self, path: Path, model: str, ledger: Ledger, hop: Hop = in_thread) -> None:
+    def __init__(self, path: Path, model: str, ledger: Ledger, clock: Clock, hop: Hop = in_thread) -> None:
         self._path = path
         self._model = model
         self._ledger = ledger
+        self._clock = clock
         self._hop = hop
         self._lines: list[str] = []
         self._told = anyio.Event()
-        self._closing = False
+        self._closing = anyio.Event()
 
     def finished(self, record: Record) -> None:
         """A task has ended: its line is on its way."""
@@ -39,13 +45,14 @@ class ManifestKeeper:
         if stale is not None:
             await self._hop(partial(self._rewrite, stale))
         while True:
-            if not self._lines and not self._closing:
+            if not self._lines and not self._closing.is_set():
                 await self._told.wait()
+            await self._clock.wait(self._closing, GATHER_SECONDS)
             self._told = anyio.Event()
             lines, self._lines = self._lines, []
             if lines:
                 await self._hop(partial(manifest.append, self._path, lines))
-            elif self._closing:
+            elif self._closing.is_set():
                 break
         if not await self._ledger.read(self._in_order):
             stamp = await self._hop(self._put_in_order)
@@ -53,7 +60,7 @@ class ManifestKeeper:
 
     def close(self) -> None:
         """Nothing more will end: let `run` put the manifest in order and return."""
-        self._closing = True
+        self._closing.set()
         self._told.set()
 
     def _in_order(self, store: SqliteLedger) -> bool:

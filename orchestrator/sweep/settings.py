@@ -81,10 +81,12 @@ class Outputs:
     Attributes:
         path: The template below the run folder's `files/`, or None for the default.
         delete_remote: Whether the service's copy is deleted once ours is verified.
+        thumbnails: Whether a run makes small pictures for the page.
     """
 
     path: str | None = None
     delete_remote: bool = False
+    thumbnails: bool = True
 
 
 LIMITS: Keys = {
@@ -110,4 +112,5 @@ RETRY: Keys = {
 OUTPUTS: Keys = {
     "path": Key('Where files go, a template like "{scheduler}/{prompt}-{seed}". "{prompt}" by default.', TEXT),
     "delete_remote": Key("Whether the service's copy is deleted once ours is verified. false by default.", FLAG),
+    "thumbnails": Key("Whether the run makes small pictures for the page. true by default.", FLAG),
 }

@@ -55,6 +55,7 @@ def build(run_folder: Path, ledger: SqliteLedger, status: Status, now: float) ->
         RefusedError: The folder holds what this version cannot read.
     """
     writer = PageWriter.begun(run_folder, ledger, now)
+    writer.thumbnails = True  # whoever asks for the page wants them, though the run had no time for them
     for _ in writer.plan():
         pass
     tasks = outputs = thumbnails = 0

@@ -30,6 +30,7 @@ class PageWriter:
 
     Attributes:
         generation: Tells a page that is open that all rows have been written anew.
+        thumbnails: Whether files are looked at for what the page shows in their place.
         points: The progress of the run: unix seconds, tasks ended, dollars spent, calls, tasks under way.
     """
 
@@ -38,6 +39,7 @@ class PageWriter:
     key: str
     shards: Shards
     generation: float
+    thumbnails: bool = True
     points: list[Point] = field(default_factory=list)
 
     @classmethod
@@ -62,7 +64,8 @@ class PageWriter:
         before = place.read(HEAD)
         place.write("job", told)
         place.write("marks", marks.read(run_folder))
-        return cls(place, coder, told["key"], Shards(place), now, points(before, told["key"]))
+        progress = points(before, told["key"])
+        return cls(place, coder, told["key"], Shards(place), now, job.outputs.thumbnails, progress)
 
     def resumed(self) -> bool:
         """Go on where the page of this folder ends, if all of it still stands; return whether it does."""
@@ -90,6 +93,8 @@ class PageWriter:
 
     def previews(self, record: Record, *, draws: bool = True) -> list[Preview]:
         """Return what the page shows of a task's outputs; `draws` says whether to make thumbnails that do not stand."""
+        if not self.thumbnails:
+            return []
         return [preview(self.place, output, draws=draws) for output in record.outputs]
 
     def tell(self, status: Status, active: Iterable[Record], now: float) -> None:
