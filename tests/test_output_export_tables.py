@@ -18,9 +18,9 @@ from hypothesis import given, strategies as st
 
 from orchestrator.errors import RefusedError
 from orchestrator.facts import frozen_tool, resolved_job
-from orchestrator.lifecycle import State
+from orchestrator.lifecycle import Record, State
 from orchestrator.output.discretion import Discretion
-from orchestrator.output.export.choice import Choice
+from orchestrator.output.export.choice import Choice, Chosen
 from orchestrator.output.export.parquet import Kind, in_form, kind_of, wider
 from orchestrator.output.export.rows import OWN, columns, rows
 from orchestrator.output.export.tables import Told, cell, write_csv, write_json, write_parquet
@@ -213,6 +213,11 @@ def test_marks_stand_beside_their_outputs_and_choose_them(folder: RunFolder) -> 
     assert (row["output"], row["cost_usd"]) == (1, "0.0035")
 
 
-def test_columns_of_all_rows_are_there_whichever_comes_first() -> None:
-    found = columns([{"task": "a", "parameters.b": 1}, {"labels.x": 2}, {"axes.y": 3, "parameters.a": 4}])
+def test_columns_of_all_tasks_are_there_whichever_comes_first() -> None:
+    tasks = [
+        Task("a", 0, {"b": 1}, {}, {}, "a"),
+        Task("b", 1, {}, {"y": 1}, {"x": "2"}, "b"),
+        Task("c", 2, {"b": 1, "a": 2}, {"y": 1}, {}, "c"),
+    ]
+    found = columns(Chosen(Record(task), (), ()) for task in tasks)
     assert found[len(OWN) :] == ["axes.y", "labels.x", "parameters.b", "parameters.a"]

@@ -85,7 +85,7 @@ def test_nothing_keeps_anybody_out(page: Page, view: str) -> None:
             page.locator(step).focus()
         else:
             page.keyboard.press(step)
-    page.wait_for_timeout(200)
+    page.evaluate("gallery.flush()")
     found = Axe().run(page, options=RULES).response["violations"]
     told = [f"{each['id']}: {node['html'][:160]} {node['failureSummary']}" for each in found for node in each["nodes"]]
     assert told == []

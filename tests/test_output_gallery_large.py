@@ -52,8 +52,9 @@ def folder(make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPath
     return folder
 
 
-@pytest.fixture
-def page(browser: Browser, folder: RunFolder) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def loaded(browser: Browser, folder: RunFolder) -> Iterator[Page]:
+    """The page with all that it holds, loaded once."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     wrong: list[str] = []
     page.on("console", lambda message: wrong.append(message.text))
@@ -63,6 +64,14 @@ def page(browser: Browser, folder: RunFolder) -> Iterator[Page]:
     yield page
     page.close()
     assert wrong == []
+
+
+@pytest.fixture
+def page(loaded: Page) -> Page:
+    """The page at its beginning, whatever the test before has done with it."""
+    loaded.evaluate("gallery.view.set({tab: 'grid', sort: 'index', descending: false}); gallery.flush()")
+    loaded.evaluate("gallery.sheet.moveTo(0, 0); document.getElementById('sheet').scrollTo(0, 0)")
+    return loaded
 
 
 def held(page: Page) -> Any:

@@ -37,7 +37,8 @@ def test_a_long_text_loses_its_middle() -> None:
 
 def test_words_stay_whole_where_they_can() -> None:
     assert wrapped("a harbour in fog\nat dusk", 10, 9, len) == ["a harbour", "in fog at", "dusk"]
-    assert wrapped("EulerAncestralDiscreteScheduler", 12, 9, len) == ["EulerAncestr", "alDiscreteSc", "heduler"]
+    assert wrapped("EulerAncestralDiscreteScheduler", 16, 9, len) == ["EulerAncestral", "Discrete", "Scheduler"]
+    assert wrapped("abcdefghijklmnop", 12, 9, len) == ["abcdefghijkl", "mnop"]
 
 
 @given(st.text(), st.integers(1, 50))

@@ -105,7 +105,7 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A run that is exported, as it is at one moment."""
+    """A run that is exported, as it is at one moment; `done` is what has become of it."""
 
     folder: RunFolder
     ledger: SqliteLedger
@@ -115,10 +115,15 @@ class _Run:
     choice: Choice
     marks: dict[str, Any]
     started_at: str | None
+    done: Exported = field(default_factory=Exported)
 
     def chosen(self) -> Iterator[Chosen]:
-        """Yield what is exported, always the same."""
-        return self.choice.of(self.ledger)
+        """Yield what is exported, always the same, and count it."""
+        self.done.tasks = self.done.outputs = 0
+        for each in self.choice.of(self.ledger):
+            self.done.tasks += 1
+            self.done.outputs += len(each.numbers)
+            yield each
 
 
 def export(folder: RunFolder, wanted: Wanted) -> Exported:
@@ -133,11 +138,8 @@ def export(folder: RunFolder, wanted: Wanted) -> Exported:
     _check(wanted.kinds, KINDS, "--to")
     _check(wanted.states, [state.value for state in State], "--state")
     with _opened(folder, wanted) as run:
-        done = Exported()
-        for each in run.chosen():
-            done.tasks += 1
-            done.outputs += len(each.numbers)
-        if not done.tasks:
+        done = run.done
+        if next(run.chosen(), None) is None:
             raise RefusedError("Nothing of the run fits these options, and nothing was written.")
         for kind in dict.fromkeys(wanted.kinds):
             target = wanted.target(folder.path, run.job.folder, kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.sweep import Job, Schema
@@ -35,6 +36,12 @@ class Discretion:
     def value(self, name: str, value: Scalar) -> Scalar:
         """Return what is told of an axis's value, which may be the path of a file."""
         return self.path(value) if name in self._takers and isinstance(value, str) else value
+
+    def axes(self, axes: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
+        """Return what is told of a task's place in the grid."""
+        if self._takers.isdisjoint(axes):
+            return axes
+        return {name: self.value(name, value) for name, value in axes.items()}
 
     def message(self, text: str) -> str:
         """Return what is told of an error, which may name a file of the job's."""

@@ -64,7 +64,6 @@ class Choice:
 
     def _discreet(self, record: Record) -> Record:
         task, told = record.task, self.discretion
-        cells = tuple({name: told.value(name, value) for name, value in cell.items()} for cell in task.cells)
-        axes = {name: told.value(name, value) for name, value in task.axes.items()}
+        task = replace(task, axes=told.axes(task.axes), cells=tuple(map(told.axes, task.cells)))
         failure = record.failure and replace(record.failure, message=told.message(record.failure.message))
-        return replace(record, task=replace(task, axes=axes, cells=cells), failure=failure)
+        return replace(record, task=task, failure=failure)

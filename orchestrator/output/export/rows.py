@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from orchestrator.output import manifest
@@ -77,13 +77,14 @@ def rows(chosen: Chosen, model: str) -> Iterator[Row]:
         cost = None
 
 
-def columns(found: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the columns of a table with these rows: its own first, then axes, labels and parameters."""
-    names = dict.fromkeys(OWN)
-    for row in found:
-        names.update(dict.fromkeys(row))
-    others = [name for name in names if name not in OWN]
-    return [*OWN, *sorted(others, key=lambda name: GROUPS.index(name.partition(".")[0]))]
+def columns(chosen: Iterable[Chosen]) -> list[str]:
+    """Return the columns of a table of tasks: its own first, then axes, labels and parameters."""
+    found: list[dict[str, None]] = [{} for _ in GROUPS]
+    for each in chosen:
+        task = each.record.task
+        for names, held in zip(found, (task.axes, task.labels, task.parameters), strict=True):
+            names.update(dict.fromkeys(held))
+    return [*OWN, *(f"{group}.{name}" for group, names in zip(GROUPS, found, strict=True) for name in names)]
 
 
 def _thought(mark: Mark) -> Row:

@@ -50,7 +50,7 @@ class Told:
 
 def write_csv(told: Told, path: Path) -> None:
     """Write a row for each output: RFC 4180, UTF-8, and no cell that a spreadsheet takes for a formula."""
-    names = columns(told.rows())
+    names = columns(told.chosen())
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.writer(file, lineterminator="\r\n")
         writer.writerow(map(cell, names))
@@ -72,7 +72,7 @@ def write_parquet(told: Told, path: Path) -> None:
     Raises:
         RefusedError: The library for it is not installed.
     """
-    parquet.write(path, told.rows, columns(told.rows()), told.head())
+    parquet.write(path, told.rows, columns(told.chosen()), told.head())
 
 
 def cell(value: Any) -> str:

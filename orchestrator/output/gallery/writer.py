@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -115,9 +116,11 @@ class PageWriter:
         )
 
     def _note(self, status: Status, now: float) -> None:
+        if status.state != "running" and status.updated_at is not None:
+            now = min(now, datetime.fromisoformat(status.updated_at).timestamp())  # nothing has happened since
         busy = sum(status.counts[state] for state in (State.SUBMITTING, State.RUNNING, State.FETCHING))
         point = (round(now, 1), status.ended, str(status.cost_usd), sum(status.calls.values()), busy)
-        if self.points and self.points[-1][1:] == point[1:]:
+        if self.points and (self.points[-1][1:] == point[1:] or self.points[-1][0] > now):
             return
         self.points.append(point)
         if len(self.points) > MOST_POINTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
@@ -32,6 +33,7 @@ FALLBACKS: Final = (
 )
 """Fonts of Linux, macOS and Windows, looked for where Pillow's own, which has the letters of English, lacks one."""
 MOST_LETTERS: Final = 600
+_HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[_/-])(?=\w)")
 _NO_LETTER: Final = "\U0010fff0"
 _RIGHT_TO_LEFT: Final = frozenset({"R", "AL"})
 
@@ -181,8 +183,10 @@ def _pieces(words: Iterable[str], width: float, measure: Callable[[str], float])
 
 
 def _fitting(word: str, width: float, measure: Callable[[str], float]) -> int:
-    """Return how many letters of a word fit into a line, 1 at least."""
-    return bisect_right(range(2, len(word)), width, key=lambda count: measure(word[:count])) + 1
+    """Return how many letters of a word fit into a line, 1 at least; a NameLikeThis is broken between its words."""
+    fits = bisect_right(range(2, len(word)), width, key=lambda count: measure(word[:count])) + 1
+    humps = [found.start() for found in _HUMP.finditer(word, 1, fits + 1)]
+    return humps[-1] if humps else fits
 
 
 def _is_seen(character: str) -> bool:

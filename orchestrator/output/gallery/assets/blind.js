@@ -130,15 +130,25 @@
   }
 
   function duel() {
-    const side = (card, name, won) =>
+    const side = (card, won, beside, below) =>
       h(
         'div.side',
         {},
         gallery.stage.stage(card, zoom).element,
-        button(name, () => blind.answer(won), { kind: 'choose' }),
+        h(
+          'button.choose',
+          { type: 'button', onclick: () => blind.answer(won) },
+          h('span.beside-word', {}, beside),
+          h('span.below-word', {}, below), // on tall screens the pictures stand below each other
+        ),
       );
     return [
-      h('div.pair', {}, side(blind.pair[0], '← Left', 'a'), side(blind.pair[1], 'Right →', 'b')),
+      h(
+        'div.pair',
+        {},
+        side(blind.pair[0], 'a', '← Left', '↑ The upper one'),
+        side(blind.pair[1], 'b', 'Right →', '↓ The lower one'),
+      ),
       h(
         'div.between',
         {},

@@ -76,7 +76,7 @@
 
   function beside() {
     const place = h(
-      'div.beside',
+      cards.length === 2 ? 'div.beside.two' : 'div.beside',
       {},
       cards.map((card) => gallery.stage.stage(card, zoom).element),
     );

@@ -85,7 +85,7 @@
   }
 
   function seconds(value) {
-    if (value === null || value === undefined) return '–';
+    if (!Number.isFinite(value)) return '–'; // null, or the difference of moments of which one is not known
     if (value < 10) return `${value.toFixed(1)} s`;
     if (value < 100) return `${Math.round(value)} s`;
     if (value < 6000) return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;

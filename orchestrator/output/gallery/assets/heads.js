@@ -4,13 +4,19 @@
 (() => {
   const { h } = gallery.dom;
 
+  /** A text that may be broken between the words of a NameLikeThis. */
+  function breakable(text) {
+    const parts = text.split(/(?<=\p{Ll})(?=\p{Lu})/u);
+    return parts.flatMap((part, place) => (place ? [h('wbr'), part] : [part]));
+  }
+
   /** A value's name; a bare number says what it is a number of. */
   function label(value, kind = 'div.label') {
     return h(
       kind,
       { dir: 'auto', title: value.text },
       value.isBare && h('small', {}, `${value.axis.name} `),
-      value.label,
+      breakable(value.label),
     );
   }
 

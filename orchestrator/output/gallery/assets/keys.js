@@ -56,6 +56,15 @@
       ],
     ],
     [
+      'With fingers',
+      [
+        ['tap', 'look closely'],
+        ['rest', 'pick'],
+        ['swipe', 'go along the axes, in a picture'],
+        ['pinch', 'zoom; one finger moves'],
+      ],
+    ],
+    [
       'Comparing',
       [
         ['S', 'side by side or slider'],

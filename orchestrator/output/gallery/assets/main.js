@@ -30,9 +30,10 @@
     gallery.dom.say(next ? `The page is ${next}.` : 'The page is light or dark as the system is.');
   };
 
-  function clicked(event) {
+  /** Make the picture under the pointer the active one, and return it; null where there is none. */
+  function pointed(event) {
     const cell = event.target.closest('.cell');
-    if (!cell) return;
+    if (!cell) return null;
     const [row, column] = [Number(cell.dataset.row), Number(cell.dataset.column)];
     const cards = gallery.sheet.model.cards(row, column);
     const frame = event.target.closest('.frame');
@@ -40,11 +41,22 @@
       0,
       cards.findIndex((card) => card.key === frame?.dataset.key),
     );
-    const picks = event.target.closest('.tick') || event.shiftKey || event.ctrlKey || event.metaKey;
     gallery.sheet.moveTo(row, column, n);
-    if (!cards.length) return;
-    if (picks) gallery.marks.pick(cards[n].key);
-    else gallery.viewer.show(cards[n]);
+    return cards[n] ?? null;
+  }
+
+  function clicked(event) {
+    const picks = event.target.closest('.tick') || event.shiftKey || event.ctrlKey || event.metaKey;
+    const card = pointed(event);
+    if (!card) return;
+    if (picks) gallery.marks.pick(card.key);
+    else gallery.viewer.show(card);
+  }
+
+  /** A finger that rests on a picture picks it. */
+  function rested(event) {
+    const card = pointed(event);
+    if (card) gallery.marks.pick(card.key);
   }
 
   function open() {
@@ -56,7 +68,9 @@
     gallery.view.open();
     for (const part of ['sheet', 'viewer', 'compare', 'blind', 'overview', 'save', 'values', 'toolbar', 'keys'])
       gallery[part].open();
-    document.getElementById('sheet').addEventListener('click', clicked);
+    const sheet = document.getElementById('sheet');
+    gallery.touch.rested(sheet, rested);
+    sheet.addEventListener('click', clicked);
     // A click beside a dialog closes it.
     for (const dialog of document.querySelectorAll('dialog.small'))
       dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());

@@ -7,7 +7,8 @@
   const NONE = Object.freeze({ stars: 0, reject: false, tags: [], note: '' });
   let kept = 'orchestrator:';
   let timer = 0;
-  let isKept = true;
+  let isTouched = false; // since the page was opened, or the marks were downloaded
+  let trouble = ''; // why the browser does not keep what was given, in words
 
   const held = new Map(); // by the key of the picture
   const duels = new Map(); // by moment and pictures; one that was taken back stays, as void
@@ -66,9 +67,10 @@
     try {
       merge(JSON.parse(localStorage.getItem(kept) ?? '{}'));
     } catch {
-      isKept = false; // the browser keeps nothing for pages from disk, or what it kept is broken
+      trouble = ''; // it keeps nothing for pages from disk, or what it kept is broken: the first mark will show
     }
     window.addEventListener('pagehide', store);
+    window.addEventListener('beforeunload', (event) => trouble && isTouched && event.preventDefault());
     window.addEventListener('storage', ({ key, newValue }) => key === kept && listen(newValue));
   };
 
@@ -85,15 +87,26 @@
   function store() {
     clearTimeout(timer);
     timer = 0;
+    const before = trouble;
+    trouble = '';
     try {
       localStorage.setItem(kept, marks.text());
-    } catch {
-      if (isKept) gallery.dom.say('This browser keeps no marks: download them before you leave.');
-      isKept = false;
+    } catch (error) {
+      const isFull = error.name === 'QuotaExceededError';
+      trouble = `${isFull ? 'The browser has no room for more marks' : 'This browser keeps no marks'}: download them before you leave.`;
+      if (!before) gallery.dom.say(trouble);
     }
+    if (trouble !== before) gallery.changed('kept');
   }
 
+  /** Why the browser does not keep marks, in words; empty where it does. Until they are downloaded they are here alone. */
+  marks.trouble = () => trouble;
+
+  /** The marks have gone into a file: nothing is lost when the page is left. */
+  marks.downloaded = () => (isTouched = false);
+
   function touched() {
+    isTouched = true;
     timer ||= setTimeout(store, KEPT_AFTER_MS);
     gallery.changed('marks');
   }

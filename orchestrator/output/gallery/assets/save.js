@@ -2,7 +2,7 @@
 // What leaves the page: files, and what is copied; and the dialog in which to choose.
 
 (() => {
-  const { h, button, replace, say } = gallery.dom;
+  const { h, icon, button, replace, say } = gallery.dom;
   const TYPES = { csv: 'text/csv', json: 'application/json', yaml: 'application/yaml' };
   let dialog = null;
   let scope = 'shown';
@@ -60,7 +60,10 @@
       const tasks = [...new Set(cards().map((card) => card.task))];
       download(`${base()}-next.yaml`, gallery.jobs.file(tasks, `${gallery.run.job.name}-next`), TYPES.yaml);
     },
-    marks: () => download('marks.json', gallery.marks.text(), TYPES.json),
+    marks: () => {
+      download('marks.json', gallery.marks.text(), TYPES.json);
+      gallery.marks.downloaded();
+    },
   };
 
   function open() {
@@ -106,6 +109,7 @@
         h('h2', {}, 'Export'),
         button('', () => dialog.close(), { iconName: 'close', title: 'Close (Esc)' }),
       ),
+      gallery.marks.trouble() && h('p.error', {}, icon('warn'), gallery.marks.trouble()),
       h(
         'fieldset',
         {},

@@ -78,15 +78,7 @@
       { passive: false },
     );
     element.addEventListener('dblclick', (event) => (shared.scale > 1 ? shared.reset() : shared.by(3, ...part(event))));
-    element.addEventListener('pointerdown', (event) => {
-      if (event.target.closest('button, pre, video, audio, a')) return;
-      element.setPointerCapture(event.pointerId);
-    });
-    element.addEventListener('pointermove', (event) => {
-      if (!element.hasPointerCapture(event.pointerId)) return;
-      const place = element.getBoundingClientRect();
-      shared.move(event.movementX / place.width, event.movementY / place.height);
-    });
+    gallery.touch.zoomed(element, shared);
   }
 
   /** Make a stage for a picture under a zoom. */

@@ -10,7 +10,7 @@
   const SIZES = { least: 56, most: 640 };
 
   function open() {
-    for (const name of ['head', 'tasks', 'picked']) gallery.on(name, drawTop);
+    for (const name of ['head', 'tasks', 'picked', 'kept']) gallery.on(name, drawTop);
     gallery.on('view', drawTop);
     gallery.on('view', drawBar);
     gallery.on('tasks', () => bar().contains(document.activeElement) || drawBar());
@@ -41,7 +41,8 @@
     const total = Object.values(counts).reduce((sum, each) => sum + each, 0);
     const failed = counts.failed + counts.cancelled;
     const left = status.state === 'running' && status.seconds_left ? `, ${seconds(status.seconds_left)} left` : '';
-    const words = `${number(counts.done)} of ${number(total)} done${failed ? `, ${number(failed)} failed` : ''}, ${usd(Number(status.cost_usd))}${left}`;
+    const done = `${number(counts.done)} of ${number(total)} done`;
+    const more = `${failed ? `, ${number(failed)} failed` : ''}, ${usd(Number(status.cost_usd))}${left}`;
     const share = (part) => (total ? part / total : 0);
     return h(
       'div.standing',
@@ -52,9 +53,9 @@
           [share(counts.done), 'done'],
           [share(failed), 'failed'],
         ],
-        words,
+        done + more,
       ),
-      h('span.quiet', {}, words),
+      h('span.quiet', {}, done, h('span.further', {}, more)),
     );
   }
 
@@ -70,6 +71,13 @@
   function tools() {
     const picked = gallery.marks.picked.size;
     return [
+      gallery.marks.trouble() &&
+        button('Marks are not kept', gallery.save.show, {
+          iconName: 'warn',
+          kind: 'plain.bad',
+          title: gallery.marks.trouble(),
+          id: 'not-kept',
+        }),
       picked > 0 &&
         button(`${picked} picked`, gallery.marks.pickNone, { iconName: 'close', title: 'Pick none', id: 'pick-none' }),
       picked > 1 &&

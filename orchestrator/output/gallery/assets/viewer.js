@@ -55,6 +55,9 @@
     return cards.length ? { row, column, cards } : null;
   }
 
+  /** A finger that goes one way fetches what stands the other way, as it would pull a sheet of paper. */
+  zoom.swiped = (rows, columns) => viewer.go(rows, columns);
+
   const target = (rows, columns) =>
     gallery.sheet.model.kind === 'wall' && !rows ? following(columns) : neighbour(rows, columns);
 
