@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import textwrap
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +44,8 @@ PAID: Final = {
 
 WIDTH: Final = 60
 """How much of a value a plan shows."""
+COLUMNS: Final = 80
+"""How wide a terminal is at least."""
 
 
 class Rates:
@@ -240,7 +243,7 @@ def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:
     limited = "" if plan.limit is None else f" for {many(plan.limit, 'task')}, as --limit asks"
     lines = [
         f"Job:    {plan.name} ({plan.model})",
-        f"Axes:   {axes}",
+        textwrap.fill(f"Axes:   {axes}", COLUMNS, subsequent_indent=" " * 8, break_on_hyphens=False),
         f"Tasks:  {plan.total:,}{f' ({counted})' if counted else ''}",
         f"Cost:   {cost}{limited}",
         f"Time:   {'unknown' if plan.seconds is None else f'about {duration(plan.seconds)}'}",
@@ -254,7 +257,8 @@ def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:
     for task in first:
         new = {name: value for name, value in task.parameters.items() if shown.get(name, shown) != value}
         than = f", which differs from the task before in{':' if new else ' nothing that is sent'}" if shown else ""
-        lines.append(f"Task {task.index}: {task.path}{than}")
+        path = _cut(task.path, COLUMNS - len(f"Task {task.index}: {than}"))
+        lines.append(f"Task {task.index}: {path}{than}")
         lines += [f"  {name}: {_short(value)}" for name, value in new.items()]
         shown = task.parameters
     return "\n".join([*lines, *(f"warning: {warning}" for warning in plan.warnings)])
@@ -262,7 +266,11 @@ def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:
 
 def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
+    return _cut(text, WIDTH)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def model_text(model: Model) -> str:

@@ -198,3 +198,18 @@ def test_what_is_done_costs_nothing_more(tmp_path: Path, samples: list[int], lim
     assert (planned.total, planned.new) == (now.job.total(), len([each for each in left if each.id not in known]))
     assert planned.failed == now.job.total() - len(left)
     assert planned.dropped == len([each for each in held if each.id not in set(now.job.ids())])
+
+
+def test_nothing_left_is_within_every_budget(ready: Ready) -> None:
+    """More was spent than a lower budget allows, and the run is done: there is nothing to warn of."""
+    made = ready({"exclude": [{"seed": {"ge": 1}}], "limits": {"budget_usd": 0.01}})
+    assert not any("budget" in warning for warning in plan(made, Options()).warnings)
+
+
+def test_a_folded_cell_is_chosen_by_its_label(ready: Ready) -> None:
+    """Two labels of one value stand for the same tasks; in pairs that differ each label stands for its own."""
+    twins = [{"value": "an owl", "label": "owl"}, {"value": "an owl", "label": "bird"}]
+    for label in ("owl", "bird"):
+        assert plan(ready({"sweep": {"prompt": twins, "seed": [1, 2]}}), Options(only=[f"prompt={label}"])).total == 2
+    pairs = ready({"sweep": {"prompt": twins, "seed": [1, 2]}, "zip": [["prompt", "seed"]]})
+    assert [task.axes["seed"] for task in tasks(pairs, Options(only=["prompt=bird"]))] == [2]

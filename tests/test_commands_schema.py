@@ -78,7 +78,8 @@ class Bench:
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     profile = Profile(run_seconds_median=0.0)
     async with Emulator(profile) as service:
-        settings = Settings(profile.api_key, profile.api_secret, service.base_url, cache=tmp_path / "cache")
+        cache, state = tmp_path / "cache", tmp_path / "state"
+        settings = Settings(profile.api_key, profile.api_secret, service.base_url, cache=cache, state=state)
         yield Bench(tmp_path, settings)
 
 

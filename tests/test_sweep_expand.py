@@ -14,7 +14,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from orchestrator.sweep import Job, Schema, load
+from orchestrator.sweep import Job, JobFileError, Schema, load
 from orchestrator.tasks import Task, task_id
 
 TESTS = Path(__file__).parent
@@ -226,9 +226,11 @@ def test_folded_cells_are_told(read: Read) -> None:
 def test_one_label_for_two_values_is_told(read: Read) -> None:
     """Files are named by labels: two values under one are likely a slip; the same value twice is none."""
     values = [{"value": "a boat", "label": "boat"}, {"value": "a ship", "label": "boat"}]
-    told = "Axis `prompt` has the label `boat` for `a boat` and for `a ship`: their files are told apart"
+    told = "Axis `prompt` has labels for `a boat` and for `a ship` that are both `boat` in paths: their files are told"
     (warning,) = read(sweep={"prompt": values, "seed": [1, 2]}).warnings
     assert warning.startswith(told)
+    dots = [{"value": "a boat", "label": ".."}, {"value": "a ship", "label": " "}]
+    assert any("both `empty` in paths" in warning for warning in read(sweep={"prompt": dots, "seed": [1, 2]}).warnings)
     twice = [values[0], values[0], {"value": "a ship"}]
     assert not any("label" in warning for warning in read(sweep={"prompt": twice, "seed": [1, 2]}).warnings)
 
@@ -283,6 +285,24 @@ def test_different_tasks_have_different_coordinates(read: Read, axes: dict[str, 
     """A number that is sent as text, or stands in one, is shown as it stands there."""
     tasks = list(read(**axes).tasks())
     assert [[cell["seed"] for cell in (task.axes, *task.cells)] for task in tasks] == [[1, "1"], ["1.0"] * 2, ["1.5"]]
+
+
+def test_a_variable_is_not_the_parameter_of_its_name(read: Read) -> None:
+    """The parameter keeps its default, in the id too; a required one is missed."""
+    job = read(variables={"seed": [1, 2]}, sweep={"prompt": ["no. {seed}", "x"]})
+    assert [task.parameters["seed"] for task in job.tasks()] == ["123456"] * 3
+    assert [task.axes["seed"] for task in job.tasks()] == [1, 1, 2]
+    assert all(task.id == task_id(job.recipe.model, task.parameters, 1) for task in job.tasks())
+    assert sum("`seed` is never sent" in each for each in job.warnings) == 1
+    with pytest.raises(JobFileError, match="requires `prompt`"):
+        read(variables={"prompt": ["a", "b"]})
+
+
+def test_a_row_may_give_a_variable_that_has_a_parameters_name(read: Read) -> None:
+    row = {"prompt": "row {seed}", "seed": 7}
+    job = read(variables={"seed": [1]}, sweep={"prompt": ["no. {seed}"]}, include=[row])
+    assert [task.parameters["prompt"] for task in job.tasks()] == ["no. 1", "row 7"]
+    assert [task.parameters["seed"] for task in job.tasks()] == ["123456"] * 2
 
 
 def test_all_takes_every_option_once(read: Read) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from orchestrator.errors import RefusedError
-from orchestrator.sweep import Job, Limits, did_you_mean
+from orchestrator.sweep import Cell, Job, Limits, did_you_mean
 from orchestrator.tasks import Scalar, Task
 
 if TYPE_CHECKING:
@@ -79,19 +79,21 @@ def selection(only: Sequence[str], job: Job) -> Callable[[Task], bool]:
         RefusedError: A text has another form, or no task can have such a value.
     """
     wanted: dict[str, set[str]] = {}
+    labelled: dict[str, set[str]] = {}
     for text in only:
         name, equals, values = text.partition("=")
         if not equals or name not in job.axes_sizes():
             known = ", ".join(job.axes_sizes()) or "none"
             raise RefusedError(f"--only {text}: write axis=value. The axes of this job: {known}.")
         wanted.setdefault(name, set()).update(_values(name, values, job))
+        labelled[name] = {repr(cell.value) for cell in _written(name, job) if cell.label in wanted[name]}
     if not wanted:
         return lambda _: True
 
     def selected(task: Task) -> bool:
         return any(
             all(
-                (cell is task.axes and task.labels.get(name) in values)
+                (task.labels.get(name) in values if cell is task.axes else repr(cell.get(name)) in labelled[name])
                 or any(_equal(cell.get(name), value) for value in values)
                 for name, values in wanted.items()
             )
@@ -99,6 +101,12 @@ def selection(only: Sequence[str], job: Job) -> Callable[[Task], bool]:
         )
 
     return selected
+
+
+def _written(name: str, job: Job) -> Iterator[Cell]:
+    """Yield the values of an axis that may have labels; a cell that is folded into another's task has none itself."""
+    rows = (job.recipe, *job.recipe.include)
+    return (cell for row in rows for axis in row.axes if axis.name == name for cell in axis.written())
 
 
 def _values(name: str, text: str, job: Job) -> list[str]:

@@ -118,18 +118,19 @@ def plan(ready: Prepared, options: Options) -> Plan:
     """
     job, bill, limits = ready.job, Bill(ready.job, ready.tool), options.limits(ready.job.limits)
     spent, known = money.FREE, None
-    dropped = 0
+    dropped = kept = 0
     if options.only or (ready.facts and options.limit is not None and not bill.is_uniform):
-        counts = _count_chosen(ready, options, bill)
+        counts, kept = _count_chosen(ready, options, bill)
     else:
         counts = _count_all(ready, bill) if ready.facts else Counter({None: job.total()})
+        kept = counts.total() - counts[None]
         if options.limit is not None:
             bill.keep(options.limit, job.tasks())
     if ready.facts:
         with ready.folder.opened() as store:
             totals, known = store.totals(), store.usual_seconds()
         spent = totals.spent_usd
-        dropped = 0 if options.only else sum(totals.counts.values()) - (counts.total() - counts[None])
+        dropped = sum(totals.counts.values()) - kept
     return Plan(
         name=job.name,
         model=job.model,
@@ -168,20 +169,26 @@ def describe(task: Task) -> dict[str, Any]:
     }
 
 
-def _count_chosen(ready: Prepared, options: Options, bill: Bill) -> Counter[State | None]:
-    """Count the chosen tasks by state, and put on the bill as many of those that are left as may start."""
+def _count_chosen(ready: Prepared, options: Options, bill: Bill) -> tuple[Counter[State | None], int]:
+    """Count the chosen tasks by state, and put on the bill as many of those that are left as may start.
+
+    Returns:
+        The counts, and how many tasks the ledger holds, the others of the job too.
+    """
     bill.clear()
     counts = Counter[State | None]()
-    chosen = filter(selection(options.only, ready.job), ready.job.tasks())
+    kept = 0
+    selected, all_tasks = selection(options.only, ready.job), ready.job.tasks()
     with _opened(ready) as store:
-        while chunk := list(islice(chosen, CHUNK)):
+        while chunk := list(islice(all_tasks, CHUNK)):
             states = store.states([task.id for task in chunk]) if store is not None else {}
-            for task in chunk:
+            kept += len(states)
+            for task in filter(selected, chunk):
                 state = states.get(task.id)
                 counts[state] += 1
                 if state in LEFT and bill.tasks != options.limit:
                     bill.add(task.parameters)
-    return counts
+    return counts, kept
 
 
 def _count_all(ready: Prepared, bill: Bill) -> Counter[State | None]:
@@ -216,7 +223,7 @@ def _number_of_tasks(job: Job) -> list[str]:
 
 def _over_budget(limits: Limits, spent_usd: Decimal, bill: Bill) -> list[str]:
     """Say so where the budget does not hold all that is left."""
-    if limits.budget_usd is None or bill.total_usd is None or spent_usd + bill.total_usd <= limits.budget_usd:
+    if limits.budget_usd is None or not bill.total_usd or spent_usd + bill.total_usd <= limits.budget_usd:
         return []
     room = money.shown(max(money.FREE, limits.budget_usd - spent_usd))
     return [

@@ -132,14 +132,20 @@ async def _lane(settings: Settings, hop: Hop) -> AsyncIterator[LaneFile]:
 
 @asynccontextmanager
 async def _kept(lease: Lease) -> AsyncIterator[TaskGroup]:
-    """Keep a lease while the block runs, then give it back."""
+    """Keep a lease while the block runs, then give it back; an error of the block comes out of it as it is."""
+    failed: Exception | None = None
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(lease.keep)
-            yield group
+            try:
+                yield group
+            except Exception as error:  # noqa: BLE001 - raised below: the group would wrap it, and hide what it is
+                failed = error
             group.cancel_scope.cancel()
     finally:
         await lease.give_back()
+    if failed is not None:
+        raise failed
 
 
 async def _entered(file: LaneFile, folder: RunFolder, ledger: Ledger, clock: Clock, hop: Hop) -> str:

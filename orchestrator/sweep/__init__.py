@@ -1,5 +1,6 @@
 """From a job file to the tasks that it stands for."""
 
+from orchestrator.sweep.axes import Cell
 from orchestrator.sweep.job import Job
 from orchestrator.sweep.jobfile import JobFile
 from orchestrator.sweep.keys import job_schema
@@ -12,6 +13,7 @@ from orchestrator.sweep.uploads import LocalFile, Uploads, with_uploads
 
 __all__ = [
     "Callback",
+    "Cell",
     "Job",
     "JobFile",
     "JobFileError",

@@ -195,8 +195,14 @@ class Axis:
 
     @property
     def computed(self) -> bool:
-        """Whether all values are numbers that are computed, so that none has a label or is a template."""
+        """Whether all values are numbers that are computed."""
         return not any(isinstance(segment, Listed) for segment in self.segments)
+
+    def written(self) -> Iterator[Cell]:
+        """Yield the values that stand in the job file one by one: no others have labels or are templates."""
+        for segment in self.segments:
+            if isinstance(segment, Listed):
+                yield from segment.cells
 
     def cell(self, place: int) -> Cell:
         """Return the value at a place, counted from 0."""

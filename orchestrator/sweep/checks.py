@@ -6,6 +6,7 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import product
 
+from orchestrator.names import safe_part
 from orchestrator.sweep.axes import Spaced
 from orchestrator.sweep.expand import Expansion
 from orchestrator.sweep.grid import Derived, Grid, Here
@@ -195,24 +196,24 @@ def _idle_rules(recipe: Recipe) -> Iterator[str]:
 
 
 def _same_labels(recipe: Recipe) -> Iterator[str]:
-    """Yield a sentence for each axis of which two values have one label."""
+    """Yield a sentence for each axis of which two values have one label, or labels that are one in paths."""
     for axis in recipe.axes:
         labelled: dict[str, str] = {}
-        for cell in axis.cells() if not axis.computed else ():
-            if cell.label is not None and labelled.setdefault(cell.label, cell.text) != cell.text:
-                first, second = shorten(labelled[cell.label]), shorten(cell.text)
+        for cell in axis.written():
+            part = None if cell.label is None else safe_part(cell.label)
+            if part is not None and labelled.setdefault(part, cell.text) != cell.text:
+                first, second = shorten(labelled[part]), shorten(cell.text)
                 yield (
-                    f"Axis `{axis.name}` has the label `{shorten(cell.label)}` for `{first}` and for `{second}`: "
-                    "their files are told apart by the task's id alone."
+                    f"Axis `{axis.name}` has labels for `{first}` and for `{second}` that are both `{shorten(part)}` in"
+                    " paths: their files are told apart by the task's id alone."
                 )
                 break
 
 
 def _uses(recipe: Recipe) -> dict[str, frozenset[str]]:
     return {
-        axis.name: frozenset[str]().union(*(names(parse(cell.text)) for cell in axis.cells() if cell.template))
+        axis.name: frozenset[str]().union(*(names(parse(cell.text)) for cell in axis.written() if cell.template))
         for axis in recipe.axes
-        if not axis.computed
     }
 
 

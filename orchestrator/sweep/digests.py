@@ -90,6 +90,6 @@ def _in_slot(grid: Grid, axis: int, *, again: bool) -> Callable[[Here, Sequence[
 def _changed(grid: Grid) -> int | None:
     """Return the axis whose parameter is all that the last wheel changes, None where it is not so."""
     level = len(grid.wheels) - 1
-    sent = [place for place in grid.wheels[level] if grid.axes[place].name in grid.slot]
+    sent = [place for place in grid.wheels[level] if grid.slots[place] is not None]
     is_free = all(level not in derived.wheels for derived in grid.derived)
     return sent[0] if is_free and len(sent) == 1 else None

@@ -145,7 +145,10 @@ class Expansion:
         choices = [each.firsts for each in self._classes]
         for block in self._blocks():
             slots = [each.place for each in grid.derived if each.wheels <= block]
-            slots += [grid.slot[name] for name, level in grid.wheel_of.items() if level in block and name in grid.slot]
+            wheels = (grid.wheel_of[axis.name] for axis in grid.axes)
+            slots += [
+                slot for slot, wheel in zip(grid.slots, wheels, strict=True) if slot is not None and wheel in block
+            ]
             seen: set[int] = set()
             within = [choice if level in block else choice[:1] for level, choice in enumerate(choices)]
             for count, here in enumerate(grid.walk(within), 1):

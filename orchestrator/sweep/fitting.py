@@ -20,6 +20,10 @@ _BRACES = "Literal braces are written {{ and }}, or the value as {raw: …}."
 _VARIANTS = f"Variants stand in {{template: …}}. {_BRACES}"
 
 
+MOST_AMONG_OTHERS = 100_000
+"""More values than that are only computed where nothing else stands beside them, so that none can be equal."""
+
+
 class Fitter:
     """Makes cells of values; what does not fit is noted as a problem.
 
@@ -41,7 +45,7 @@ class Fitter:
         self._problems = problems
         self._digests: dict[str, str] = {}
 
-    def axis(self, name: str, items: Iterable[Filled], parameter: Parameter | None) -> Axis:
+    def axis(self, name: str, items: Iterable[Filled], parameter: Parameter | None, mark: Mark) -> Axis:
         """Return an axis; variables have no parameter, and neither have unknown names, which are noted elsewhere."""
         segments: list[Segment] = []
         cells: list[Cell] = []
@@ -56,7 +60,11 @@ class Fitter:
             else:
                 cells += self._cells(item, parameter)
         segments += [Listed(tuple(cells))] if cells else []
-        return Axis(name, parameter.kind if parameter else None, tuple(segments))
+        axis = Axis(name, parameter.kind if parameter else None, tuple(segments))
+        if len(segments) > 1 and len(axis) > MOST_AMONG_OTHERS:
+            message = f"Ranges and draws that stand in a list have {MOST_AMONG_OTHERS:,} values at most, all together."
+            self._problems.add(mark, message, "Make the range the whole axis, without a list.")
+        return axis
 
     def cell(self, given: Given, parameter: Parameter | None) -> Cell | None:
         """Return the cell of one value, checked; None after noting a problem."""

@@ -122,7 +122,10 @@ def _word(node: ScalarNode, problems: Problems) -> tuple[Item, ...]:
         problems.add(node.mark, "The axis has no values.", _EXAMPLE)
     elif not node.refused:
         shown = f'"{node.text}"' if node.quoted else node.text
-        hint = f"Write [{shown}] for one value." if len(shown) < 40 else _EXAMPLE
+        hint = f"Write [{shown}] for one value."
+        if "," in shown and not node.quoted:
+            hint = f'Write [{shown}] for several values, or ["{shown}"] for one.'
+        hint = hint if len(shown) < 40 else _EXAMPLE
         problems.add(node.mark, f"{kind_of(node)} stands where the values of an axis are expected.", hint)
     return ()
 

@@ -61,12 +61,11 @@ class Grid:
         sent = [axis.name for axis in self.axes if axis.kind is not None]
         self.keys = sorted({*recipe.parameters, *recipe.templates, *sent})
         self.slot = {name: place for place, name in enumerate(self.keys)}
+        self.slots = [None if axis.kind is None else self.slot[axis.name] for axis in self.axes]
         self.path = [parse(part) for part in recipe.path.split("/")]
         self.in_path = frozenset[str]().union(*map(names, self.path))
         self.labelled = [
-            place
-            for place, axis in enumerate(self.axes)
-            if not axis.computed and any(cell.label is not None for cell in axis.cells())
+            place for place, axis in enumerate(self.axes) if any(cell.label is not None for cell in axis.written())
         ]
         self.heads = {key: f"{canonical_json(key)}:" for key in self.keys}
         self.prefix = f"[{ID_VERSION},{canonical_json(recipe.model)},{{"
@@ -90,16 +89,14 @@ class Grid:
         return used.union(*(self._references(axis) for axis in self.axes if axis.kind is not None))
 
     def _references(self, axis: Axis) -> frozenset[str]:
-        if axis.computed:
-            return frozenset()
-        return frozenset[str]().union(*(names(parse(cell.text)) for cell in axis.cells() if cell.template))
+        return frozenset[str]().union(*(names(parse(cell.text)) for cell in axis.written() if cell.template))
 
     @cached_property
     def derived(self) -> list[Derived]:
         """The parameters that templates make, those that axes hold and those that are fixed."""
         found = []
         for axis in self.axes:
-            if axis.kind is not None and not axis.computed and any(cell.template for cell in axis.cells()):
+            if axis.kind is not None and any(cell.template for cell in axis.written()):
                 wheels = self._turned_by({axis.name})
                 found.append(Derived(self.slot[axis.name], axis.name, axis.kind, None, wheels))
         for name, template in self.recipe.templates.items():
@@ -206,10 +203,7 @@ class Here:
         self.parameters: dict[str, Scalar] = {key: recipe.parameters.get(key) for key in grid.keys}
         self.fragments = [f"{grid.heads[key]}{canonical_json(value)}" for key, value in self.parameters.items()]
         self.path = [""] * len(grid.path)
-        self._plan = [
-            [(place, self.grid.axes[place].name, grid.slot.get(grid.axes[place].name)) for place in wheel]
-            for wheel in grid.wheels
-        ]
+        self._plan = [[(place, grid.axes[place].name, grid.slots[place]) for place in wheel] for wheel in grid.wheels]
         levels = range(len(grid.wheels) + 1)
         self._derived = [[each for each in grid.derived if _turns(each, level)] for level in levels]
         self._path = [[each for each in grid.derived_path if _turns(each, level)] for level in levels]

@@ -131,7 +131,7 @@ class _Proof:
 
 def _has_templates(grid: Grid, name: str) -> bool:
     axis = grid.axes[grid.position[name]]
-    return not axis.computed and any(cell.template for cell in axis.cells())
+    return any(cell.template for cell in axis.written())
 
 
 def _head(parts: Parts) -> str:

@@ -24,6 +24,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _BARE_BRACE = re.compile(r"(?:^|-\s+|:\s+|,\s*|\[\s*)\{[\w.-]+\}")
 _NO_SPACE = re.compile(r"([\w-]+):(?!//)\S.*")
+_EQUALS = re.compile(r"( *[\w-]+) *=.*")
 _FIRST_WORD = re.compile(r" +[\w.-]+")
 _INDENTED_BY_TAB = re.compile(r"^ *\t")
 
@@ -304,11 +305,15 @@ def _explain(error: yaml.MarkedYAMLError, source: Source, problems: Problems) ->
     line, column = (place.line + 1, place.column + 1) if place else (1, 1)
     lines = source.lines
     context = error.context_mark.line + 1 if error.context_mark else line
+    if line > len(lines) or not lines[line - 1].strip():  # the file ends before what is missing came
+        line, column = context, len(lines[context - 1]) + 1 if context <= len(lines) else 1
     near = [lines[number - 1] for number in (line, context, line - 1) if 0 < number <= len(lines)]
     said = " ".join(filter(None, [error.context, error.problem])) or "no reason given"
     hint = _likely_cause(said, near)
     if "could not find expected ':'" in said and (named := _NO_SPACE.search(lines[context - 1])):
         line, column, hint = context, named.end(1) + 2, f"A space is missing after the colon: write `{named[1]}: …`."
+    elif "could not find expected ':'" in said and (named := _EQUALS.fullmatch(lines[context - 1])):
+        line, column, hint = context, named.end(1) + 2, f"Write `{named[1].strip()}: …`."
     if "mapping values are not allowed" in said and _FIRST_WORD.fullmatch(lines[line - 1][: column - 1]):
         hint = "Begin it in the same column as the key above: what is indented further belongs to that key's text."
     problems.add(Mark(source, line, column), f"This is not YAML: {said}.", hint)
@@ -319,6 +324,8 @@ def _likely_cause(said: str, near: list[str]) -> str:
         return "Indent with spaces: YAML does not take tabs."
     if any(_BARE_BRACE.search(line) for line in near):
         return 'A text that begins with a brace must stand in quotes: "{style} boat".'
+    if "flow" in said and any(" #" in line for line in near):
+        return 'A comment begins at ` #`: put a text that holds one in quotes: "a boat #1".'
     return next(
         (hint for words, hint in _CAUSES if any(word in said for word in words)),
         "Look at the indentation and the quotes of this line and of the one above.",

@@ -47,8 +47,11 @@ class _Resolver:
 
     def job(self) -> Job:
         file = self._file
-        variables = [self._fitter.axis(name, items, None) for name, items in file.variables.items()]
-        swept = [self._fitter.axis(name, items, self._parameter(name)) for name, items in file.sweep.items()]
+        variables = [self._fitter.axis(name, items, None, file.marks[name]) for name, items in file.variables.items()]
+        swept = [
+            self._fitter.axis(name, items, self._parameter(name), file.marks[name])
+            for name, items in file.sweep.items()
+        ]
         given = {
             name: value
             for name, value in file.parameters.items()
@@ -89,6 +92,9 @@ class _Resolver:
 
     def _slips(self) -> Iterator[str]:
         file = self._file
+        for name in file.variables:
+            if name in self._schema.parameters:
+                yield f"The variable `{name}` is never sent: the parameter of that name keeps the model's default."
         fixed = {name: (given,) for name, given in file.parameters.items()}
         for name, items in (*fixed.items(), *file.variables.items(), *file.sweep.items()):
             yield from checks.slips(name, items)
@@ -127,7 +133,7 @@ class _Resolver:
 
     def _recipe(self, given: Mapping[str, Given], axes: tuple[Axis, ...]) -> Recipe:
         """Return what is sent: the given values, and the schema's defaults for the others."""
-        swept = {axis.name for axis in axes}
+        swept = {axis.name for axis in axes if axis.kind is not None}
         fixed: dict[str, Scalar] = {}
         templates: dict[str, str] = {}
         for name, parameter in self._schema.parameters.items():
@@ -151,7 +157,8 @@ class _Resolver:
 
     def _is_unreadable(self, name: str) -> bool:
         """Return whether a parameter is given, and its value is noted as a problem already."""
-        return name in self._file.marks.keys() - self._file.parameters.keys() - self._file.sweep.keys()
+        file = self._file
+        return name in file.marks.keys() - file.parameters.keys() - file.sweep.keys() - file.variables.keys()
 
     def _is_misspelt(self) -> bool:
         """Return whether what seems to be missing may be given under a wrong name, or where it cannot be read.
@@ -201,7 +208,7 @@ class _Resolver:
         return recipe
 
     def _row_cell(self, name: str, row: RowNode) -> Axis | None:
-        parameter = self._schema.parameters.get(name)
+        parameter = None if name in self._file.variables else self._schema.parameters.get(name)
         mark = row.marks.get(name, row.mark)
         given = row.given.get(name) if name in row.marks else self._file.parameters.get(name)
         if parameter is None and name not in self._file.variables:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TypeAlias
 
 Meaning: TypeAlias = str | Decimal | bool | None
@@ -118,5 +118,8 @@ def _refuse_surprises(word: str) -> None:
 
 
 def _digits(word: str) -> str:
-    number = Decimal(word)
+    try:
+        number = Decimal(word)
+    except InvalidOperation:  # the exponent is beyond all reason
+        return "1000 for 1e3"
     return plain(number) if abs(number.adjusted()) <= _LARGEST_EXPONENT else "1000 for 1e3"

@@ -30,6 +30,8 @@ class UnfitError(ValueError):
         self.hint = hint
 
 
+ADDRESS = "address"
+"""Our word for the type of a file parameter's `…Url` twin, which stands in no schema."""
 FILE_TYPES = frozenset({"fileinput", "multifileinput", "combinefileinput"})
 _KINDS = {"number": Kind.NUMBER, "range": Kind.NUMBER, "float": Kind.DECIMAL, "checkbox": Kind.FLAG}
 _TRUTHS = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0": False, "off": False, "no": False}
@@ -90,6 +92,9 @@ class Parameter:
             raise UnfitError(
                 f"`{shorten(str(sent))}` is not among the options of `{self.name}`", self._nearest(str(sent))
             )
+        if self.type == ADDRESS and sent and not str(sent).startswith(("http://", "https://")):
+            hint = f"Give a local file under `{self.name.removesuffix('Url')}`."
+            raise UnfitError(f"`{shorten(str(sent))}` is no address that begins with http:// or https://", hint)
         if self.required and sent == "":
             raise UnfitError(f"`{self.name}` is required, and an empty text is no value")
         return sent
@@ -194,7 +199,7 @@ class Schema:
             found.setdefault(parameter.name, parameter)
             if parameter.type in ("fileinput", "multifileinput"):
                 twin = f"{parameter.name}Url"
-                found.setdefault(twin, Parameter(twin, "text"))
+                found.setdefault(twin, Parameter(twin, ADDRESS))
         return cls(f"{tool.get('slugowner', '')}/{tool.get('slugproject', '')}", found)
 
     def unknown(self, name: str) -> tuple[str, str | None]:

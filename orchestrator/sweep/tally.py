@@ -55,5 +55,5 @@ def sent(here: Here, names: Collection[str]) -> Parameters:
 
 def _turned(grid: Grid, names: Collection[str]) -> frozenset[int]:
     """Return the wheels that the values of some parameters depend on."""
-    own = frozenset(grid.wheel_of[name] for name in names if name in grid.wheel_of)
+    own = frozenset(grid.wheel_of[axis.name] for axis in grid.axes if axis.kind is not None and axis.name in names)
     return own.union(*(derived.wheels for derived in grid.derived if derived.name in names))
