@@ -171,8 +171,7 @@ class LedgerFile:
         version = _version_of(db)
         if version > newest:
             raise NotALedgerError(
-                f"{self.path} was written by a later version of orchestrator:"
-                " use that version, or another --out folder."
+                f"{self.path} was written by a later version of orchestrator: use that one to go on with the run."
             )
         if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise DamagedLedgerError(self.path, "it is some other database", self.run_folder)
