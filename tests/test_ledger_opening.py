@@ -104,7 +104,7 @@ class TestVersions:
     def test_a_newer_one_is_refused(self, path: Path, read_only: bool) -> None:
         """An earlier program does not touch what it does not understand."""
         SqliteLedger(path, steps=NEWER).close()
-        with pytest.raises(NotALedgerError, match="a later version of orchestrator: use that version"):
+        with pytest.raises(NotALedgerError, match="a later version of orchestrator: use that one"):
             SqliteLedger(path, read_only=read_only)
 
 
