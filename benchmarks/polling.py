@@ -24,12 +24,16 @@ from statistics import fmean, median
 from orchestrator.engines.forecast import Course, Forecast
 from orchestrator.engines.inspection import Plan
 from orchestrator.engines.rounds import PRICE_SECONDS
+from orchestrator.engines.trust import Trust
 
 Draw = Callable[[random.Random], float]
 FIRST = 100
 """So many tasks are called the first ones; those behind them have their history."""
 
 AT_ONCE = 25
+TOLD_SECONDS = 0.1
+"""How long after an end the look is over that a socket's hint brings about."""
+
 COLOURS = ("#36c", "#d33")
 
 
@@ -155,9 +159,12 @@ class Ours:
     cpu_seconds: float = 0.0
 
 
-def ours(draw: Draw, stated_seconds: float, tasks: int, seed: int) -> Ours:
-    """Let our forecast look at tasks, so many at once, from a first run on; the service tells whole seconds."""
-    dice, forecast, run = random.Random(seed), Forecast(stated_seconds), Ours([(0, 0.0)] * tasks)
+def ours(draw: Draw, stated_seconds: float, tasks: int, seed: int, told_seconds: float = math.inf) -> Ours:
+    """Let our forecast look at tasks, so many at once, from a first run on; the service tells whole seconds.
+
+    A socket tells of each end so many seconds later, if it tells at all.
+    """
+    dice, forecast, run, trust = random.Random(seed), Forecast(stated_seconds), Ours([(0, 0.0)] * tasks), Trust()
     due: list[tuple[float, int, int, Course, float]] = []
 
     editions = [forecast.edition]
@@ -172,7 +179,10 @@ def ours(draw: Draw, stated_seconds: float, tasks: int, seed: int) -> Ours:
 
     def look_later(number: int, calls: int, course: Course, ran: float, now: float) -> None:
         before = time.process_time()
-        moment = course.accepted_at + forecast.next_look(course, PRICE_SECONDS, now)
+        price = PRICE_SECONDS * trust.patience
+        moment = min(
+            course.accepted_at + forecast.next_look(course, price, now), course.accepted_at + ran + told_seconds
+        )
         run.cpu_seconds += time.process_time() - before
         run.decisions += 1
         heapq.heappush(due, (max(now, moment), number, calls + 1, course, ran))
@@ -192,6 +202,9 @@ def ours(draw: Draw, stated_seconds: float, tasks: int, seed: int) -> Ours:
             look_later(number, calls, course, ran, now)
             reconsider(now)
             continue
+        told = age > ran + told_seconds - 1e-6
+        (trust.kept if told else trust.missed)()
+        course.seen_at = max(course.seen_at, 0.9 * ran * told)  # the socket's last word before the end
         forecast.left(course)
         forecast.ended(course, age, float(round(ran)))
         run.cpu_seconds += time.process_time() - before
@@ -209,9 +222,11 @@ def measured(draw: Draw, tasks: int, runs: int) -> tuple[dict[str, Score], list[
     middle = median(seconds)
     stated = [middle * 2 ** random.Random(seed).uniform(-1, 1) for seed in range(runs)]
     played = [ours(draw, stated[seed], tasks, seed) for seed in range(runs)]
+    told = [ours(draw, stated[seed], tasks, seed, TOLD_SECONDS) for seed in range(runs)]
     scores = {
         "ours, first 100 tasks ever": Score.of([look for run in played for look in run.looks[:FIRST]]),
         "ours, after 100 tasks": Score.of([look for run in played for look in run.looks[FIRST:]]),
+        "ours with the socket, after 100 tasks": Score.of([look for run in told for look in run.looks[FIRST:]]),
         **{name: fixed(policy, seconds) for name, policy in PEERS.items()},
     }
     decisions = sum(run.decisions for run in played)

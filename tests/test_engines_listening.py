@@ -11,7 +11,7 @@ from structlog.testing import CapturingLogger
 
 from orchestrator.clock import VirtualClock
 from orchestrator.engines.listening import CONNECTIONS, HINTS, LOOKS, Ear, Listener
-from orchestrator.engines.trust import STRIKES
+from orchestrator.engines.trust import FIRST_REST_SECONDS, STRIKES
 from orchestrator.lifecycle import Record
 from orchestrator.money import FREE
 from orchestrator.tasks import Task
@@ -249,6 +249,41 @@ def test_a_liar_is_left_alone() -> None:
     in_virtual_time(talks, work)
 
 
+def test_when_nobody_is_to_listen_any_more_all_connections_are_closed_and_opened_again_after_the_rest() -> None:
+    async def work(clock: VirtualClock, listener: Listener, server: Server) -> None:
+        with (
+            listener.following(running(1), lambda: None) as ear,
+            listener.following(running(2), lambda: None) as other,
+        ):
+            listener.trust.strikes = STRIKES - 1
+            await clock.sleep(1.0)
+            assert (ear.expecting, other.expecting) == (True, True)
+            for _ in LOOKS:
+                ear.hint(clock.monotonic())
+                listener.runs_on(ear, None)
+            await clock.sleep(FIRST_REST_SECONDS / 2)
+            assert (ear.expecting, other.expecting, server.now) == (False, False, 0)
+            await clock.sleep(FIRST_REST_SECONDS)
+            assert (ear.expecting, other.expecting, server.now) == (True, True, 2)
+
+    in_virtual_time(talks, work)
+
+
+def test_a_server_that_closes_old_connections_is_none_that_drops() -> None:
+    async def closes(server: Server, opened: Callable[[], None], tell: Say) -> str:
+        opened()
+        tell(UNDER_WAY)
+        await server.clock.sleep(60.0)
+        return "the connection closed"
+
+    async def work(clock: VirtualClock, listener: Listener, _server: Server) -> None:
+        with listener.following(running(1), lambda: None):
+            await clock.sleep(3600.0)
+        assert listener.trust.strikes == 0
+
+    in_virtual_time(closes, work)
+
+
 def test_a_callback_is_a_hint_for_its_task_alone() -> None:
     async def work(clock: VirtualClock, listener: Listener, server: Server) -> None:
         listener.listen, listener.address = None, lambda task: {"callbackUrl": f"http://here/{task}"}
@@ -272,3 +307,20 @@ def test_without_hints_nothing_is_sent_along() -> None:
         assert listener.sent_along("task-1") == {}
 
     in_virtual_time(talks, work)
+
+
+def test_callbacks_that_come_too_early_are_heeded_no_more_after_a_few_tasks() -> None:
+    async def work(clock: VirtualClock, listener: Listener, _server: Server) -> None:
+        listener.listen, listener.address = None, lambda _: {}
+        looks = 0
+        for number in range(3 * STRIKES):
+            with listener.following(running(number), lambda: None) as ear:
+                listener.called_back(f"task-{number}")
+                while ear.wait_seconds is not None:
+                    looks += 1
+                    listener.runs_on(ear, None)
+                assert listener.patience(ear) == 1
+        assert looks == STRIKES * len(LOOKS)
+
+    log = in_virtual_time(talks, work)
+    assert log.calls == []

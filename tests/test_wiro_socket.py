@@ -185,6 +185,24 @@ async def test_a_server_that_accepts_and_says_nothing_is_left_in_time(monkeypatc
             writer.close()
 
 
+async def test_it_goes_through_the_proxy() -> None:
+    """And what the proxy's address may hold is not told."""
+    asked: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        for scheme in ("ws", "wss"):
+            async with Socket(f"{scheme}://socket.test/v1", proxy=f"http://user:word@127.0.0.1:{port}") as client:
+                why = await client.listen(TOKEN, opened=lambda: None, tell=lambda _: None)
+                assert why in {"it answers with HTTP 502", "the proxy refused"}
+    assert [line.split()[:2] for line in asked] == [[b"GET", b"ws://socket.test/v1"], [b"CONNECT", b"socket.test:443"]]
+
+
 async def test_one_that_floods_is_hung_up_on() -> None:
     sent = [0]
 

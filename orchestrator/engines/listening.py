@@ -29,6 +29,9 @@ LONGEST_PAUSE_SECONDS: Final = 60.0
 SILENCE_SECONDS: Final = 3.0
 """A connection that has said nothing of a task for so long, until its end, says nothing."""
 
+STEADY_SECONDS: Final = 30.0
+"""A connection that has told something and lasted so long has done its part: servers close old ones now and then."""
+
 HINTS: Final = 2
 """So many hints of one task are heeded at most."""
 
@@ -122,6 +125,7 @@ class Listener:
     _ears: dict[str, Ear] = field(default_factory=dict)
     _room: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(CONNECTIONS))
     _group: anyio.abc.TaskGroup | None = None
+    _lines: set[anyio.CancelScope] = field(default_factory=set)
 
     @property
     def progress(self) -> float | None:
@@ -135,8 +139,9 @@ class Listener:
 
     def called_back(self, task: str) -> None:
         """A call has come that says that a task has ended."""
-        if task in self._ears:
-            self._ears[task].hint(self.clock.monotonic())
+        now = self.clock.monotonic()
+        if task in self._ears and not self.trust.rests(now):
+            self._ears[task].hint(now)
 
     def patience(self, ear: Ear) -> float:
         """Return how many times dearer a look at a task is than if nobody listened for it."""
@@ -195,14 +200,28 @@ class Listener:
             async with self._room:
                 for pause in delays(self.random, first=1.0, most=LONGEST_PAUSE_SECONDS):
                     await self.clock.sleep(self.trust.rests_until - now())
-                    why = await listen(token, opened=opened, tell=heard)
+                    began_at = now()
+                    why = await self._until_cut(listen(token, opened=opened, tell=heard))
+                    if not (ear.expecting and now() - began_at > STEADY_SECONDS):
+                        self._struck(why)
                     ear.silent_since = None
                     ear.expect(False)
-                    self._struck(why)
                     await self.clock.sleep(pause)
 
+    async def _until_cut(self, listening: Awaitable[str]) -> str:
+        """Listen until that is over or nobody is to listen any more; return in plain words why."""
+        with anyio.CancelScope() as line:
+            self._lines.add(line)
+            try:
+                return await listening
+            finally:
+                self._lines.remove(line)
+        return "it was left alone"
+
     def _struck(self, why: str) -> None:
-        """Hints have disappointed; say so where nobody listens any more for that."""
+        """Hints have disappointed; where that was once too often, hang up on all and say so."""
         if self.trust.struck(self.clock.monotonic()) and self.listen is not None:
+            for line in self._lines:
+                line.cancel()
             tell = self.log.warning if self.insists else self.log.info
             tell("the socket is left alone for a while, and tasks are looked at without it", why=why)

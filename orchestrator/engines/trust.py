@@ -25,7 +25,7 @@ class Trust:
     Attributes:
         told: How many ends in a row were told, about, halved by each that was not.
         strikes: Disappointments since the last end that was told: refusals, drops, silence, floods and lies.
-        rests_until: Monotonic seconds; nobody is to listen before.
+        rests_until: Monotonic seconds; hints are not heeded before.
     """
 
     told: int = 0
@@ -37,6 +37,10 @@ class Trust:
     def patience(self) -> int:
         """How many times dearer a look is where a hint is expected."""
         return 1 + self.told
+
+    def rests(self, now: float) -> bool:
+        """Return whether hints are not heeded at a monotonic moment."""
+        return now < self.rests_until
 
     def kept(self) -> None:
         """An end was told in time."""
@@ -53,7 +57,7 @@ class Trust:
         After a rest a single one is enough for another, which is twice as long.
         """
         self.strikes += 1
-        if self.strikes < STRIKES or now < self.rests_until:
+        if self.strikes < STRIKES or self.rests(now):
             return False
         self.strikes = STRIKES - 1
         self.rests_until = now + self._rest_seconds
