@@ -310,7 +310,7 @@ def test_without_hints_nothing_is_sent_along() -> None:
 
 
 def test_callbacks_that_come_too_early_are_heeded_no_more_after_a_few_tasks() -> None:
-    async def work(clock: VirtualClock, listener: Listener, _server: Server) -> None:
+    async def work(_clock: VirtualClock, listener: Listener, _server: Server) -> None:
         listener.listen, listener.address = None, lambda _: {}
         looks = 0
         for number in range(3 * STRIKES):

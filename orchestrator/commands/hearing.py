@@ -15,7 +15,6 @@ from orchestrator.engines.listening import Listener
 from orchestrator.ledger import Ledger
 from orchestrator.runs import EMULATOR
 from orchestrator.sweep import Callback, Job
-from orchestrator.web.callbacks import Callbacks
 from orchestrator.wiro import CALLBACK, Socket
 
 SECRET: Final = "callback_secret"  # noqa: S105 - the name under which the ledger keeps it
@@ -47,6 +46,8 @@ async def hearing(
 
 async def _be_called(listener: Listener, callback: Callback, ledger: Ledger, stack: AsyncExitStack) -> None:
     """Listen for callbacks for as long as the stack stands, and have the service told where."""
+    from orchestrator.web.callbacks import Callbacks  # noqa: PLC0415 - a server takes long to import, and few need it
+
     receiver = Callbacks(callback.host, callback.port, await _secret(ledger), listener.called_back, listener.clock)
     try:
         await stack.enter_async_context(receiver)
