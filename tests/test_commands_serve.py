@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import anyio
+import anyio.from_thread
 import pytest
 
 from orchestrator.clock import SystemClock
@@ -53,6 +54,20 @@ async def test_it_says_where_to_look(folder: RunFolder) -> None:
     assert re.fullmatch(r"1 run to see at http://127\.0\.0\.1:\d+/\nCtrl-C ends it\.", said)
     said = await announced([folder.path.parent], Door("::1", 0, token="a-token-of-my-own"))
     assert re.search(r"http://\[::1\]:\d+/\?token=a-token-of-my-own\n", said)
+
+
+async def test_a_browser_is_opened_if_asked_for(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    async with anyio.create_task_group() as group:
+
+        def shown(address: str) -> bool:
+            opened.append(address)
+            anyio.from_thread.run_sync(group.cancel_scope.cancel)
+            return True
+
+        monkeypatch.setattr("webbrowser.open", shown)
+        await serve([folder.path], Door("127.0.0.1", 0, opens=True), clock=SystemClock(), say=print, tell=print)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", opened[0])
 
 
 async def test_beyond_this_machine_a_token_is_made(folder: RunFolder) -> None:

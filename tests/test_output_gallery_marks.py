@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from orchestrator.errors import RefusedError
-from orchestrator.output.gallery import marks
+from orchestrator.output.gallery import Place, marks
 
 
 def test_marks_are_read_back(tmp_path: Path) -> None:
@@ -29,3 +31,72 @@ def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / marks.NAME).write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(RefusedError, match=r"marks\.json is no file of marks"):
         marks.read(tmp_path)
+
+
+def mark(stars: int, at: float) -> dict[str, Any]:
+    return {"stars": stars, "reject": False, "tags": [], "note": "", "at": at}
+
+
+def file(**marks: object) -> dict[str, Any]:
+    return {"format": 1, "marks": marks, "duels": []}
+
+
+def duel(won: str, at: float = 5) -> dict[str, Any]:
+    return {"a": "x", "b": "y", "won": won, "at": at}
+
+
+def test_of_two_marks_for_a_picture_the_later_one_holds() -> None:
+    held = file(a=mark(1, 10), b=mark(2, 10))
+    given = file(a=mark(5, 9), b=mark(4, 11), c=mark(3, 1))
+    joined = marks.merged(held, given)["marks"]
+    assert {name: each["stars"] for name, each in joined.items()} == {"a": 1, "b": 4, "c": 3}
+
+
+def test_an_answer_that_was_taken_back_stays_so() -> None:
+    none, answers = file(), file() | {"duels": [duel("a"), duel("tie", 6)]}
+    once = marks.merged(none, answers)
+    taken_back = marks.merged(once, file() | {"duels": [duel("void")]})
+    assert marks.merged(taken_back, answers)["duels"] == [duel("void"), duel("tie", 6)]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.integers(1, 9)), max_size=8))
+def test_in_whatever_pieces_marks_come_the_same_is_kept(told: list[tuple[str, int, int]]) -> None:
+    """Browsers send what they have when they can, some of it more than once."""
+    pieces = [file(**{name: mark(stars, at)}) for name, stars, at in told]
+    latest = {name: max(at for each, _, at in told if each == name) for name, _, _ in told}
+    joined = file()
+    for piece in [*pieces, *pieces]:
+        joined = marks.merged(joined, piece)
+    assert {name: each["at"] for name, each in joined["marks"].items()} == latest
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda each: st.lists(each) | st.dictionaries(st.sampled_from(["stars", "at", "tags", "a", "b", "won"]), each),
+    max_leaves=12,
+)
+
+
+@given(st.fixed_dictionaries({"marks": ANYTHING, "duels": ANYTHING}))
+def test_whatever_somebody_sends_a_file_of_marks_comes_of_it(
+    tmp_path_factory: pytest.TempPathFactory, told: dict[str, Any]
+) -> None:
+    place = Place(tmp_path_factory.getbasetemp() / "marks")
+    place.data.mkdir(parents=True, exist_ok=True)
+    marks.save(place, told)
+    kept = marks.read(place.run_folder)
+    assert marks.understood(kept).keys() == kept["marks"].keys()
+    assert place.read("marks") == kept
+
+
+def test_text_that_is_none_does_no_harm(tmp_path: Path) -> None:
+    """JSON may hold half a character; what it stands in is kept all the same."""
+    place = Place(tmp_path)
+    place.data.mkdir(parents=True)
+    marks.save(place, json.loads('{"marks": {"a-0": {"note": "\\ud83d", "stars": 3, "at": 1}}}'))
+    assert marks.read(tmp_path)["marks"]["a-0"] == {**mark(3, 1), "note": "?"}
+
+
+def test_without_a_page_marks_are_saved_all_the_same(tmp_path: Path) -> None:
+    marks.save(Place(tmp_path), file(a=mark(2, 1)))
+    assert [path.name for path in tmp_path.iterdir()] == [marks.NAME]

@@ -45,19 +45,24 @@ def folder(tmp_path: Path) -> Path:
     (made / ".suspect" / "a.png").write_bytes(b"what is it")
     (made / "out.png").symlink_to(tmp_path / "ledger.sqlite")
     (made / "out").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "linked").symlink_to(made, target_is_directory=True)
     (made / "circle").symlink_to(made / "circle")
     (made / "within.png").symlink_to(made / "a.png")
-    return made
+    return tmp_path
 
 
 @pytest.mark.parametrize("path", LEADING_OUT)
 def test_nothing_leads_out_of_the_folder(folder: Path, path: str) -> None:
-    assert files.inside(folder, path) is None
+    assert files.inside(folder, "files", path) is None
+
+
+def test_a_folder_that_is_a_link_is_not_followed(folder: Path) -> None:
+    assert files.inside(folder, "linked", "a.png") is None
 
 
 @pytest.mark.parametrize("path", ["a.png", "folder/b ü.png", "within.png"])
 def test_what_lies_in_the_folder_is_found(folder: Path, path: str) -> None:
-    found = files.inside(folder, path)
+    found = files.inside(folder, "files", path)
     assert found is not None
     assert found.read_bytes() in {b"picture", b"another"}
 
@@ -65,7 +70,7 @@ def test_what_lies_in_the_folder_is_found(folder: Path, path: str) -> None:
 @given(st.text(st.sampled_from("./\\ab%:\0"), max_size=12))
 def test_whatever_an_address_holds_stays_within(tmp_path_factory: pytest.TempPathFactory, path: str) -> None:
     folder = tmp_path_factory.getbasetemp()
-    found = files.inside(folder, path)
+    found = files.inside(folder.parent, folder.name, path)
     assert found is None or found.is_relative_to(folder.resolve())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from orchestrator.commands.status import read_status
@@ -106,15 +106,37 @@ def test_an_error_of_the_disk_is_no_traceback(folder: RunFolder) -> None:
 
 
 def test_the_rate_is_that_of_the_last_minute() -> None:
-    slow_then_quick = [[0, 0, "0", 0, 1], [600, 10, "0", 0, 1], [640, 20, "0", 0, 1], [655, 65, "0", 0, 1]]
-    assert rate(slow_then_quick) == 60.0
-    assert rate([[0, 0], [60, 3]]) == 3.0
-    assert rate([[0, 0]]) is None
+    points = [[0, 0, "0", 0, 1], [600, 10, "0", 0, 1], [640, 20, "0", 0, 1], [655, 65, "0", 0, 1]]
+    assert rate(points, 655) == 65.0  # ten had ended a minute ago
+    assert rate(points, 690) == 55.0
+    assert rate(points, 4000) == 0.0  # nothing ended lately
+    assert rate([[0, 0], [30, 3]], 30) == 6.0  # there is no whole minute yet
+    assert rate([[0, 0]], 0) is None
 
 
-@given(st.recursive(st.none() | st.integers() | st.floats() | st.text(), lambda each: st.lists(each) | st.tuples(each)))
-def test_whatever_stands_in_a_page_a_rate_is_a_number_or_nothing(progress: Any) -> None:
-    assert isinstance(rate(progress), float | None)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda each: st.lists(each) | st.dictionaries(st.sampled_from(["columns", "output_columns", "shards"]), each),
+    max_leaves=10,
+)
+
+
+@given(ANYTHING | st.lists(st.lists(st.floats() | st.integers(), min_size=2)), st.floats(0, 1e11))
+def test_whatever_stands_in_a_page_a_rate_is_a_number_or_nothing(progress: Any, now: float) -> None:
+    assert isinstance(rate(progress, now), float | None)
+
+
+@settings(max_examples=30)
+@given(st.fixed_dictionaries(dict.fromkeys(("job", "head", "tasks-00000"), ANYTHING)))
+def test_whatever_stands_in_a_page_a_look_finds_something(
+    folder: RunFolder, tmp_path_factory: pytest.TempPathFactory, held: dict[str, Any]
+) -> None:
+    here = RunFolder(tmp_path_factory.getbasetemp() / "whatever")
+    if not here.path.exists():
+        shutil.copytree(folder.path, here.path)
+    for name, value in held.items():
+        Place(here.path).write(name, value)
+    event("runs", [seen(here, read_status, None).summary("run")]).encoded()
 
 
 @given(st.text())

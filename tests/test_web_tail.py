@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,9 @@ def test_no_folder_of_anybody_is_shown(text: str, shown: str) -> None:
     held = told(line("a", why=text).encode())
     assert held is not None
     assert held["more"] == f"why: {shown}"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders here")
+def test_a_pipe_in_the_place_of_the_log_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "run.log")
+    assert Tail(tmp_path / "run.log").more() == []

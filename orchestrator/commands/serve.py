@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import socket
+import subprocess
 import sys
 import webbrowser
 from collections.abc import Callable, Sequence
@@ -114,7 +115,7 @@ class Ending:
         self._watch.say(name, "What runs on the service is being ended.")
         command = [sys.executable, "-P", "-m", "orchestrator", "cancel", "--", str(folder.path)]
         try:
-            done = await anyio.run_process(command, check=False)
+            done = await anyio.run_process(command, stdin=subprocess.DEVNULL, check=False)
         finally:
             self._names.discard(name)
         if done.returncode == 0:

@@ -137,14 +137,14 @@ class Site:
         return answer
 
     async def _thumbnail(self, request: web.Request) -> web.FileResponse:
-        return await self._file(request, lambda folder: Place(folder.path).thumbnails, keeps=True)
+        return await self._file(request, "page/thumbnails", keeps=True)
 
     async def _output(self, request: web.Request) -> web.FileResponse:
-        return await self._file(request, lambda folder: folder.files, keeps=False)
+        return await self._file(request, "files", keeps=False)
 
-    async def _file(self, request: web.Request, below: Callable[[RunFolder], Any], *, keeps: bool) -> web.FileResponse:
+    async def _file(self, request: web.Request, below: str, *, keeps: bool) -> web.FileResponse:
         folder = await self._folder(request)
-        found = await self._hop(partial(files.inside, below(folder), request.match_info["path"]))
+        found = await self._hop(partial(files.inside, folder.path, below, request.match_info["path"]))
         if found is None:
             raise web.HTTPNotFound(text="The run has no such file.")
         return files.served(found, keeps=keeps)

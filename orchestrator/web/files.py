@@ -14,7 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
-from orchestrator.output.gallery import Place
+from orchestrator.output.gallery.place import MOST_BYTES, Place
 from orchestrator.web.guard import OUTPUT_POLICY
 
 SCRIPT: Final = "text/javascript"
@@ -42,7 +42,6 @@ TYPES: Final = MappingProxyType(
 
 ALWAYS_ASKED: Final = "private, no-cache"
 NEVER_CHANGES: Final = "private, max-age=86400, immutable"
-MOST_DATA_BYTES: Final = 200_000_000
 
 _DATA: Final = re.compile(rb"gallery\.take\('([a-z0-9-]+)','[^'\\\r\n]*+(?:\\.[^'\\\r\n]*+)*+'\)\n")
 """A script that does nothing but hand one text over."""
@@ -69,8 +68,8 @@ def data(place: Place, name: str) -> tuple[bytes, str] | None:
         place: Where the page lies.
         name: Without its suffix.
     """
-    path = inside(place.data, f"{name}.js")
-    if path is None or path.stat().st_size > MOST_DATA_BYTES:
+    path = inside(place.run_folder, "page/data", f"{name}.js")
+    if path is None or path.stat().st_size > MOST_BYTES:
         return None
     version = stamp(path)
     content = path.read_bytes()
@@ -78,19 +77,21 @@ def data(place: Place, name: str) -> tuple[bytes, str] | None:
     return (content, version) if held is not None and held[1] == name.encode() else None
 
 
-def inside(folder: Path, path: str) -> Path | None:
-    """Return a file below a folder by its path from there, None where it is hidden, leads out or is no file; it blocks.
+def inside(run_folder: Path, below: str, path: str) -> Path | None:
+    """Return a file of a run folder, None where it is hidden, leads elsewhere or is no file; it blocks.
 
     Args:
-        folder: What must not be left, by `..` or by links either.
-        path: As in an address, its percent signs decoded.
+        run_folder: The run folder.
+        below: The part of it that must not be left, by `..` or by links either.
+        path: From there, as in an address whose percent signs are decoded.
     """
     parts = path.split("/")
     if any(not part or part[0] == "." or re.search(r"[\\:\0]", part) for part in parts):
         return None
     try:
-        found = folder.joinpath(*parts).resolve(strict=True)
-        return found if found.is_relative_to(folder.resolve()) and found.is_file() else None
+        home = run_folder.resolve() / below
+        found = home.joinpath(*parts).resolve(strict=True)
+        return found if found.is_relative_to(home) and found.is_file() else None
     except (OSError, ValueError, RuntimeError):  # names too long, not text, links in a circle
         return None
 

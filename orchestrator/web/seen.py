@@ -6,8 +6,9 @@ Nothing of it names a folder of anybody's machine.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from orchestrator.ledger import DamagedLedgerError, NotALedgerError
 from orchestrator.output.gallery import Place
 from orchestrator.output.gallery.marks import NAME as MARKS
 from orchestrator.runs import RunFolder
+from orchestrator.sense import is_moment
 from orchestrator.status import Status
 from orchestrator.web.files import stamp
 
@@ -36,7 +38,7 @@ class Event:
 
     def encoded(self) -> bytes:
         """Return it as a server-sent event (the HTML standard, 9.2)."""
-        return f"event: {self.name}\ndata: {self.data}\n\n".encode()
+        return f"event: {self.name}\ndata: {self.data}\n\n".encode(errors="replace")
 
 
 def event(name: str, value: object) -> Event:
@@ -110,33 +112,38 @@ def seen(folder: RunFolder, look: Look, before: Seen | None) -> Seen:
         return before
     status, trouble = _status(folder, look)
     if before is not None and stamps[2:4] == before.stamps[2:4]:
-        return Seen(stamps, status, trouble, before.model, _current(before.per_minute, status), before.thumbnails)
+        per_minute = before.per_minute if status is not None and status.state == "running" else None
+        return Seen(stamps, status, trouble, before.model, per_minute, before.thumbnails)
     place = Place(folder.path)
     job, head = place.read("job"), place.read("head")
     model = job.get("model") if isinstance(job, dict) else None
-    per_minute = rate(head.get("progress")) if isinstance(head, dict) else None
-    pictures = tuple(_latest(place, job, head))
-    return Seen(stamps, status, trouble, str(model or ""), _current(per_minute, status), pictures)
+    per_minute = _pace(head, status) if isinstance(head, dict) else None
+    return Seen(stamps, status, trouble, str(model or ""), per_minute, tuple(_latest(place, job, head)))
 
 
-def rate(progress: Any) -> float | None:
+def rate(progress: Any, now: float) -> float | None:
     """Return how many tasks a minute ended lately.
 
     Args:
-        progress: Points of a run: unix seconds and tasks ended, then more; whatever else it is tells nothing.
+        progress: Points of a run, one for each change: unix seconds and tasks ended, then more. Whatever else it is
+            tells nothing.
+        now: Unix seconds.
     """
-    if not isinstance(progress, list):
-        return None
-    lists = (point for point in progress if isinstance(point, list) and len(point) > 1)
-    points = [(at, ended) for at, ended, *_ in lists if isinstance(at, int | float) and isinstance(ended, int)]
+    found = filter(_is_point, progress) if isinstance(progress, list) else ()
+    points: list[tuple[float, float]] = [(at, ended) for at, ended, *_ in found]
     if not points:
         return None
-    last_at, last = points[-1]
-    first_at, first = next((at, ended) for at, ended in points if at >= last_at - RATE_SECONDS)
-    if last_at <= first_at:
+    since = now - RATE_SECONDS
+    began, before = next(((at, ended) for at, ended in reversed(points) if at <= since), points[0])
+    seconds = now - max(began, since)
+    if seconds <= 0:
         return None
-    per_minute = (last - first) / (last_at - first_at) * 60
+    per_minute = (points[-1][1] - before) / seconds * 60
     return round(per_minute, 1 if per_minute < 10 else 0)
+
+
+def _is_point(point: Any) -> bool:
+    return isinstance(point, list) and len(point) > 1 and is_moment(point[0]) and is_moment(point[1])
 
 
 def _status(folder: RunFolder, look: Look) -> tuple[Status | None, str | None]:
@@ -150,8 +157,11 @@ def _status(folder: RunFolder, look: Look) -> tuple[Status | None, str | None]:
         return None, "The run cannot be read just now."
 
 
-def _current(per_minute: float | None, status: Status | None) -> float | None:
-    return per_minute if status is not None and status.state == "running" else None
+def _pace(head: Mapping[str, Any], status: Status | None) -> float | None:
+    """Return how many tasks a minute end in a run that is at work, by what its page says."""
+    if status is None or status.state != "running" or status.updated_at is None:
+        return None
+    return rate(head.get("progress"), datetime.fromisoformat(status.updated_at).timestamp())
 
 
 def _latest(place: Place, job: Any, head: Any) -> Iterator[str]:

@@ -38,6 +38,8 @@ class Tail:
 
     def more(self) -> list[dict[str, Any]]:
         """Return the lines that have come since the last time, at most `MOST_LINES`; it blocks."""
+        if not self._path.is_file():
+            return []
         try:
             with self._path.open("rb") as file:
                 end = file.seek(0, 2)

@@ -11,6 +11,8 @@ from typing import Any, Final
 from orchestrator.output.gallery.data import encoded
 
 SHARD_ROWS: Final = 1000
+MOST_BYTES: Final = 200_000_000
+"""No script file of data is larger: prompts are far shorter."""
 _CALL: Final = "gallery.take("
 
 
@@ -55,14 +57,17 @@ class Place:
 
     def read(self, name: str) -> Any:
         """Return the JSON of a script file that `write` wrote, None where there is none that can be read."""
+        path = self.data / f"{name}.js"
         try:
-            text = (self.data / f"{name}.js").read_text("utf-8")
+            if not path.is_file() or path.stat().st_size > MOST_BYTES:
+                return None
+            text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError):
             return None
         quoted = text.removeprefix(f"{_CALL}'{name}','").removesuffix("')\n")
         try:
             return json.loads(quoted.replace("\\'", "'").replace("\\\\", "\\"))
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
