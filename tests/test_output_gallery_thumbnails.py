@@ -115,3 +115,9 @@ def test_a_text_is_shown_by_its_beginning(place: Place, data: object, text: str)
 
 def test_other_files_have_no_preview(place: Place) -> None:
     assert preview(place, put(place, b"....", "video/mp4")) == NOTHING
+
+
+@pytest.mark.parametrize("kind", ["image/png", "application/json"])
+def test_a_pipe_in_the_place_of_a_file_is_not_opened(place: Place, kind: str) -> None:
+    os.mkfifo(place.run_folder / "pipe")
+    assert preview(place, Output("pipe", None, kind, 3, "0" * 64)) == NOTHING

@@ -390,7 +390,8 @@ def test_a_planted_bug_is_found(name: str) -> None:
 
 
 def main() -> None:
-    """Print how many histories each takes, with what it needs and without, and what is found then."""
+    """Print how many histories each takes: of those in which it may show, and of any; and what is found then."""
+    sys.stdout.write("| planted bug | where it may show | anywhere | what gives it away |\n| --- | --- | --- | --- |\n")
     for name, bug in BUGS.items():
         suited, _ = found(bug, suitable(bug))
         histories, violation = found(bug, map(draw, range(MOST_OF_ANY)))

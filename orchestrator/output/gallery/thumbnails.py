@@ -36,6 +36,8 @@ def preview(place: Place, output: Output, *, draws: bool = True) -> Preview:
         draws: Whether a thumbnail that does not stand yet is made.
     """
     path = place.run_folder / output.path
+    if not path.is_file():  # to open a pipe that lies there would wait for its other end
+        return NOTHING
     if output.content_type.startswith("image/"):
         return _of_picture(place, output, path, draws=draws)
     if output.content_type in {"application/json", "raw"} or output.content_type.startswith("text/"):
