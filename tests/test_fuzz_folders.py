@@ -41,6 +41,7 @@ COMMANDS: Final = (
     ("status", "run", "--json"),
     ("verify", "run"),
     ("gallery", "run"),
+    ("export", "run", "--to", "csv,json,zip,sheet", "--force"),
     ("plan", *SET_OUT),
     ("plan", *SET_OUT, "--tasks", "--json"),
     ("cancel", "run"),

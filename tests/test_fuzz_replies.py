@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -30,10 +32,14 @@ from orchestrator.reporting import root
 from orchestrator.steps.outcomes import Stop
 from orchestrator.sweep import Schema
 from orchestrator.wiro import Client, Credentials, Phase, Prices, Timeouts, WiroError, computing_seconds
+from orchestrator.wiro.socket import Event, Socket
 
 pytestmark = pytest.mark.anyio
 
 RECORDINGS: Final = sorted((Path(__file__).parent / "recordings").glob("*.json"))
+EVENTS: Final = json.loads((Path(__file__).parent / "recordings" / "socket_events.json").read_text())
+TOKEN: Final = "kT9vQ2hXw7LmZc4RbN8sJy1FdPgAe0"
+MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TIMES_FASTER: Final = 30.0
 MODEL: Final = "Hevok/Studio-Trigger"
 HEADERS: Final = (
@@ -133,6 +139,41 @@ async def test_the_client_reads_it_or_says_why_not(seed: int) -> None:
         for _ in range(25):
             with suppress(WiroError):
                 await ask_everything(client, chance)
+
+
+# The socket
+
+
+def frame(data: bytes, kind: int) -> bytes:
+    """Return a WebSocket frame (RFC 6455, section 5.2) of up to 64 kB: kind 1 is text, 2 bytes, 8 a close, 9 a ping."""
+    length = bytes([len(data)]) if len(data) < 126 else b"\x7e" + len(data).to_bytes(2)
+    return bytes([0x80 | kind]) + length + data
+
+
+def handshake(key: str) -> bytes:
+    accept = base64.b64encode(hashlib.sha1(key.encode() + MAGIC).digest()).decode()  # noqa: S324 - the protocol's own
+    lines = ("HTTP/1.1 101 So be it", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {accept}")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+@trials(4, 200)
+async def test_the_socket_tells_what_can_be_told(seed: int) -> None:
+    chance = dice(seed)
+    told: list[Event] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, _, headers, _ = await request_of(reader)
+        welcome = handshake(headers.get("sec-websocket-key", ""))
+        writer.write(harmed_bytes(welcome, chance) if chance.random() < 0.1 else welcome)
+        for event in chance.choices(EVENTS, k=chance.randrange(8)):
+            body = harmed_reply(json.dumps(event).encode(), chance)[:60_000]
+            said = frame(body, chance.choice((1, 1, 1, 1, 1, 2, 8, 9, 10, 3)))
+            writer.write(harmed_bytes(said, chance) if chance.random() < 0.2 else said)
+
+    async with listening(serve) as url, Socket(url.replace("http", "ws")) as socket:
+        for _ in range(10):
+            assert await socket.listen(TOKEN, opened=lambda: None, tell=told.append)
+    assert all(event.progress is None or 0 <= event.progress <= 1 for event in told)
 
 
 # A whole run
