@@ -76,7 +76,7 @@ class RunFolder:
 
     def exists(self) -> bool:
         """Return whether a run has been here, even if its ledger has gone."""
-        return self.ledger.is_file() or self._has_traces()
+        return self.ledger.is_file() or self.has_traces()
 
     def make(self, state: Path | None = None, network: Callable[[Path], str | None] = network_file_system) -> None:
         """Make the folder, and that of its ledger where it is to lie elsewhere.
@@ -178,11 +178,11 @@ class RunFolder:
         Raises:
             DamagedLedgerError: It has gone, or is empty.
         """
-        if self._has_traces() and (not self.ledger.is_file() or not self.ledger.stat().st_size):
+        if self.has_traces() and (not self.ledger.is_file() or not self.ledger.stat().st_size):
             reason = "it is empty" if self.ledger.is_file() else "it is missing"
             raise DamagedLedgerError(self.ledger, reason, self.path)
 
-    def _has_traces(self) -> bool:
+    def has_traces(self) -> bool:
         """Return whether anything shows that there has been a run here."""
         if os.path.lexists(self.pointer) and (self.state == self.path or not self.state.is_dir()):
             return True

@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from orchestrator.ledger import opening
 from orchestrator.ledger.sqlite import SqliteLedger
 from orchestrator.output import manifest
 from orchestrator.steps.landing import Landing
@@ -48,6 +49,9 @@ POINTS = (
     "the manifest before its rename",
     "the manifest after its rename",
     "the list is read",
+    "a statement of a version",
+    "a version before the commit",
+    "the ledger is up to date",
 )
 
 
@@ -67,6 +71,7 @@ class Killer:
 def lay(killer: Killer) -> None:
     """Lay every point of `POINTS`."""
     lay_around_commits(killer)
+    lay_around_versions(killer)
     after_await(
         Connector, "connect", killer, "a request is paid for and not yet written", lambda: current_call.get().pays
     )
@@ -119,6 +124,27 @@ def lay_around_commits(killer: Killer) -> None:
     SqliteLedger.save = noted_save  # type: ignore[method-assign]  # the same, noted
     SqliteLedger.enter = noted_enter  # type: ignore[assignment,method-assign]  # likewise
     SqliteLedger.transaction = noted_transaction  # type: ignore[method-assign]  # likewise
+
+
+class Deadly(tuple[str, ...]):
+    """The statements that make a version of the ledger, with a point before each and after the last."""
+
+    __slots__ = ()
+    killer: ClassVar[Killer]
+
+    def __iter__(self) -> Iterator[str]:
+        for statement in super().__iter__():
+            self.killer.passes("a statement of a version")
+            yield statement
+        self.killer.passes("a version before the commit")
+
+
+def lay_around_versions(killer: Killer) -> None:
+    """A ledger is made by going through all its versions."""
+    Deadly.killer = killer
+    defaults = SqliteLedger.__init__.__kwdefaults__ or {}
+    defaults["steps"] = tuple(map(Deadly, defaults["steps"]))
+    around(opening, "_migrate", killer, after="the ledger is up to date")
 
 
 def around(owner: Any, name: str, killer: Killer, *, before: str = "", after: str = "") -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 
@@ -281,9 +283,12 @@ def test_a_ledger_that_is_none(desk: Desk) -> None:
     desk.refused("plan", "job.yaml", "--out", ".", says=r"ledger\.sqlite")
 
 
-def test_a_ledger_that_a_kill_left_empty_is_gone_on_with(desk: Desk, service: Mapping[str, str]) -> None:
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_ledger_that_a_kill_left_empty_is_gone_on_with(desk: Desk, service: Mapping[str, str], begun: bool) -> None:
+    """Whether it was killed before the file was a database or after."""
     (desk.folder / "run").mkdir()
-    (desk.folder / "run" / "ledger.sqlite").touch()
+    with closing(sqlite3.connect(desk.folder / "run" / "ledger.sqlite")) as ledger:
+        ledger.execute("PRAGMA journal_mode = WAL" if begun else "PRAGMA user_version")
     done = desk.run("run", "job.yaml", "--out", "run", settings=service)
     assert done.returncode == Exit.DONE, done.stderr
 

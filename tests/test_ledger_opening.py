@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -42,6 +44,21 @@ os._exit(0)
 """
 
 
+MIGRATES = """
+import itertools, json, os, signal, sys
+from pathlib import Path
+from orchestrator.ledger import SqliteLedger
+passed = itertools.count(1)
+class Deadly(tuple):
+    def __iter__(self):
+        for statement in super().__iter__():
+            if next(passed) == int(sys.argv[2]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield statement
+SqliteLedger(Path(sys.argv[1]), steps=[Deadly(step) for step in json.loads(sys.argv[3])]).close()
+"""
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.sqlite"
@@ -58,6 +75,12 @@ def version(path: Path) -> int:
     with closing(sqlite3.connect(path)) as db:
         found: int = db.execute("PRAGMA user_version").fetchone()[0]
         return found
+
+
+def migrating(path: Path, nth: int) -> int:
+    """Let a process bring the ledger up to date, killed before the n-th statement; return how it ends."""
+    program = [sys.executable, "-c", MIGRATES, str(path), str(nth), json.dumps(NEWER)]
+    return subprocess.run(program, check=False, timeout=30).returncode
 
 
 def killed(path: Path) -> None:
@@ -88,6 +111,18 @@ class TestVersions:
         assert version(path) == len(STEPS)
         with SqliteLedger(path, steps=NEWER) as store:
             assert len(list(store.everything())) == 300
+
+    @pytest.mark.parametrize("nth", [1, 2, 3, 4])
+    def test_a_kill_on_the_way_leaves_one_version_or_the_other(self, path: Path, nth: int) -> None:
+        """Before whichever statement it comes, nothing of what the ledger holds is lost, and the next one goes on."""
+        filled(path, tasks=5)
+        assert migrating(path, nth) == -signal.SIGKILL
+        assert version(path) == len(STEPS) + (nth > 2)
+        for read_only in (True, False):
+            with SqliteLedger(path, read_only=read_only, steps=NEWER) as store:
+                assert len(list(store.everything())) == 5
+                assert store._db.execute("SELECT name, since FROM moods").fetchall() == [("calm", None)]
+        assert version(path) == len(NEWER)
 
     def test_to_read_an_older_one_changes_nothing(self, path: Path) -> None:
         """A look at a ledger of an earlier version shows it as the newest one, and leaves it to its own program."""

@@ -15,7 +15,7 @@ from orchestrator.commands.options import Options
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError
 from orchestrator.facts import forgotten, frozen_tool, tasks_of
-from orchestrator.ledger import DamagedLedgerError, LedgerError, NotALedgerError, SqliteLedger
+from orchestrator.ledger import DamagedLedgerError, LedgerError, NotALedgerError, SqliteLedger, UnbegunLedgerError
 from orchestrator.lifecycle import FINAL
 from orchestrator.names import safe_part
 from orchestrator.runs import EMULATOR, Binding, RunFolder
@@ -66,8 +66,13 @@ def facts_of(folder: RunFolder) -> dict[str, str]:
     folder.check_presence()
     if not folder.exists() or not folder.ledger.stat().st_size:  # a kill can leave an empty file
         return {}
-    with folder.opened() as store:
-        return store.facts()
+    try:
+        with folder.opened() as store:
+            return store.facts()
+    except UnbegunLedgerError:  # or one that is a little further
+        if folder.has_traces():
+            raise
+        return {}
 
 
 def prepare(

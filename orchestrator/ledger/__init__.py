@@ -1,6 +1,13 @@
 """What happened: the only source of truth of a run folder."""
 
-from orchestrator.ledger.errors import ClaimedError, ConflictError, DamagedLedgerError, LedgerError, NotALedgerError
+from orchestrator.ledger.errors import (
+    ClaimedError,
+    ConflictError,
+    DamagedLedgerError,
+    LedgerError,
+    NotALedgerError,
+    UnbegunLedgerError,
+)
 from orchestrator.ledger.opening import AT_WORK, MARK, UNREADABLE
 from orchestrator.ledger.salvage import salvage
 from orchestrator.ledger.sqlite import MANIFEST, SqliteLedger
@@ -20,5 +27,6 @@ __all__ = [
     "NotALedgerError",
     "SqliteLedger",
     "Totals",
+    "UnbegunLedgerError",
     "salvage",
 ]

@@ -19,6 +19,10 @@ class NotALedgerError(RefusedError):
     """There is no ledger that this version can read."""
 
 
+class UnbegunLedgerError(NotALedgerError):
+    """There is a ledger's file and nothing in it yet: whoever made it was killed."""
+
+
 class DamagedLedgerError(NotALedgerError):
     """The ledger is not what was written, or not all of it."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orchestrator.ledger.errors import DamagedLedgerError, LedgerError, NotALedgerError
+from orchestrator.ledger.errors import DamagedLedgerError, LedgerError, NotALedgerError, UnbegunLedgerError
 from orchestrator.ledger.versions import STEPS, Step
 
 BUSY_MILLISECONDS: Final = 10_000
@@ -176,7 +176,7 @@ class LedgerFile:
         if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise DamagedLedgerError(self.path, "it is some other database", self.run_folder)
         if version == 0 and not may_be_empty:
-            raise NotALedgerError(f"{self.path} holds no run yet: `orchestrator run` fills it.")
+            raise UnbegunLedgerError(f"{self.path} holds no run yet: `orchestrator run` fills it.")
         return version
 
     def _make_private(self) -> None:
