@@ -191,7 +191,7 @@ def harm_places(folder: RunFolder, dice: Dice) -> tuple[str, str]:
 HARMS: Final[tuple[Harm, ...]] = (harm_rows, harm_facts, harm_bytes, harm_marks, harm_places)
 
 
-@trials(5, 150)
+@trials(3, 60)
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_folder_that_was_changed(desk: Path, harm: Harm, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Something else lies in a file's place too, now and then; some commands are given one after the other."""

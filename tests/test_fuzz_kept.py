@@ -62,7 +62,7 @@ def look_at(forecast: Forecast) -> None:
     assert forecast.kept()
 
 
-@trials(4, 100)
+@trials(4, 60)
 def test_run_times(tmp_path: Path, seed: int) -> None:
     chance = dice(seed)
     taught = Forecast(8.0)
@@ -77,7 +77,7 @@ def test_run_times(tmp_path: Path, seed: int) -> None:
 # What the service says of its models
 
 
-@trials(4, 100)
+@trials(4, 60)
 def test_catalogue_entries(tmp_path: Path, seed: int) -> None:
     """One that is not what was kept is none, or at least an entry."""
     chance = dice(seed)
@@ -97,7 +97,7 @@ def test_catalogue_entries(tmp_path: Path, seed: int) -> None:
 # Marks
 
 
-@trials(4, 100)
+@trials(4, 60)
 def test_marks(tmp_path: Path, seed: int) -> None:
     chance = dice(seed)
     path = tmp_path / "marks.json"
@@ -173,7 +173,7 @@ def harm_lane_place(path: Path, chance: Dice) -> object:
 LANE_HARMS: Final[tuple[Harm, ...]] = (harm_lane_rows, harm_lane_tables, harm_lane_bytes, harm_lane_place)
 
 
-@trials(3, 60)
+@trials(3, 40)
 @pytest.mark.parametrize("harm", LANE_HARMS)
 def test_the_lane_s_file(tmp_path: Path, harm: Harm, seed: int) -> None:
     """It can be used, or is set aside, or the run is told that it cannot be."""

@@ -123,7 +123,7 @@ async def ask_everything(client: Client, chance: Dice) -> None:
             await client.tools("boat", 0, 10)
 
 
-@trials(4, 200)
+@trials(4, 100)
 async def test_the_client_reads_it_or_says_why_not(seed: int) -> None:
     chance = dice(seed)
 
@@ -156,7 +156,7 @@ def handshake(key: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-@trials(4, 200)
+@trials(4, 100)
 async def test_the_socket_tells_what_can_be_told(seed: int) -> None:
     chance = dice(seed)
     told: list[Event] = []
@@ -284,7 +284,7 @@ async def played(folder: Path, settings: Settings, clock: HurriedClock, attempts
     return int(result.exit_code)
 
 
-@trials(3, 120)
+@trials(3, 60)
 @pytest.mark.parametrize("spares_run", [True, False])
 async def test_a_run_ends_in_order(
     tmp_path: Path, spares_run: bool, seed: int, monkeypatch: pytest.MonkeyPatch

@@ -59,7 +59,7 @@ def texts(paths: list[Path], page: str) -> list[str]:
     return [path.read_text("utf-8") for path in paths] + examples(page)
 
 
-@trials(8, 250)
+@trials(6, 100)
 def test_a_job_file(tmp_path: Path, seed: int) -> None:
     chance, valid = dice(seed), texts(JOBS, "job-file.md")
     (tmp_path / "prompts.txt").write_text("a red boat\n{b|c} __x__\n")
@@ -82,7 +82,7 @@ def test_a_job_file(tmp_path: Path, seed: int) -> None:
             assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
 
 
-@trials(4, 250)
+@trials(4, 40)
 def test_a_profile(seed: int) -> None:
     chance, valid = dice(seed), texts(PROFILES, "emulator.md")
     for _ in range(EACH):
@@ -98,7 +98,7 @@ ENVS: Final = (
 VALUES: Final = ("https://api.wiro.ai/v1", "http://[::1]:80/", "host, 10.0.0.1/8", "abc", "http://u:p@h:99999/", "")
 
 
-@trials(4, 100)
+@trials(4, 40)
 def test_settings(tmp_path: Path, seed: int) -> None:
     chance = dice(seed)
     for _ in range(EACH):
@@ -164,7 +164,7 @@ def arguments(chance: Dice) -> list[str]:
     return [command, *words, *(("--limit", "0") if command == "run" else ())]
 
 
-@trials(4, 60)
+@trials(4, 40)
 def test_a_command_line(desk: Path, seed: int, capfd: pytest.CaptureFixture[str]) -> None:
     chance = dice(seed)
     for _ in range(EACH // 4):
