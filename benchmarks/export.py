@@ -39,7 +39,7 @@ def main() -> None:
             for kind in KINDS:
                 seconds, peak = measured(["export", str(folder.path), "--to", kind])
                 written = (folder.path / "exports" / f"job.{kind}").stat().st_size / 1e6
-                print(f"| {size:,} | {kind} | {seconds:.1f} | {peak:.0f} | {written:.0f} |", flush=True)
+                print(f"| {size:,} | {kind} | {seconds:.1f} | {peak:.0f} | {written:.1f} |", flush=True)
 
 
 def made(home: Path, size: int) -> RunFolder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -16,6 +17,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 from orchestrator.commands.status import read_status
 from orchestrator.lifecycle import State
+from orchestrator.output.export.rows import OWN
 from orchestrator.output.gallery import Place, build
 from orchestrator.runs import RunFolder
 from orchestrator.sweep import Schema, load
@@ -350,10 +352,18 @@ def test_tables_hold_everything_and_no_formula(look: Look, tmp_path: Path) -> No
     page.locator("#sheet").focus()
     keys(page, "5", "e")
     table = saved(page, "CSV", tmp_path / "table.csv")
-    assert table.splitlines()[0].startswith("task,index,state,path,cost_usd")
+    told = list(csv.DictReader(io.StringIO(table, newline="")))
+    assert list(told[0])[:5] == ["task", "index", "state", "repeat", "output"]
+    assert {name for name in told[0] if "." not in name} | {"error.kind", "error.message"} == {*OWN} - {
+        "sha256",
+        "warnings",
+    }
+    assert (told[0]["labels.prompt"], told[0]["axes.seed"], told[0]["parameters.seed"]) == ("'=fox <b>", "7", "7")
+    assert [row["cost_usd"] for row in told[:2]] == ["0.0035", ""]
     held = json.loads(saved(page, "JSON", tmp_path / "table.json"))
     assert len(held) == 33
-    assert (held[0]["stars"], held[0]["axes"]["prompt"], held[0]["parameters"]["prompt"]) == (5, "=fox <b>", NASTY)
+    assert (held[0]["stars"], held[0]["labels"]["prompt"], held[0]["axes"]["prompt"]) == (5, "=fox <b>", NASTY)
+    assert held[0]["parameters"]["prompt"] == NASTY
     fields = page.evaluate("['=1+1', '+1', '-2.5', '@x', '\\tx', 'a,\"b\"', '-x', null].map(gallery.records.field)")
     assert fields == ["'=1+1", "+1", "-2.5", "'@x", "'\tx", '"a,""b"""', "'-x", ""]
 

@@ -11,7 +11,7 @@
     const text = spelled.join(' × ');
     const named = label !== text;
     const isBare = !named && /^[\d.,+-]+$/.test(label);
-    return { axis, number: axis.values.length, of, label, text, named, isBare, isTwin: false };
+    return { axis, number: axis.values.length, of, labels: labels ?? [], label, text, named, isBare, isTwin: false };
   }
 
   function append(axis, of, labels) {

@@ -1,33 +1,74 @@
 'use strict';
-// Pictures as rows for other programs: JSON and CSV.
+// Pictures as rows for other programs: JSON and CSV, under the names that `orchestrator export` gives.
 
 (() => {
   // What makes a spreadsheet take a text for a formula; a number with a sign is none.
-  const FORMULA = /^[=+\-@\t\r]/;
-  const NUMBER = /^[+-]?\d+(\.\d+)?$/;
+  const FORMULA = /^[=+\-@\t\r\n]/;
+  const NUMBER = /^[+-]?\d+(\.\d+)?([eE][+-]?\d+)?$/;
+  const OWN = [
+    'task',
+    'index',
+    'state',
+    'repeat',
+    'output',
+    'path',
+    'content_type',
+    'bytes',
+    'stars',
+    'rejected',
+    'tags',
+    'note',
+    'cost_usd',
+    'elapsed_seconds',
+    'submitted_at',
+    'finished_at',
+    'attempts',
+    'error.kind',
+    'error.message',
+  ];
+  const GROUPS = ['axes', 'labels', 'parameters'];
+
+  const moment = (unix) => (unix ? new Date(unix * 1000).toISOString() : null);
+
+  /** The value of each axis and variable, and the names that the job file gives to values. */
+  function place(card) {
+    const found = { axes: {}, labels: {} };
+    for (const axis of gallery.axes.all.slice(0, gallery.axes.own)) {
+      const value = gallery.axes.value(axis, card);
+      axis.names.forEach((name, member) => {
+        if (value.of[member] !== null) found.axes[name] = value.of[member];
+        if (value.labels[member]) found.labels[name] = value.labels[member];
+      });
+    }
+    return found;
+  }
 
   /** All that is known of a picture. */
   function record(card) {
     const { task } = card;
     const mark = gallery.marks.of(card.key);
-    const axes = Object.fromEntries(
-      gallery.axes.wide().map((axis) => [axis.name, gallery.axes.value(axis, card).label]),
-    );
     return {
       task: task.id,
       index: task.index,
       state: task.state,
+      repeat: task.repeat,
       model: gallery.run.job.model,
-      parameters: gallery.run.parameters(task),
-      axes,
+      output: card.src ? card.n : null,
       path: card.src ? card.path : null,
-      cost_usd: task.cost,
-      elapsed_seconds: task.seconds,
-      error: task.error ? { kind: task.error[0], message: task.error[1] } : null,
-      stars: mark.stars,
+      content_type: card.kind ?? null,
+      bytes: card.bytes ?? null,
+      stars: mark.stars || null,
       rejected: mark.reject,
       tags: mark.tags,
-      note: mark.note,
+      note: mark.note || null,
+      cost_usd: task.cost,
+      elapsed_seconds: task.seconds,
+      submitted_at: moment(task.submitted),
+      finished_at: moment(task.finished),
+      attempts: task.attempts,
+      error: task.error ? { kind: task.error[0], message: task.error[1] } : null,
+      ...place(card),
+      parameters: gallery.run.parameters(task),
     };
   }
 
@@ -42,38 +83,29 @@
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   }
 
-  function csv(cards) {
-    const names = [...new Set(cards.flatMap((card) => Object.keys(gallery.run.parameters(card.task))))].sort();
-    const axes = gallery.axes
-      .wide()
-      .map((axis) => axis.name)
-      .filter((name) => !names.includes(name));
-    const own = [
-      'task',
-      'index',
-      'state',
-      'path',
-      'cost_usd',
-      'elapsed_seconds',
-      'stars',
-      'rejected',
-      'tags',
-      'note',
-      'error',
-    ];
-    const lines = cards.map((card) => {
-      const held = record(card);
-      const flat = { ...held, tags: held.tags.join(', '), error: held.error?.message ?? '' };
-      return [
-        ...own.map((name) => flat[name]),
-        ...axes.map((name) => held.axes[name]),
-        ...names.map((name) => shown(held.parameters[name])),
-      ];
-    });
-    return [[...own, ...axes, ...names], ...lines].map((line) => line.map(field).join(',')).join('\r\n') + '\r\n';
+  /** A record as the fields of a row. */
+  function flat(held, isFirst) {
+    const row = { ...held, tags: held.tags.join(', '), cost_usd: isFirst ? held.cost_usd : null };
+    for (const [name, value] of Object.entries(held.error ?? {})) row[`error.${name}`] = value;
+    for (const group of GROUPS)
+      for (const [name, value] of Object.entries(held[group])) row[`${group}.${name}`] = gallery.run.shown(value);
+    return row;
   }
 
-  const shown = (value) => (value === undefined ? '' : gallery.run.shown(value));
+  /** A row for each picture; what a task cost stands in its first one, so that the column adds up. */
+  function csv(cards) {
+    const seen = new Set();
+    const rows = cards.map((card) => {
+      const isFirst = !seen.has(card.task.id);
+      seen.add(card.task.id);
+      return flat(record(card), isFirst);
+    });
+    const others = [...new Set(rows.flatMap(Object.keys))].filter((name) => GROUPS.includes(name.split('.')[0]));
+    const named = GROUPS.flatMap((group) => others.filter((name) => name.startsWith(`${group}.`)));
+    const names = [...OWN, ...named];
+    const lines = [names, ...rows.map((row) => names.map((name) => row[name]))];
+    return `${lines.map((line) => line.map(field).join(',')).join('\r\n')}\r\n`;
+  }
 
   gallery.records = { record, json, csv, field };
 })();

@@ -128,6 +128,7 @@
           actions.marks,
         ),
       ),
+      h('p.quiet', {}, 'Contact sheets, Parquet and this page as an archive: ', h('code', {}, 'orchestrator export')),
       h(
         'label.file',
         {},
