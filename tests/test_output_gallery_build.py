@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from orchestrator.commands.status import read_status
 from orchestrator.errors import RefusedError
 from orchestrator.lifecycle import State
 from orchestrator.output.gallery import Built, Place, build
+from orchestrator.output.manifest import moment
 from orchestrator.runs import RunFolder
 from orchestrator.tasks import Task
 
@@ -84,6 +86,12 @@ def test_what_was_noted_of_the_runs_progress_stays(folder: RunFolder) -> None:
     place.write("head", {**head, "key": "another run", "progress": early})
     made(folder)
     assert place.read("head")["progress"][0][0] == NOW
+
+
+def test_a_page_that_is_built_later_ends_its_progress_where_the_run_ended(folder: RunFolder) -> None:
+    with folder.opened() as ledger:
+        build(folder.path, ledger, replace(read_status(folder), updated_at=moment(NOW - 3600)), NOW)
+    assert [point[0] for point in Place(folder.path).read("head")["progress"]] == [NOW - 3600]
 
 
 def test_tasks_that_the_grid_alone_does_not_tell_are_listed(make_run: MakeRun, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.facts import frozen_tool, resolved_job
-from orchestrator.lifecycle import Record, State
+from orchestrator.lifecycle import Failure, Record, State
 from orchestrator.output.gallery.data import COLUMNS, OUTPUT_COLUMNS, Coder, Preview, encoded
 from orchestrator.runs import RunFolder
 from orchestrator.wiro.catalogue import seed_model
@@ -163,6 +163,8 @@ def test_local_files_are_named_without_the_folders_above_the_job(make_run: MakeR
     assert [coder(folder).row(record)[3] for record in records(folder)] == [[0], [1]]
     stranger = replace(records(folder)[0].task, axes={"image": absolute + "x"})
     assert coder(folder).row(Record(stranger))[3] == [["inputs/dog.pngx"]]
+    failed = replace(records(folder)[0], failure=Failure("invalid", f"{absolute} has changed"))
+    assert coder(folder).row(failed)[-1] == ["invalid", "inputs/dog.png has changed"]
     assert str(tmp_path) not in encoded([held, *map(coder(folder).row, records(folder))])
 
 

@@ -399,6 +399,7 @@ def test_the_overview_counts_by_each_value(look: Look) -> None:
     page = look("#tab=overview")
     table = page.locator("table.values", has_text="By scheduler")
     assert table.locator("tbody tr").nth(1).locator("td").nth(0).inner_text() == "5 of 6"
+    assert page.locator(".figure", has_text="from the start").locator("b").inner_text() == "\u2013"  # none is known
     charts = page.locator(".charts figure svg")
     assert [str(chart.get_attribute("aria-label")) for chart in charts.all()] == ["Tasks ended: 17", "Spent: $0.056"]
     assert page.locator(".failures li").all_inner_texts() == ["1\nfailed: the model gave up <b>here</b>"]
