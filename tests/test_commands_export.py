@@ -120,6 +120,7 @@ def test_what_is_chosen(folder: RunFolder) -> None:
         (["--to", "csv", "--state", "finished"], "--state finished is not known"),
         (["--to", "csv", "--only", "seed=8"], "no task has the value 8"),
         (["--to", "csv", "--state", "cancelled"], "Nothing of the run fits"),
+        (["--to", "csv", "--min-rating", "3"], "holds no marks. Download them from the page"),
         (["--to", "zip", "--pictures", "small"], "--pictures small is not known"),
         (["--to", "sheet", "--x", "colour"], "no axis colour"),
         (["--to", "sheet", "--font", "nothing.ttf"], "--font nothing.ttf cannot be read"),

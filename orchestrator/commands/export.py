@@ -139,6 +139,11 @@ def export(folder: RunFolder, wanted: Wanted) -> Exported:
     _check(wanted.states, [state.value for state in State], "--state")
     with _opened(folder, wanted) as run:
         done = run.done
+        if wanted.least_stars and not run.marks["marks"]:
+            raise RefusedError(
+                f"--min-rating {wanted.least_stars}: {folder.path} holds no marks. Download them from the page (Export,"
+                f" Marks) and put {marks.NAME} into the run folder."
+            )
         if next(run.chosen(), None) is None:
             raise RefusedError("Nothing of the run fits these options, and nothing was written.")
         for kind in dict.fromkeys(wanted.kinds):
