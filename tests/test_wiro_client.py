@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from orchestrator.wiro import (
+    CALLBACK,
     Acceptance,
     BalanceUsedUp,
     Client,
@@ -406,6 +407,18 @@ async def test_secrets_that_the_service_repeats_are_not_passed_on(service: Servi
         await client.task(token=TOKEN)
     shown = f"{caught.value} {caught.value!r} {vars(caught.value)}"
     assert not any(secret in shown for secret in (KEY, SECRET, TOKEN))
+
+
+async def test_an_address_for_callbacks_that_the_service_repeats_is_not_passed_on(
+    service: Service, client: Client
+) -> None:
+    """It holds a secret, and the words of a refusal get into the manifest."""
+    url = "https://hooks.example.com/nobody-guesses-this/task-1"
+    said = {"result": False, "errors": [{"code": 0, "message": f"Request parameter callbackUrl invalid: {url}."}]}
+    service.says("/Run/Hevok/Studio-Trigger", json.dumps(said).encode())
+    with pytest.raises(InvalidRequest) as caught:
+        await client.run(MODEL, {"prompt": "x", CALLBACK: url})
+    assert "nobody-guesses" not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
 
 
 async def test_secrets_that_a_failed_task_repeats_are_not_passed_on(service: Service, client: Client) -> None:

@@ -185,6 +185,25 @@ async def test_a_server_that_accepts_and_says_nothing_is_left_in_time(monkeypatc
             writer.close()
 
 
+@pytest.mark.parametrize("alive", [True, False])
+async def test_silence_is_borne_as_long_as_the_other_side_is_there(
+    alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing, but answers pings; a side that does not even do that is gone."""
+    monkeypatch.setattr(socket, "PING_SECONDS", 0.1)
+
+    async def serve(connection: web.WebSocketResponse) -> None:
+        with anyio.move_on_after(0.5):
+            await (connection.receive() if alive else anyio.sleep_forever())
+        if not connection.closed:
+            await connection.send_str(event("task_end"))
+
+    async with server(serve) as url:
+        why, events = await heard(url)
+    assert events == ([Event("task_end")] if alive else [])
+    assert why == "the connection closed"
+
+
 async def test_it_goes_through_the_proxy() -> None:
     """And what the proxy's address may hold is not told."""
     asked: list[bytes] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.wiro.auth import Credentials, fresh_nonce
 from orchestrator.wiro.catalogue import Price, Prices, computing_seconds, parse_model, price, seed_model
-from orchestrator.wiro.client import CALLBACK, Client
+from orchestrator.wiro.client import Client
 from orchestrator.wiro.errors import (
     Acceptance,
     BalanceUsedUp,
@@ -23,7 +23,7 @@ from orchestrator.wiro.errors import (
     WiroError,
 )
 from orchestrator.wiro.socket import Event, Socket
-from orchestrator.wiro.transport import Timeouts
+from orchestrator.wiro.transport import CALLBACK, Timeouts
 from orchestrator.wiro.wire import Accepted, Phase, RemoteOutput, RemoteTask, TaskPage, Upload
 
 __all__ = [

@@ -20,9 +20,6 @@ from orchestrator.wiro.errors import InvalidRequest, NoSuchModel, NoSuchTask, Re
 from orchestrator.wiro.transport import STANDARD_TIMEOUTS, Timeouts, Transport
 from orchestrator.wiro.wire import Accepted, Json, RemoteTask, TaskPage, Upload
 
-CALLBACK: Final = "callbackUrl"
-"""What `/Run` takes beside the model's parameters: the address to call when the task has ended (the API page)."""
-
 MAX_UPLOAD_BYTES: Final = 100 * 1000 * 1000
 SLOWEST_UPLOAD_BYTES_PER_SECOND: Final = 50_000
 

@@ -71,6 +71,7 @@ class Socket:
         self._session = aiohttp.ClientSession(
             connector=_Connector(self._url),
             cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
             headers={"User-Agent": SESSION_HEADERS["User-Agent"]},
         )
         return self

@@ -30,6 +30,9 @@ SESSION_HEADERS: Final = {
     "Accept-Encoding": "identity",
     "User-Agent": f"orchestrator/{version('orchestrator')}",
 }
+CALLBACK: Final = "callbackUrl"
+"""What `/Run` takes beside the model's parameters: the address to call when the task has ended (the API page)."""
+
 TOKEN_FIELDS: Final = ("tasktoken", "socketaccesstoken")
 FOREIGN: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, EOFError)
 """All that aiohttp, ssl and the sockets below them raise; time-outs are `OSError`."""
@@ -109,7 +112,7 @@ class Transport:
         written = _encode(dict(body)).encode()
         # aiohttp warns of large bytes objects, because joining them to the headers copies them.
         data = written if len(written) < LARGE_BODY_BYTES else io.BytesIO(written)
-        tokens = [str(body[name]) for name in TOKEN_FIELDS if name in body] if path is None else ()
+        tokens = [str(body[name]) for name in (TOKEN_FIELDS if path is None else (CALLBACK,)) if name in body]
         return await self._exchange(self._call(endpoint), path or endpoint, data, JSON_TYPE, tokens)
 
     async def post_form(self, endpoint: str, form: aiohttp.FormData, *, more_seconds: float) -> wire.Json:
