@@ -38,6 +38,7 @@ def test_a_long_text_loses_its_middle() -> None:
 def test_words_stay_whole_where_they_can() -> None:
     assert wrapped("a harbour in fog\nat dusk", 10, 9, len) == ["a harbour", "in fog at", "dusk"]
     assert wrapped("EulerAncestralDiscreteScheduler", 16, 9, len) == ["EulerAncestral", "Discrete", "Scheduler"]
+    assert wrapped("DDIMScheduler", 11, 9, len) == ["DDIM", "Scheduler"]
     assert wrapped("abcdefghijklmnop", 12, 9, len) == ["abcdefghijkl", "mnop"]
 
 

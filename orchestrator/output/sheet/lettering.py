@@ -33,7 +33,7 @@ FALLBACKS: Final = (
 )
 """Fonts of Linux, macOS and Windows, looked for where Pillow's own, which has the letters of English, lacks one."""
 MOST_LETTERS: Final = 600
-_HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[_/-])(?=\w)")
+_HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[_/-])(?=\w)")
 _NO_LETTER: Final = "\U0010fff0"
 _RIGHT_TO_LEFT: Final = frozenset({"R", "AL"})
 

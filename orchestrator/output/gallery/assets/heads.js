@@ -6,7 +6,7 @@
 
   /** A text that may be broken between the words of a NameLikeThis. */
   function breakable(text) {
-    const parts = text.split(/(?<=\p{Ll})(?=\p{Lu})/u);
+    const parts = text.split(/(?<=\p{Ll})(?=\p{Lu})|(?<=\p{Lu})(?=\p{Lu}\p{Ll})/u);
     return parts.flatMap((part, place) => (place ? [h('wbr'), part] : [part]));
   }
 
