@@ -144,6 +144,7 @@ def test_pictures_appear_while_the_run_goes_on_and_nothing_else_moves(
     expect(page.locator(".cell img")).to_have_count(1)
     expect(page.locator(".word")).to_have_text("live")
     page.locator("#sheet").press(" ")
+    page.wait_for_selector("#pick-none")  # it is drawn as picked
     page.evaluate("document.querySelector('.cell img').dataset.mine = 'yes'")
     run.step(2)
     expect(page.locator(".cell img")).to_have_count(3)
