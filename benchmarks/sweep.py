@@ -19,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,18 +76,27 @@ def main() -> None:
 def measure(tasks: int, folder: Path) -> dict[str, Cost]:
     """Run both clients against one emulator, one after the other."""
     folder.mkdir(parents=True)
-    emulator = subprocess.Popen([sys.executable, "-c", EMULATOR], stdout=subprocess.PIPE, text=True)
-    try:
-        assert emulator.stdout is not None
-        base_url = emulator.stdout.readline().strip()
-        environment = os.environ | {"WIRO_BASE_URL": base_url, "WIRO_API_KEY": KEY, "WIRO_API_SECRET": SECRET}
+    with emulated() as environment:
         return {
             "plain loop": difference(lambda n: plain_command(n, folder), tasks, environment),
             "orchestrator": difference(lambda n: our_command(n, folder), tasks, environment),
         }
-    finally:
-        emulator.terminate()
-        emulator.wait()
+
+
+@contextmanager
+def emulated() -> Iterator[dict[str, str]]:
+    """Give the environment in which a command calls the emulated service, which runs meanwhile."""
+    with (
+        tempfile.TemporaryDirectory() as home,
+        subprocess.Popen([sys.executable, "-c", EMULATOR], stdout=subprocess.PIPE, text=True) as emulator,
+    ):
+        try:
+            assert emulator.stdout is not None
+            base_url = emulator.stdout.readline().strip()
+            told = {"WIRO_BASE_URL": base_url, "WIRO_API_KEY": KEY, "WIRO_API_SECRET": SECRET}
+            yield os.environ | told | {"ORCHESTRATOR_HOME": home, "PYTHONDONTWRITEBYTECODE": ""}
+        finally:
+            emulator.terminate()
 
 
 def difference(command: object, tasks: int, environment: dict[str, str]) -> Cost:

@@ -216,6 +216,41 @@ def test_the_longer_it_goes_well_the_sooner_it_is_probed() -> None:
     assert not capacity.room(11, now + PROBE_SECONDS - 0.1)
 
 
+def test_a_bound_that_proves_right_is_probed_less_and_less_often() -> None:
+    """Each try in vain doubles the wait, a burst of refusals counts once, and one that succeeds starts anew."""
+    capacity = Capacity(None)
+    now, waits = 0.0, []
+    for _ in range(5):
+        for _ in range(4):
+            capacity.refused(3, None, now)
+        waits.append(capacity.next_chance(3, now))
+        now += waits[-1]
+        assert capacity.room(3, now)
+    assert waits == pytest.approx([30, 60, 120, 240, 240], abs=0.01)
+    assert capacity.next_chance(4, now) == pytest.approx(PROBE_SECONDS / 2, abs=0.01)
+    capacity.refused(2, None, now)
+    assert capacity.next_chance(2, now) == pytest.approx(PROBE_SECONDS, abs=0.01)
+
+
+def test_who_waits_for_a_turn_hears_that_the_bound_has_fallen() -> None:
+    """A refusal bounds what is out, and those who hold places for requests that have not left give them back."""
+
+    async def work(clock: VirtualClock) -> None:
+        slots = Slots(Capacity(None), clock)
+        for _ in range(6):
+            await slots.acquire()
+        with slots.sending() as first, slots.sending() as second, slots.sending() as third:
+            assert first()
+            assert second()
+            slots.refused(None)  # one of the three that had left before is the one to give its place back
+            assert (slots.active, slots.unsent) == (5, 1)
+            assert not third()
+            assert second()
+        assert slots.unsent == 0
+
+    in_virtual_time(work)
+
+
 def test_places_that_are_not_used_are_not_probed_for() -> None:
     """With fewer active than there are places, time teaches nothing."""
     capacity = Capacity(None)

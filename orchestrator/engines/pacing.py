@@ -33,9 +33,13 @@ STALE_SECONDS: Final = 5.0
 NAP_SECONDS: Final = 0.25
 """How often a call looks whether there is a limit again, where it is told of none."""
 
+FEW: Final = 3
 SLOWER: Final = 0.75
 MUCH_SLOWER: Final = 0.5
 FASTER: Final = 1.05
+MUCH_FASTER: Final = 2.0
+"""As long as the rate is far below one that was fine before a bad hour."""
+
 SLOWEST: Final = 0.1
 RECOVERY_SECONDS: Final = 5.0
 FIRST_PAUSE_SECONDS: Final = 1.0
@@ -55,6 +59,8 @@ class Schedule:
     def __init__(self, calls_per_second: float) -> None:
         self.limit = calls_per_second
         self.rate = calls_per_second
+        self._familiar = calls_per_second
+        self._written = 0
         self._until = math.inf
         self._sent: deque[float] = deque(maxlen=max(1, math.floor(calls_per_second)))
         self._held_until = -math.inf
@@ -85,8 +91,9 @@ class Schedule:
     def sent(self, at: float) -> None:
         """A call was written."""
         self._sent.append(at)
+        self._written += 1
         if self.rate < self.limit and at - max(self._raised_at, self._held_until) >= RECOVERY_SECONDS:
-            self.rate = min(self.limit, self.rate * FASTER)
+            self.rate = min(self.limit, self.rate * (MUCH_FASTER if 2 * self.rate <= self._familiar else FASTER))
             self._raised_at = at
             self._pause = FIRST_PAUSE_SECONDS
 
@@ -97,6 +104,9 @@ class Schedule:
         if written_at < self._episode_from:
             return
         soon = written_at - self._held_until < RECOVERY_SECONDS
+        if self._written > FEW:  # where hardly a call is let through it is a bad hour, which tells nothing of the limit
+            self._familiar = self.rate * SLOWER
+        self._written = 0
         least = min(self.limit, SLOWEST)
         self._episode_from = self._raised_at = now
         if retry_after_seconds is not None:

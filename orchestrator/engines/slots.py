@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import anyio
@@ -11,6 +13,7 @@ import anyio
 from orchestrator.clock import Clock
 
 PROBE_SECONDS: Final = 30.0
+LONGEST_PROBE_SECONDS: Final = 240.0
 QUICKEST_PROBE_SECONDS: Final = 1.0
 FIRST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
@@ -22,7 +25,8 @@ class Capacity:
     Without a word from either there is no bound. A refusal sets the bound to what was active when it
     came. After `PROBE_SECONDS` without one the bound grows by one, then after half that time by another
     one, and so on, to the user's number at most: a place or two more are found without many refusals,
-    and many that became free within a minute or two.
+    and many that became free within a minute or two. Where trying one more is refused the next try is put off
+    twice as long as this one was, for as long as the bound proves right.
 
     Attributes:
         allowed: How many of those that several runs have together are this run's.
@@ -35,7 +39,8 @@ class Capacity:
         self._stated = math.inf
         self._stated_at = -math.inf
         self._changed_at = -math.inf
-        self._probe_seconds = PROBE_SECONDS
+        self._probe_seconds = self._patience = PROBE_SECONDS
+        self._proved = math.inf
         self._not_before = -math.inf
         self._pause = FIRST_PAUSE_SECONDS
 
@@ -48,8 +53,12 @@ class Capacity:
         if active >= self._learned and now - self._changed_at >= self._probe_seconds:
             self._learned += 1
             self._changed_at = now
-            self._probe_seconds = max(QUICKEST_PROBE_SECONDS, self._probe_seconds / 2)
+            self._probe_seconds = max(QUICKEST_PROBE_SECONDS, min(self._probe_seconds, PROBE_SECONDS) / 2)
         return active < min(self._most, self._learned) and now >= self._not_before
+
+    def fits(self, active: int) -> bool:
+        """Return whether one more is within the bounds as they are now known, whenever it was let in."""
+        return active < min(self.allowed, self._most, self._learned)
 
     def next_chance(self, active: int, now: float) -> float:
         """Return how many seconds later `room` may answer otherwise although no task has ended."""
@@ -93,17 +102,28 @@ class Capacity:
         if stated is not None:
             self._stated, self._stated_at = stated, now
         bound = others_active if stated is None else min(others_active, stated)
-        self._learned = max(1, bound)
+        tried, self._learned = self._learned, max(1, bound)
         self._changed_at = now
-        self._probe_seconds = PROBE_SECONDS
+        if self._learned != self._proved:
+            self._patience = PROBE_SECONDS
+        elif tried > self._learned:
+            self._patience = min(2 * self._patience, LONGEST_PROBE_SECONDS)
+        self._proved = self._learned
+        self._probe_seconds = self._patience
 
 
 class Slots:
-    """Hands out the places; those who wait are served in the order in which they came."""
+    """Hands out the places; those who wait are served in the order in which they came.
+
+    Attributes:
+        active: How many places are held.
+        unsent: By how many of them for a request that is not on its way yet.
+    """
 
     def __init__(self, capacity: Capacity, clock: Clock) -> None:
         self.capacity = capacity
         self.active = 0
+        self.unsent = 0
         self._clock = clock
         self._waiting: deque[anyio.Event] = deque()
         self._changed = anyio.Event()
@@ -136,6 +156,27 @@ class Slots:
             self._waiting.remove(turn)
             self._changed.set()
 
+    @contextmanager
+    def sending(self) -> Iterator[Callable[[], bool]]:
+        """Give what says, right before the request of one who holds a place leaves, whether it may still be used.
+
+        Since the place was given out, the bound may have fallen.
+        """
+        sent = False
+
+        def usable() -> bool:
+            nonlocal sent
+            if not sent and self.capacity.fits(self.active - self.unsent):
+                sent = True
+                self.unsent -= 1
+            return sent
+
+        self.unsent += 1
+        try:
+            yield usable
+        finally:
+            self.unsent -= not sent
+
     def release(self) -> None:
         """Give a place back."""
         self.active -= 1
@@ -143,7 +184,7 @@ class Slots:
 
     def refused(self, stated: int | None) -> None:
         """The service has no place for the one who calls, who gives its own back hereby."""
-        self.capacity.refused(self.active - 1, stated, self._clock.monotonic())
+        self.capacity.refused(self.active - self.unsent - 1, stated, self._clock.monotonic())
         self.release()
 
     def _room(self) -> bool:

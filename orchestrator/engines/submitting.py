@@ -88,14 +88,14 @@ class Submitter:
             if isinstance(parameters, Outcome):
                 self.slots.release()
                 return await self._unready(record, parameters)
-            with self.doubts.posting(record):
+            with self.doubts.posting(record), self.slots.sending() as usable:
                 after, outcome = await submit(
                     record,
                     model=self.model,
                     parameters={**parameters, **self.sent_along(record.task.id)},
                     reserve_usd=reserve,
                     last=last,
-                    wanted=lambda: not self.control.closed,
+                    wanted=lambda: not self.control.closed and usable(),
                     frontier=self.frontier,
                     calls=self.calls,
                     ledger=self.ledger,

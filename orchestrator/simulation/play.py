@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from orchestrator.runs import RunFolder
 from orchestrator.simulation.history import History
 from orchestrator.simulation.process import job, live, quietly
 from orchestrator.simulation.rules import Rules
+from orchestrator.simulation.service import Service
 from orchestrator.simulation.world import World
 from orchestrator.steps.outcomes import Stop
 
@@ -52,13 +54,18 @@ class Verdict:
     paid: int
 
 
-def play(history: History) -> Verdict:
-    """Let a history take place."""
+def play(history: History, service: Callable[[History, float], Service] = Service) -> Verdict:
+    """Let a history take place.
+
+    Args:
+        history: What is to happen.
+        service: Makes the account, of a history and the moment at which it begins.
+    """
     memory = MEMORY if MEMORY.is_dir() else None
     with quietly(), tempfile.TemporaryDirectory(prefix="simulated-", dir=memory) as name:
         folder = RunFolder(Path(name))
         folder.files.mkdir()
-        world = World(history, folder)
+        world = World(history, folder, service)
         rules = Rules(world, job(history))
         starts = _through(world, rules)
         if world.violation is None:

@@ -37,11 +37,13 @@ class World:
         story: What has happened, for people to read, each with its time.
     """
 
-    def __init__(self, history: History, folder: RunFolder) -> None:
+    def __init__(
+        self, history: History, folder: RunFolder, service: Callable[[History, float], Service] = Service
+    ) -> None:
         self.history = history
         self.folder = folder
         self.clock = VirtualClock(BEGAN_AT)
-        self.service = Service(history, BEGAN_AT)
+        self.service = service(history, BEGAN_AT)
         self.dead = self.unplugged = False
         self.violation: str | None = None
         self.steps = 0

@@ -1,0 +1,82 @@
+"""How much of a limit a run uses, and how often it is refused: rates and places, in virtual time.
+
+    python benchmarks/limits.py
+
+The real engine and ledger run against the simulated service in one process, without its misfortunes; see
+`orchestrator/simulation/`. The limit on calls is what the user says. That on places is not told to the program.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import deque
+from dataclasses import dataclass
+
+from orchestrator.simulation import History, play
+from orchestrator.simulation.service import Service
+from orchestrator.wiro import WiroError
+
+RATE, PLACES = 20.0, 25
+LATENCIES = (0.05, 0.5)
+
+
+@dataclass
+class Account(Service):
+    """The simulated service, which counts.
+
+    Attributes:
+        submits: Requests for a task that arrived.
+        refusals: Those for which there was no place.
+    """
+
+    submits: int = 0
+    refusals: int = 0
+
+    def _refusal(self, now: float) -> WiroError | None:
+        error = super()._refusal(now)
+        self.submits += 1
+        self.refusals += error is not None
+        return error
+
+    def share(self) -> float:
+        """Return which share of the places was taken, from a tenth to nine tenths of the run."""
+        ends = max(each.accepted_at for each in self.ours) - self.began_at
+        first, last = self.began_at + 0.1 * ends, self.began_at + 0.9 * ends
+        held = sum(max(0.0, min(each.ends_at, last) - max(each.accepted_at, first)) for each in self.ours)
+        return held / (self.history.places * (last - first))
+
+
+def played(history: History) -> tuple[Account, list[float]]:
+    """Play a history; return the account after it, and when calls were written, seconds since the beginning."""
+    accounts: deque[Account] = deque(maxlen=1)
+
+    def opened(history: History, began_at: float) -> Account:
+        accounts.append(Account(history, began_at))
+        return accounts[0]
+
+    verdict = play(history, opened)
+    assert verdict.violation is None, verdict.violation
+    return accounts[0], [at for at, what in verdict.story if what.endswith("is written")]
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--tasks", type=int, default=400)
+    tasks = parser.parse_args().tasks
+    print("| limit | latency | tasks take | share used | refused |\n| --- | --- | --- | --- | --- |")
+    for latency in LATENCIES:
+        history = History(1, seeds=tasks, rate=RATE, places=10_000, latency_seconds=latency, run_seconds=5.0)
+        _, calls = played(history)
+        busy = [at for at in calls if 5.0 <= at <= 0.7 * tasks * 2 / RATE]
+        share = (len(busy) - 1) / (busy[-1] - busy[0]) / RATE
+        print(f"| {RATE:.0f} calls a second | {latency:.2f} s | 5 s | {share:.1%} | |")
+        for seconds in (8.0, 60.0):
+            history = History(1, seeds=tasks, rate=RATE, places=PLACES, latency_seconds=latency, run_seconds=seconds)
+            account, _ = played(history)
+            refused = account.refusals / account.submits
+            print(f"| {PLACES} places | {latency:.2f} s | {seconds:.0f} s | {account.share():.1%} | {refused:.1%} |")
+
+
+if __name__ == "__main__":
+    main()
