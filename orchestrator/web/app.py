@@ -252,6 +252,5 @@ async def serving(site: Site, watch: Watch, host: str, port: int) -> AsyncIterat
             yield runner.addresses[0][1]
             group.cancel_scope.cancel()
     finally:
-        watch.close()
         with anyio.CancelScope(shield=True):
             await runner.cleanup()

@@ -116,11 +116,6 @@ class Watch:
         """Tell everybody who looks at a run."""
         self._tell(topic, event("said", sentence))
 
-    def close(self) -> None:
-        """Let everybody go."""
-        for reader in tuple(self._readers):
-            reader.scope.cancel()
-
     async def run(self) -> None:
         """Look again and again while anybody sees it; until cancelled."""
         while True:
