@@ -81,7 +81,7 @@ def remote_ids(folder: Path) -> list[str]:
     return [line["remote"]["task_id"] for line in lines]
 
 
-@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.long), True])
 def test_the_same_job_twice_at_once(tmp_path: Path, killed: bool) -> None:
     """The first requests are lost, some of them after they were accepted: all is paid once, and is somebody's."""
     (tmp_path / "job.yaml").write_text(json.dumps(JOB))
@@ -103,7 +103,7 @@ def test_the_same_job_twice_at_once(tmp_path: Path, killed: bool) -> None:
     assert (stats["accepted"], stats["billed"]) == (2 * TASKS, 2 * TASKS)
 
 
-@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.long), True])
 def test_limits_hold_for_both_together(tmp_path: Path, killed: bool) -> None:
     """The service counts: no second has more calls, and no more tasks are active, than the job allows."""
     limits = {"requests_per_second": 8, "concurrency": 3, "settle_after": 1}
