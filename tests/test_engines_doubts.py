@@ -255,7 +255,7 @@ def test_who_waits_for_a_folder_is_told_once_which(tmp_path: Path) -> None:
     in_virtual_time(tmp_path, work, others=others, said=said)
     [entry] = said.entries
     assert (entry["log_level"], entry["tasks"]) == ("warning", 2)
-    assert entry["why"].startswith("/runs/one ")
+    assert entry["why"].startswith("A run in /runs/one ")
     assert "Bring it back" in entry["why"]
 
 

@@ -67,4 +67,4 @@ def test_a_job_that_cannot_be_read_has_no_tasks(text: str | None) -> None:
 
 
 def test_the_part_of_a_job_that_makes_its_tasks() -> None:
-    assert tasks_of('{"recipe": 1, "outputs": 2, "limits": 3}') == (1, 2)
+    assert tasks_of('{"recipe": 1, "outputs": {"path": "x", "thumbnails": false}, "limits": 3}') == (1, "x")
