@@ -149,7 +149,7 @@ async def test_what_each_method_sends(service: Service, client: Client) -> None:
     await client.cancel(task_id="7", token="t")
     await client.kill(task_id="7", token="t")
     await client.delete_outputs("t")
-    assert (await client.task(task_id="7")).phase is Phase.SUCCEEDED
+    assert (await client.task(task_id="534574")).phase is Phase.SUCCEEDED
     assert (await client.tasks(start=0, limit=20, model="studio-trigger")).total == 2
     assert (await client.tool(MODEL))["cps"] == "0.000585"
     assert [tool["id"] for tool in await client.tools("studio", 0, 20)] == ["901"]
@@ -165,7 +165,7 @@ async def test_what_each_method_sends(service: Service, client: Client) -> None:
         ("/Task/Cancel", {"taskid": "7", "tasktoken": "t"}),
         ("/Task/Kill", {"taskid": "7", "tasktoken": "t", "socketaccesstoken": "t"}),
         ("/Task/InputOutputDelete", {"tasktoken": "t"}),
-        ("/Task/Detail", {"taskid": "7"}),
+        ("/Task/Detail", {"taskid": "534574"}),
         ("/Task/List", listing),
         ("/Tool/Detail", {"slugowner": "Hevok", "slugproject": "Studio-Trigger"}),
         ("/Tool/List", {"start": "0", "limit": "20", "search": "studio"}),
@@ -217,6 +217,15 @@ async def test_a_refused_run_is_certainly_not_accepted(
         await client.run(MODEL, {})
     assert caught.value.accepted is Acceptance.NO  # type: ignore[attr-defined]  # each is a WiroError
     assert len(service.requests) == 1
+
+
+async def test_a_reply_that_shows_another_task_is_no_answer(service: Service, client: Client) -> None:
+    service.plays("/Task/Detail", "task_detail_done")
+    for asked in ({"token": "t"}, {"task_id": "7"}, {"token": "t", "task_id": "7"}):
+        with pytest.raises(ReplyLost, match="another task"):
+            await client.task(**asked)
+    assert (await client.task(token="t", task_id="534574")).token == TOKEN  # one of its names is proof enough
+    assert service.body() == {"tasktoken": "t"}
 
 
 async def test_refusals_of_the_other_endpoints(service: Service, client: Client) -> None:

@@ -274,7 +274,7 @@ class Settler:
 
     async def _in_detail(self, task: RemoteTask) -> RemoteTask:
         async def detail(client: Client) -> RemoteTask:
-            return await client.task(token=task.token) if task.token else await client.task(task_id=task.task_id)
+            return await client.task(token=task.token, task_id=task.task_id)
 
         try:
             seen = await self.calls.make(Urgency.LIKELY_DONE, detail)

@@ -37,9 +37,7 @@ async def ask(record: Record, urgency: Urgency, calls: Calls) -> RemoteTask | Ou
     attempt = record.sent
 
     def detail(client: Client) -> Awaitable[RemoteTask]:
-        if attempt.token is not None:
-            return client.task(token=attempt.token)
-        return client.task(task_id=attempt.remote_id)
+        return client.task(token=attempt.token, task_id=attempt.remote_id)
 
     try:
         return await calls.make(urgency, detail)

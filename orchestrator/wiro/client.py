@@ -99,14 +99,26 @@ class Client:
         return accepted
 
     async def task(self, *, token: str | None = None, task_id: str | None = None) -> RemoteTask:
-        """Return a task by its token or its id; `NoSuchTask` where the service does not show it (yet)."""
-        reply = await self._transport.post_json("/Task/Detail", _given(tasktoken=token, taskid=task_id))
+        """Return a task by its token, or by its id where there is none.
+
+        Args:
+            token: The task's.
+            task_id: The task's; beside a token it only tells whether the reply is about this task.
+
+        Raises:
+            WiroError: `NoSuchTask` where the service does not show it (yet), `ReplyLost` where it shows another one,
+                and the others.
+        """
+        asked = _given(tasktoken=token) or _given(taskid=task_id)
+        reply = await self._transport.post_json("/Task/Detail", asked)
         page = wire.read_page(reply)
         if page is None:
             raise ReplyLost("/Task/Detail", "no task list that can be read", http_status=200)
         if not page.tasks:
             raise NoSuchTask("/Task/Detail", "the list of tasks is empty", http_status=200)
         task = page.tasks[0]
+        if _is_another(task, token, task_id):
+            raise ReplyLost("/Task/Detail", "the reply shows another task", http_status=200)
         return replace(task, error_text=self._transport.hide(task.error_text, task.token))
 
     async def tasks(self, *, start: int, limit: int, model: str | None = None) -> TaskPage:
@@ -189,3 +201,10 @@ class Client:
 
 def _given(**fields: str | None) -> dict[str, str]:
     return {name: value for name, value in fields.items() if value}
+
+
+def _is_another(task: RemoteTask, token: str | None, task_id: str | None) -> bool:
+    """Return whether nothing of what a reply says a task is called is what was asked for, though something could be."""
+    names = [(token, task.token), (task_id, task.task_id)]
+    same = [asked == shown for asked, shown in names if asked and shown]
+    return bool(same) and not any(same)
