@@ -274,8 +274,9 @@ def outputs_that_come_later_are_not_waited_for(patch: pytest.MonkeyPatch) -> Non
 
 @planted()
 def one_task_too_many_runs(patch: pytest.MonkeyPatch) -> None:
-    room = Capacity.room
+    room, fits = Capacity.room, Capacity.fits
     patch.setattr(Capacity, "room", lambda self, active, now: room(self, max(0, active - 1), now))
+    patch.setattr(Capacity, "fits", lambda self, active: fits(self, max(0, active - 1)))
 
 
 @planted()
