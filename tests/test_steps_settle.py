@@ -48,6 +48,7 @@ class Service:
     Attributes:
         most: How many tasks it gives at once, whatever it is asked for.
         moves: Done after each page.
+        alike: The only tasks with the parameters of `BOAT`; all where None.
         asked: The tasks that were asked for one by one.
     """
 
@@ -60,7 +61,11 @@ class Service:
     moves: Callable[[Service], None] = lambda _: None
     broken: bool = False
     deleted: bool = False
+    alike: Collection[int] | None = None
     asked: list[str] = field(default_factory=list)
+
+    def shown(self, number: int) -> object:
+        return self.in_list if self.alike is None or number in self.alike else json.dumps({"seed": 7})
 
     async def answer(self, request: web.Request) -> web.Response:
         self.calls += 1
@@ -69,7 +74,7 @@ class Service:
             return web.Response(text="<html>Bad gateway</html>", status=502)
         start = 0 if self.deaf else int(asked["start"])
         page = [
-            {"id": str(number), "status": "task_queue", "parameters": self.in_list}
+            {"id": str(number), "status": "task_queue", "parameters": self.shown(number)}
             for number in self.tasks[start : start + min(self.most, int(asked["limit"]))]
         ]
         self.moves(self)
@@ -456,3 +461,24 @@ async def test_what_may_be_another_runs_is_not_adopted(
         states = said.verdict if isinstance(said, Outcome) else {r.task.id: r.state for _, r in said}
     assert states == after
     assert others.asked == ({"101", "100"}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("rival", "after"),
+    [
+        (20, State.RUNNING),  # what it made is shown further down, and is its own
+        (-5, None),  # nobody knows whether the list still shows what it made
+    ],
+)
+async def test_an_older_request_of_another_run_is_not_given_what_is_ours(
+    tmp_path: Path, rival: int, after: State | None
+) -> None:
+    """Pages lie between the two; the older one goes first, and ours would count as absent and be sent again."""
+    theirs = Foreign("theirs", BOAT, replace(doubtful(newest=rival).sent, gave_up_at=time.time() - 90))
+    doubt = doubtful(newest=150)
+    service = Service([151, *range(150, 0, -1)], alike={21, 151})
+    async with settling(tmp_path, service, [doubt]) as opened:
+        said = await certain(replace(opened, others=Told(Elsewhere(open=[theirs]))), doubt)
+    assert [(record.state, record.attempt and record.attempt.remote_id) for _, record in said] == (
+        [(after, "151")] if after else []
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -12,8 +12,18 @@ from orchestrator.ledger import ClaimedError, Ledger
 from orchestrator.lifecycle import Attempt, Record, State
 from orchestrator.money import to_pico
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
-from orchestrator.steps.elsewhere import Alone, Elsewhere, Others
-from orchestrator.steps.matching import Intent, Matching, Spelling, is_older, match, needs_detail, spelt
+from orchestrator.steps.elsewhere import Alone, Elsewhere, Foreign, Others
+from orchestrator.steps.matching import (
+    Intent,
+    Likeness,
+    Matching,
+    Spelling,
+    is_older,
+    likeness,
+    match,
+    needs_detail,
+    spelt,
+)
 from orchestrator.steps.outcomes import Outcome, Verdict, judge
 from orchestrator.steps.saving import shielded
 from orchestrator.tasks import Parameters
@@ -104,16 +114,21 @@ class Settler:
             Those that are settled: running, pending, or failed as paid for and lost; or why nothing can be settled
             just now.
         """
-        listing = await self.read_list([doubt.record.sent for doubt in doubts], newest)
+        since = min(doubt.record.sent.intent_at for doubt in doubts)
+        rivals = await self._rivals(doubts, since)
+        uncertain = [doubt.record.sent for doubt in doubts]
+        listing = await self.read_list([*uncertain, *(rival.attempt for rival in rivals)], newest)
+        if isinstance(listing, Outcome) and rivals:
+            rivals = []
+            listing = await self.read_list(uncertain, newest)
         if isinstance(listing, Outcome):
             return listing
         intents = [self._intent(doubt, listing) for doubt in doubts]
         free = await self._with_parameters(await self._free(listing.tasks.values()), intents)
-        since = min(doubt.record.sent.intent_at for doubt in doubts)
         async with self.others.consulted({task.task_id for task in free}, since) as elsewhere:
             if elsewhere is None:
                 return Outcome(Verdict.AGAIN, "Another run with the same key is settling what is in doubt.")
-            intents += self._rivals(beside(), elsewhere, listing)
+            intents += self._others_intents(beside(), elsewhere, listing, {rival.task for rival in rivals})
             free = [task for task in await self._free(free) if task.task_id not in elsewhere.claimed]
             matching = match(intents, free, self.model, self.defaults)
             if matching.adopted and elsewhere.unread and not self.insists:
@@ -216,8 +231,28 @@ class Settler:
         sent = spelt(self.sent(task.parameters))
         return Intent(task.id, sent, doubt.record.sent, due=self._is_due(doubt.since, listing.read_from))
 
-    def _rivals(self, beside: Sequence[Parameters], elsewhere: Elsewhere, listing: Listing) -> list[Intent]:
-        """Return the requests that are not to be settled here, and may have made what the list shows."""
+    async def _rivals(self, doubts: Sequence[Doubt], since: float) -> list[Foreign]:
+        """Return the other runs' requests that may have made the same as one of these.
+
+        The list is read down to what is older than they are too: where it stops above what an older request made, that
+        request, which goes first, would be given a task of ours, and ours would be sent again.
+        """
+        ours = [spelt(self.sent(doubt.record.task.parameters)) for doubt in doubts]
+        async with self.others.consulted((), since) as elsewhere:
+            requests = () if elsewhere is None else elsewhere.open
+        return [
+            request
+            for request, theirs in [(request, spelt(request.parameters)) for request in requests]
+            if any(likeness(theirs, sent, {}) is not Likeness.DIFFERENT for sent in ours)
+        ]
+
+    def _others_intents(
+        self, beside: Sequence[Parameters], elsewhere: Elsewhere, listing: Listing, looked_for: Collection[str]
+    ) -> list[Intent]:
+        """Return the requests that are not to be settled here, and may have made what the list shows.
+
+        Of those that the list was not read for, nobody knows whether it has to show what they made.
+        """
         out = [Intent("", spelt(self.sent(parameters)), None, ours=False, out=True) for parameters in beside]
         for request in elsewhere.open:
             gave_up_at = request.attempt.gave_up_at
@@ -227,7 +262,9 @@ class Settler:
                     spelt(request.parameters),
                     request.attempt,
                     ours=False,
-                    due=gave_up_at is not None and self._is_due(gave_up_at, listing.read_at),
+                    due=gave_up_at is not None
+                    and request.task in looked_for
+                    and self._is_due(gave_up_at, listing.read_at),
                     out=gave_up_at is None,
                 )
             )
