@@ -48,6 +48,7 @@ class Service:
     Attributes:
         most: How many tasks it gives at once, whatever it is asked for.
         moves: Done after each page.
+        slips: Whether it fails every second time.
         alike: The only tasks with the parameters of `BOAT`; all where None.
         asked: The tasks that were asked for one by one.
     """
@@ -60,6 +61,7 @@ class Service:
     deaf: bool = False
     moves: Callable[[Service], None] = lambda _: None
     broken: bool = False
+    slips: bool = False
     deleted: bool = False
     alike: Collection[int] | None = None
     asked: list[str] = field(default_factory=list)
@@ -70,7 +72,7 @@ class Service:
     async def answer(self, request: web.Request) -> web.Response:
         self.calls += 1
         asked = await request.json()
-        if self.broken:
+        if self.broken or (self.slips and self.calls % 2):
             return web.Response(text="<html>Bad gateway</html>", status=502)
         start = 0 if self.deaf else int(asked["start"])
         page = [
@@ -243,6 +245,12 @@ async def test_a_list_that_cannot_be_had_settles_nothing(tmp_path: Path) -> None
     said = await read(tmp_path, Service([1], broken=True), [doubtful()], None)
     assert isinstance(said, Outcome)
     assert said.verdict is Verdict.AGAIN
+
+
+async def test_a_page_that_fails_is_asked_for_again_and_the_others_are_kept(tmp_path: Path) -> None:
+    service = Service(list(range(170, 0, -1)), slips=True)
+    assert await numbers(tmp_path, service, [doubtful(newest=40)]) == list(range(170, 30, -1))
+    assert service.calls == 6
 
 
 async def settled(

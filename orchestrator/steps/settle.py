@@ -35,6 +35,9 @@ MOST_PAGES: Final = 1000
 MOST_IDLE_PAGES: Final = 3
 """How many pages in a row may bring nothing new before the reading is given up."""
 
+PAGE_WAITS_SECONDS: Final = (0.25, 0.5, 1.0)
+"""The waits before a page that failed is asked for again: a long list is not read anew for each slip."""
+
 MOST_DETAILS: Final = 20
 QUESTIONS: Final = 2
 """How often the service has to say that it does not know a task."""
@@ -207,10 +210,16 @@ class Settler:
         async def tasks(client: Client) -> TaskPage:
             return await client.tasks(start=start, limit=PAGE)
 
-        try:
-            return await self.calls.make(Urgency.LIKELY_DONE, tasks)
-        except (WiroError, TurnLostError) as error:
-            return judge(error, paying=False)
+        waits = iter(PAGE_WAITS_SECONDS)
+        while True:
+            try:
+                return await self.calls.make(Urgency.LIKELY_DONE, tasks)
+            except (WiroError, TurnLostError) as error:
+                outcome = judge(error, paying=False)
+            seconds = next(waits, None)
+            if seconds is None or outcome.verdict not in {Verdict.AGAIN, Verdict.WAIT}:
+                return outcome
+            await self.clock.sleep(seconds)
 
     async def _free(self, tasks: Iterable[RemoteTask]) -> list[RemoteTask]:
         """Return those that belong to none of our tasks."""
