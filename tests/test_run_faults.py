@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,7 @@ from orchestrator.emulator import Emulator, Profile
 from orchestrator.engines import doubts, tracking
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
-from orchestrator.errors import Exit, StoppedError
+from orchestrator.errors import Exit, RefusedError, StoppedError
 from orchestrator.lifecycle import State
 from orchestrator.reporting import root
 from orchestrator.status import Status
@@ -62,6 +62,8 @@ class Bench:
     folder: Path
     service: Emulator
     seen: Status | None = None
+    model: str = "Hevok/Studio-Trigger"
+    parameters: Mapping[str, int] = field(default_factory=lambda: {"samples": 1})
 
     async def run(
         self,
@@ -75,8 +77,8 @@ class Bench:
     ) -> Result:
         """Run a job of prompts times seeds with these limits, or go on with it."""
         job = {
-            "model": "Hevok/Studio-Trigger",
-            "parameters": {"samples": 1},
+            "model": self.model,
+            "parameters": dict(self.parameters),
             "limits": {"requests_per_second": 1000, "settle_after": 0.5} | limits,
             "retry": {"attempts": attempts},
             "sweep": {"prompt": list(prompts), "seed": list(range(seeds))},
@@ -246,6 +248,24 @@ async def test_a_dropped_task_in_doubt_that_was_never_accepted_is_forgotten(
         assert (result.exit_code, result.status.state) == (Exit.DONE, "finished")
         assert (result.status.counts[State.PENDING], result.status.counts[State.SUBMITTING]) == (0, 0)
         bench.assert_paid_once(1)
+
+
+async def test_what_is_in_doubt_is_not_looked_for_under_another_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 0.1)
+    async with bench_on(tmp_path) as bench:
+        bench.service.lose_replies = lambda name, number: (
+            "after" if name == "Run" else "before" if name == "Task/List" and number > 1 else None
+        )
+        assert (await bench.run(seeds=2, settle_after=0.1)).exit_code is Exit.STOPPED
+        bench.service.lose_replies = None
+        bench.model, bench.parameters = "acme/paper-cut", {}
+        with pytest.raises(RefusedError, match=r"2 tasks of Hevok/Studio-Trigger may have been accepted"):
+            await bench.run(seeds=2, settle_after=0.1)
+        bench.model, bench.parameters = "Hevok/Studio-Trigger", {"samples": 1}
+        assert (await bench.run(seeds=2, settle_after=0.1)).status.adopted == 2
+        bench.assert_paid_once(2)
 
 
 async def test_a_full_service_is_waited_for(tmp_path: Path) -> None:

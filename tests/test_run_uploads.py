@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -16,13 +16,16 @@ from orchestrator.commands.options import Options
 from orchestrator.commands.run import Result, run
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile
+from orchestrator.engines import doubts
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
+from orchestrator.errors import Exit
 from orchestrator.lifecycle import State
 from orchestrator.status import Status
 
 pytestmark = pytest.mark.anyio
 
+FILES = {"inputImage": {"files": "inputs/*.png"}}
 INSTANT = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0)
 
 
@@ -57,11 +60,11 @@ def draw(path: Path, colour: str) -> None:
     Image.new("RGB", (8, 8), colour).save(path)
 
 
-async def run_with(folder: Path, service: Emulator, seeds: list[int]) -> Result:
+async def run_with(folder: Path, service: Emulator, seeds: list[int], pictures: dict[str, Any] = FILES) -> Result:
     job = {
         "model": "acme/fresh-coat",
         "parameters": {"prompt": "the same place at dawn"},
-        "sweep": {"inputImage": {"files": "inputs/*.png"}, "seed": seeds},
+        "sweep": {**pictures, "seed": seeds},
         "limits": {"requests_per_second": 1000, "settle_after": 1},
     }
     path = folder / "job.yaml"
@@ -94,6 +97,26 @@ async def test_a_lost_reply_is_settled_although_the_list_shows_addresses(tmp_pat
     result = await run_with(tmp_path, service, [1, 2, 3])
     assert result.status.counts[State.DONE] == 3
     assert (result.status.adopted, len(service.stats.accepted)) == (1, 3)
+
+
+@pytest.mark.parametrize("pictures", [FILES, {"inputImageUrl": ["https://example.com/another.png"]}])
+async def test_what_is_in_doubt_is_found_although_the_job_has_its_file_no_longer(
+    tmp_path: Path, service: Emulator, monkeypatch: pytest.MonkeyPatch, pictures: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 0.1)
+    draw(tmp_path / "inputs" / "harbour.png", "navy")
+    draw(tmp_path / "inputs" / "hill.png", "green")
+    service.lose_replies = lambda name, nth: (  # the list is had once, to begin with
+        "after" if name == "Run" else "before" if name == "Task/List" and nth > 1 else None
+    )
+    first = await run_with(tmp_path, service, [1])
+    assert first.status.counts[State.SUBMITTING] == 2
+    service.lose_replies = None
+    (tmp_path / "inputs" / "harbour.png").unlink()
+    second = await run_with(tmp_path, service, [1], pictures)
+    assert (second.exit_code, second.status.adopted) == (Exit.DONE, 2)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
+    assert {line["remote"]["task_id"] for line in lines} == {str(task.id) for task in service.stats.accepted}
 
 
 async def test_a_file_that_changed_since_the_job_was_read_is_not_sent(tmp_path: Path, service: Emulator) -> None:

@@ -21,6 +21,7 @@ from orchestrator.names import safe_part
 from orchestrator.runs import EMULATOR, Binding, RunFolder
 from orchestrator.sweep import Job, JobFile, Schema, load
 from orchestrator.wiro import Credentials, NoSuchModel, seed_model
+from orchestrator.wording import many
 
 OUTPUTS: Final = "outputs"
 EMULATED: Final = "-emulated"
@@ -163,11 +164,13 @@ def bind(prepared: Prepared, bound: Binding, store: SqliteLedger, options: Optio
         since: When this process took hold of the folder, unix seconds.
 
     Raises:
-        RefusedError: The folder belongs to another job file, service or account.
+        RefusedError: The folder belongs to another job file, service or account, or something is in doubt that was
+            sent to another model.
     """
     facts = store.facts()
     if facts and "source" in facts and not options.rebind:
         bound.check(facts, prepared.folder.path, OTHER_FOLDER)
+    _check_doubts(store, facts.get("model", prepared.file.model), prepared.file.model)
     job = json.dumps(prepared.job.to_json(), ensure_ascii=False)
     edition = int(facts.get("edition", "0"))
     changed = tasks_of(facts.get("job")) != tasks_of(job)
@@ -188,6 +191,21 @@ def bind(prepared: Prepared, bound: Binding, store: SqliteLedger, options: Optio
             edition += 1
             store.state({"edition": str(edition), "entered": "0"})
     return edition
+
+
+def _check_doubts(store: SqliteLedger, before: str, now: str) -> None:
+    """Refuse another model while requests are in doubt: they are looked for among the tasks of the job's model.
+
+    Raises:
+        RefusedError: There are some.
+    """
+    doubts = len(store.intents()) if before.casefold() != now.casefold() else 0
+    if doubts:
+        raise RefusedError(
+            f"{many(doubts, 'task')} of {before} may have been accepted without our knowing, and the job file's `model`"
+            f" is {now} now. Set it back and run the same command until that is settled, or choose another folder with"
+            " --out."
+        )
 
 
 def _folder(file: JobFile, options: Options) -> Path:

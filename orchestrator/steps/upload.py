@@ -79,8 +79,8 @@ class Uploader:
 
 
 def as_sent(parameters: Parameters, uploads: Uploads, urls: Mapping[str, str]) -> Parameters:
-    """Return parameters as they are sent, as far as their files have addresses."""
-    known = [file.sha256 in urls for file in uploads.of(parameters)]
+    """Return parameters as they are sent, as far as their files have addresses; the job may have dropped the files."""
+    known = [digest in urls for digest in uploads.digests(parameters)]
     return with_uploads(parameters, uploads.places, urls) if known and all(known) else parameters
 
 

@@ -100,8 +100,6 @@ class _Resolver:
             yield from checks.slips(name, items)
 
     def _uploads(self) -> Uploads:
-        if not self._fitter.files:
-            return Uploads()
         parameters = self._schema.parameters
         takes_files = [name for name, parameter in parameters.items() if parameter.type in FILE_TYPES]
         twins = {name: f"{name}Url" for name in takes_files}

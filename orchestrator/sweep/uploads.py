@@ -39,7 +39,8 @@ class Uploads:
     """The local files of a job.
 
     Attributes:
-        places: The parameters that take them, each with the parameter that takes the file's address instead.
+        places: The model's parameters that take files, each with the parameter that takes a file's address instead;
+            also where the job has no files: tasks that an earlier edition sent may have had some.
         files: The files by their SHA-256.
     """
 
@@ -52,7 +53,11 @@ class Uploads:
         Args:
             parameters: A task's parameters, in which a local file stands as `"sha256:…"`.
         """
-        return [self.files[digest] for digest in dict.fromkeys(_digests(parameters, self.places).values())]
+        return [self.files[digest] for digest in self.digests(parameters)]
+
+    def digests(self, parameters: Parameters) -> list[str]:
+        """Return the SHA-256 of each file that a task sends, once; the job may hold the file no longer."""
+        return list(dict.fromkeys(_digests(parameters, self.places).values()))
 
     def to_json(self) -> dict[str, Any]:
         """Return the files as plain JSON."""
