@@ -33,6 +33,7 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "wall": ("w",),
     "filter": ("/",),
     "blind": ("b", "ArrowLeft", "ArrowRight", "ArrowLeft", "ArrowRight", "ArrowLeft", "ArrowLeft"),
+    "ranking": ("b", *["ArrowLeft"] * 6, "#blind summary", "Enter"),
     "overview": ("o",),
     "picture": ("#sheet", "Enter", "ArrowRight"),
     "failed": ("#sheet", "Control+End", "Enter"),

@@ -181,9 +181,11 @@ def test_values_can_be_hidden_and_put_in_order(look: Look) -> None:
 
 def test_filters_leave_out_and_sorting_orders(look: Look) -> None:
     page = look()
-    assert seen(page) == 16 * 2 + 1  # a task without pictures counts as one
+    assert seen(page) == 16 * 2 + 1  # a task without pictures is one
+    assert page.locator("#count").inner_text() == "32 pictures"
     page.get_by_text("failed", exact=True).first.click()
     assert seen(page) == 1
+    assert page.locator("#count").inner_text() == "0 pictures"
     assert page.locator(".said.filtered").count() > 5
     page.get_by_title("Take this filter off").click()
     keys(page, "/")
@@ -200,6 +202,55 @@ def test_filters_leave_out_and_sorting_orders(look: Look) -> None:
     page.get_by_label("Sorted by").select_option(label="seed")
     seeds = page.evaluate("gallery.choose.list().map((card) => gallery.run.parameters(card.task).seed)")
     assert seeds == sorted(seeds, key=int, reverse=True)
+
+
+def test_keys_work_wherever_the_focus_is(look: Look) -> None:
+    """Only what an element does itself with a key is left to it."""
+    page = look()
+    page.get_by_label("Light or dark").click()
+    keys(page, "ArrowRight", "4")
+    assert page.evaluate("[gallery.sheet.active.column, document.activeElement.id]") == [1, "sheet"]
+    page.locator("#size").focus()
+    before = page.locator("#size").input_value()
+    keys(page, "ArrowRight", "5")
+    assert page.locator("#size").input_value() != before
+    assert page.evaluate("gallery.sheet.active.column") == 1
+    assert page.evaluate("gallery.marks.of(gallery.sheet.card().key).stars") == 5
+    page.locator("#side-x").focus()
+    keys(page, "0")
+    assert page.evaluate("gallery.marks.of(gallery.sheet.card().key).stars") == 5
+
+
+def test_a_task_without_pictures_gets_no_marks(look: Look) -> None:
+    page = look()
+    page.locator(".cell .said.failed").click()
+    assert page.locator("#viewer .stars, #viewer #note").count() == 0
+    keys(page, "5", "n", "t", "Escape", "4", "x", " ")
+    page.locator(".cell .said.failed").click(modifiers=["Control"])
+    assert page.evaluate("JSON.parse(gallery.marks.text()).marks") == {}
+    assert page.evaluate("gallery.marks.picked.size") == 0
+    keys(page, "Escape", "Home", "5", "e")
+    scopes = page.locator("#export .check").all_inner_texts()
+    assert scopes[1:] == [
+        "All that pass the filters: 32 pictures and 1 task without any",
+        "Those with 4 stars or more: 1 picture",
+    ]
+
+
+def test_the_wall_begins_with_the_best(look: Look) -> None:
+    page = look("#tab=wall")
+    page.locator("#sheet").focus()
+    keys(page, "ArrowRight", "ArrowRight", "4")
+    page.get_by_label("Sorted by").select_option(label="stars")
+    assert page.evaluate("gallery.marks.of(gallery.choose.list()[0].key).stars") == 4
+
+
+def test_an_address_of_another_job_names_no_values(look: Look) -> None:
+    page = look()
+    axis = page.evaluate("gallery.view.x")
+    page = look(f"#x=&y=&ox=&oy=&pick:{axis}=99&hide:{axis}=1.7&order:{axis}=2.-3.1")
+    assert page.evaluate("[gallery.view.hidden, gallery.view.order]") == [{axis: [1]}, {axis: [2, 1]}]
+    assert page.evaluate(f"gallery.view.picks[{json.dumps(axis)}] ?? 0") == 0
 
 
 def test_looking_closely_goes_along_the_axes_and_marks_what_changes(look: Look) -> None:
@@ -247,6 +298,23 @@ def test_pictures_are_compared_under_one_zoom(look: Look) -> None:
     page.mouse.move(box["x"] - 187, box["y"] + 50)
     page.mouse.up()
     assert int(str(handle.get_attribute("aria-valuenow"))) < before - 5
+
+
+def test_a_caption_stands_below_its_picture(look: Look) -> None:
+    """Also where pictures stand below each other."""
+    page = look(viewport={"width": 390, "height": 800})
+    page.locator("#sheet").focus()
+    keys(page, " ", "ArrowRight", " ", "c")
+    stages, captions = (page.locator(f"#compare {name}") for name in (".stage", ".caption"))
+    for number in range(2):
+        above, below = stages.nth(number).bounding_box(), captions.nth(number).bounding_box()
+        assert above
+        assert below
+        assert above["height"] > 100
+        assert below["x"] == above["x"]
+        assert 0 <= below["y"] - above["y"] - above["height"] < 5
+    captions.nth(1).get_by_label("4 stars").click()
+    assert captions.nth(1).locator(".star.on").count() == 4
 
 
 def test_marks_last_and_can_be_taken_back(look: Look) -> None:
@@ -382,6 +450,27 @@ def test_blind_answers_rank_the_values_of_an_axis(look: Look) -> None:
     assert page.evaluate("gallery.marks.duels().length") == 23
     page.reload()
     page.get_by_text("Ranking of scheduler after 23 answers").wait_for()
+
+
+def test_blind_says_nothing_of_the_judged_value_to_anybody(look: Look) -> None:
+    page = look("#tab=blind")
+    alts = [image.get_attribute("alt") for image in page.locator(".pair img").all()]
+    assert alts == ["The first one", "The second one"]
+
+
+def test_choosing_what_to_judge_keeps_the_focus(look: Look) -> None:
+    page = look("#tab=blind")
+    page.get_by_label("What to judge").select_option(label="seed")
+    page.wait_for_timeout(50)
+    page.get_by_label("What to judge").focus()
+    keys(page, "Home")
+    page.wait_for_timeout(50)
+    assert page.evaluate("document.activeElement.id") == "judge"
+    keys(page, "ArrowDown", "ArrowUp", "ArrowRight")
+    assert page.evaluate("gallery.marks.duels().length") == 0
+    page.locator("#better-a").focus()
+    keys(page, "Enter", "Enter")
+    assert page.evaluate("gallery.marks.duels().map((duel) => duel.won)") == ["a", "a"]
 
 
 def test_the_ranking_knows_how_sure_it_is(look: Look) -> None:

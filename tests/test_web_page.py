@@ -174,10 +174,13 @@ def test_cancelling_is_asked_twice(page: Page, served: Served, going_on: tuple[s
     page.locator("#cancel-not").click()
     assert name not in served.ended
     page.locator("#cancel-open").click()
+    expect(page.locator("#cancel-not")).to_be_focused()
     with page.expect_response("**/cancel") as answer:
         page.locator("#cancel-sure").click()
     assert answer.value.status == 202
     assert name in served.ended
+    expect(page.get_by_text("cancelling…")).to_be_visible()
+    expect(page.locator("#cancel-open")).to_have_count(0)
 
 
 def test_marks_are_kept_in_the_run_folder(page: Page, served: Served, browser: Browser) -> None:

@@ -15,6 +15,7 @@
   let word = 'connecting';
   let standing = null;
   let job = null; // the version of the job that the page was loaded with
+  let isEnding = false; // somebody has asked for it here
   let isBusy = false;
   let isBehind = false;
   let saving = 0;
@@ -49,7 +50,10 @@
       gallery.marks.take(await gallery.run.load('marks', version));
     },
     log: (lines) => gallery.log.add(lines),
-    said: say,
+    said(words) {
+      say(words);
+      ending(false); // the run goes on if it could not be cancelled
+    },
     gone() {
       close('gone');
       say('The run folder has gone.');
@@ -112,12 +116,20 @@
 
   async function cancel() {
     sure.close();
+    ending(true);
     try {
       const answer = await post('cancel', {});
-      if (!answer.ok) say(await answer.text());
+      if (answer.ok) return;
+      say(await answer.text());
     } catch {
       say('The server cannot be reached.');
     }
+    ending(false);
+  }
+
+  function ending(now) {
+    isEnding = now;
+    draw();
   }
 
   function ask() {
@@ -129,7 +141,7 @@
         'div.line',
         {},
         button('Cancel the run', cancel, { kind: 'plain.accent', id: 'cancel-sure' }),
-        button('Let it go on', () => sure.close(), { id: 'cancel-not' }),
+        button('Let it go on', () => sure.close(), { id: 'cancel-not', autofocus: true }),
       ),
     );
     sure.showModal();
@@ -154,11 +166,15 @@
     const status = standing?.status;
     const focused = document.activeElement?.id;
     const canEnd = status && (status.state === 'running' || underWay(status) > 0);
+    isEnding &&= canEnd;
     replace(
       place,
       h(`span.word.${word}`, { role: 'status', title: 'Whether the server says what happens' }, word),
       h('span.quiet.pace', {}, pace()),
-      canEnd && button('Cancel', ask, { id: 'cancel-open', title: 'End what runs on the service' }),
+      isEnding && h('span.quiet', { role: 'status' }, 'cancelling…'),
+      canEnd &&
+        !isEnding &&
+        button('Cancel', ask, { id: 'cancel-open', title: 'End what runs on the service' }),
       button('Log', log, {
         id: 'log-open',
         title: 'What the run tells (L)',

@@ -107,8 +107,9 @@
     zoom.stages.length = 0;
     const axes = gallery.axes.wide().map((each) => [each.id, each.name]);
     const chooser = select('What to judge', [['', 'choose…'], ...axes], judged?.id ?? '', (id) =>
-      gallery.view.set({ judge: id }),
+      gallery.view.set({ judge: id }), { id: 'judge' },
     );
+    const focused = document.activeElement?.id;
     replace(
       place,
       h(
@@ -125,19 +126,21 @@
             {},
             judged ? 'There are no two pictures yet that differ in this alone.' : 'Choose what to judge.',
           ),
-      h('section.rank', { 'aria-label': 'Ranking' }, result(judged)),
+      // It scrolls where it is narrow: keys have to reach it.
+      h('section.rank', { 'aria-label': 'Ranking', tabIndex: 0 }, result(judged)),
     );
+    if (focused) document.getElementById(focused)?.focus();
   }
 
   function duel() {
-    const side = (card, won, beside, below) =>
+    const side = (card, won, words, beside, below) =>
       h(
         'div.side',
         {},
-        gallery.stage.stage(card, zoom).element,
+        gallery.stage.stage(card, zoom, words).element,
         h(
           'button.choose',
-          { type: 'button', onclick: () => blind.answer(won) },
+          { type: 'button', id: `better-${won}`, onclick: () => blind.answer(won) },
           h('span.beside-word', {}, beside),
           h('span.below-word', {}, below), // on tall screens the pictures stand below each other
         ),
@@ -146,15 +149,15 @@
       h(
         'div.pair',
         {},
-        side(blind.pair[0], 'a', '← Left', '↑ The upper one'),
-        side(blind.pair[1], 'b', 'Right →', '↓ The lower one'),
+        side(blind.pair[0], 'a', 'The first one', '← Left', '← The upper one'),
+        side(blind.pair[1], 'b', 'The second one', 'Right →', 'The lower one →'),
       ),
       h(
         'div.between',
         {},
-        button('Equally good', () => blind.answer('tie'), { title: 'Equally good (↓)' }),
-        button('Skip', blind.skip, { title: 'Skip (↑)' }),
-        button('Take back', blind.undo, { title: 'Take the last answer back (U)' }),
+        button('Equally good', () => blind.answer('tie'), { title: 'Equally good (↓)', id: 'tie' }),
+        button('Skip', blind.skip, { title: 'Skip (↑)', id: 'skip' }),
+        button('Take back', blind.undo, { title: 'Take the last answer back (U)', id: 'take-back' }),
       ),
     ];
   }
@@ -199,7 +202,7 @@
         h('td', {}, `${each.strength >= 0 ? '+' : '−'}${Math.abs(each.strength).toFixed(2)}`),
         h('td', {}, `${gallery.words.number(each.wins)} of ${gallery.words.number(each.met)}`),
       );
-    const heads = ['', judged.name, 'strength and its range', '', 'won'].map((name) => h('th', { scope: 'col' }, name));
+    const heads = ['place', judged.name, 'range', 'strength', 'won'].map((name) => h('th', { scope: 'col' }, name));
     return h('table.ranking', {}, h('thead', {}, h('tr', {}, heads)), h('tbody', {}, ranked.map(row)));
   }
 

@@ -59,10 +59,8 @@
     replace(
       dialog,
       h('div.title', {}, title, modes, close),
-      compare.mode === 'beside' ? beside() : slider(),
-      h('div.captions', {}),
+      compare.mode === 'beside' ? beside() : [slider(), h('div.captions', {}, cards.map(empty))],
     );
-    dialog.querySelector('.captions').style.gridTemplateColumns = `repeat(${cards.length}, minmax(0, 1fr))`;
     captions();
   }
 
@@ -74,15 +72,15 @@
     return button(words, change, { 'aria-pressed': String(compare.mode === name) });
   }
 
-  function beside() {
-    const place = h(
-      cards.length === 2 ? 'div.beside.two' : 'div.beside',
+  const empty = () => h('div.caption');
+
+  /** Each picture with its caption below. */
+  const beside = () =>
+    h(
+      'div.beside',
       {},
-      cards.map((card) => gallery.stage.stage(card, zoom).element),
+      cards.map((card) => [gallery.stage.stage(card, zoom).element, empty()]),
     );
-    place.style.setProperty('--count', cards.length);
-    return place;
-  }
 
   function slider() {
     const place = h('div.over');
@@ -138,25 +136,15 @@
     const axes = gallery.axes
       .wide()
       .filter((axis) => new Set(cards.map((card) => gallery.axes.number(axis, card))).size > 1);
-    const each = (card) =>
-      h(
-        'div.caption',
-        {},
-        h(
-          'dl',
-          {},
-          axes.map((axis) => [
-            h('dt', {}, axis.name),
-            h('dd', { dir: 'auto' }, gallery.words.shortened(gallery.axes.value(axis, card).label, 120)),
-          ]),
-        ),
-        h(
-          'div.rate',
-          {},
-          [1, 2, 3, 4, 5].map((stars) => star(card, stars)),
-        ),
-      );
-    replace(dialog.querySelector('.captions'), cards.map(each));
+    const values = (card) =>
+      axes.map((axis) => [
+        h('dt', {}, axis.name),
+        h('dd', { dir: 'auto' }, gallery.words.shortened(gallery.axes.value(axis, card).label, 120)),
+      ]);
+    const rate = (card) => [1, 2, 3, 4, 5].map((stars) => star(card, stars));
+    [...dialog.querySelectorAll('.caption')].forEach((place, number) =>
+      replace(place, h('dl', {}, values(cards[number])), h('div.rate', {}, rate(cards[number]))),
+    );
   }
 
   function star(card, stars) {

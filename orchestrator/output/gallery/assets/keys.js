@@ -73,9 +73,10 @@
       ],
     ],
   ];
+  const WAYS = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End', 'PageUp', 'PageDown'];
   const TABS = { g: 'grid', w: 'wall', b: 'blind', o: 'overview' };
 
-  /** Keys of the sheet, which has the focus or nothing has. */
+  /** Keys of the sheet, which gets the focus once one goes along it. */
   function ofSheet(event, name) {
     const { sheet } = gallery;
     const { row, column, n } = sheet.active;
@@ -91,8 +92,10 @@
       PageDown: [row + sheet.page(), column],
     };
     const count = Math.max(1, sheet.cards().length);
-    if (moves[name]) sheet.moveTo(...moves[name]);
-    else if (name === 'Enter') gallery.viewer.show(sheet.card());
+    if (moves[name]) {
+      sheet.moveTo(...moves[name]);
+      sheet.focus();
+    } else if (name === 'Enter') gallery.viewer.show(sheet.card());
     else if (name === '[') sheet.moveTo(row, column, (n - 1 + count) % count);
     else if (name === ']') sheet.moveTo(row, column, (n + 1) % count);
     else if (name === '+' || name === '=') gallery.toolbar.resize(1.2);
@@ -105,8 +108,11 @@
 
   function openAt(name) {
     gallery.viewer.show(gallery.sheet.card());
-    document.getElementById(name === 't' ? 'tags' : 'note')?.focus();
+    write(name);
   }
+
+  /** Go to the tags or the note; what is no picture has none. */
+  const write = (name) => document.getElementById(name === 't' ? 'tags' : 'note')?.focus();
 
   function ofViewer(name) {
     const { viewer } = gallery;
@@ -114,8 +120,7 @@
     if (ways[name]) viewer.go(...ways[name]);
     else if (name === '[') viewer.turn(-1);
     else if (name === ']') viewer.turn(1);
-    else if (name === 't') document.getElementById('tags').focus();
-    else if (name === 'n') document.getElementById('note').focus();
+    else if (name === 't' || name === 'n') write(name);
     else if (ofZoom(viewer.zoom, name)) return true;
     else return gallery.marking.key(name, viewer.card);
     return true;
@@ -164,17 +169,21 @@
     if (document.querySelector('dialog[open]')) return false;
     const { tab } = gallery.view;
     if (tab === 'blind' && ofBlind(name)) return true;
-    const isOnSheet = document.activeElement === document.body || document.activeElement.id === 'sheet';
-    if (isOnSheet && (tab === 'grid' || tab === 'wall') && ofSheet(event, name)) return true;
+    if ((tab === 'grid' || tab === 'wall') && ofSheet(event, name)) return true;
     return ofPage(name) || takeBack(name);
   }
 
+  /** Whether the element that has the focus does something of its own with a key. */
+  function isItsOwn(element, name) {
+    const isPush = name === ' ' || name === 'Enter';
+    if (element.matches('button, a, summary, input[type=checkbox], input[type=file]')) return isPush;
+    if (element.matches('input[type=range], input[type=radio], .rank')) return isPush || WAYS.includes(name);
+    return element.matches('input, textarea, select');
+  }
+
   function pressed(event) {
-    const isTyping = event.target.matches('input, textarea, select');
-    const isPushing = event.target.matches('button, a, summary') && (event.key === ' ' || event.key === 'Enter');
     if (
-      isTyping ||
-      isPushing ||
+      isItsOwn(event.target, event.key) ||
       event.altKey ||
       event.metaKey ||
       (event.ctrlKey && !['Home', 'End'].includes(event.key))

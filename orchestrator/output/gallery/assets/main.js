@@ -49,14 +49,14 @@
     const picks = event.target.closest('.tick') || event.shiftKey || event.ctrlKey || event.metaKey;
     const card = pointed(event);
     if (!card) return;
-    if (picks) gallery.marks.pick(card.key);
+    if (picks && card.src) gallery.marks.pick(card.key);
     else gallery.viewer.show(card);
   }
 
   /** A finger that rests on a picture picks it. */
   function rested(event) {
     const card = pointed(event);
-    if (card) gallery.marks.pick(card.key);
+    if (card?.src) gallery.marks.pick(card.key);
   }
 
   function open() {

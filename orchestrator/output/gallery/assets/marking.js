@@ -62,8 +62,9 @@
     return h('label.field', {}, h('span', {}, 'Note'), h('textarea', { id: 'note', rows: 2, value, onchange: apply }));
   }
 
-  /** All controls for a picture. */
+  /** All controls for a picture; a task that made none gets no marks. */
   function panel(card) {
+    if (!card.src) return [];
     const mark = gallery.marks.of(card.key);
     const isPicked = gallery.marks.picked.has(card.key);
     return [
@@ -88,7 +89,7 @@
 
   /** Do what a key means for a picture; return whether it means anything. */
   function key(name, card) {
-    if (!card) return false;
+    if (!card?.src) return false;
     if (/^[1-5]$/.test(name)) rate(card, Number(name));
     else if (name === '0') gallery.marks.set(card.key, { stars: 0, reject: false });
     else if (name === 'x') reject(card);

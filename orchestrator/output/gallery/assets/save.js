@@ -41,7 +41,7 @@
   const scopes = () => {
     const shown = gallery.choose.list();
     const picked = gallery.compare.found(gallery.marks.picked);
-    const starred = shown.filter((card) => gallery.marks.of(card.key).stars >= 4);
+    const starred = shown.filter((card) => card.src && gallery.marks.of(card.key).stars >= 4);
     return {
       picked: ['The picked ones', picked],
       shown: ['All that pass the filters', shown],
@@ -77,6 +77,13 @@
     if (!dialog.open) dialog.showModal();
   }
 
+  function counted(found) {
+    const pictures = found.filter((card) => card.src).length;
+    const bare = found.length - pictures;
+    const more = bare ? ` and ${gallery.words.count(bare, 'task')} without any` : '';
+    return `${gallery.words.count(pictures, 'picture')}${more}`;
+  }
+
   function option(name, [words, found]) {
     const choose = () => {
       scope = name;
@@ -90,7 +97,7 @@
       disabled: !found.length,
       onchange: choose,
     });
-    return h('label.check', {}, input, h('span', {}, `${words}: ${gallery.words.count(found.length, 'picture')}`));
+    return h('label.check', {}, input, h('span', {}, `${words}: ${counted(found)}`));
   }
 
   function choice(label, words, act, disabled = false) {

@@ -37,10 +37,10 @@
     return held;
   }
 
-  function media(card) {
+  function media(card, words) {
     if (!card.src) return gallery.cell.content(card, 400);
     const kind = card.kind.split('/')[0];
-    if (kind === 'image') return image(card);
+    if (kind === 'image') return image(card, words);
     if (kind === 'video') return h('video', { src: card.src, controls: true, loop: true });
     if (kind === 'audio') return h('audio', { src: card.src, controls: true });
     if (card.text) return h('pre', { dir: 'auto', tabIndex: 0 }, card.text);
@@ -48,8 +48,8 @@
   }
 
   /** The whole picture over its thumbnail, so that something is there at once. */
-  function image(card) {
-    const whole = h('img', { src: card.src, alt: gallery.cell.names(card).join(', '), draggable: false });
+  function image(card, words) {
+    const whole = h('img', { src: card.src, alt: words, draggable: false });
     whole.addEventListener('error', () => {
       whole.replaceWith(
         gallery.cell.said('The file is missing: `orchestrator verify --repair` fetches it again.', 'failed'),
@@ -81,9 +81,9 @@
     gallery.touch.zoomed(element, shared);
   }
 
-  /** Make a stage for a picture under a zoom. */
-  function stage(card, shared) {
-    const content = h('div.held', {}, media(card));
+  /** Make a stage for a picture under a zoom; `words` are what a screen reader says of it. */
+  function stage(card, shared, words = gallery.cell.names(card).join(', ')) {
+    const content = h('div.held', {}, media(card, words));
     const element = h('div.stage', {}, content);
     const made = {
       element,

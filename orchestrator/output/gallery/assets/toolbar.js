@@ -182,6 +182,10 @@
   function sorting() {
     const options = gallery.choose.fields().map((field) => [field.id, field.name]);
     const turn = () => gallery.view.set({ descending: !gallery.view.descending });
+    const sort = (field) => {
+      const isDescending = field === 'stars' || gallery.view.descending; // the best ones first
+      gallery.view.set({ sort: field, descending: isDescending });
+    };
     const isDown = gallery.view.descending;
     return h(
       'div.group',
@@ -193,7 +197,7 @@
         h(
           'div.joined',
           {},
-          select('Sorted by', options, gallery.view.sort, (sort) => gallery.view.set({ sort }), { id: 'sort' }),
+          select('Sorted by', options, gallery.view.sort, sort, { id: 'sort' }),
           button('', turn, {
             iconName: isDown ? 'down' : 'up',
             title: isDown ? 'Largest first' : 'Smallest first',
@@ -240,7 +244,7 @@
   function drawCount() {
     const place = document.getElementById('count');
     if (!place) return;
-    const found = gallery.choose.list().length;
+    const found = gallery.choose.list().filter((card) => card.src).length;
     const loading = gallery.run.loaded < gallery.run.head.shards.length ? ', loading…' : '';
     const words = `${count(found, 'picture')}${loading}`;
     if (place.textContent !== words) place.textContent = words;

@@ -54,7 +54,8 @@
     view.judge = view.x || view.y;
   }
 
-  const numbers = (text) => (text ? text.split('.').map(Number).filter(Number.isInteger) : []);
+  const isValue = (axis, number) => Number.isInteger(number) && number >= 0 && number < size(axis);
+  const numbers = (axis, text) => (text ? text.split('.').map(Number) : []).filter((each) => isValue(axis, each));
 
   function write() {
     const said = new URLSearchParams();
@@ -86,10 +87,12 @@
 
   function ofAxis(key, text) {
     const [kind, id] = [key.slice(0, key.indexOf(':')), key.slice(key.indexOf(':') + 1)];
-    if (!gallery.axes.byId.has(id)) return;
-    if (kind === 'pick') view.picks[id] = Number(text) || 0;
-    if (kind === 'hide') view.hidden[id] = numbers(text);
-    if (kind === 'order') view.order[id] = numbers(text);
+    const axis = gallery.axes.byId.get(id);
+    if (!axis) return;
+    const number = Number(text || NaN);
+    if (kind === 'pick' && (number === -1 || isValue(axis, number))) view.picks[id] = number;
+    if (kind === 'hide') view.hidden[id] = numbers(axis, text);
+    if (kind === 'order') view.order[id] = numbers(axis, text);
   }
 
   const known = (id) => (id && gallery.axes.byId.has(id) ? id : '');
