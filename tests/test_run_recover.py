@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +26,7 @@ from orchestrator.commands.verify import verify
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile
 from orchestrator.emulator.faults import Fault
+from orchestrator.emulator.models import CATALOGUE
 from orchestrator.engines import doubts
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
@@ -39,6 +41,7 @@ from orchestrator.steps.outcomes import Stop
 
 pytestmark = pytest.mark.anyio
 
+MODEL = "Hevok/Studio-Trigger"
 TASKS = 16
 BRISK = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0.3, balance_usd=Decimal(1000), concurrency=4)
 
@@ -86,7 +89,7 @@ class Bench:
     async def run(self, *, leave_at: int | None = None) -> Result:
         self.leave_at, self.control = leave_at, Control()
         job = {
-            "model": "Hevok/Studio-Trigger",
+            "model": MODEL,
             "parameters": {"samples": 1, "prompt": "a lighthouse"},
             "limits": {"requests_per_second": 1000, "settle_after": 0.2},
             "sweep": {"seed": list(range(TASKS))},
@@ -225,6 +228,21 @@ async def test_all_that_the_service_shows_is_found_where_nothing_else_is_left(
         assert len(service.stats.accepted) == TASKS
 
 
+async def test_the_model_is_the_service_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its defaults decide which tasks there are: with those of another day all would be sent again under new names."""
+    tool = deepcopy(CATALOGUE[MODEL.lower()].tool)
+    for item in (item for group in tool["parameters"] for item in group["items"] if item["id"] == "width"):
+        item["default"] = 512
+    monkeypatch.setitem(CATALOGUE, MODEL.lower(), replace(CATALOGUE[MODEL.lower()], tool=tool))
+    async with bench(tmp_path) as on:
+        await on.run(leave_at=3)
+        await anyio.to_thread.run_sync(all_but_the_job, on.folder)
+        await on.recover(on.job)
+        assert (await on.run()).status.total == TASKS
+        assert len(on.service.stats.accepted) == TASKS
+        assert {task.parameters["width"] for task in on.service.stats.accepted} == {512}
+
+
 async def test_a_file_that_has_gone_too_is_fetched_again(tmp_path: Path) -> None:
     """A done task whose file is not as it was recorded is asked for again, and not paid for again."""
     async with bench(tmp_path) as on:
@@ -302,7 +320,7 @@ async def test_without_the_service_the_rest_stays_in_doubt(tmp_path: Path) -> No
         await on.run(leave_at=3)
         sent = len(on.service.stats.accepted)
         await anyio.to_thread.run_sync(replaced, on.folder)
-        on.service.lose_replies = lambda *_: "before"
+        on.service.lose_replies = lambda endpoint, _: None if endpoint == "Tool/Detail" else "before"
         recovering = Control()
 
         class Impatient:

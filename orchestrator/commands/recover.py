@@ -13,7 +13,7 @@ import anyio.to_thread
 from orchestrator.clock import Clock
 from orchestrator.commands import schema, workshop
 from orchestrator.commands.options import Options
-from orchestrator.commands.prepare import credentials, known_tool, wrong_model_told
+from orchestrator.commands.prepare import credentials, wrong_model_told
 from orchestrator.commands.rebuilding import Rebuilding, Recovery, doubtful
 from orchestrator.commands.resume import resume
 from orchestrator.commands.run import Watcher
@@ -108,12 +108,10 @@ async def _said_again(
     async with AsyncExitStack() as stack:
         settings = await stack.enter_async_context(workshop.service(settings, emulate=emulate, state=folder.emulator))
         account = credentials(settings).fingerprint
-        tool = known_tool(file, {})
-        if tool is None:
-            rate = Limits().requests_per_second
-            calls = await stack.enter_async_context(workshop.called(settings, rate, clock, workshop.Tally()))
-            with wrong_model_told(file):
-                tool = await schema.asked(file.model, calls, Schemas(settings.cache, settings.base_url), clock)
+        rate = Limits().requests_per_second
+        calls = await stack.enter_async_context(workshop.called(settings, rate, clock, workshop.Tally()))
+        with wrong_model_told(file):  # its defaults decide which tasks there are, and its price what is kept aside
+            tool = await schema.asked(file.model, calls, Schemas(settings.cache, settings.base_url), clock)
     return {
         "source": str(file.path.resolve()) if job_file else "",
         "service": EMULATOR if emulate else settings.base_url,
