@@ -104,6 +104,7 @@ def keys(page: Page, *names: str) -> None:
 
 
 def heads(page: Page) -> list[str]:
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")  # drawn anew
     return [text.strip() for text in page.locator(".column").all_inner_texts()]
 
 
