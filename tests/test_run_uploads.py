@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from anyio import to_thread
 from blockbuster import blockbuster_ctx
 from PIL import Image
 
 from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
+from orchestrator.commands.recover import recover
 from orchestrator.commands.run import Result, run
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile
@@ -21,6 +24,7 @@ from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit
 from orchestrator.lifecycle import State
+from orchestrator.runs import RunFolder
 from orchestrator.status import Status
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +44,8 @@ def blocking_calls_are_errors() -> Iterator[None]:
     with blockbuster_ctx("orchestrator") as blocking:
         for function in blocking.functions.values():
             function.can_block_in("orchestrator/commands/run.py", "run")
+            function.can_block_in("orchestrator/commands/recover.py", "recover")
+            function.can_block_in("orchestrator/commands/resume.py", "resume")
             function.can_block_in("tests/test_run_uploads.py", "draw")
         yield
 
@@ -58,6 +64,13 @@ async def service() -> AsyncIterator[Emulator]:
 def draw(path: Path, colour: str) -> None:
     path.parent.mkdir(exist_ok=True)
     Image.new("RGB", (8, 8), colour).save(path)
+
+
+def strip(folder: RunFolder) -> None:
+    """Leave nothing that says what was done."""
+    for path in (folder.ledger, folder.manifest, folder.log):
+        path.unlink()
+    shutil.rmtree(folder.files)
 
 
 async def run_with(folder: Path, service: Emulator, seeds: list[int], pictures: dict[str, Any] = FILES) -> Result:
@@ -117,6 +130,27 @@ async def test_what_is_in_doubt_is_found_although_the_job_has_its_file_no_longer
     assert (second.exit_code, second.status.adopted) == (Exit.DONE, 2)
     lines = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     assert {line["remote"]["task_id"] for line in lines} == {str(task.id) for task in service.stats.accepted}
+
+
+async def test_what_was_sent_at_addresses_that_are_lost_is_never_sent_again(
+    tmp_path: Path, service: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its ledger a run loses where its files were; a later upload gives them other addresses."""
+    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(doubts, "FIRST_WAIT_SECONDS", 0.1)
+    draw(tmp_path / "inputs" / "harbour.png", "navy")
+    await run_with(tmp_path, service, [1, 2])
+    profile = service.profile
+    settings = Settings(api_key=profile.api_key, api_secret=profile.api_secret, base_url=service.base_url)
+    folder = RunFolder(tmp_path / "out")
+    await to_thread.run_sync(strip, folder)
+    go: dict[str, Any] = {"control": Control(), "clock": SystemClock(), "watcher": Nobody()}
+    found = await recover(folder, tmp_path / "job.yaml", Options(), settings, **go)
+    assert found.status
+    assert (found.status.counts[State.SUBMITTING], found.settled) == (2, False)
+    result = await run_with(tmp_path, service, [1, 2, 3])
+    assert (result.status.counts[State.SUBMITTING], result.status.counts[State.DONE]) == (2, 1)
+    assert len(service.stats.accepted) == 3
 
 
 async def test_a_file_that_changed_since_the_job_was_read_is_not_sent(tmp_path: Path, service: Emulator) -> None:

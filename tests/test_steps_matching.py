@@ -29,6 +29,7 @@ MODEL = "Hevok/Studio-Trigger"
 NOW = 1_800_000_000.0
 DEFAULTS = spelt({"refiner": "--only_base_model", "steps": 60, "negativePrompt": ""})
 BOAT = {"prompt": "a boat", "seed": "1"}
+LOCAL = {"inputImage": "sha256:" + "0f" * 32}
 
 
 def doubtful(
@@ -143,6 +144,9 @@ def test_any_parameters_have_a_spelling_and_are_like_themselves(parameters: dict
         (BOAT | {"refiner": ""}, BOAT | {"refiner": "--only_base_model"}, Likeness.DIFFERENT),
         (BOAT | {"refiner": "--only_base_model"}, BOAT | {"refiner": ""}, Likeness.DIFFERENT),
         (BOAT | {"steps": 40}, {"seed": "2"}, Likeness.DIFFERENT),
+        (BOAT | LOCAL, BOAT | {"inputImage": "", "inputImageUrl": "https://cdn/1.png"}, Likeness.UNCLEAR),
+        (BOAT | LOCAL, BOAT | {"inputImage": "https://cdn/1.png"}, Likeness.UNCLEAR),
+        (BOAT | LOCAL, BOAT | {"inputImage": "", "seed": "2"}, Likeness.DIFFERENT),
     ],
 )
 def test_how_like_is_what_is_shown(sent: dict[str, Any], shown: dict[str, Any] | None, like: Likeness) -> None:

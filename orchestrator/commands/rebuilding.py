@@ -23,6 +23,7 @@ from orchestrator.money import FREE
 from orchestrator.output import manifest
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
+from orchestrator.steps.upload import LOST, known_urls
 from orchestrator.sweep import Job
 
 CHUNK: Final = 500
@@ -108,6 +109,7 @@ class Rebuilding:
             self._hear(lines, edition)
         for records in _chunks(self.fresh.everything()):
             self._judge(records)
+        lost = self.job.files.files.keys() - known_urls(self.facts).keys()
         with self.fresh.transaction(durable=True):
             self.fresh.drop_all_but(edition)
             self.fresh.count({"uncertain": self.found.in_doubt})
@@ -119,6 +121,7 @@ class Rebuilding:
                     "total": str(total),
                     "started_at": self.facts.get("started_at", repr(self.evidence.since)),
                     **dict.fromkeys((AT_WORK, MANIFEST, "cancel")),
+                    **dict.fromkeys((f"{LOST}{digest}" for digest in lost), "1"),
                     ANEW: "1",
                 }
             )

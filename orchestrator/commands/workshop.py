@@ -49,7 +49,7 @@ from orchestrator.steps.fetch import Fetcher
 from orchestrator.steps.matching import spelt
 from orchestrator.steps.settle import Settler
 from orchestrator.steps.submit import Frontier
-from orchestrator.steps.upload import Uploader, known_urls
+from orchestrator.steps.upload import Uploader, known_urls, lost_urls
 from orchestrator.sweep import Job, Limits, Schema
 from orchestrator.threads import Hop, crew, in_thread
 from orchestrator.wiro import Client, Prices, computing_seconds
@@ -185,6 +185,7 @@ class Workshop:
     random: Callable[[], float]
     started_at: str | None
     urls: Mapping[str, str]
+    lost_urls: frozenset[str]
     hop: Hop
     slots: Slots
     others: Others
@@ -210,7 +211,7 @@ class Workshop:
             self.page.finished(record)
 
         parameters = Schema.from_tool(self.tool).parameters
-        uploader = Uploader(self.job.files, dict(self.urls), self.calls, self.ledger)
+        uploader = Uploader(self.job.files, dict(self.urls), self.calls, self.ledger, self.lost_urls)
         settler = Settler(
             sent=uploader.sent,
             model=self.job.model,
@@ -348,6 +349,7 @@ async def opened(
                     random=random,
                     started_at=moment(float(store.fact("started_at") or clock.now())),
                     urls=known_urls(store.facts()),
+                    lost_urls=lost_urls(store.facts()),
                     hop=disk,
                     slots=slots,
                     others=others,

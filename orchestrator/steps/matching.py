@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Final
 
 from orchestrator.lifecycle import Attempt
+from orchestrator.sweep.uploads import PREFIX
 from orchestrator.tasks import Parameters, canonical_json
 from orchestrator.wiro import RemoteTask
 
@@ -20,6 +21,9 @@ CLOCK_SLACK_SECONDS: Final = 120.0
 
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,30})?", re.ASCII)
 """What may be spelt otherwise; `042` is a text that its author wants so."""
+
+_LOCAL_FILE: Final = re.compile(rf"{PREFIX}[0-9a-f]{{64}}")
+"""A local file whose address nobody knows any more."""
 
 Spelling = Mapping[str, str]
 """Parameters in the form in which other spellings of a name or a number make no difference."""
@@ -105,7 +109,9 @@ def likeness(sent: Spelling, shown: Spelling, defaults: Spelling) -> Likeness:
         return Likeness.UNCLEAR if sent else Likeness.SAME
     result = Likeness.SAME
     for name, text in sent.items():
-        if name in shown:
+        if _LOCAL_FILE.fullmatch(text):
+            result = Likeness.UNCLEAR  # whatever is shown in its place may be the address that it was given
+        elif name in shown:
             if shown[name] != text:
                 return Likeness.DIFFERENT
         elif text in {"", defaults.get(name, "")}:

@@ -21,6 +21,8 @@ from orchestrator.wiro import Client, InvalidRequest, Upload, WiroError
 
 FACT: Final = "upload "
 """What the names of facts that hold a file's address begin with; its SHA-256 follows."""
+LOST: Final = "lost upload "
+"""What the names of facts begin with that say that a file had an address which is lost; its SHA-256 follows."""
 
 
 @dataclass(slots=True)
@@ -30,17 +32,20 @@ class Uploader:
     Attributes:
         uploads: The job's local files.
         urls: The addresses of those that are uploaded, by SHA-256.
+        lost: The SHA-256 of those that had another address before, which nobody knows any more.
     """
 
     uploads: Uploads
     urls: dict[str, str]
     calls: Calls
     ledger: Ledger
+    lost: frozenset[str] = frozenset()
     _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
 
     def sent(self, parameters: Parameters) -> Parameters:
-        """Return parameters as they are sent, as far as their files are uploaded."""
-        return as_sent(parameters, self.uploads, self.urls)
+        """Return parameters as they may have been sent, as far as all addresses of their files are known."""
+        known = {digest: url for digest, url in self.urls.items() if digest not in self.lost}
+        return as_sent(parameters, self.uploads, known)
 
     async def ready(self, parameters: Parameters) -> Parameters | Outcome:
         """Upload what is not uploaded yet.
@@ -59,7 +64,7 @@ class Uploader:
                         await self._upload(file)
         except (WiroError, TurnLostError) as error:
             return judge(error, paying=False)
-        return self.sent(parameters)
+        return as_sent(parameters, self.uploads, self.urls)
 
     async def _upload(self, file: LocalFile) -> None:
         path = Path(file.path)
@@ -79,11 +84,22 @@ class Uploader:
 
 
 def as_sent(parameters: Parameters, uploads: Uploads, urls: Mapping[str, str]) -> Parameters:
-    """Return parameters as they are sent, as far as their files have addresses; the job may have dropped the files."""
+    """Return parameters as they are sent, also where the job has dropped their files.
+
+    Where a file has no address, they are returned without any word of where it would stand.
+    """
     known = [digest in urls for digest in uploads.digests(parameters)]
-    return with_uploads(parameters, uploads.places, urls) if known and all(known) else parameters
+    if all(known):
+        return with_uploads(parameters, uploads.places, urls) if known else parameters
+    held = uploads.places.values() - uploads.places.keys()
+    return {name: value for name, value in parameters.items() if name not in held}
 
 
 def known_urls(facts: Mapping[str, str]) -> dict[str, str]:
     """Return the addresses of uploaded files that a ledger's facts hold, by SHA-256."""
     return {name.removeprefix(FACT): url for name, url in facts.items() if name.startswith(FACT)}
+
+
+def lost_urls(facts: Mapping[str, str]) -> frozenset[str]:
+    """Return the SHA-256 of the files that had an address before the ledger was made anew, and that was lost."""
+    return frozenset(name.removeprefix(LOST) for name in facts if name.startswith(LOST))
