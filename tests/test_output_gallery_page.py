@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from orchestrator.commands.status import read_status
 from orchestrator.lifecycle import State
@@ -151,6 +151,7 @@ def test_axes_can_be_put_anywhere_and_the_address_says_where(look: Look) -> None
     page.get_by_label("scheduler: the one before").click()
     assert "EulerDiscreteScheduler" in str(cell(page, 0, 0).get_attribute("aria-label"))
     page.get_by_label("Column groups", exact=True).select_option(label="scheduler")
+    page.wait_for_selector(".span")
     assert page.locator(".span").all_inner_texts() == ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"]
     page.reload()
     page.wait_for_selector(".span")
@@ -315,7 +316,7 @@ def test_a_caption_stands_below_its_picture(look: Look) -> None:
         assert below["x"] == above["x"]
         assert 0 <= below["y"] - above["y"] - above["height"] < 5
     captions.nth(1).get_by_label("4 stars").click()
-    assert captions.nth(1).locator(".star.on").count() == 4
+    expect(captions.nth(1).locator(".star.on")).to_have_count(4)
 
 
 def test_marks_last_and_can_be_taken_back(look: Look) -> None:
