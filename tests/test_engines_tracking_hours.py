@@ -59,7 +59,7 @@ class Service(Client):
         self.seen: dict[str, float] = {}
 
     async def task(self, *, token: str | None = None, task_id: str | None = None) -> RemoteTask:
-        assert task_id is None
+        assert task_id == token
         await self.pacer.gate("/Task/Detail")
         number = str(token)
         self.looks[number] += 1

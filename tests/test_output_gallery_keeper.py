@@ -88,8 +88,7 @@ class Run:
     async def until(self, condition: Callable[[], bool]) -> float:
         """Wait for something; return the seconds that passed on the clock."""
         started = self.clock.monotonic()
-        while not condition():
-            assert self.clock.monotonic() < started + 3600
+        while not condition():  # hours may pass on this clock while a thread draws
             await self.clock.sleep(0.5)
         return self.clock.monotonic() - started
 

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.simulation import Event, History, draw, play
 
-HISTORIES = 300
+HISTORIES = 60
 CHUNK = 10
 
 
