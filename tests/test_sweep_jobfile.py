@@ -404,3 +404,10 @@ def test_any_text_is_a_job_or_is_refused(read: Read, tmp_path: Path, text: str) 
 def test_any_bytes_are_a_job_or_are_refused(read: Read, data: bytes) -> None:
     with pytest.raises(JobFileError):
         read(data)
+
+
+def test_a_set_value_that_cannot_be_read_is_told_once(read: Read) -> None:
+    """The name that it was given for is not called wrong as well."""
+    with pytest.raises(JobFileError) as caught:
+        read(HEAD + "name: n-{who}\nvariables: {who: [a]}\nsweep: {prompt: [x]}\n", "who=012")
+    assert [problem.file for problem in caught.value.problems] == ["--set who"]

@@ -133,7 +133,9 @@ class _Reader:
         outputs = found.get("outputs", {})
         if not self._is_path(outputs.get("path")):
             del outputs["path"]
-        name, dated = self._name(found, today, {key: value for key, value in replaced.items() if key in variables})
+        unread = {option.partition("=")[0] for option in sets} - replaced.keys()
+        set_variables = {key: value for key, value in replaced.items() if key in variables}
+        name, dated = self._name(found, today, set_variables, unread)
         filler = Filler(beside, self._problems)
         return JobFile(
             path=self._path,
@@ -230,15 +232,17 @@ class _Reader:
                 found[name] = given
         return found
 
-    def _name(self, found: Mapping[str, Any], today: datetime, replaced: Mapping[str, Given]) -> tuple[str, bool]:
-        """Return the run's name, and whether it holds a date or a time."""
+    def _name(
+        self, found: Mapping[str, Any], today: datetime, replaced: Mapping[str, Given], unread: Collection[str]
+    ) -> tuple[str, bool]:
+        """Return the run's name, and whether it holds a date or a time; `unread` names are noted already."""
         if "name" not in found:
             return self._path.stem, False
         node = self._root.entries["name"]
         values = {"date": today.strftime("%Y-%m-%d"), "time": today.strftime("%H-%M-%S")}
         values |= {key: spelled(given.value) for key, given in replaced.items()}
         parts = self._template(node, found["name"])
-        for unknown in sorted(template_names(parts) - values.keys()):
+        for unknown in sorted(template_names(parts) - values.keys() - set(unread)):
             hint = "Known here: `date`, `time`, and variables given with `--set`."
             self._problems.add(node.mark, f"`{{{unknown}}}` cannot stand in a name.", hint)
         name = render(parts, lambda key: values.get(key, ""))
