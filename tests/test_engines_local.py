@@ -30,7 +30,7 @@ from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
 from orchestrator.ledger import Ledger, SqliteLedger
-from orchestrator.lifecycle import Ending, Output, Record, State
+from orchestrator.lifecycle import ACTIVE, Ending, Output, Record, State
 from orchestrator.logs import silent
 from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.steps.fetch import NotNowError
@@ -202,7 +202,7 @@ class Play:
         settler = Settler(MODEL, {}, uploader.sent, 60.0, calls, ledger, clock)
         shared: dict[str, Any] = {"control": self.control, "ledger": ledger, "clock": clock, "random": lambda: 0.5}
         doubts = Doubts(settler, frontier=frontier, log=silent(), **shared)
-        slots = Slots(Capacity(None), clock)
+        slots = Slots(Capacity(None), clock, active=sum(ledger.totals.counts[state] for state in ACTIVE))
 
         async def fetching(record: Record, _: RemoteTask | None) -> Record:
             self.fetched.append(record.task.id)

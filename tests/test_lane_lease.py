@@ -119,6 +119,36 @@ def test_places_go_to_those_who_seek_some(tmp_path: Path) -> None:
     in_virtual_time(tmp_path, work)
 
 
+def test_who_goes_on_after_a_kill_keeps_the_places_of_what_still_runs(tmp_path: Path) -> None:
+    """What runs there counts from the first word on, before anybody has looked at it."""
+
+    async def work(file: LaneFile, clock: VirtualClock) -> None:
+        pool = Pool(file, "places", lingers=False)
+        killed, theirs = Slots(Capacity(3), clock), Slots(Capacity(3), clock)
+        one, two = (
+            places_lease(pool, name, at, clock=clock, hop=inline) for name, at in (("1", killed), ("2", theirs))
+        )
+        await one.renew()
+        for _ in range(2):
+            await killed.acquire()
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(theirs.acquire)
+            await two.renew()
+            await clock.sleep(0.1)
+            for lease in (two, one, two, one):
+                await lease.renew()
+            again = Slots(Capacity(3), clock, active=2)
+            one = places_lease(pool, "1", again, clock=clock, hop=inline)
+            for lease in (one, two, one, two):
+                await lease.renew()
+            await clock.sleep(0.1)
+            assert (again.active, theirs.active) == (2, 1)
+            group.cancel_scope.cancel()
+
+    in_virtual_time(tmp_path, work)
+
+
 def test_what_one_learns_from_a_refusal_all_know(tmp_path: Path) -> None:
     """A run that comes later asks for no more than is left, and all try for one more after a while."""
 

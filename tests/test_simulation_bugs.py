@@ -294,7 +294,8 @@ def a_task_in_doubt_holds_no_place(patch: pytest.MonkeyPatch) -> None:
 
 @planted()
 def what_an_earlier_process_left_holds_no_place(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Slots, "take", lambda _: None)
+    begin = Slots.__init__
+    patch.setattr(Slots, "__init__", lambda self, capacity, clock, active: begin(self, capacity, clock, active * 0))
 
 
 @planted()

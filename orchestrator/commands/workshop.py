@@ -36,7 +36,7 @@ from orchestrator.engines.tracking import Tracker
 from orchestrator.errors import RefusedError
 from orchestrator.experience import Experience
 from orchestrator.ledger import Ledger, SqliteLedger
-from orchestrator.lifecycle import Record
+from orchestrator.lifecycle import ACTIVE, Record
 from orchestrator.output.gallery import PageKeeper
 from orchestrator.output.keeper import ManifestKeeper
 from orchestrator.output.manifest import moment
@@ -311,10 +311,11 @@ async def opened(
     experience = Experience(settings.state, store.fact("service") or "", job.model)
     policy = AddressPolicy(settings.on_loopback, settings.download_hosts)
     most = None if limits.concurrency == "auto" else limits.concurrency
-    slots = Slots(Capacity(most), clock)
     threads = hop or in_thread
     async with crew(1, hop) as commits, crew(DISK_THREADS, hop) as disk, anyio.create_task_group() as writing:
-        ledger = Ledger(store, clock, commits, totals=await commits(store.totals))
+        totals = await commits(store.totals)
+        slots = Slots(Capacity(most), clock, active=sum(totals.counts[state] for state in ACTIVE))
+        ledger = Ledger(store, clock, commits, totals=totals)
         keeper = ManifestKeeper(folder.manifest, job.model, ledger, clock, threads)
         page = PageKeeper(folder, ledger, clock, log, threads)
         tally.open(ledger)

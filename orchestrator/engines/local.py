@@ -18,7 +18,7 @@ from orchestrator.engines.feed import Feed
 from orchestrator.engines.slots import Slots
 from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
-from orchestrator.lifecycle import ACTIVE, FINAL, Failure, Record, State
+from orchestrator.lifecycle import FINAL, Failure, Record, State
 from orchestrator.steps.fetch import NotNowError
 from orchestrator.steps.outcomes import Stop, delays
 from orchestrator.tasks import Task
@@ -99,7 +99,8 @@ class LocalEngine:
         """Carry every task as far as it can go.
 
         Args:
-            unfinished: Tasks that an earlier process left submitting, running or fetching.
+            unfinished: Tasks that an earlier process left submitting, running or fetching; the slots count those that
+                hold places.
 
         Returns:
             None when nothing was left to do, otherwise why it stopped early.
@@ -109,8 +110,6 @@ class LocalEngine:
             group.start_soon(self.tracker.listener.run)
             for record in unfinished:
                 self._inherited.add(record.task.id)
-                if record.state in ACTIVE:
-                    self.slots.take()
                 if not self.orders.follows and record.state is not State.FETCHING:
                     continue
                 self._start(group, await self.doubts.recovered(record))

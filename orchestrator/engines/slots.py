@@ -120,9 +120,16 @@ class Slots:
         unsent: By how many of them for a request that is not on its way yet.
     """
 
-    def __init__(self, capacity: Capacity, clock: Clock) -> None:
+    def __init__(self, capacity: Capacity, clock: Clock, active: int = 0) -> None:
+        """Hand out places.
+
+        Args:
+            capacity: How many there are.
+            clock: Time.
+            active: How many are held from the start, by what an earlier process left: whoever shares them has to know.
+        """
         self.capacity = capacity
-        self.active = 0
+        self.active = active
         self.unsent = 0
         self._clock = clock
         self._waiting: deque[anyio.Event] = deque()
