@@ -16,6 +16,9 @@ from orchestrator.sweep import Job
 ANEW: Final = "anew"
 """The fact that says, until its run is at work again, that a ledger was made anew after it had been damaged."""
 
+UNPROVEN: Final = "unproven_until"
+"""The fact that says up to which moment (unix seconds) requests may have been sent that a ledger made anew lacks."""
+
 NEEDED: Final = frozenset({"job", "tool", "model", "source", "service", "account"})
 """What only a run could say of itself."""
 
@@ -125,5 +128,6 @@ _FORMS: Final[Mapping[str, Callable[[str], object]]] = MappingProxyType(
         "started_at": _moment,
         "updated_at": _moment,
         "seconds_left": _moment,
+        UNPROVEN: _moment,
     }
 )

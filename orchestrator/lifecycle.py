@@ -43,6 +43,7 @@ class Event(StrEnum):
     ACCEPTED = "accepted"  # the service named the task, in its reply or later in its list
     NOT_ACCEPTED = "not accepted"  # certainly not accepted: free to be sent again
     REJECTED = "rejected"  # certainly not accepted, and never will be
+    NOT_RETRIED = "not retried"  # it had been cancelled, and certainly was not sent again since
     SUCCEEDED = "succeeded"  # the service made it; the outputs are still there
     FELL_THROUGH = "fell through"  # it failed there unbilled and is to be tried again
     FAILED = "failed"
@@ -60,6 +61,7 @@ TABLE: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
         (State.SUBMITTING, Event.ACCEPTED): State.RUNNING,
         (State.SUBMITTING, Event.NOT_ACCEPTED): State.PENDING,
         (State.SUBMITTING, Event.REJECTED): State.FAILED,
+        (State.SUBMITTING, Event.NOT_RETRIED): State.CANCELLED,
         (State.RUNNING, Event.SUCCEEDED): State.FETCHING,
         (State.RUNNING, Event.FELL_THROUGH): State.PENDING,
         (State.RUNNING, Event.FAILED): State.FAILED,
@@ -102,6 +104,8 @@ class Failure:
     kind: str
     message: str
 
+
+CANCELLED: Final = Failure("cancelled", "cancelled on the service before it finished")
 
 UNLISTED: Final = Failure(
     "lost",
@@ -173,6 +177,8 @@ class Record:
     Attributes:
         tries: How many of its requests the service accepted; the latest one, too, where its number is not larger.
         attempt: The latest request, unless it was certainly not accepted.
+        finished_at: When it ended. One in doubt has it where it had ended, and only a damaged ledger could not tell
+            whether it was sent again since.
         dropped: The job file no longer holds this task.
         failures: How many of the tries since the user last asked for one have failed.
     """
@@ -216,7 +222,7 @@ class Record:
         """The service has the task."""
         state = after(self.state, Event.ACCEPTED)
         attempt = replace(self.sent, remote_id=remote_id, token=token, submitted_at=at)
-        return replace(self, state=state, attempt=attempt, tries=attempt.number)
+        return replace(self, state=state, attempt=attempt, tries=attempt.number, failure=None, finished_at=None)
 
     def not_accepted(self) -> Record:
         """The service certainly does not have it."""
@@ -226,8 +232,11 @@ class Record:
         """The service's list does not show the request, and would if it had been accepted.
 
         Where it is known that it was, and only which remote task it made is lost with a damaged ledger, it was paid
-        for.
+        for. A task that had ended before it came into doubt has ended as it had.
         """
+        if self.finished_at is not None and self.failure is not None:
+            event = Event.NOT_RETRIED if self.failure.kind == CANCELLED.kind else Event.REJECTED
+            return replace(self, state=after(self.state, event), attempt=None)
         if self.sent.number > self.tries:
             return self.not_accepted()
         return self.rejected(UNLISTED, at)
@@ -254,8 +263,7 @@ class Record:
 
     def cancelled(self, ending: Ending) -> Record:
         """The service confirms that it was cancelled or killed."""
-        failure = Failure("cancelled", "cancelled on the service before it finished")
-        return replace(self._ended(Event.CANCELLED, ending), failure=failure, finished_at=ending.at)
+        return replace(self._ended(Event.CANCELLED, ending), failure=CANCELLED, finished_at=ending.at)
 
     def delivered(self, outputs: tuple[Output, ...], warnings: tuple[str, ...], at: float) -> Record:
         """Every output stands verified in the run folder."""

@@ -76,6 +76,18 @@ class TestARowIsLost:
         assert completed(waiting) is waiting
         assert completed(NEW) is NEW
 
+    def test_a_later_try_of_what_had_failed_is_what_counts(self) -> None:
+        """The row of the task is older than that of the request."""
+        again = FAILED.retried().intended(20.0, Decimal("0.02"), 8).accepted("9", "new", 21.0)
+        after = completed(replace(FAILED, attempt=again.attempt))
+        assert (after.state, after.tries, after.sent.remote_id, after.failure, after.finished_at) == (
+            State.RUNNING,
+            2,
+            "9",
+            None,
+            None,
+        )
+
 
 def test_a_task_under_way_needs_its_request() -> None:
     """Without one the service cannot be asked for it, only its list."""
@@ -111,3 +123,10 @@ def test_what_may_not_have_been_sent_is_free_where_the_list_does_not_show_it() -
     for record in (NEW, replace(SENT, attempt=None), replace(NEW, tries=2)):
         after = Doubtful(since=5.0, until=90.0, newest_known=3).of(record, Decimal("0.02"))
         assert after.unlisted(100.0).state is State.PENDING
+
+
+def test_what_has_failed_may_have_been_tried_again_since() -> None:
+    """What is newer than its last try is looked for; where there is none it has failed as it had."""
+    after = Doubtful(since=5.0, until=90.0, newest_known=3).of(FAILED, Decimal("0.02"))
+    assert (after.state, after.sent.number, after.sent.newest_known) == (State.SUBMITTING, 2, 8)
+    assert replace(after.unlisted(100.0), attempt=FAILED.attempt) == FAILED

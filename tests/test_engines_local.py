@@ -30,8 +30,9 @@ from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
 from orchestrator.ledger import Ledger, SqliteLedger
-from orchestrator.lifecycle import ACTIVE, Ending, Output, Record, State
+from orchestrator.lifecycle import ACTIVE, Ending, Failure, Output, Record, State
 from orchestrator.logs import silent
+from orchestrator.money import FREE
 from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.steps.fetch import NotNowError
 from orchestrator.steps.outcomes import Stop
@@ -142,6 +143,7 @@ class Play:
 
     Attributes:
         earlier: What an earlier process left, with the moves that led there.
+        unproven_until: Up to when requests may have been sent that the ledger lacks.
         fetches: What fetching a task does before it is delivered.
         seconds: How long it took.
     """
@@ -154,6 +156,7 @@ class Play:
     made_before: Sequence[Task] = ()
     earlier: Sequence[Sequence[Record]] = ()
     fetches: Callable[[Record], None] = lambda _: None
+    unproven_until: float = -math.inf
     control: Control = field(default_factory=Control)
     seconds: float = 0.0
     active: int = 0
@@ -201,7 +204,7 @@ class Play:
         uploader = Uploader(Uploads(), {}, calls, ledger)
         settler = Settler(MODEL, {}, uploader.sent, 60.0, calls, ledger, clock)
         shared: dict[str, Any] = {"control": self.control, "ledger": ledger, "clock": clock, "random": lambda: 0.5}
-        doubts = Doubts(settler, frontier=frontier, log=silent(), **shared)
+        doubts = Doubts(settler, frontier=frontier, log=silent(), unproven_until=self.unproven_until, **shared)
         slots = Slots(Capacity(None), clock, active=sum(ledger.totals.counts[state] for state in ACTIVE))
 
         async def fetching(record: Record, _: RemoteTask | None) -> Record:
@@ -355,6 +358,21 @@ def test_what_an_earlier_process_left_is_carried_on(submits: bool) -> None:
     assert world.states() == {0: State.DONE, 1: State.DONE, 2: last}
     assert [made["seed"] for _, made in world.service.made] == ["0", "1", "2"][: 3 if submits else 2]
     assert [world.records[each.id].sent.remote_id for each in tasks[:2]] == ["1", "2"]
+
+
+@pytest.mark.parametrize(("unproven", "sent"), [(True, ["0", "0"]), (False, ["0", "0", "0"])])
+def test_what_a_ledger_made_anew_saw_fail_is_looked_for_before_it_is_sent_again(
+    unproven: bool, sent: list[str]
+) -> None:
+    """Its second try has been accepted already, for all that the ledger knows of the first one alone."""
+    [one] = tasks = [task(0)]
+    fell = left_by_a_kill(one, accepted="1")
+    fell.append(fell[-1].fell_through(Ending("task_postprocess_end", 1, FREE, None, 0.0), Failure("failed", "x")))
+    until = 1_800_000_000.0 if unproven else -math.inf
+    world = Play(tasks, earlier=[fell], made_before=[one, one], unproven_until=until)
+    assert world.play() is None
+    assert (world.states(), world.active) == ({0: State.DONE}, 0)
+    assert [made["seed"] for _, made in world.service.made] == sent
 
 
 def test_who_only_fetches_waits_for_nothing_else() -> None:

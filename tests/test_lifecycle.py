@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, strategies as st
 
 from orchestrator.lifecycle import (
     ACTIVE,
+    CANCELLED,
     FINAL,
     TABLE,
     Attempt,
@@ -38,6 +40,7 @@ MOVES: dict[Event, Callable[[Record], Record]] = {
     Event.ACCEPTED: lambda record: record.accepted("2221", "token", 11.0),
     Event.NOT_ACCEPTED: lambda record: record.not_accepted(),
     Event.REJECTED: lambda record: record.rejected(FAILURE, 12.0),
+    Event.NOT_RETRIED: lambda record: replace(record, failure=CANCELLED, finished_at=8.0).unlisted(12.0),
     Event.SUCCEEDED: lambda record: record.succeeded(PAID),
     Event.FELL_THROUGH: lambda record: record.fell_through(UNBILLED, FAILURE),
     Event.FAILED: lambda record: record.failed(FAILURE, 40.0, UNBILLED),
@@ -172,6 +175,23 @@ def test_a_request_is_uncertain_from_giving_up_until_it_is_found() -> None:
     assert uncertain.state is State.SUBMITTING
     assert not adopted.sent.uncertain
     assert (adopted.sent.remote_id, adopted.sent.submitted_at, adopted.tries) == ("2221", 90.0, 1)
+
+
+@pytest.mark.parametrize("event", [Event.FAILED, Event.CANCELLED])
+def test_what_had_ended_before_it_came_into_doubt_has_ended_as_it_had(event: Event) -> None:
+    """Where the service shows a further request, the task goes on with that one."""
+    ended = MOVES[event](record_in(State.RUNNING))
+    doubted = replace(ended.retried().intended(50.0, FREE, 2221), failure=ended.failure, finished_at=ended.finished_at)
+    uncertain = doubted.given_up(60.0)
+    after = uncertain.unlisted(120.0)
+    assert (after.state, after.failure, after.finished_at, after.attempt) == (
+        ended.state,
+        ended.failure,
+        ended.finished_at,
+        None,
+    )
+    found = uncertain.accepted("2222", None, 55.0)
+    assert (found.state, found.tries, found.failure, found.finished_at) == (State.RUNNING, 2, None, None)
 
 
 def test_a_record_without_a_request_says_so() -> None:

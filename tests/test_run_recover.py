@@ -43,6 +43,7 @@ pytestmark = pytest.mark.anyio
 
 MODEL = "Hevok/Studio-Trigger"
 TASKS = 16
+SOME_FAIL = Fault(place="task", kind="fails", first=6)
 BRISK = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0.3, balance_usd=Decimal(1000), concurrency=4)
 
 
@@ -86,12 +87,13 @@ class Bench:
     def job(self) -> Path:
         return self.folder.path.parent / "job.yaml"
 
-    async def run(self, *, leave_at: int | None = None) -> Result:
+    async def run(self, *, leave_at: int | None = None, attempts: int = 3) -> Result:
         self.leave_at, self.control = leave_at, Control()
         job = {
             "model": MODEL,
             "parameters": {"samples": 1, "prompt": "a lighthouse"},
             "limits": {"requests_per_second": 1000, "settle_after": 0.2},
+            "retry": {"attempts": attempts},
             "sweep": {"seed": list(range(TASKS))},
         }
         self.job.write_text(json.dumps(job))
@@ -226,6 +228,85 @@ async def test_all_that_the_service_shows_is_found_where_nothing_else_is_left(
         assert (found.in_doubt, found.adopted, found.settled) == (TASKS, TASKS, True)
         assert (await on.run()).exit_code is Exit.DONE
         assert len(service.stats.accepted) == TASKS
+
+
+async def test_of_several_tries_the_one_that_counts_is_found(tmp_path: Path) -> None:
+    """Each task fails at first, unbilled; nothing says any more which of its tries is which."""
+    async with Emulator(replace(BRISK, faults=(SOME_FAIL,))) as service:
+        on = Bench(RunFolder(tmp_path / "out"), service)
+        await on.run(leave_at=3)
+        tried = len(service.stats.accepted)
+        assert tried > 6
+        await anyio.to_thread.run_sync(all_but_the_job, on.folder)
+        assert (await on.recover(on.job)).settled
+        assert len(service.stats.accepted) == tried
+        assert (await on.run()).exit_code is Exit.DONE
+        assert (service.stats.double_payments, len(service.stats.billed)) == (0, TASKS)
+
+
+FORGET = (
+    "UPDATE facts SET value = '1' WHERE name = 'commits'",
+    "DELETE FROM attempts WHERE number > 1",
+    "DELETE FROM outputs",
+)
+
+
+def as_first_tries_ran(folder: RunFolder) -> None:
+    """Bring back the ledger that was there while the tries ran that were to fail."""
+    changed(
+        folder,
+        "UPDATE tasks SET state = 'running', tries = 1, failures = 0, error = NULL, finished_at = NULL"
+        " WHERE id IN (SELECT task FROM attempts WHERE number > 1)",
+        "UPDATE attempts SET ended_at = NULL, status = NULL, exit_code = NULL, elapsed = NULL, cost = NULL",
+        *FORGET,
+    )
+
+
+def as_first_tries_had_failed(folder: RunFolder) -> None:
+    """Bring back the ledger that was there when they had failed for good, before a `retry`."""
+    changed(
+        folder,
+        "UPDATE tasks SET state = 'failed', tries = 1, failures = 3, finished_at = 1,"
+        " error = json_object('kind', 'failed', 'message', 'bad luck')"
+        " WHERE id IN (SELECT task FROM attempts WHERE number > 1)",
+        *FORGET,
+    )
+
+
+@pytest.mark.parametrize("damage", [as_first_tries_ran, as_first_tries_had_failed])
+async def test_an_older_ledger_is_no_proof_that_nothing_was_sent_since(
+    tmp_path: Path, damage: Callable[[RunFolder], None]
+) -> None:
+    """What is lost of it is the second tries, which the service shows: none is paid for a second time."""
+    async with Emulator(replace(BRISK, faults=(SOME_FAIL,))) as service:
+        on = Bench(RunFolder(tmp_path / "out"), service)
+        await on.run(leave_at=3)
+        tried = len(service.stats.accepted)
+        await anyio.to_thread.run_sync(damage, on.folder)
+        await anyio.to_thread.run_sync(on.folder.manifest.unlink)
+        found = await on.recover()
+        assert found.settled
+        assert found.status
+        assert found.status.counts[State.FAILED] + found.status.counts[State.RUNNING] == 0
+        assert len(service.stats.accepted) == tried
+        assert (await on.run()).exit_code is Exit.DONE
+        assert (service.stats.double_payments, len(service.stats.billed)) == (0, TASKS)
+
+
+async def test_what_had_failed_and_was_not_sent_again_stays_as_it_was(tmp_path: Path) -> None:
+    """It is looked for in the list all the same."""
+    async with Emulator(replace(BRISK, faults=(Fault(place="task", kind="fails"),))) as service:
+        on = Bench(RunFolder(tmp_path / "out"), service)
+        assert (await on.run(attempts=1)).exit_code is Exit.SOME_FAILED
+        tried = len(service.stats.accepted)
+        await anyio.to_thread.run_sync(changed, on.folder, FORGET[0])
+        found = await on.recover()
+        assert found.status
+        assert (found.in_doubt, found.adopted, found.status.counts[State.FAILED]) == (TASKS, 0, TASKS)
+        lines = await anyio.to_thread.run_sync(lambda: list(manifest.read(on.folder.manifest)))
+        assert {(line.state, line.failure and line.failure.kind) for line in lines} == {(State.FAILED, "failed")}
+        assert (await on.run(attempts=1)).exit_code is Exit.SOME_FAILED
+        assert len(service.stats.accepted) == tried
 
 
 async def test_the_model_is_the_service_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,7 @@ from orchestrator.steps.matching import (
     is_older,
     likeness,
     match,
+    newest_before,
     spelt,
 )
 from orchestrator.tasks import Task
@@ -187,6 +188,24 @@ def test_without_ids_to_compare_the_clock_tells_or_nobody(
     assert verdict(doubtful(newest=newest), shown) == becomes
 
 
+def test_of_several_tries_it_is_the_last_one_that_counts() -> None:
+    """Where a damaged ledger knows none of them, one request stands for all."""
+    shown = [remote(number, BOAT) for number in (102, 104, 103)]
+    assert found([doubtful()], shown).adopted["a"].task_id == "104"
+
+
+@pytest.mark.parametrize(
+    ("remote_id", "newest", "known", "expected"),
+    [("120", 100, 90, 120), ("x", 100, 90, 100), (None, None, 90, 90), (None, None, None, None)],
+)
+def test_a_further_try_is_newer_than_all_that_was_known(
+    remote_id: str | None, newest: int | None, known: int | None, expected: int | None
+) -> None:
+    attempt = doubtful(newest=newest).sent
+    assert newest_before(attempt if remote_id is None else replace(attempt, remote_id=remote_id), known) == expected
+    assert newest_before(None, known) == known
+
+
 def test_another_models_task_is_not_ours() -> None:
     assert verdict(doubtful(), remote(101, BOAT, model="else/model")) == "absent"
     assert verdict(doubtful(), remote(101, BOAT, model=MODEL.lower())) == "adopted"
@@ -210,11 +229,11 @@ def test_what_fits_a_request_that_is_still_out_is_left_to_it() -> None:
 
 @given(st.integers(0, 6), st.integers(0, 6))
 def test_equal_tasks_are_claimed_once_each(doubts: int, remotes: int) -> None:
-    """As many are adopted as there are, the oldest request first."""
+    """As many are adopted as there are, the oldest request first; one alone is given what was made last."""
     records = [doubtful(f"task-{number}", at=NOW + number) for number in range(doubts)]
     matching = found(records[::-1], [remote(101 + number, BOAT) for number in range(remotes)])
-    both = min(doubts, remotes)
-    assert [matching.adopted[f"task-{number}"].number for number in range(both)] == [101 + n for n in range(both)]
+    both, first = min(doubts, remotes), 100 + remotes if doubts == 1 else 101
+    assert [matching.adopted[f"task-{number}"].number for number in range(both)] == [first + n for n in range(both)]
     assert len(matching.absent) == doubts - both
 
 

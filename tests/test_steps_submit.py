@@ -222,6 +222,17 @@ async def test_an_id_that_is_taken_proves_nothing(tmp_path: Path, monkeypatch: p
         assert await rig.held("b") == after
 
 
+def test_ids_that_do_not_grow_tell_nothing_any_more() -> None:
+    """A request was accepted under a smaller id than one that was there before it was sent."""
+    frontier = Frontier(5)
+    for number, known in ((7, 5), (6, 5), (None, 7)):  # replies that overtake each other are no sign of it
+        frontier.accepted(number, known)
+    assert (frontier.newest, frontier.ordered) == (7, True)
+    frontier.accepted(7, 7)
+    frontier.saw(900)
+    assert (frontier.newest, frontier.ordered) == (None, False)
+
+
 def test_the_frontier_only_moves_on() -> None:
     frontier = Frontier()
     for number in (None, 5, 3, None, 9, 7):

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Final
 
 from orchestrator.lifecycle import FINAL, Attempt, Record, State
+from orchestrator.steps.matching import newest_before
+
+UNSENT: Final = frozenset({State.PENDING, State.FAILED, State.CANCELLED})
+"""The states from which a task may have been sent since, for all that a damaged ledger can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +28,33 @@ class Doubtful:
     newest_known: int | None
 
     def of(self, record: Record, reserved_usd: Decimal) -> Record:
-        """Return a task whose request is not known as one that may have been sent.
+        """Return a task whose latest request is not known as one that may have been sent.
 
-        Where its state says that the service had it, it is one that has been: it is never free to be sent again.
+        Where its state says that the service had it, it is one that has been: it is never free to be sent again. One
+        that has ended may have been tried again since, and stays as it was if it was not.
         """
         accepted = record.state in {State.RUNNING, State.FETCHING}
         tries = max(1, record.tries) if accepted else record.tries
         attempt = Attempt(
-            tries if accepted else tries + 1, self.since, reserved_usd, self.newest_known, gave_up_at=self.until
+            number=tries if accepted else tries + 1,
+            intent_at=self.since,
+            reserved_usd=reserved_usd,
+            newest_known=newest_before(record.attempt, self.newest_known),
+            gave_up_at=self.until,
         )
-        return replace(record, state=State.SUBMITTING, tries=tries, attempt=attempt, failure=None)
+        failure = record.failure if record.state in FINAL else None
+        return replace(record, state=State.SUBMITTING, tries=tries, attempt=attempt, failure=failure)
 
 
 def completed(held: Record) -> Record:
-    """Return a task of which the row is lost and a request is known as what that request says."""
+    """Return a task of which the row is lost, or older than a request that is known, as what that request says."""
     attempt = held.attempt
-    if held.state is not State.PENDING or attempt is None or attempt.number <= held.tries:
+    if held.state not in UNSENT or attempt is None or attempt.number <= held.tries:
         return held
     if attempt.remote_id is None:
         return replace(held, state=State.SUBMITTING)
-    return replace(held, state=State.RUNNING, tries=attempt.number)  # the service says how it ended
+    # The service says how it ended.
+    return replace(held, state=State.RUNNING, tries=attempt.number, failure=None, finished_at=None)
 
 
 def unrequested(record: Record) -> bool:

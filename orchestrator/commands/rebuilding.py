@@ -12,11 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from orchestrator.commands.evidence import Doubtful, completed, told, unrequested
+from orchestrator.commands.evidence import UNSENT, Doubtful, completed, told, unrequested
 from orchestrator.commands.pricing import reserves
 from orchestrator.commands.verify import Found, look
 from orchestrator.engines.doubts import LONGEST_REQUEST_SECONDS
-from orchestrator.facts import ANEW, frozen_tool, resolved_job
+from orchestrator.facts import ANEW, UNPROVEN, frozen_tool, resolved_job
 from orchestrator.ledger import AT_WORK, MANIFEST, ClaimedError, SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.money import FREE
@@ -123,6 +123,7 @@ class Rebuilding:
                     **dict.fromkeys((AT_WORK, MANIFEST, "cancel")),
                     **dict.fromkeys((f"{LOST}{digest}" for digest in lost), "1"),
                     ANEW: "1",
+                    UNPROVEN: repr(max(self.evidence.until, float(self.facts.get(UNPROVEN, 0)))),
                 }
             )
         self.found.adopted = self.fresh.totals().counters.get("adopted", 0)
@@ -157,7 +158,7 @@ class Rebuilding:
                     after = after if whole else after.refetched()
                 if after.state is State.PENDING and after.task.short_id in made:
                     after = replace(after, state=State.FETCHING)  # it has been paid for, whatever else is lost
-                if unrequested(after) or (after.state is State.PENDING and not after.dropped):
+                if unrequested(after) or (after.state in UNSENT and not after.dropped):
                     after = self.evidence.of(after, reserve(after.task.parameters, FREE))
                     self.found.in_doubt += 1
                 if after is not record:

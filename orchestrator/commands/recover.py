@@ -22,8 +22,9 @@ from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
 from orchestrator.errors import OrchestratorError, RefusedError
-from orchestrator.facts import NEEDED, WRITTEN, readable
+from orchestrator.facts import NEEDED, UNPROVEN, WRITTEN, readable
 from orchestrator.ledger import MARK, DamagedLedgerError, SqliteLedger, salvage
+from orchestrator.lifecycle import State
 from orchestrator.reporting import root
 from orchestrator.runs import EMULATOR, RunFolder
 from orchestrator.schemas import Schemas
@@ -91,6 +92,8 @@ async def recover(
             raise
         found.halt = str(cause)  # what could be saved is saved; `run` settles the rest
     found.status = read_status(folder)
+    if found.settled and not found.status.counts[State.RUNNING]:
+        await anyio.to_thread.run_sync(_proven, folder)
     found.adopted = found.status.adopted - found.adopted
     return found
 
@@ -120,6 +123,12 @@ async def _said_again(
         "tool": json.dumps(tool, ensure_ascii=False, default=str),
         "model": file.model,
     }
+
+
+def _proven(folder: RunFolder) -> None:
+    """Write down that nothing can have been sent any more that the ledger does not know."""
+    with folder.held(), folder.written() as store, store.transaction(durable=True):
+        store.state({UNPROVEN: None})
 
 
 def _is_sound(folder: RunFolder) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 from collections import Counter
@@ -35,6 +36,7 @@ from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
 from orchestrator.errors import RefusedError
 from orchestrator.experience import Experience
+from orchestrator.facts import UNPROVEN
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import ACTIVE, Record
 from orchestrator.output.gallery import PageKeeper
@@ -184,6 +186,7 @@ class Workshop:
     log: FilteringBoundLogger
     random: Callable[[], float]
     started_at: str | None
+    unproven_until: float
     urls: Mapping[str, str]
     lost_urls: frozenset[str]
     hop: Hop
@@ -231,6 +234,7 @@ class Workshop:
             clock=self.clock,
             random=self.random,
             log=self.log,
+            unproven_until=self.unproven_until,
         )
         return LocalEngine(
             orders=orders,
@@ -349,6 +353,7 @@ async def opened(
                     log=log,
                     random=random,
                     started_at=moment(float(store.fact("started_at") or clock.now())),
+                    unproven_until=float(store.fact(UNPROVEN) or -math.inf),
                     urls=known_urls(store.facts()),
                     lost_urls=lost_urls(store.facts()),
                     hop=disk,

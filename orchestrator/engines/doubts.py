@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -12,6 +13,7 @@ from orchestrator.clock import Clock
 from orchestrator.engines.control import Control, Signal
 from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import Record, State
+from orchestrator.steps.matching import newest_before
 from orchestrator.steps.outcomes import Outcome, Stop, delays
 from orchestrator.steps.settle import Doubt, Settler
 from orchestrator.steps.submit import Frontier
@@ -43,7 +45,20 @@ class Doubts:
         clock: Clock,
         random: Callable[[], float],
         log: FilteringBoundLogger,
+        unproven_until: float = -math.inf,
     ) -> None:
+        """Settle what is in doubt.
+
+        Args:
+            settler: Looks it up.
+            frontier: The newest remote task known.
+            control: Stops it.
+            ledger: Where it is written down.
+            clock: Time.
+            random: Gives a number from 0 up to 1.
+            log: Where it is told that nothing can be settled.
+            unproven_until: Up to which moment (unix seconds) requests may have been sent that the ledger lacks.
+        """
         self._settler = settler
         self._frontier = frontier
         self._control = control
@@ -51,6 +66,7 @@ class Doubts:
         self._clock = clock
         self._random = random
         self._log = log
+        self._unproven_until = unproven_until
         self._told = False
         self._open: dict[str, Doubt] = {}
         self._posting: dict[str, Record] = {}
@@ -92,6 +108,19 @@ class Doubts:
         await self._ledger.save(record, after, durable=True)
         return after
 
+    def may_have_been_sent(self, record: Record) -> bool:
+        """Return whether a pending task may have been sent after the last request of it that the ledger knows."""
+        return record.attempt is not None and record.attempt.intent_at <= self._unproven_until
+
+    async def reopened(self, record: Record) -> Record:
+        """Return a pending task that may have been sent as one in doubt, from now on."""
+        last = record.sent
+        newest = newest_before(last, None)
+        after = record.intended(last.intent_at, last.reserved_usd, newest).given_up(self._unproven_until)
+        self._ledger.count("uncertain")
+        await self._ledger.save(record, after, durable=True)
+        return after
+
     async def run(self, settled: Callable[[Record], None]) -> None:
         """Settle what is in doubt, until cancelled.
 
@@ -123,7 +152,8 @@ class Doubts:
             later = [doubt.record for doubt in self._open.values() if id(doubt) not in known]
             return [record.task.parameters for record in (*self._posting.values(), *later)]
 
-        said = await self._settler.settle(doubts, beside=beside, newest=self._frontier.newest)
+        frontier = self._frontier
+        said = await self._settler.settle(doubts, beside=beside, newest=frontier.newest, ordered=frontier.ordered)
         if not isinstance(said, Outcome):
             self._unlisted_since = None
         elif said.stop is not None:

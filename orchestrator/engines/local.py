@@ -157,7 +157,9 @@ class LocalEngine:
         """Go on with a task that is in doubt no longer."""
         if record.state is not State.RUNNING:
             self.slots.release()
-        if record.state is not State.PENDING or not self.control.closed:
+        if record.state in FINAL:
+            self._told(record)
+        elif record.state is not State.PENDING or not self.control.closed:
             self._start(group, record)
         self.control.changed.notify()
 
@@ -168,9 +170,7 @@ class LocalEngine:
             while record.state not in FINAL:
                 before = record
                 if record.state is State.PENDING:
-                    if not await self._wanted(record):
-                        return
-                    record = await self.submitter.submit(record)
+                    record = await self._submit(record)
                     if in_lobby:
                         self._lobby.release()
                         in_lobby = False
@@ -191,6 +191,13 @@ class LocalEngine:
                 self._lobby.release()
             self.control.live -= 1
             self.control.changed.notify()
+
+    async def _submit(self, record: Record) -> Record:
+        """Submit a pending task; one that may have been sent already is in doubt instead."""
+        if self.doubts.may_have_been_sent(record):
+            self.slots.take()
+            return await self.doubts.reopened(record)
+        return await self.submitter.submit(record) if await self._wanted(record) else record
 
     async def _wanted(self, record: Record) -> bool:
         """Return whether a pending task is to be submitted: the job file may have dropped what an earlier run left."""
@@ -241,10 +248,14 @@ class LocalEngine:
         finally:
             self._fetching_now -= 1
 
-    def _ended(self, record: Record) -> None:
+    def _told(self, record: Record) -> None:
+        """Tell of a task that has ended."""
         self.finished(record)
         if record.failure is not None:
             self.log.warning("task ended", task=record.task.id, state=record.state, reason=record.failure.message)
+
+    def _ended(self, record: Record) -> None:
+        self._told(record)
         if self.orders.fail_fast and record.failure is not None and record.state is State.FAILED:
             self.control.close(Stop.FAILURE, f"A task has failed, as --fail-fast waits for: {record.failure.message}")
         if len(self._first_ends) < SAME_FAILURES:

@@ -14,7 +14,7 @@ from typing import Final
 from orchestrator.lifecycle import Attempt
 from orchestrator.sweep.uploads import PREFIX
 from orchestrator.tasks import Parameters, canonical_json
-from orchestrator.wiro import RemoteTask
+from orchestrator.wiro import RemoteTask, id_number
 
 CLOCK_SLACK_SECONDS: Final = 120.0
 """How far the service's clock may be behind ours, where only its clock tells old tasks from new ones."""
@@ -135,6 +135,19 @@ def is_older(task: RemoteTask, attempt: Attempt | None) -> bool | None:
     return None if attempt.intent_at else False  # where all is lost, it may have been sent at any time
 
 
+def newest_before(attempt: Attempt | None, known: int | None) -> int | None:
+    """Return the largest remote id that is older than what a task's next request has made.
+
+    Args:
+        attempt: Its last one that is known, if any.
+        known: A remote id that is older than any of its requests; None where none is known.
+    """
+    ids = [known]
+    if attempt is not None:
+        ids += [attempt.newest_known, None if attempt.remote_id is None else id_number(attempt.remote_id)]
+    return max((number for number in ids if number is not None), default=None)
+
+
 def match(intents: Sequence[Intent], remote: Sequence[RemoteTask], model: str, defaults: Spelling) -> Matching:
     """Say which of our requests made which remote task.
 
@@ -210,7 +223,8 @@ def _finds(intents: Sequence[Intent], remote: Sequence[RemoteTask], model: str, 
 def _pairs(finds: Sequence[_Find]) -> list[tuple[Intent, _Find]]:
     """Return the next requests and remote tasks that certainly belong together."""
     likely = [(found, makers) for found in finds if (makers := found.likely())]
-    alone = {makers[0]: found for found, makers in reversed(likely) if len(makers) == 1 and _is_made(found, makers[0])}
+    # The newest where there are more than one: of several tries it is the last one that counts.
+    alone = {makers[0]: found for found, makers in likely if len(makers) == 1 and _is_made(found, makers[0])}
     if alone:
         return list(alone.items())
     for _, makers in likely:

@@ -104,7 +104,12 @@ class Settler:
     insists: bool = False
 
     async def settle(
-        self, doubts: Sequence[Doubt], *, beside: Callable[[], Sequence[Parameters]], newest: int | None
+        self,
+        doubts: Sequence[Doubt],
+        *,
+        beside: Callable[[], Sequence[Parameters]],
+        newest: int | None,
+        ordered: bool = True,
     ) -> list[tuple[Doubt, Record]] | Outcome:
         """Look doubts up.
 
@@ -112,21 +117,24 @@ class Settler:
             doubts: What is to be settled.
             beside: Gives the parameters of other tasks of the run whose requests are out or in doubt as well.
             newest: The newest remote task known: a list without it is not complete.
+            ordered: Whether the service's ids tell which of two tasks is the newer one.
 
         Returns:
             Those that are settled: running, pending, or failed as paid for and lost; or why nothing can be settled
             just now.
         """
-        since = min(doubt.record.sent.intent_at for doubt in doubts)
-        rivals = await self._rivals(doubts, since)
         uncertain = [doubt.record.sent for doubt in doubts]
+        if not ordered:
+            uncertain = [replace(attempt, newest_known=None) for attempt in uncertain]
+        since = min(attempt.intent_at for attempt in uncertain)
+        rivals = await self._rivals(doubts, since)
         listing = await self.read_list([*uncertain, *(rival.attempt for rival in rivals)], newest)
         if isinstance(listing, Outcome) and rivals:
             rivals = []
             listing = await self.read_list(uncertain, newest)
         if isinstance(listing, Outcome):
             return listing
-        intents = [self._intent(doubt, listing) for doubt in doubts]
+        intents = [self._intent(doubt, attempt, listing) for doubt, attempt in zip(doubts, uncertain, strict=True)]
         free = await self._with_parameters(await self._free(listing.tasks.values()), intents)
         async with self.others.consulted({task.task_id for task in free}, since) as elsewhere:
             if elsewhere is None:
@@ -235,10 +243,10 @@ class Settler:
     def _is_due(self, since: float, now: float) -> bool:
         return now - since >= self.settle_after_seconds
 
-    def _intent(self, doubt: Doubt, listing: Listing) -> Intent:
+    def _intent(self, doubt: Doubt, attempt: Attempt, listing: Listing) -> Intent:
         task = doubt.record.task
         sent = spelt(self.sent(task.parameters))
-        return Intent(task.id, sent, doubt.record.sent, due=self._is_due(doubt.since, listing.read_from))
+        return Intent(task.id, sent, attempt, due=self._is_due(doubt.since, listing.read_from))
 
     async def _rivals(self, doubts: Sequence[Doubt], since: float) -> list[Foreign]:
         """Return the other runs' requests that may have made the same as one of these.

@@ -24,14 +24,22 @@ class Frontier:
 
     Attributes:
         newest: None where the service's ids are no numbers, or none was ever seen.
+        ordered: Whether ids tell which of two tasks is the newer one, as far as has been seen.
     """
 
     newest: int | None = None
+    ordered: bool = True
 
     def saw(self, remote_number: int | None) -> None:
         """A remote task was seen."""
-        if remote_number is not None:
+        if remote_number is not None and self.ordered:
             self.newest = remote_number if self.newest is None else max(self.newest, remote_number)
+
+    def accepted(self, remote_number: int | None, newest_known: int | None) -> None:
+        """A request was accepted that was sent when `newest_known` was there."""
+        if remote_number is not None and newest_known is not None and remote_number <= newest_known:
+            self.newest, self.ordered = None, False
+        self.saw(remote_number)
 
 
 async def submit(
@@ -98,7 +106,7 @@ async def submit(
 async def _accepted(
     intended: Record, reply: Accepted, frontier: Frontier, ledger: Ledger, clock: Clock
 ) -> tuple[Record, Outcome | None]:
-    frontier.saw(reply.number)
+    frontier.accepted(reply.number, intended.sent.newest_known)
     running = intended.accepted(reply.task_id, reply.token, clock.now())
     try:
         await ledger.save(intended, running, durable=True)

@@ -24,7 +24,7 @@ from orchestrator.wiro.errors import (
 )
 from orchestrator.wiro.socket import Event, Socket
 from orchestrator.wiro.transport import CALLBACK, Timeouts
-from orchestrator.wiro.wire import Accepted, Phase, RemoteOutput, RemoteTask, TaskPage, Upload
+from orchestrator.wiro.wire import Accepted, Phase, RemoteOutput, RemoteTask, TaskPage, Upload, id_number
 
 __all__ = [
     "CALLBACK",
@@ -58,6 +58,7 @@ __all__ = [
     "WiroError",
     "computing_seconds",
     "fresh_nonce",
+    "id_number",
     "parse_model",
     "price",
     "seed_model",
