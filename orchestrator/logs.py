@@ -8,7 +8,7 @@ import queue
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
@@ -16,6 +16,8 @@ from structlog.typing import FilteringBoundLogger, Processor
 from orchestrator.errors import RefusedError
 
 SILENT = logging.CRITICAL + 10
+REDACTED: Final = "[secret]"
+"""What stands where a secret was taken out."""
 
 
 class Screen(Protocol):
@@ -57,7 +59,7 @@ class Redact:
 
     def _text(self, text: str) -> str:
         for secret in self._secrets:
-            text = text.replace(secret, "[secret]")
+            text = text.replace(secret, REDACTED)
         return text
 
 

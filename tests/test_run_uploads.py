@@ -67,8 +67,8 @@ def draw(path: Path, colour: str) -> None:
 
 
 def strip(folder: RunFolder) -> None:
-    """Leave nothing that says what was done."""
-    for path in (folder.ledger, folder.manifest, folder.log):
+    """Leave nothing but the log that says what was done."""
+    for path in (folder.ledger, folder.manifest):
         path.unlink()
     shutil.rmtree(folder.files)
 
@@ -144,6 +144,7 @@ async def test_what_was_sent_at_addresses_that_are_lost_is_never_sent_again(
     settings = Settings(api_key=profile.api_key, api_secret=profile.api_secret, base_url=service.base_url)
     folder = RunFolder(tmp_path / "out")
     await to_thread.run_sync(strip, folder)
+    await to_thread.run_sync(folder.log.unlink)
     go: dict[str, Any] = {"control": Control(), "clock": SystemClock(), "watcher": Nobody()}
     found = await recover(folder, tmp_path / "job.yaml", Options(), settings, **go)
     assert found.status
@@ -151,6 +152,23 @@ async def test_what_was_sent_at_addresses_that_are_lost_is_never_sent_again(
     result = await run_with(tmp_path, service, [1, 2, 3])
     assert (result.status.counts[State.SUBMITTING], result.status.counts[State.DONE]) == (2, 1)
     assert len(service.stats.accepted) == 3
+
+
+async def test_the_log_tells_where_the_files_are(tmp_path: Path, service: Emulator) -> None:
+    """So what was sent with them is found although the ledger that held their addresses is lost."""
+    draw(tmp_path / "inputs" / "harbour.png", "navy")
+    draw(tmp_path / "inputs" / "hill.png", "green")
+    await run_with(tmp_path, service, [1, 2])
+    profile = service.profile
+    settings = Settings(api_key=profile.api_key, api_secret=profile.api_secret, base_url=service.base_url)
+    folder = RunFolder(tmp_path / "out")
+    await to_thread.run_sync(strip, folder)
+    go: dict[str, Any] = {"control": Control(), "clock": SystemClock(), "watcher": Nobody()}
+    found = await recover(folder, tmp_path / "job.yaml", Options(), settings, **go)
+    assert (found.in_doubt, found.adopted, found.settled) == (4, 4, True)
+    result = await run_with(tmp_path, service, [1, 2, 3])
+    assert result.status.counts[State.DONE] == 6
+    assert (len(service.stats.accepted), service.stats.calls["File/Upload"]) == (6, 2)
 
 
 async def test_a_file_that_changed_since_the_job_was_read_is_not_sent(tmp_path: Path, service: Emulator) -> None:

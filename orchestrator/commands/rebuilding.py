@@ -23,7 +23,7 @@ from orchestrator.money import FREE
 from orchestrator.output import manifest
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
-from orchestrator.steps.upload import LOST, known_urls
+from orchestrator.steps.upload import FACT, LOST, known_urls, logged_urls
 from orchestrator.sweep import Job
 
 CHUNK: Final = 500
@@ -109,7 +109,6 @@ class Rebuilding:
             self._hear(lines, edition)
         for records in _chunks(self.fresh.everything()):
             self._judge(records)
-        lost = self.job.files.files.keys() - known_urls(self.facts).keys()
         with self.fresh.transaction(durable=True):
             self.fresh.drop_all_but(edition)
             self.fresh.count({"uncertain": self.found.in_doubt})
@@ -121,12 +120,18 @@ class Rebuilding:
                     "total": str(total),
                     "started_at": self.facts.get("started_at", repr(self.evidence.since)),
                     **dict.fromkeys((AT_WORK, MANIFEST, "cancel")),
-                    **dict.fromkeys((f"{LOST}{digest}" for digest in lost), "1"),
+                    **self._addresses(),
                     ANEW: "1",
                     UNPROVEN: repr(max(self.evidence.until, float(self.facts.get(UNPROVEN, 0)))),
                 }
             )
         self.found.adopted = self.fresh.totals().counters.get("adopted", 0)
+
+    def _addresses(self) -> dict[str, str]:
+        """Return as facts where uploaded files are, and which of the job's files nobody knows that of any more."""
+        urls = logged_urls(_events(self.folder.log)) | known_urls(self.facts)
+        lost = self.job.files.files.keys() - urls.keys()
+        return {f"{FACT}{digest}": url for digest, url in urls.items()} | {f"{LOST}{digest}": "1" for digest in lost}
 
     def _hear(self, lines: Sequence[Record], edition: int) -> None:
         """Take over what the manifest knows better; what the job does not hold is kept as dropped."""

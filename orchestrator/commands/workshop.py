@@ -214,7 +214,7 @@ class Workshop:
             self.page.finished(record)
 
         parameters = Schema.from_tool(self.tool).parameters
-        uploader = Uploader(self.job.files, dict(self.urls), self.calls, self.ledger, self.lost_urls)
+        uploader = Uploader(self.job.files, dict(self.urls), self.calls, self.ledger, self.lost_urls, self.log)
         settler = Settler(
             sent=uploader.sent,
             model=self.job.model,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
+from structlog.typing import FilteringBoundLogger
 
 from orchestrator.ledger import Ledger
+from orchestrator.logs import REDACTED, silent
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
 from orchestrator.steps.download import sha256_of
 from orchestrator.steps.outcomes import Outcome, judge
@@ -23,6 +26,8 @@ FACT: Final = "upload "
 """What the names of facts that hold a file's address begin with; its SHA-256 follows."""
 LOST: Final = "lost upload "
 """What the names of facts begin with that say that a file had an address which is lost; its SHA-256 follows."""
+UPLOADED: Final = "file uploaded"
+"""The event by which the log tells a file's address, for `recover`, should the ledger be lost."""
 
 
 @dataclass(slots=True)
@@ -33,6 +38,7 @@ class Uploader:
         uploads: The job's local files.
         urls: The addresses of those that are uploaded, by SHA-256.
         lost: The SHA-256 of those that had another address before, which nobody knows any more.
+        log: Where the address of each file is told that had none before.
     """
 
     uploads: Uploads
@@ -40,6 +46,7 @@ class Uploader:
     calls: Calls
     ledger: Ledger
     lost: frozenset[str] = frozenset()
+    log: FilteringBoundLogger = field(default_factory=silent)
     _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
 
     def sent(self, parameters: Parameters) -> Parameters:
@@ -81,6 +88,8 @@ class Uploader:
         uploaded = await self.calls.make(Urgency.SUBMIT, upload)
         await shielded(self.ledger.state({f"{FACT}{file.sha256}": uploaded.url}, durable=True))
         self.urls[file.sha256] = uploaded.url
+        if file.sha256 not in self.lost and _opens_nothing(uploaded.url):
+            self.log.info(UPLOADED, sha256=file.sha256, url=uploaded.url)
 
 
 def as_sent(parameters: Parameters, uploads: Uploads, urls: Mapping[str, str]) -> Parameters:
@@ -100,6 +109,28 @@ def known_urls(facts: Mapping[str, str]) -> dict[str, str]:
     return {name.removeprefix(FACT): url for name, url in facts.items() if name.startswith(FACT)}
 
 
+def logged_urls(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the addresses of uploaded files that a log tells, by SHA-256.
+
+    Where it tells two, or a secret was taken out of one, nobody knows which was sent: such a file has none.
+    """
+    told: dict[str, set[str]] = {}
+    for event in events:
+        match event:
+            case {"event": str(said), "sha256": str(digest), "url": str(url)} if said == UPLOADED:
+                told.setdefault(digest, set()).add(url)
+    return {digest: url for digest, (url, *others) in told.items() if not others and REDACTED not in url}
+
+
 def lost_urls(facts: Mapping[str, str]) -> frozenset[str]:
     """Return the SHA-256 of the files that had an address before the ledger was made anew, and that was lost."""
     return frozenset(name.removeprefix(LOST) for name in facts if name.startswith(LOST))
+
+
+def _opens_nothing(url: str) -> bool:
+    """Return whether an address holds no key to what lies there, and so may be told."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return "@" not in parts.netloc and not parts.query
