@@ -186,15 +186,35 @@ class LedgerFile:
             raise LedgerError(self.path, error.strerror or "it cannot be opened") from error
 
     def _opened(self, *, read_only: bool) -> sqlite3.Connection:
-        # One that only reads still opens for writing where it may: the last to close takes SQLite's side files away.
-        mode = "rw" if not read_only or os.access(self.path, os.W_OK) else "ro"
         return sqlite3.connect(
-            f"{self._address()}?mode={mode}",
+            f"{self._address()}?mode={self._mode(read_only=read_only)}",
             uri=True,
             isolation_level=None,
             check_same_thread=False,
             timeout=BUSY_MILLISECONDS / 1000,
         )
+
+    def _mode(self, *, read_only: bool) -> str:
+        """Return how SQLite is to open the file.
+
+        One that only reads still opens for writing where it may: the last to close takes SQLite's side files away.
+        Where nothing can be written, SQLite reads a side file as long as both of its own are there; without them it
+        has to be told that nobody changes the file.
+
+        Raises:
+            LedgerError: The last commits stand in a side file that cannot be read there.
+        """
+        if not read_only or os.access(self.path.parent, os.W_OK):
+            return "rw" if not read_only or os.access(self.path, os.W_OK) else "ro"
+        if not self.side_file.exists() or not self.side_file.stat().st_size:
+            return "ro&immutable=1"
+        if not self.path.with_name(f"{self.path.name}-shm").exists():
+            raise LedgerError(
+                self.path,
+                f"{self.path.parent} cannot be written, and SQLite reads {self.side_file.name}, where the last commits"
+                " stand, only where it can write beside it",
+            )
+        return "ro"
 
     def _address(self) -> str:
         return self.path.resolve().as_uri()
