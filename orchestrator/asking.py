@@ -13,7 +13,7 @@ import anyio.to_thread
 from orchestrator.commands.options import Options
 from orchestrator.commands.plan import plan
 from orchestrator.commands.prepare import Prepared
-from orchestrator.display import plan_text
+from orchestrator.telling import plan_text
 
 RESUBMITTING: Final = (
     "What may have been accepted unseen, and the service's list does not settle, is sent again: it may be paid twice.\n"

@@ -129,5 +129,6 @@ _FORMS: Final[Mapping[str, Callable[[str], object]]] = MappingProxyType(
         "updated_at": _moment,
         "seconds_left": _moment,
         UNPROVEN: _moment,
+        "doubt_seconds_left": _moment,
     }
 )

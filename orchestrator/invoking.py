@@ -70,8 +70,9 @@ def carry_out(
     """Let a run go on, show how it does and how it ended, and leave with its exit code."""
     from dataclasses import replace
 
-    from orchestrator.display import Remembering, standing, summary, watching
+    from orchestrator.display import Remembering, watching
     from orchestrator.reporting import answered
+    from orchestrator.telling import standing, summary
 
     with watching(mode(progress), sys.stderr) as shown:
         watcher = Remembering(shown)

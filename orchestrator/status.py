@@ -26,6 +26,9 @@ class Status:
         saved_usd: What would have been paid again if requests in doubt had simply been repeated.
         attempts: Requests that the service accepted; more than tasks where some were tried again.
         uncertain, adopted, resubmitted: Requests whose reply was lost, and what became of them.
+        in_doubt: Those of which it is not known yet.
+        doubt_seconds_left: After so long those of them that the service's list does not show are sent again; None where
+            there are none or nobody is at work.
         started_at, updated_at: ISO 8601, UTC.
         seconds_left: An estimate, None where there is nothing to base one on.
         progress: The share that running tasks have done on average, 0 to 1; None where none is at work or none tells.
@@ -45,6 +48,8 @@ class Status:
     updated_at: str | None
     seconds_left: float | None
     progress: float | None = None
+    in_doubt: int = 0
+    doubt_seconds_left: float | None = None
 
     @property
     def total(self) -> int:
@@ -70,6 +75,8 @@ class Status:
             "uncertain": self.uncertain,
             "adopted": self.adopted,
             "resubmitted": self.resubmitted,
+            "in_doubt": self.in_doubt,
+            "doubt_seconds_left": self.doubt_seconds_left,
             "started_at": self.started_at,
             "updated_at": self.updated_at,
             "seconds_left": self.seconds_left,
@@ -85,6 +92,7 @@ def status(
     updated_at: str | None,
     seconds_left: float | None = None,
     progress: float | None = None,
+    doubt_seconds_left: float | None = None,
 ) -> Status:
     """Build the status from what the ledger adds up to.
 
@@ -96,6 +104,7 @@ def status(
         updated_at: See `Status`.
         seconds_left: See `Status`.
         progress: See `Status`.
+        doubt_seconds_left: See `Status`.
     """
     counts = dict(totals.counts)
     written = sum(counts.values()) - sum(totals.dropped.values())
@@ -118,4 +127,6 @@ def status(
         updated_at=updated_at,
         seconds_left=seconds_left if running else None if not finished else 0.0,
         progress=progress,
+        in_doubt=totals.in_doubt if running else counts[State.SUBMITTING],
+        doubt_seconds_left=doubt_seconds_left if running else None,
     )

@@ -22,6 +22,7 @@ LAYERS: Final = (
     {"engines"},
     {"output", "runs", "facts", "lane", "experience", "schemas", "status", "signals", "streams", "reporting", "web"},
     {"commands"},
+    {"telling"},
     {"display", "arguments", "simulation"},
     {"selftest"},
     {"api", "asking", "invoking"},

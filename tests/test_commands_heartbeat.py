@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from orchestrator.commands.heartbeat import MOST_UNSURE, Estimate
+from orchestrator.commands.heartbeat import MOST_UNSURE, Countdown, Estimate
 
 
 def test_before_a_few_have_ended_nobody_knows() -> None:
@@ -28,3 +28,14 @@ def test_where_nothing_ends_it_never_climbs(ended: int, left: int, took: float, 
     known = [each for each in shown if each is not None]
     assert known == sorted(known, reverse=True)
     assert shown[len(known) :] == [None] * (len(shown) - len(known))
+
+
+def test_what_is_in_doubt_is_looked_for_from_the_latest_on() -> None:
+    countdown = Countdown(60.0)
+    assert countdown.seconds(0, 100.0) is None
+    assert countdown.seconds(2, 110.0) == 60.0
+    assert countdown.seconds(2, 125.0) == 45.0
+    assert countdown.seconds(1, 130.0) == 40.0
+    assert countdown.seconds(3, 150.0) == 60.0
+    assert countdown.seconds(3, 250.0) == 0.0
+    assert countdown.seconds(0, 260.0) is None

@@ -18,12 +18,12 @@ from orchestrator.commands.options import Options
 from orchestrator.commands.plan import plan, prepared, tasks
 from orchestrator.commands.prepare import Prepared, bind, binding
 from orchestrator.config import Settings
-from orchestrator.display import plan_text
 from orchestrator.errors import RefusedError
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import Failure
 from orchestrator.sweep import Job
 from orchestrator.tasks import Task
+from orchestrator.telling import plan_text
 from orchestrator.wiro import price
 
 JOB = {"model": "Hevok/Studio-Trigger", "sweep": {"prompt": ["a boat", "a ship"], "seed": [1, 2, 3]}}

@@ -14,7 +14,6 @@ from orchestrator.commands.run import run
 from orchestrator.commands.verify import Verification, verify
 from orchestrator.commands.workshop import service as service_of
 from orchestrator.config import Settings
-from orchestrator.display import verification_text
 from orchestrator.emulator import Emulator, Profile
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
@@ -22,6 +21,7 @@ from orchestrator.errors import RefusedError
 from orchestrator.lifecycle import Failure
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
+from orchestrator.telling import verification_text
 
 pytestmark = pytest.mark.anyio
 

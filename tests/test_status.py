@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -67,6 +68,8 @@ def test_the_object_is_the_contract_s() -> None:
         "uncertain": 3,
         "adopted": 2,
         "resubmitted": 1,
+        "in_doubt": 0,
+        "doubt_seconds_left": None,
         "started_at": "2026-11-22T10:00:00.000Z",
         "updated_at": "2026-11-22T10:05:00.000Z",
         "seconds_left": 12.5,
@@ -119,6 +122,15 @@ def test_a_dropped_task_that_waits_holds_nothing_up() -> None:
     """A dropped task that failed once and will not be sent again does not keep the run unfinished."""
     assert seen(totals(done=5, pending=1, dropped={State.PENDING: 1})).state == "finished"
     assert seen(totals(done=5, running=1, dropped={State.RUNNING: 1})).state == "stopped"
+
+
+@pytest.mark.parametrize(("running", "in_doubt", "left"), [(True, 2, 8.5), (False, 3, None)])
+def test_what_is_in_doubt(running: bool, in_doubt: int, left: float | None) -> None:
+    """Where nobody is at work, so is every request that was about to be sent."""
+    held = replace(totals(submitting=3), in_doubt=2)
+    found = status(held, tasks=5, running=running, started_at=None, updated_at=None, doubt_seconds_left=8.5)
+    assert (found.in_doubt, found.doubt_seconds_left) == (in_doubt, left)
+    assert (found.to_json()["in_doubt"], found.to_json()["doubt_seconds_left"]) == (in_doubt, left)
 
 
 def test_the_totals_are_left_alone() -> None:

@@ -1,25 +1,21 @@
-"""What a user sees: the log above a bar, spans of time, rates."""
+"""What people are told of a run in words."""
 
 from __future__ import annotations
 
-import io
-import sys
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from rich.console import Console
-from rich.progress import Progress, TextColumn
 
 from orchestrator.commands.run import Result
-from orchestrator.display import MODES, Live, Terminal, describe, standing, status_text, summary, terminal, watching
 from orchestrator.engines.control import Halt
 from orchestrator.errors import Exit
 from orchestrator.lifecycle import Failure, State
 from orchestrator.money import FREE
 from orchestrator.status import Status
 from orchestrator.steps.outcomes import Stop
+from orchestrator.telling import describe, standing, status_text, summary
 
 NOTHING = Status(
     state="stopped",
@@ -36,21 +32,6 @@ NOTHING = Status(
     updated_at=None,
     seconds_left=None,
 )
-
-
-def test_the_log_goes_to_what_stderr_is_just_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bar puts a stream of its own in the place of stderr, long after the log was opened."""
-    screen = Terminal()
-    later = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", later)
-    screen.write("warning")
-    screen.flush()
-    assert later.getvalue() == "warning"
-
-
-def test_nobody_reads_along_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    assert terminal("live") is None
 
 
 @pytest.mark.parametrize(
@@ -103,30 +84,20 @@ def test_what_the_service_has_is_told_where_a_run_stops() -> None:
     assert standing(found).splitlines() == ["5 of 25 tasks done, $0 spent.", left]
 
 
-def test_lines_answer_a_signal_at_once_and_objects_with_the_next_one() -> None:
-    said = {}
-    for mode in MODES:
-        stream = io.StringIO()
-        with watching(mode, stream) as watcher:
-            watcher.stopping(lambda: "Stopping.")
-        said[mode] = stream.getvalue()
-    assert (said["auto"], said["plain"], said["json"], said["off"]) == ("Stopping.\n", "Stopping.\n", "", "")
-
-
-def test_a_bar_shows_what_is_waited_for_as_it_is_now() -> None:
-    """What the run does is no longer told; how much is at hand is told anew each time."""
-    stream, left = io.StringIO(), [3, 2, 1]
-    with Progress(TextColumn("{task.fields[words]}"), console=Console(file=stream, force_terminal=True)) as progress:
-        bar = Live(progress, lambda: 0.0)
-        bar.show(NOTHING)
-        assert progress.tasks[0].fields["words"] == "$0"
-        bar.stopping(lambda: f"Stopping: {left.pop(0)}")
-        assert progress.tasks[0].fields["words"] == "Stopping: 3"
-        bar.show(NOTHING)
-        assert progress.tasks[0].fields["words"] == "Stopping: 2"
-
-
 @pytest.mark.parametrize(("progress", "words"), [(None, "3 running · $0"), (0.426, "3 running (43%) · $0")])
 def test_how_far_running_tasks_are_is_told_where_it_is_known(progress: float | None, words: str) -> None:
     found = replace(NOTHING, counts={**NOTHING.counts, State.RUNNING: 3}, progress=progress)
     assert describe(found, 0.0) == words
+
+
+def test_what_is_in_doubt_is_told_and_how_long_it_is_looked_for() -> None:
+    """While it is, nothing else may move for a minute."""
+    counts = {**NOTHING.counts, State.PENDING: 4, State.SUBMITTING: 8}
+    found = replace(NOTHING, state="running", counts=counts, in_doubt=6, doubt_seconds_left=47.6)
+    sentence = "6 in doubt, looked for in the service's list for up to 48 s"
+    assert describe(found, 0.0) == f"4 pending · 2 submitting · {sentence} · $0 · 0.0 calls/s"
+    assert sentence in status_text(found).splitlines()
+    found = replace(found, in_doubt=8, doubt_seconds_left=0.0)
+    assert describe(found, 0.0) == "4 pending · 8 in doubt, looked for in the service's list · $0 · 0.0 calls/s"
+    sentence = "8 in doubt: the next run looks for them in the service's list"
+    assert sentence in status_text(replace(found, state="stopped", doubt_seconds_left=None)).splitlines()

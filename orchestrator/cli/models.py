@@ -39,14 +39,14 @@ def models(
     as_json: arguments.Json = False,
 ) -> None:
     """Search the service's catalogue."""
-    from orchestrator import display
+    from orchestrator import telling
     from orchestrator.commands.models import models as search
 
     found = wait(lambda: search(" ".join(words), read_settings(insecure), emulate=emulate, clock=clock()))
     if not found:
         sys.stderr.write("No model fits these words.\n")
     for model in found:
-        print(json.dumps(model.to_json(), ensure_ascii=False) if as_json else display.model_text(model))
+        print(json.dumps(model.to_json(), ensure_ascii=False) if as_json else telling.model_text(model))
 
 
 @app.command()

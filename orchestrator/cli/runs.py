@@ -109,7 +109,7 @@ def plan(  # noqa: PLR0917 - as above
     as_json: arguments.Json = False,
 ) -> None:
     """Show what a run would do and cost; nothing is submitted."""
-    from orchestrator import display
+    from orchestrator import telling
     from orchestrator.commands import plan as command
     from orchestrator.commands.options import Options
 
@@ -122,7 +122,7 @@ def plan(  # noqa: PLR0917 - as above
     if not tasks:
         planned = command.plan(ready, options)
         first = islice(command.tasks(ready, options), FIRST_TASKS)
-        print(json.dumps(planned.to_json()) if as_json else display.plan_text(planned, list(first)))
+        print(json.dumps(planned.to_json()) if as_json else telling.plan_text(planned, list(first)))
         return
     for warning in (*ready.warnings, *ready.job.warnings):
         print(f"warning: {warning}", file=sys.stderr)
@@ -141,13 +141,13 @@ def status(
     """Show where a run stands, also while another process is at work in it."""
     import time
 
-    from orchestrator import display
+    from orchestrator import telling
     from orchestrator.commands.status import read_status
     from orchestrator.runs import RunFolder
 
     while True:
         found = read_status(RunFolder(run_folder))
-        print(json.dumps(found.to_json()) if as_json else display.status_text(found), flush=True)
+        print(json.dumps(found.to_json()) if as_json else telling.status_text(found), flush=True)
         if not watch or found.state != "running":
             return
         time.sleep(1)
@@ -190,7 +190,7 @@ def retry(  # noqa: PLR0917 - as above
 @app.command()
 def cancel(run_folder: arguments.Run, insecure: arguments.Insecure = False, as_json: arguments.Json = False) -> None:
     """End what runs on the service; tasks that were not submitted stay pending."""
-    from orchestrator import display
+    from orchestrator import display, telling
     from orchestrator.commands import cancel as command
     from orchestrator.display import watching
     from orchestrator.lifecycle import ACTIVE
@@ -203,7 +203,7 @@ def cancel(run_folder: arguments.Run, insecure: arguments.Insecure = False, as_j
     with watching("off", sys.stderr) as watcher:
         found, number = stoppable(lambda control: ask(control=control, clock=clock(), watcher=watcher))
     left = sum(found.counts[state] for state in ACTIVE)
-    answer = json.dumps(found.to_json()) if as_json else display.status_text(found)
+    answer = json.dumps(found.to_json()) if as_json else telling.status_text(found)
     leave(answer, signalled(number) or (Exit.STOPPED if left else Exit.DONE))
 
 
@@ -215,7 +215,7 @@ def verify(
     as_json: arguments.Json = False,
 ) -> None:
     """Check every file against the manifest; with --repair fetch again, without paying again."""
-    from orchestrator import display
+    from orchestrator import telling
     from orchestrator.commands import verify as command
     from orchestrator.display import watching
     from orchestrator.runs import RunFolder
@@ -232,7 +232,7 @@ def verify(
                 watcher=watcher,
             )
         )
-    answer = json.dumps(found.to_json()) if as_json else display.verification_text(found, run_folder)
+    answer = json.dumps(found.to_json()) if as_json else telling.verification_text(found, run_folder)
     leave(answer, signalled(number) or (Exit.DONE if found.well else Exit.SOME_FAILED))
 
 
@@ -247,7 +247,7 @@ def recover(  # noqa: PLR0917 - as above
     progress: arguments.Shown = "auto",
 ) -> None:
     """Make a damaged ledger anew from all that is left of the run; nothing is submitted."""
-    from orchestrator import display
+    from orchestrator import display, telling
     from orchestrator.commands import recover as command
     from orchestrator.commands.options import Options
     from orchestrator.runs import RunFolder
@@ -260,5 +260,5 @@ def recover(  # noqa: PLR0917 - as above
             ),
             watcher.stopping,
         )
-    answer = json.dumps(found.to_json()) if as_json else display.recovery_text(found)
+    answer = json.dumps(found.to_json()) if as_json else telling.recovery_text(found)
     leave(answer, signalled(number) or (Exit.DONE if found.settled else Exit.STOPPED))

@@ -43,6 +43,28 @@ class Estimate:
 
 
 @dataclass(slots=True)
+class Countdown:
+    """How long what is in doubt is still looked for, before it is sent again.
+
+    Attributes:
+        settle_after_seconds: How long each is.
+        in_doubt: How many there were when it was last looked.
+        until: When the latest of them is due, monotonic seconds.
+    """
+
+    settle_after_seconds: float
+    in_doubt: int = 0
+    until: float = 0.0
+
+    def seconds(self, in_doubt: int, now: float) -> float | None:
+        """Return the seconds until the latest is due, None where nothing is in doubt."""
+        if in_doubt > self.in_doubt:
+            self.until = now + self.settle_after_seconds
+        self.in_doubt = in_doubt
+        return round(max(0.0, self.until - now), 1) if in_doubt else None
+
+
+@dataclass(slots=True)
 class Heartbeat:
     """Beats while a run goes on.
 
@@ -55,10 +77,12 @@ class Heartbeat:
     show: Callable[[Status], None]
     seconds: float
     _estimate: Estimate = field(init=False)
+    _countdown: Countdown = field(init=False)
     _ended_before: int = field(init=False)
 
     def __post_init__(self) -> None:
         self._estimate = Estimate(self.shop.clock.monotonic())
+        self._countdown = Countdown(self.shop.limits.settle_after_seconds)
         self._ended_before = self._ended()
 
     async def run(self) -> None:
@@ -67,11 +91,16 @@ class Heartbeat:
         while True:
             now = shop.clock.monotonic()
             left = self._estimate.seconds(self._ended() - self._ended_before, shop.job.total() - self._ended(), now)
-            self._tell(left, running=True)
+            doubts = self._countdown.seconds(shop.ledger.totals.in_doubt, now)
+            self._tell(left, doubts, running=True)
             if now - written >= 2 * self.seconds:
                 written = now
                 await shop.ledger.state(
-                    {"updated_at": repr(shop.clock.now()), "seconds_left": None if left is None else repr(left)}
+                    {
+                        "updated_at": repr(shop.clock.now()),
+                        "seconds_left": None if left is None else repr(left),
+                        "doubt_seconds_left": None if doubts is None else repr(doubts),
+                    }
                 )
                 await self.hear()
             await shop.clock.sleep(self.seconds)
@@ -84,9 +113,9 @@ class Heartbeat:
 
     def last(self) -> Status:
         """Show where the run stands at its end, and return it."""
-        return self._tell(None, running=False)
+        return self._tell(None, None, running=False)
 
-    def _tell(self, left: float | None, *, running: bool) -> Status:
+    def _tell(self, left: float | None, doubts: float | None, *, running: bool) -> Status:
         shop = self.shop
         found = status(
             shop.ledger.totals,
@@ -96,6 +125,7 @@ class Heartbeat:
             updated_at=moment(shop.clock.now()),
             seconds_left=left,
             progress=shop.listener.progress,
+            doubt_seconds_left=doubts,
         )
         shop.page.show(found)
         self.show(found)

@@ -200,7 +200,9 @@ async def carry_out(
     if orders.submits and shop.edition > 1 and not shop.control.left:
         await engine.feed.finish()  # what an edited job file has dropped has to be known however early the run stops
     final = heart.last()
-    await ledger.state({"updated_at": repr(clock.now()), "seconds_left": None, "cancel": None})
+    await ledger.state(
+        {"updated_at": repr(clock.now()), "seconds_left": None, "doubt_seconds_left": None, "cancel": None}
+    )
     left_out = orders.submits and halt is not None and not engine.feed.exhausted
     exit_code = _exit_code(shop, halt, left_out=left_out)
     seconds = clock.monotonic() - started

@@ -16,15 +16,19 @@ def read_status(folder: RunFolder) -> Status:
     running = folder.is_held() if folder.exists() else False
     with folder.opened() as store:
         facts, totals = store.facts(), store.totals()
-    left = facts.get("seconds_left")
     return status(
         totals,
         tasks=int(facts.get("total", "0")),
         running=running,
         started_at=_moment(facts.get("started_at")),
         updated_at=_moment(facts.get("updated_at")),
-        seconds_left=None if left is None else float(left),
+        seconds_left=_seconds(facts.get("seconds_left")),
+        doubt_seconds_left=_seconds(facts.get("doubt_seconds_left")),
     )
+
+
+def _seconds(held: str | None) -> float | None:
+    return None if held is None else float(held)
 
 
 def _moment(seconds: str | None) -> str | None:

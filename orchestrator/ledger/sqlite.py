@@ -266,10 +266,7 @@ class SqliteLedger:
                     "SELECT state, count(*), count(*) - count(rank) FROM tasks GROUP BY state"
                 )
             }
-            spent, reserved, dearest, attempts = self._db.execute(
-                "SELECT coalesce(sum(cost), 0), coalesce(sum(CASE WHEN cost IS NULL THEN reserved END), 0),"
-                " coalesce(max(cost), 0), count(remote_id) FROM attempts"
-            ).fetchone()
+            spent, reserved, dearest, attempts, in_doubt = self._db.execute(rows.SUM_ATTEMPTS).fetchone()
             counted = self._db.execute("SELECT name, value FROM counters").fetchall()
             return Totals(
                 counts={state: held.get(state, (0, 0))[0] for state in State},
@@ -279,6 +276,7 @@ class SqliteLedger:
                 dearest_usd=from_pico(rows.whole(dearest)),
                 counters={rows.text(name): rows.whole(value) for name, value in counted},
                 attempts=attempts,
+                in_doubt=in_doubt,
             )
 
     def pending(self, edition: int, after_rank: int, count: int) -> tuple[list[Record], int]:

@@ -34,6 +34,7 @@ class Totals:
         dearest_usd: The highest cost of a single attempt.
         counters: Calls and other counts by name.
         attempts: Requests that the service accepted.
+        in_doubt: Requests that nobody waits for any more and that may have been accepted.
     """
 
     counts: dict[State, int]
@@ -43,6 +44,7 @@ class Totals:
     dearest_usd: Decimal
     counters: dict[str, int]
     attempts: int = 0
+    in_doubt: int = 0
 
     def apply(self, before: Record, after: Record, *, dropped: bool) -> None:
         """Follow one move of one task; `dropped` says whether the job file no longer holds it."""
@@ -57,6 +59,7 @@ class Totals:
         self.spent_usd += spent_usd(after.attempt) - spent_usd(replaced)
         self.reserved_usd += reserved_usd(after.attempt) - reserved_usd(replaced)
         self.attempts += _accepted(after.attempt) - _accepted(replaced)
+        self.in_doubt += _uncertain(after.attempt) - _uncertain(replaced)
         self.dearest_usd = max(self.dearest_usd, spent_usd(after.attempt))
 
     def enter(self, entered: Entered) -> None:
@@ -72,3 +75,7 @@ class Totals:
 
 def _accepted(attempt: Attempt | None) -> bool:
     return attempt is not None and attempt.remote_id is not None
+
+
+def _uncertain(attempt: Attempt | None) -> bool:
+    return attempt is not None and attempt.uncertain

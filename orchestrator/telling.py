@@ -1,0 +1,234 @@
+"""What people are told of a run, in words: what goes on, what would, how it stands, and how it has ended."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from orchestrator import money
+from orchestrator.commands.models import Model
+from orchestrator.commands.plan import Plan
+from orchestrator.commands.rebuilding import Recovery
+from orchestrator.commands.run import Result
+from orchestrator.commands.verify import Verification
+from orchestrator.lifecycle import State
+from orchestrator.output.manifest import NAME as MANIFEST
+from orchestrator.status import Status
+from orchestrator.tasks import Task
+from orchestrator.wording import duration, many
+
+PAID: Final = {
+    "no_outputs": ", paid for",
+    "refused": ", paid for",
+    "broken": ", paid for",
+    "lost": ", perhaps paid for",
+}
+"""What is said of failures that cost money."""
+
+WIDTH: Final = 60
+"""How much of a value a plan shows."""
+COLUMNS: Final = 80
+"""How wide a terminal is at least."""
+
+
+def describe(status: Status, calls_per_second: float) -> str:
+    """Return in a few words what goes on."""
+    certain = {**status.counts, State.DONE: 0, State.SUBMITTING: status.counts[State.SUBMITTING] - status.in_doubt}
+    words = [
+        f"{number} {state}{_share_done(status) if state is State.RUNNING else ''}"
+        for state, number in certain.items()
+        if number
+    ]
+    words += _in_doubt(status)
+    words.append(f"${money.text(status.cost_usd)}")
+    if status.state == "running":
+        words.append(f"{calls_per_second:.1f} calls/s")
+        if status.seconds_left is not None:
+            words.append(f"{duration(status.seconds_left)} left")
+    return " · ".join(words)
+
+
+def _share_done(status: Status) -> str:
+    """Return how far running tasks are, where they tell."""
+    return "" if status.progress is None else f" ({status.progress:.0%})"
+
+
+def _in_doubt(status: Status) -> list[str]:
+    """Return what happens with requests that may have been accepted unseen, if there are any."""
+    if not status.in_doubt:
+        return []
+    if status.state != "running":
+        return [f"{status.in_doubt:,} in doubt: the next run looks for them in the service's list"]
+    left = f" for up to {duration(status.doubt_seconds_left)}" if status.doubt_seconds_left else ""
+    return [f"{status.in_doubt:,} in doubt, looked for in the service's list{left}"]
+
+
+def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:
+    """Return a plan for people.
+
+    Args:
+        plan: The plan.
+        first: Tasks to show: the first one with all it sends, each other one with what differs from the one before.
+    """
+    axes = ", ".join(f"{'+'.join(group)} {plan.axes[group[0]]:,}" for group in plan.groups) or "no axes"
+    states = {"new": plan.new, "unfinished": plan.unfinished, "done": plan.done, "failed": plan.failed}
+    counted = ", ".join(f"{number:,} {name}" for name, number in states.items() if number)
+    about = "" if plan.exact else "about "
+    cost = "unknown: the service states no price" if plan.cost_usd is None else f"{about}${money.shown(plan.cost_usd)}"
+    limited = "" if plan.limit is None else f" for {many(plan.limit, 'task')}, as --limit asks"
+    lines = [
+        f"Job:    {plan.name} ({plan.model})",
+        textwrap.fill(f"Axes:   {axes}", COLUMNS, subsequent_indent=" " * 8, break_on_hyphens=False),
+        f"Tasks:  {plan.total:,}{f' ({counted})' if counted else ''}",
+        f"Cost:   {cost}{limited}",
+        f"Time:   {'unknown' if plan.seconds is None else f'about {duration(plan.seconds)}'}",
+        f"Folder: {plan.folder}",
+    ]
+    if plan.dropped:
+        lines.append(f"In the folder, but no longer in the job file: {many(plan.dropped, 'task')}.")
+    if plan.failed:
+        lines.append(f"Failed tasks are left alone by run; `orchestrator retry {plan.folder}` tries them again.")
+    shown: Mapping[str, object] = {}
+    for task in first:
+        new = {name: value for name, value in task.parameters.items() if shown.get(name, shown) != value}
+        than = f", which differs from the task before in{':' if new else ' nothing that is sent'}" if shown else ""
+        path = _cut(task.path, COLUMNS - len(f"Task {task.index}: {than}"))
+        lines.append(f"Task {task.index}: {path}{than}")
+        lines += [f"  {name}: {_short(value)}" for name, value in new.items()]
+        shown = task.parameters
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in plan.warnings)])
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return _cut(text, WIDTH)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def model_text(model: Model) -> str:
+    """Return one model of the catalogue for people."""
+    price = "price unknown" if model.price_usd is None else f"about ${model.price_usd} a task"
+    seconds = "" if model.seconds is None else f", about {duration(model.seconds)}"
+    return f"{model.name}  ({price}{seconds})\n    {model.title}: {model.description}"
+
+
+def status_text(status: Status) -> str:
+    """Return where a run stands for people."""
+    lines = [f"{status.state}: {status.ended:,} of {status.total:,} tasks ended"]
+    lines += [f"  {number:>9,} {state}" for state, number in status.counts.items() if number]
+    lines += _in_doubt(status)
+    lines.append(_paid(status))
+    begun = status.total - status.counts[State.PENDING] - status.counts[State.SUBMITTING]
+    if status.attempts > begun:
+        lines.append(f"{many(status.attempts, 'attempt')} accepted by the service: some tasks were tried again")
+    if status.seconds_left:
+        lines.append(f"{duration(status.seconds_left)} left")
+    if status.calls:
+        lines.append("calls: " + ", ".join(f"{number:,} {name}" for name, number in status.calls.items()))
+    return "\n".join(lines)
+
+
+def _paid(status: Status) -> str:
+    """Return what has become of the money, in words."""
+    words = [f"${money.text(status.cost_usd)} spent"]
+    if status.reserved_usd:
+        words.append(f"${money.text(status.reserved_usd)} reserved")
+    if status.saved_usd:
+        words.append(f"${money.text(status.saved_usd)} saved by finding tasks whose reply was lost")
+    return ", ".join(words)
+
+
+def verification_text(found: Verification, folder: Path) -> str:
+    """Return what a check of every file of a run folder has shown for people."""
+    lines = [*found.problems, f"{many(found.checked, 'file')} checked: {found.ok:,} ok"]
+    for name in ("missing", "damaged", "repaired", "lost"):
+        if number := getattr(found, name):
+            lines[-1] += f", {number:,} {name}"
+    if found.lost:
+        lines.append(
+            f"What is lost was paid for: `orchestrator retry {folder}` asks the service for it again without paying,"
+            " with --pay-again it is made anew."
+        )
+    if found.halt is not None:
+        lines.append(f"Stopped: {found.halt} The same command goes on.")
+    return "\n".join(lines)
+
+
+def recovery_text(found: Recovery) -> str:
+    """Return what a damaged run was made into for people."""
+    kept = f"The damaged ledger is kept as {found.kept}." if found.kept else "There was no ledger left."
+    lines = [
+        kept,
+        f"{many(found.read, 'task')} could be read of it, and the manifest told more of {found.listed:,}.",
+        f"{found.whole:,} done: their files are here, as they were recorded.",
+    ]
+    if found.again:
+        lines.append(f"{found.again:,} done without their files, which were asked for again.")
+    if found.in_doubt:
+        lines.append(
+            f"{found.in_doubt:,} that may have been sent for all that was left:"
+            f" {found.adopted:,} found in the service's list and adopted."
+        )
+    if found.status is not None:
+        lines.append(status_text(found.status))
+    if found.halt is not None:
+        lines.append(f"Stopped: {found.halt}")
+    lines.append("`orchestrator run` with the job file goes on with it; what is in doubt is settled first.")
+    return "\n".join(lines)
+
+
+def summary(result: Result) -> str:
+    """Return what a user wants to know when a run has ended."""
+    status = result.status
+    lines = [f"warning: {warning}" for warning in result.warnings]
+    done = status.counts[State.DONE]
+    calls = ", ".join(f"{number} {name}" for name, number in status.calls.items())
+    lines.append(f"{done:,} of {many(status.total, 'task')} done, {_paid(status)}, {duration(result.seconds)}.")
+    for failure, number in result.failures:
+        kind = "" if failure.kind == "failed" else f" ({failure.kind}{PAID.get(failure.kind, '')})"
+        lines.append(f"{number} failed{kind}: {failure.message}")
+    if others := status.counts[State.FAILED] - sum(number for _, number in result.failures):
+        lines.append(f"{others} failed for other reasons; {result.folder / MANIFEST} tells each.")
+    if status.counts[State.CANCELLED]:
+        lines.append(f"{status.counts[State.CANCELLED]} cancelled.")
+    if result.failures or status.counts[State.CANCELLED]:
+        lines.append(f"`orchestrator retry {result.folder}` tries failed and cancelled tasks again.")
+    if any(failure.kind in PAID for failure, _ in result.failures):
+        lines.append(
+            "Of what was paid for it only asks for the files again; --pay-again makes that anew, and pays again."
+        )
+    if status.uncertain:
+        lines.append(
+            f"{many(status.uncertain, 'request')} in doubt: {status.adopted} found and adopted,"
+            f" {status.resubmitted} free to be sent again."
+        )
+    if result.halt is not None and (status.ended < status.total or status.counts[State.CANCELLED]):
+        lines.append(f"Stopped: {result.halt.message}")
+    lines += [*_left(status), f"Calls:  {calls}", f"Folder: {result.folder}"]
+    return "\n".join(lines)
+
+
+def standing(status: Status) -> str:
+    """Return where a run stands that an error has ended."""
+    done = f"{status.counts[State.DONE]:,} of {many(status.total, 'task')} done, {_paid(status)}."
+    return "\n".join([done, *_left(status)])
+
+
+def _left(status: Status) -> list[str]:
+    """Return what is left, and what becomes of that part of it which the service has."""
+    left = status.total - status.ended
+    if not left:
+        return []
+    sent = {
+        "running (and going on)": status.counts[State.RUNNING],
+        "made (to be fetched)": status.counts[State.FETCHING],
+        "in doubt": status.counts[State.SUBMITTING],
+    }
+    words = ", ".join(f"{number:,} {what}" for what, number in sent.items() if number)
+    return [f"{many(left, 'task')} left; the same command goes on.{f' On the service: {words}.' if words else ''}"]

@@ -1,0 +1,69 @@
+"""What a user sees while a run goes on: the log above a bar, lines, objects."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+
+from orchestrator.display import MODES, Live, Terminal, terminal, watching
+from orchestrator.lifecycle import State
+from orchestrator.money import FREE
+from orchestrator.status import Status
+
+NOTHING = Status(
+    state="stopped",
+    counts=dict.fromkeys(State, 0),
+    cost_usd=FREE,
+    reserved_usd=FREE,
+    saved_usd=FREE,
+    attempts=0,
+    calls={},
+    uncertain=0,
+    adopted=0,
+    resubmitted=0,
+    started_at=None,
+    updated_at=None,
+    seconds_left=None,
+)
+
+
+def test_the_log_goes_to_what_stderr_is_just_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar puts a stream of its own in the place of stderr, long after the log was opened."""
+    screen = Terminal()
+    later = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", later)
+    screen.write("warning")
+    screen.flush()
+    assert later.getvalue() == "warning"
+
+
+def test_nobody_reads_along_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert terminal("live") is None
+
+
+def test_lines_answer_a_signal_at_once_and_objects_with_the_next_one() -> None:
+    said = {}
+    for mode in MODES:
+        stream = io.StringIO()
+        with watching(mode, stream) as watcher:
+            watcher.stopping(lambda: "Stopping.")
+        said[mode] = stream.getvalue()
+    assert (said["auto"], said["plain"], said["json"], said["off"]) == ("Stopping.\n", "Stopping.\n", "", "")
+
+
+def test_a_bar_shows_what_is_waited_for_as_it_is_now() -> None:
+    """What the run does is no longer told; how much is at hand is told anew each time."""
+    stream, left = io.StringIO(), [3, 2, 1]
+    with Progress(TextColumn("{task.fields[words]}"), console=Console(file=stream, force_terminal=True)) as progress:
+        bar = Live(progress, lambda: 0.0)
+        bar.show(NOTHING)
+        assert progress.tasks[0].fields["words"] == "$0"
+        bar.stopping(lambda: f"Stopping: {left.pop(0)}")
+        assert progress.tasks[0].fields["words"] == "Stopping: 3"
+        bar.show(NOTHING)
+        assert progress.tasks[0].fields["words"] == "Stopping: 2"
