@@ -21,6 +21,7 @@ from orchestrator.clock import Clock, VirtualClock
 from orchestrator.engines.budget import Budget
 from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.doubts import Doubts
+from orchestrator.engines.downloading import Downloads
 from orchestrator.engines.feed import Feed
 from orchestrator.engines.forecast import Forecast
 from orchestrator.engines.listening import Listener
@@ -244,6 +245,7 @@ class Play:
             ),
             doubts=doubts,
             fetching=fetching,
+            downloads=Downloads(lambda: 0, clock),
             slots=slots,
             control=self.control,
             clock=clock,

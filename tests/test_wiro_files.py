@@ -126,6 +126,15 @@ async def test_a_file_comes_whole_and_nothing_of_ours_is_sent() -> None:
     assert not any(word in head for word in ("cookie", "authorization", "referer", "x-api-key", "range"))
 
 
+async def test_what_has_come_is_counted_over_all_files_whole_or_not() -> None:
+    replies = reply(200, b"picture"), reply(200, b"pic", Content_Length=7)
+    async with serving(*replies) as server, Files(LOOPBACK) as files:
+        await read(files, server.url)
+        with pytest.raises(FileBroken):
+            await read(files, server.url)
+        assert files.arrived_bytes == 10
+
+
 async def test_cookies_are_not_kept() -> None:
     async with serving(reply(200, b"abc", Set_Cookie="a=b")) as server:
         async with Files(LOOPBACK, resolver=Names("127.0.0.1")) as files:

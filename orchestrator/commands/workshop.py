@@ -25,6 +25,7 @@ from orchestrator.config import Settings
 from orchestrator.engines.budget import Budget
 from orchestrator.engines.control import Control
 from orchestrator.engines.doubts import Doubts
+from orchestrator.engines.downloading import Downloads
 from orchestrator.engines.feed import Feed
 from orchestrator.engines.forecast import Forecast
 from orchestrator.engines.listening import Listener
@@ -280,6 +281,7 @@ class Workshop:
                 clock=self.clock,
                 hop=self.hop,
             ).fetch,
+            downloads=Downloads(lambda: self.files.arrived_bytes, self.clock),
             slots=self.slots,
             control=self.control,
             clock=self.clock,

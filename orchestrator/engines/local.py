@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from orchestrator.clock import Clock
 from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.doubts import Doubts
+from orchestrator.engines.downloading import Downloads
 from orchestrator.engines.feed import Feed
 from orchestrator.engines.slots import Slots
 from orchestrator.engines.submitting import Submitter
@@ -27,7 +28,6 @@ from orchestrator.wiro import RemoteTask
 LOBBY: Final = 16
 """How many tasks at once may be on their way to being accepted."""
 
-DOWNLOADS: Final = 8
 BACKLOG: Final = 64
 """How many tasks may wait for their download before no more are started."""
 
@@ -82,6 +82,7 @@ class LocalEngine:
     tracker: Tracker
     doubts: Doubts
     fetching: Fetching
+    downloads: Downloads
     slots: Slots
     control: Control
     clock: Clock
@@ -90,7 +91,6 @@ class LocalEngine:
     finished: Callable[[Record], None]
     passed_over: int = 0
     _lobby: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(LOBBY, fast_acquire=True))
-    _downloads: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(DOWNLOADS, fast_acquire=True))
     _fetching_now: int = 0
     _inherited: set[str] = field(default_factory=set)
     _first_ends: list[Failure | None] = field(default_factory=list)
@@ -108,6 +108,7 @@ class LocalEngine:
         self.control.begun = True
         async with anyio.create_task_group() as group:
             group.start_soon(self.tracker.listener.run)
+            group.start_soon(self.downloads.run)
             for record in unfinished:
                 self._inherited.add(record.task.id)
                 if not self.orders.follows and record.state is not State.FETCHING:
@@ -220,7 +221,7 @@ class LocalEngine:
         try:
             for wait in islice(delays(self.random, first=2.0, most=60.0), FETCHES):
                 with self.control.until_left():
-                    await self._downloads.acquire()
+                    await self.downloads.acquire()
                 if self.control.left:
                     return record
                 self.control.downloads += 1
@@ -237,7 +238,7 @@ class LocalEngine:
                         return record
                 finally:
                     self.control.downloads -= 1
-                    self._downloads.release()
+                    self.downloads.release()
                 self.log.warning("outputs cannot be had just now", task=record.task.id, reason=reason)
                 self._fetching_now -= 1  # one that waits keeps nobody from being started
                 with self.control.until_left():

@@ -45,7 +45,8 @@ class SimulatedFiles(Files):
         first = offset if validator else 0
         arrives = data[first : len(data) // 2] if kind == "broken" else data[first:]
         status = 206 if first else 200
-        yield Body(HOST, status, first, len(data), f'"{kind == "page"}"', "image/png", _wire(arrives), LARGEST)
+        validator, stream = f'"{kind == "page"}"', _wire(arrives)
+        yield Body(HOST, status, first, len(data), validator, "image/png", stream, LARGEST, self._arrived)
 
 
 class _Stream:

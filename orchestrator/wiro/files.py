@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -118,6 +118,7 @@ class Body:
     content_type: str | None
     _response: aiohttp.ClientResponse = field(repr=False)
     _max_bytes: int = field(repr=False)
+    _arrived: Callable[[int], None] = field(repr=False)
     _slow_seconds: float = field(default=SLOW_SECONDS, repr=False)
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -135,6 +136,7 @@ class Body:
             with _translated(self.host, dropped=FileBroken):
                 async for chunk in self._response.content.iter_any():
                     reached += len(chunk)
+                    self._arrived(len(chunk))
                     if reached > self._max_bytes:
                         raise FileTooLarge(self.host, f"more than {self._max_bytes} bytes came")
                     yield chunk
@@ -164,7 +166,12 @@ class Files:
         connector: Connects instead of one made here, and is not closed; whoever gives it checks the addresses.
         proxy: The address of a proxy for all requests.
         max_bytes: The largest file that is accepted.
+
+    Attributes:
+        arrived_bytes: How many bytes of files have come so far.
     """
+
+    arrived_bytes = 0
 
     def __init__(
         self,
@@ -268,7 +275,12 @@ class Files:
         if start and found and found != validator:
             raise FileBroken(host, "a part of another version came")
         stated = headers.get("Content-Type")
-        return Body(host, response.status, start, total, found, stated, response, most, self._slow_seconds)
+        return Body(
+            host, response.status, start, total, found, stated, response, most, self._arrived, self._slow_seconds
+        )
+
+    def _arrived(self, count: int) -> None:
+        self.arrived_bytes += count
 
     def _permitted(self, url: str, base: URL | None = None) -> URL:
         before = _host(base) if base else ""

@@ -1,0 +1,125 @@
+"""How many files are fetched at once: as many as make all of them come sooner, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+
+from orchestrator.clock import Clock
+from orchestrator.engines.control import Signal
+
+WIDTHS: Final = (2, 3, 4, 6, 8, 12, 16, 24, 32)
+"""How many at once are tried. Each may hold a megabyte in memory."""
+
+FIRST: Final = WIDTHS.index(4)
+FIRST_STRIDE: Final = 2
+"""By so many places of that row the width grows in the beginning, until that is in vain."""
+
+WORTH: Final = 0.3
+"""Twice as many at once pay where at least two to this power, 1.23, times as many bytes come."""
+
+LONGEST_REST: Final = 15
+"""For how many rounds at most a width is kept before another one is tried."""
+
+SETTLING_SECONDS: Final = 0.5
+"""How long new connections take to become as fast as they will be: what comes meanwhile does not count."""
+
+ROUND_SECONDS: Final = 1.5
+"""For how long is counted what comes."""
+
+
+class Width:
+    """How many files to fetch at once, from how many bytes a second came so far. Pure.
+
+    A width is worth the bytes that come, over the width to the power of `WORTH`. So the best one is that at which a
+    shared link is full, the largest where each connection has a limit of its own, and the smallest where a server is
+    slow whatever is asked of it. The width that is kept is compared with its neighbours: a better one takes its place,
+    and after one that is no better the other side is tried, later each time.
+    """
+
+    def __init__(self) -> None:
+        self._kept = self._place = FIRST
+        self._worth = 0.0
+        self._stride = FIRST_STRIDE
+        self._rest = self._patience = 0
+
+    @property
+    def now(self) -> int:
+        """How many at once, until the next word."""
+        return WIDTHS[self._place]
+
+    def measured(self, bytes_per_second: float) -> None:
+        """So many bytes came while so many files were fetched as `now` says, and others waited."""
+        worth = bytes_per_second / self.now**WORTH
+        if self._place != self._kept and worth <= self._worth:
+            self._place = self._kept
+            self._stride = -1 if self._stride > 0 else 1
+            self._rest = self._patience = min(2 * self._patience + 1, LONGEST_REST)
+            return
+        if self._place != self._kept:
+            self._kept = self._place
+            self._rest = self._patience = 0
+        self._worth = worth
+        if self._rest:
+            self._rest -= 1
+        else:
+            self._place = self._neighbour()
+
+    def _neighbour(self) -> int:
+        last = len(WIDTHS) - 1
+        if not 0 <= self._kept + self._stride <= last:
+            self._stride = -1 if self._kept == last else 1
+        return self._kept + self._stride
+
+
+class Downloads:
+    """Lets in as many as `Width` says, in the order in which they came.
+
+    Nothing is measured, and nothing runs, while nobody has to wait.
+    """
+
+    def __init__(self, arrived_bytes: Callable[[], int], clock: Clock) -> None:
+        """Begin with nobody in.
+
+        Args:
+            arrived_bytes: Tells how many bytes of files have come so far.
+            clock: Time.
+        """
+        self._arrived_bytes = arrived_bytes
+        self._clock = clock
+        self._width = Width()
+        self._places = anyio.CapacityLimiter(self._width.now)
+        self._crowd = Signal()
+
+    async def acquire(self) -> None:
+        """Wait until one more file may be fetched."""
+        try:
+            self._places.acquire_nowait()
+        except anyio.WouldBlock:
+            self._crowd.notify()
+            await self._places.acquire()
+
+    def release(self) -> None:
+        """Let the next one in; for the task that has acquired."""
+        self._places.release()
+
+    async def run(self) -> None:
+        """Measure, and widen or narrow; runs until cancelled."""
+        while True:
+            while not self._places.statistics().tasks_waiting:
+                await self._crowd.wait()
+            await self._clock.sleep(SETTLING_SECONDS)
+            if not self._full():
+                continue
+            bytes_before, began_at = self._arrived_bytes(), self._clock.monotonic()
+            await self._clock.sleep(ROUND_SECONDS)
+            if self._full():
+                self._width.measured((self._arrived_bytes() - bytes_before) / (self._clock.monotonic() - began_at))
+                self._places.total_tokens = self._width.now
+
+    def _full(self) -> bool:
+        """Return whether others wait while exactly so many are in as may be: after a narrowing there are more."""
+        found = self._places.statistics()
+        return found.tasks_waiting > 0 and found.borrowed_tokens == self._width.now
