@@ -109,7 +109,6 @@
     const chooser = select('What to judge', [['', 'choose…'], ...axes], judged?.id ?? '', (id) =>
       gallery.view.set({ judge: id }), { id: 'judge' },
     );
-    const focused = document.activeElement?.id;
     replace(
       place,
       h(
@@ -127,9 +126,8 @@
             judged ? 'There are no two pictures yet that differ in this alone.' : 'Choose what to judge.',
           ),
       // It scrolls where it is narrow: keys have to reach it.
-      h('section.rank', { 'aria-label': 'Ranking', tabIndex: 0 }, result(judged)),
+      h('section.rank', { 'aria-label': 'Ranking', tabIndex: 0, id: 'rank' }, result(judged)),
     );
-    if (focused) document.getElementById(focused)?.focus();
   }
 
   function duel() {

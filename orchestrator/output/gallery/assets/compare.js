@@ -1,5 +1,6 @@
 'use strict';
-// Two to four pictures beside each other or laid over each other, under one zoom.
+// Two to four pictures beside each other or laid over each other, under one zoom. The address names them, so that a
+// comparison outlives the page and can be sent.
 
 (() => {
   const { h, button, replace } = gallery.dom;
@@ -8,37 +9,79 @@
   const compare = { mode: 'beside' };
   let dialog = null;
   let cards = [];
+  let active = 0; // which of them marks are given to
   let edges = []; // where one picture gives way to the next, in parts of the width
 
   compare.open = () => {
     dialog = document.getElementById('compare');
     dialog.addEventListener('close', () => {
+      if (dialog.open) return; // opened again before it was heard of
       replace(dialog);
+      [cards, active] = [[], 0];
+      gallery.view.set({ compare: [] });
       gallery.sheet.focus();
     });
-    gallery.on('marks', () => dialog.open && captions());
+    for (const name of ['focusin', 'pointerdown']) dialog.addEventListener(name, pointed);
+    for (const name of ['view', 'tasks']) gallery.on(name, follow);
+    for (const name of ['marks', 'picked']) gallery.on(name, () => dialog.open && captions());
   };
 
   compare.isOpen = () => Boolean(dialog?.open);
+  compare.card = () => cards[active] ?? null;
 
   /** The cards behind keys, in the order of the keys. */
-  function found(keys) {
-    const known = new Map();
-    for (const task of gallery.run.tasks.values()) for (const card of task.shots) known.set(card.key, card);
-    return [...keys].map((key) => known.get(key)).filter(Boolean);
+  compare.found = (keys) =>
+    [...keys]
+      .map((key) => {
+        const task = gallery.run.tasks.get(key.slice(0, key.lastIndexOf('-')));
+        return task?.shots.find((card) => card.key === key);
+      })
+      .filter(Boolean);
+
+  const pictures = (keys) => compare.found(keys).filter(gallery.cell.isPicture);
+  const keys = (shown) => shown.map((card) => card.key).join('.');
+
+  function open(shown) {
+    gallery.view.set({ compare: shown.map((card) => card.key) }, { silent: false });
+    follow();
   }
-  compare.found = found;
 
   compare.show = () => {
-    cards = found(gallery.marks.picked).filter(gallery.cell.isPicture).slice(0, MOST);
-    if (cards.length < 2) {
-      gallery.dom.say('Pick two to four pictures first: Space, or their corner.');
-      return;
-    }
+    const shown = pictures(gallery.marks.picked).slice(0, MOST);
+    if (shown.length < 2) gallery.dom.say('Pick two to four pictures first: Space, or their corner.');
+    else open(shown);
+  };
+
+  /** Show what the address names, once the page has it. */
+  function follow() {
+    const wanted = gallery.view.compare.slice(0, MOST);
+    const shown = pictures(wanted);
+    const isLoading = gallery.run.loaded < gallery.run.head.shards.length;
+    if (shown.length < wanted.length && isLoading) return;
+    if (shown.length < 2) return leave();
+    const isDrawn = dialog.open && keys(shown) === keys(cards);
+    cards = shown;
+    if (isDrawn) return;
+    active = Math.min(active, cards.length - 1);
     edges = cards.slice(1).map((_, number) => (number + 1) / cards.length);
     zoom.reset();
     draw();
     if (!dialog.open) dialog.showModal();
+    choose(active);
+  }
+
+  function leave() {
+    if (dialog.open) dialog.close();
+    else if (gallery.view.compare.length) gallery.view.set({ compare: [] }); // it named what this run does not have
+  }
+
+  /** Take the marked picture out, of the picked ones too; the next one that is picked comes in. */
+  compare.takeOut = () => {
+    const out = cards[active];
+    const rest = cards.filter((card) => card !== out);
+    gallery.marks.pick(out.key, false);
+    const [next] = pictures(gallery.marks.picked).filter((card) => !rest.includes(card));
+    open(next ? [...rest, next] : rest);
   };
 
   compare.switch = () => {
@@ -48,7 +91,9 @@
 
   function draw() {
     zoom.stages.length = 0;
-    const title = h('h2', {}, `Compare ${cards.length} pictures`);
+    const waiting = pictures(gallery.marks.picked).filter((card) => !cards.includes(card)).length;
+    const more = waiting ? `; ${gallery.words.count(waiting, 'more is', 'more are')} picked` : '';
+    const title = h('h2', {}, `Compare ${cards.length} pictures${more}`);
     const modes = h(
       'div.switch',
       { role: 'group', 'aria-label': 'How' },
@@ -69,17 +114,17 @@
       compare.mode = name;
       draw();
     };
-    return button(words, change, { 'aria-pressed': String(compare.mode === name) });
+    return button(words, change, { 'aria-pressed': String(compare.mode === name), id: `mode-${name}` });
   }
 
-  const empty = () => h('div.caption');
+  const empty = (_, number) => h('div.caption', { role: 'group', tabIndex: 0, id: `caption-${number}` });
 
   /** Each picture with its caption below. */
   const beside = () =>
     h(
       'div.beside',
       {},
-      cards.map((card) => [gallery.stage.stage(card, zoom).element, empty()]),
+      cards.map((card, number) => [gallery.stage.stage(card, zoom).element, empty(card, number)]),
     );
 
   function slider() {
@@ -124,14 +169,15 @@
         const step = { ArrowLeft: -0.02, ArrowRight: 0.02 }[event.key];
         if (!step) return;
         event.preventDefault();
-        event.stopPropagation();
         move(edges[number] + step);
       },
     });
     return element;
   }
 
-  /** What tells the pictures apart, and their stars. */
+  const all = (kind) => [...dialog.querySelectorAll(kind)];
+
+  /** What tells the pictures apart, and their marks. */
   function captions() {
     const axes = gallery.axes
       .wide()
@@ -141,19 +187,36 @@
         h('dt', {}, axis.name),
         h('dd', { dir: 'auto' }, gallery.words.shortened(gallery.axes.value(axis, card).label, 120)),
       ]);
-    const rate = (card) => [1, 2, 3, 4, 5].map((stars) => star(card, stars));
-    [...dialog.querySelectorAll('.caption')].forEach((place, number) =>
-      replace(place, h('dl', {}, values(cards[number])), h('div.rate', {}, rate(cards[number]))),
-    );
+    all('.caption').forEach((place, number) => {
+      if (gallery.marking.isWriting(place)) return;
+      const card = cards[number];
+      place.setAttribute('aria-label', `${number + 1} of ${cards.length}: ${gallery.cell.label([card])}`);
+      replace(place, h('dl', {}, values(card)), gallery.marking.line(card));
+    });
+    point();
   }
 
-  function star(card, stars) {
-    const given = gallery.marks.of(card.key).stars;
-    return button(stars <= given ? '★' : '☆', () => gallery.marking.key(String(stars), card), {
-      kind: stars <= given ? 'star.on' : 'star',
-      'aria-label': gallery.words.count(stars, 'star'),
-      'aria-pressed': String(stars === given),
-    });
+  /** Show which picture marks are given to. */
+  function point() {
+    all('.caption').forEach((each, number) => each.setAttribute('aria-current', String(number === active)));
+  }
+
+  /** Mark a picture by its number, and give it the focus. */
+  function choose(number) {
+    active = (number + cards.length) % cards.length;
+    point();
+    all('.caption')[active].focus({ preventScroll: true });
+  }
+
+  compare.step = (by) => choose(active + by);
+
+  /** The picture that is pointed at, or whose controls have the focus, is the marked one. */
+  function pointed(event) {
+    for (const kind of ['.stage', '.caption']) {
+      const number = all(kind).indexOf(event.target.closest(kind));
+      if (number >= 0) active = number;
+    }
+    point();
   }
 
   compare.close = () => dialog.close();

@@ -19,7 +19,7 @@
     note: 'M3.5 3h9v7l-3 3h-6zM6 6h4M6 8.5h2',
     values: 'M3 4h10M3 8h6M3 12h8',
     open: 'M6.5 3.5h-3v9h9v-3M9 3h4v4M13 3L7.5 8.5',
-    swap: 'M3 6h9l-2.5-2.5M13 10H4l2.5 2.5',
+    reject: 'M8 2.5a5.5 5.5 0 1 0 0 11a5.5 5.5 0 0 0 0-11M4.2 4.2l7.6 7.6',
   };
 
   /**
@@ -110,10 +110,13 @@
     return `${points.slice(0, head).join('')}…${points.slice(points.length - (most - 1 - head)).join('')}`;
   }
 
+  /** Let an element hold these instead; what had the focus in it has it again, if it has an id and is still there. */
   function replace(element, ...children) {
+    const focused = element.contains(document.activeElement) ? document.activeElement.id : '';
     element.replaceChildren(
       ...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false),
     );
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
     return element;
   }
 

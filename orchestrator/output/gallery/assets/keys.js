@@ -1,176 +1,133 @@
 'use strict';
-// The keyboard: everything that the page does can be done with it.
+// The keyboard: everything that the page does can be done with it. One table holds all keys: what each is called, what
+// it does in words, for the help, and what does it.
 
 (() => {
-  const { h, button, replace } = gallery.dom;
-  const HELP = [
-    [
-      'Everywhere',
-      [
-        ['G W B O', 'grid, wall, blind comparison, overview'],
-        ['/', 'filter'],
-        ['E', 'export'],
-        ['?', 'this help'],
-      ],
-    ],
-    [
-      'In the grid',
-      [
-        ['← → ↑ ↓', 'go from cell to cell'],
-        ['Home End', 'first and last of the row; with Ctrl of all'],
-        ['Enter', 'look closely'],
-        ['[ ]', 'another output of the cell'],
-        ['+ −', 'larger, smaller'],
-        ['C', 'compare the picked ones'],
-      ],
-    ],
-    [
-      'Looking closely',
-      [
-        ['← → ↑ ↓', 'along the axes of the grid'],
-        ['[ ]', 'another output of the cell'],
-        ['+ − wheel', 'zoom; drag to move'],
-        ['Z', 'the whole picture'],
-        ['Esc', 'back'],
-      ],
-    ],
-    [
-      'Deciding',
-      [
-        ['1 … 5', 'stars'],
-        ['0', 'no mark'],
-        ['X', 'reject'],
-        ['Space', 'pick'],
-        ['T', 'tags'],
-        ['N', 'note'],
-        ['U', 'take back'],
-      ],
-    ],
-    [
-      'Blind comparison',
-      [
-        ['← →', 'the left, the right one is better'],
-        ['↓', 'equally good'],
-        ['↑', 'skip'],
-        ['U', 'take the last answer back'],
-      ],
-    ],
-    [
-      'With fingers',
-      [
-        ['tap', 'look closely'],
-        ['rest', 'pick'],
-        ['swipe', 'go along the axes, in a picture'],
-        ['pinch', 'zoom; one finger moves'],
-      ],
-    ],
-    [
-      'Comparing',
-      [
-        ['S', 'side by side or slider'],
-        ['+ − wheel', 'zoom all'],
-        ['Z', 'the whole pictures'],
-      ],
-    ],
-  ];
-  const WAYS = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End', 'PageUp', 'PageDown'];
   const TABS = { g: 'grid', w: 'wall', b: 'blind', o: 'overview' };
+  const WAYS = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End', 'PageUp', 'PageDown'];
+  const ALONG = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+  const FIELDS = { t: 'tags', n: 'note' };
+  const { marks, marking } = gallery;
 
-  /** Keys of the sheet, which gets the focus once one goes along it. */
-  function ofSheet(event, name) {
+  /** The picture that marks are given to: the one that is looked at, or the active one. */
+  function subject() {
+    if (gallery.viewer.isOpen()) return gallery.viewer.card;
+    return gallery.compare.isOpen() ? gallery.compare.card() : gallery.sheet.card();
+  }
+
+  /** Do something with the picture at hand; a task that made none gets no marks. */
+  const mark = (act) => (name) => subject()?.src && act(subject(), name);
+
+  /** Go to the tags or the note. */
+  function write(card, name) {
+    if (!gallery.viewer.isOpen() && !gallery.compare.isOpen()) gallery.viewer.show(card);
+    marking.write(card, FIELDS[name]);
+  }
+
+  function pick(card) {
+    if (gallery.compare.isOpen()) gallery.compare.takeOut();
+    else marks.pick(card.key);
+  }
+
+  /** Go from cell to cell; the sheet gets the focus. */
+  function move(name, event) {
     const { sheet } = gallery;
-    const { row, column, n } = sheet.active;
+    const { row, column } = sheet.active;
     const { columns, rows } = sheet.model;
-    const moves = {
-      ArrowLeft: [row, column - 1],
-      ArrowRight: [row, column + 1],
-      ArrowUp: [row - 1, column],
-      ArrowDown: [row + 1, column],
+    const last = { row: rows.length - 1, column: columns.length - 1 };
+    const targets = {
       Home: [event.ctrlKey ? 0 : row, 0],
-      End: [event.ctrlKey ? rows.length - 1 : row, columns.length - 1],
+      End: [event.ctrlKey ? last.row : row, last.column],
       PageUp: [row - sheet.page(), column],
       PageDown: [row + sheet.page(), column],
     };
-    const count = Math.max(1, sheet.cards().length);
-    if (moves[name]) {
-      sheet.moveTo(...moves[name]);
-      sheet.focus();
-    } else if (name === 'Enter') gallery.viewer.show(sheet.card());
-    else if (name === '[') sheet.moveTo(row, column, (n - 1 + count) % count);
-    else if (name === ']') sheet.moveTo(row, column, (n + 1) % count);
-    else if (name === '+' || name === '=') gallery.toolbar.resize(1.2);
-    else if (name === '-') gallery.toolbar.resize(1 / 1.2);
-    else if (name === 'c') gallery.compare.show();
-    else if (name === 't' || name === 'n') openAt(name);
-    else return gallery.marking.key(name, sheet.card());
-    return true;
+    const [down, right] = ALONG[name] ?? [0, 0];
+    sheet.moveTo(...(targets[name] ?? [row + down, column + right]));
+    sheet.focus();
   }
 
-  function openAt(name) {
-    gallery.viewer.show(gallery.sheet.card());
-    write(name);
+  const along = (name) => gallery.viewer.go(...ALONG[name]);
+
+  function turn(name) {
+    const { row, column, n } = gallery.sheet.active;
+    const count = Math.max(1, gallery.sheet.cards().length);
+    gallery.sheet.moveTo(row, column, (n + (name === ']' ? 1 : count - 1)) % count);
   }
 
-  /** Go to the tags or the note; what is no picture has none. */
-  const write = (name) => document.getElementById(name === 't' ? 'tags' : 'note')?.focus();
+  const show = (name) => gallery.view.set({ tab: TABS[name] }, { silent: false });
 
-  function ofViewer(name) {
-    const { viewer } = gallery;
-    const ways = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
-    if (ways[name]) viewer.go(...ways[name]);
-    else if (name === '[') viewer.turn(-1);
-    else if (name === ']') viewer.turn(1);
-    else if (name === 't' || name === 'n') write(name);
-    else if (ofZoom(viewer.zoom, name)) return true;
-    else return gallery.marking.key(name, viewer.card);
-    return true;
+  const zoom = () => [gallery.viewer, gallery.compare].find((each) => each.isOpen())?.zoom ?? gallery.blind.zoom;
+
+  // Names of keys, what they do in words, and what does it; without that the browser does it by itself, or a finger.
+  const PARTS = {
+    Everywhere: [
+      ['g w b o', 'grid, wall, blind comparison, overview', show],
+      ['/', 'filter', () => gallery.filters.begin()],
+      ['e', 'export', () => gallery.save.show()],
+      ['?', 'this help', () => gallery.help()],
+    ],
+    'In the grid': [
+      ['ArrowLeft ArrowRight ArrowUp ArrowDown', 'go from cell to cell', move],
+      ['Home End', 'first and last of the row; with Ctrl of all', move],
+      ['PageUp PageDown', 'as far as can be seen', move],
+      ['Enter', 'look closely', () => gallery.viewer.show(gallery.sheet.card())],
+      ['[ ]', 'another output of the cell', turn],
+      ['+ =', 'larger', () => gallery.toolbar.resize(1.2)],
+      ['-', 'smaller', () => gallery.toolbar.resize(1 / 1.2)],
+      ['c', 'compare the picked ones', () => gallery.compare.show()],
+    ],
+    'Deciding, wherever a picture is': [
+      ['1 2 3 4 5', 'stars', mark((card, name) => marking.rate(card, Number(name)))],
+      ['0', 'no mark', mark((card) => marks.set(card.key, { stars: 0, reject: false }))],
+      ['x', 'reject', mark(marking.reject)],
+      ['Space', 'pick; take out of a comparison', mark(pick)],
+      ['t', 'tags', mark(write)],
+      ['n', 'note', mark(write)],
+      ['u', 'take back', () => marks.undo()],
+    ],
+    'Looking closely': [
+      ['ArrowLeft ArrowRight ArrowUp ArrowDown', 'along the axes of the grid', along],
+      ['[ ]', 'another output of the cell', (name) => gallery.viewer.turn(name === ']' ? 1 : -1)],
+      ['Escape', 'back'],
+    ],
+    Comparing: [
+      ['ArrowLeft ArrowRight', 'which of them is marked', (name) => gallery.compare.step(ALONG[name][1])],
+      ['s', 'side by side or slider', () => gallery.compare.switch()],
+      ['Escape', 'back'],
+    ],
+    'Blind comparison': [
+      ['ArrowLeft', 'the left, or upper, one is better', () => gallery.blind.answer('a')],
+      ['ArrowRight', 'the right, or lower, one is better', () => gallery.blind.answer('b')],
+      ['ArrowDown', 'equally good', () => gallery.blind.answer('tie')],
+      ['ArrowUp', 'skip', () => gallery.blind.skip()],
+      ['u', 'take the last answer back', () => gallery.blind.undo()],
+    ],
+    'Large pictures': [
+      ['+ =', 'zoom in', () => zoom().into()],
+      ['-', 'zoom out', () => zoom().out()],
+      ['z', 'the whole picture', () => zoom().reset()],
+      ['wheel', 'zoom; drag to move'],
+    ],
+    'With fingers': [
+      ['tap', 'look closely'],
+      ['rest', 'pick'],
+      ['swipe', 'go along the axes, in a picture'],
+      ['pinch', 'zoom; one finger moves'],
+    ],
+  };
+
+  /** The parts of the table that hold for what is on the screen, the first one first. */
+  function valid() {
+    if (gallery.viewer.isOpen()) return ['Looking closely', 'Large pictures', 'Deciding, wherever a picture is'];
+    if (gallery.compare.isOpen()) return ['Comparing', 'Large pictures', 'Deciding, wherever a picture is'];
+    if (document.querySelector('dialog[open]')) return [];
+    const parts = { blind: ['Blind comparison', 'Large pictures'], overview: [] };
+    return [...(parts[gallery.view.tab] ?? ['In the grid', 'Deciding, wherever a picture is']), 'Everywhere'];
   }
 
-  function ofZoom(zoom, name) {
-    if (name === '+' || name === '=') zoom.into();
-    else if (name === '-') zoom.out();
-    else if (name === 'z') zoom.reset();
-    else return false;
-    return true;
-  }
-
-  function ofBlind(name) {
-    const { blind } = gallery;
-    const acts = {
-      ArrowLeft: () => blind.answer('a'),
-      ArrowRight: () => blind.answer('b'),
-      ArrowDown: () => blind.answer('tie'),
-      ArrowUp: blind.skip,
-      u: blind.undo,
-    };
-    if (acts[name]) acts[name]();
-    else return ofZoom(blind.zoom, name);
-    return true;
-  }
-
-  function ofPage(name) {
-    if (TABS[name]) gallery.view.set({ tab: TABS[name] }, { silent: false });
-    else if (name === '/') gallery.filters.begin();
-    else if (name === 'e') gallery.save.show();
-    else if (name === '?') help();
-    else return false;
-    return true;
-  }
-
-  const takeBack = (name) => name === 'u' && (gallery.marks.undo() || true);
-
-  function meaning(event, name) {
-    if (gallery.viewer.isOpen()) return ofViewer(name) || takeBack(name);
-    if (gallery.compare.isOpen()) {
-      if (name === 's') gallery.compare.switch();
-      else return ofZoom(gallery.compare.zoom, name);
-      return true;
-    }
-    if (document.querySelector('dialog[open]')) return false;
-    const { tab } = gallery.view;
-    if (tab === 'blind' && ofBlind(name)) return true;
-    if ((tab === 'grid' || tab === 'wall') && ofSheet(event, name)) return true;
-    return ofPage(name) || takeBack(name);
+  function meaning(name) {
+    const entries = valid().flatMap((part) => PARTS[part]);
+    return entries.find(([names, , act]) => act && names.split(' ').includes(name))?.[2];
   }
 
   /** Whether the element that has the focus does something of its own with a key. */
@@ -182,50 +139,13 @@
   }
 
   function pressed(event) {
-    if (
-      isItsOwn(event.target, event.key) ||
-      event.altKey ||
-      event.metaKey ||
-      (event.ctrlKey && !['Home', 'End'].includes(event.key))
-    )
-      return;
-    const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (meaning(event, name)) event.preventDefault();
+    const isWithOthers = event.altKey || event.metaKey || (event.ctrlKey && !['Home', 'End'].includes(event.key));
+    if (event.defaultPrevented || isWithOthers || isItsOwn(event.target, event.key)) return;
+    const act = meaning(event.key === ' ' ? 'Space' : event.key.length === 1 ? event.key.toLowerCase() : event.key);
+    if (!act) return;
+    event.preventDefault();
+    act(event.key.length === 1 ? event.key.toLowerCase() : event.key, event);
   }
 
-  function help() {
-    const dialog = document.getElementById('help');
-    const part = ([title, keys]) =>
-      h(
-        'section',
-        {},
-        h('h3', {}, title),
-        h(
-          'dl',
-          {},
-          keys.map(([names, words]) => [
-            h(
-              'dt',
-              {},
-              names.split(' ').map((name) => h('kbd', {}, name)),
-            ),
-            h('dd', {}, words),
-          ]),
-        ),
-      );
-    replace(
-      dialog,
-      h(
-        'div.title',
-        {},
-        h('h2', {}, 'Keys'),
-        button('', () => dialog.close(), { iconName: 'close', title: 'Close (Esc)' }),
-      ),
-      h('div.help', {}, HELP.map(part)),
-    );
-    dialog.showModal();
-  }
-
-  gallery.help = help;
-  gallery.keys = { open: () => document.addEventListener('keydown', pressed) };
+  gallery.keys = { open: () => document.addEventListener('keydown', pressed), parts: PARTS };
 })();

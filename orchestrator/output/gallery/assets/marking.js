@@ -1,5 +1,5 @@
 'use strict';
-// Giving marks: the controls beside a picture, and what the keys do.
+// Giving marks: the controls beside a picture, and what they and the keys do.
 
 (() => {
   const { h, button } = gallery.dom;
@@ -13,6 +13,9 @@
     gallery.marks.set(card.key, { reject: !gallery.marks.of(card.key).reject });
   }
 
+  /** The id of a control: several pictures may have theirs on the screen. */
+  const named = (what, card) => `${what}-${card.key}`;
+
   function stars(card) {
     const given = gallery.marks.of(card.key).stars;
     const each = [1, 2, 3, 4, 5].map((number) =>
@@ -21,14 +24,29 @@
         'aria-pressed': String(number === given),
         'aria-label': `${gallery.words.count(number, 'star')}`,
         title: `${gallery.words.count(number, 'star')} (${number})`,
-        id: `star-${number}`,
+        id: named(`star-${number}`, card),
       }),
     );
     return h('div.stars', { role: 'group', 'aria-label': 'Stars' }, each);
   }
 
-  function toggle(label, iconName, isOn, onclick, id, title) {
-    return button(label, onclick, { iconName, 'aria-pressed': String(isOn), id, title });
+  function rejection(card) {
+    const isRejected = gallery.marks.of(card.key).reject;
+    return button('Reject', () => reject(card), {
+      iconName: 'reject',
+      'aria-pressed': String(isRejected),
+      id: named('reject', card),
+      title: 'Reject (X)',
+    });
+  }
+
+  function picking(card) {
+    return button('Pick', () => gallery.marks.pick(card.key), {
+      iconName: 'check',
+      'aria-pressed': String(gallery.marks.picked.has(card.key)),
+      id: named('pick', card),
+      title: 'Pick to compare or export (Space)',
+    });
   }
 
   function tags(card) {
@@ -41,62 +59,43 @@
     };
     const known = h(
       'datalist',
-      { id: 'known-tags' },
+      { id: named('known', card) },
       gallery.marks.tags().map((tag) => h('option', { value: tag })),
     );
-    const value = gallery.marks.of(card.key).tags.join(', ');
     const input = h('input', {
-      id: 'tags',
-      value,
+      id: named('tags', card),
+      value: gallery.marks.of(card.key).tags.join(', '),
       placeholder: 'sky, keep',
+      title: 'Tags (T), with commas between them',
       onchange: apply,
-      list: 'known-tags',
+      list: known.id,
       autocomplete: 'off',
     });
     return h('label.field', {}, h('span', {}, 'Tags'), input, known);
   }
 
-  function note(card) {
+  function note(card, tag = 'textarea') {
     const apply = (event) => gallery.marks.set(card.key, { note: event.target.value });
-    const value = gallery.marks.of(card.key).note;
-    return h('label.field', {}, h('span', {}, 'Note'), h('textarea', { id: 'note', rows: 2, value, onchange: apply }));
+    const { note: value } = gallery.marks.of(card.key);
+    const input = h(tag, { id: named('note', card), title: 'Note (N)', value, onchange: apply });
+    return h('label.field', {}, h('span', {}, 'Note'), input);
   }
 
   /** All controls for a picture; a task that made none gets no marks. */
   function panel(card) {
     if (!card.src) return [];
-    const mark = gallery.marks.of(card.key);
-    const isPicked = gallery.marks.picked.has(card.key);
-    return [
-      h(
-        'div.line',
-        {},
-        stars(card),
-        toggle('Reject', 'close', mark.reject, () => reject(card), 'reject', 'Reject (X)'),
-        toggle(
-          'Pick',
-          'check',
-          isPicked,
-          () => gallery.marks.pick(card.key),
-          'pick',
-          'Pick to compare or export (Space)',
-        ),
-      ),
-      tags(card),
-      note(card),
-    ];
+    return [h('div.line', {}, stars(card), rejection(card), picking(card)), tags(card), note(card)];
   }
 
-  /** Do what a key means for a picture; return whether it means anything. */
-  function key(name, card) {
-    if (!card?.src) return false;
-    if (/^[1-5]$/.test(name)) rate(card, Number(name));
-    else if (name === '0') gallery.marks.set(card.key, { stars: 0, reject: false });
-    else if (name === 'x') reject(card);
-    else if (name === ' ' || name === 'p') gallery.marks.pick(card.key);
-    else return false;
-    return true;
-  }
+  /** The same in few lines, for pictures that stand beside each other. */
+  const line = (card) => h('div.line', {}, stars(card), rejection(card), tags(card), note(card, 'input'));
 
-  gallery.marking = { panel, key };
+  /** Whether somebody is writing in a place, so that it is not to be drawn anew. */
+  const isWriting = (place) =>
+    place.contains(document.activeElement) && document.activeElement.matches('input, textarea');
+
+  /** Go to the tags or the note of a picture whose controls are on the screen. */
+  const write = (card, what) => document.getElementById(named(what, card))?.focus();
+
+  gallery.marking = { rate, reject, panel, line, isWriting, write };
 })();

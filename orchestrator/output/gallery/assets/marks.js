@@ -1,6 +1,7 @@
 'use strict';
 // What people think of pictures: stars, rejections, tags, notes, and answers of blind comparisons. Kept in the browser
-// under a key of the run's own, and in a file that `orchestrator gallery` reads back.
+// under a key of the run's own, and in a file that `orchestrator gallery` reads back. What is picked is kept there too,
+// but goes into no file: it is what one is at just now.
 
 (() => {
   const KEPT_AFTER_MS = 300;
@@ -71,8 +72,35 @@
     }
     window.addEventListener('pagehide', store);
     window.addEventListener('beforeunload', (event) => trouble && isTouched && event.preventDefault());
-    window.addEventListener('storage', ({ key, newValue }) => key === kept && listen(newValue));
+    recall();
+    window.addEventListener('storage', ({ key, newValue }) => {
+      if (key === kept) listen(newValue);
+      if (key === picksKept()) recall();
+    });
   };
+
+  const picksKept = () => `${kept}:picked`;
+
+  /** Pick what was picked when the page was left, or what another tab picks. */
+  function recall() {
+    try {
+      const keys = JSON.parse(localStorage.getItem(picksKept()) ?? '[]').filter((key) => typeof key === 'string');
+      marks.picked.clear();
+      for (const key of keys) marks.picked.add(key);
+    } catch {
+      return; // the browser keeps nothing for pages from disk, or somebody has edited it
+    }
+    gallery.changed('picked');
+  }
+
+  function repicked() {
+    try {
+      localStorage.setItem(picksKept(), JSON.stringify([...marks.picked]));
+    } catch {
+      // They last as long as the page; of marks, which are dearer, the page says so.
+    }
+    gallery.changed('picked');
+  }
 
   /** Take over what another tab has kept; it is kept already. */
   function listen(text) {
@@ -166,12 +194,12 @@
   marks.pick = (key, on = !marks.picked.has(key)) => {
     if (on) marks.picked.add(key);
     else marks.picked.delete(key);
-    gallery.changed('picked');
+    repicked();
   };
 
   marks.pickNone = () => {
     marks.picked.clear();
-    gallery.changed('picked');
+    repicked();
   };
 
   gallery.marks = marks;

@@ -24,7 +24,6 @@
   function drawTop() {
     const { status } = gallery.run.head;
     document.title = `${gallery.run.job.name} · orchestrator`;
-    const focused = document.activeElement?.id;
     replace(
       document.getElementById('run'),
       h('h1', { dir: 'auto', title: gallery.run.job.name }, gallery.run.job.name),
@@ -33,7 +32,6 @@
     );
     replace(document.getElementById('tabs'), gallery.view.tabs.map(tab));
     replace(document.getElementById('tools'), tools());
-    if (focused) document.getElementById(focused)?.focus();
   }
 
   function standing(status) {
@@ -96,7 +94,6 @@
   function drawBar() {
     const place = bar();
     const { tab: now } = gallery.view;
-    const focused = document.activeElement?.id;
     const showsSheet = now === 'grid' || now === 'wall';
     replace(
       place,
@@ -106,7 +103,6 @@
       showsSheet && looks(),
     );
     place.hidden = now === 'overview';
-    if (focused) document.getElementById(focused)?.focus();
     drawCount();
   }
 
@@ -218,7 +214,8 @@
       step: 8,
       value: gallery.view.size || gallery.sheet.width(),
       'aria-label': 'Size of pictures',
-      oninput: (event) => gallery.view.set({ size: Number(event.target.value) }),
+      oninput: (event) => gallery.view.draft({ size: Number(event.target.value) }),
+      onchange: (event) => gallery.view.set({ size: Number(event.target.value) }),
     });
     const toggle = (name) => checkbox(SHOWABLE[name], gallery.view.show.includes(name), (on) => show(name, on));
     return h(

@@ -32,7 +32,7 @@
     if (to < 0 || to >= order.length) return;
     order.splice(to, 0, ...order.splice(from, 1));
     gallery.view.set({ order: { ...gallery.view.order, [axis.id]: order } });
-    draw(`move-${number}-${by}`);
+    draw();
   }
 
   function line(value, off) {
@@ -62,7 +62,7 @@
     return h('li', {}, h('label.check', {}, input, words), way(-1, 'up'), way(1, 'down'));
   }
 
-  function draw(focus = document.activeElement?.id) {
+  function draw() {
     const values = gallery.axes.ordered(axis);
     const off = hidden();
     const reset = () => {
@@ -92,7 +92,6 @@
       ),
       rest > 0 && h('p.quiet', {}, `and ${gallery.words.count(rest, 'more value')}`),
     );
-    if (focus) document.getElementById(focus)?.focus();
   }
 
   gallery.values = { open, show };

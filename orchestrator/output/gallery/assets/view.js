@@ -8,7 +8,9 @@
   const MOST_GROUPED = 8; // columns, with a group axis over them
   const MOST_DOWN = 400;
   const SHOWN = ['state', 'cost', 'time', 'values', 'stars'];
+  const TOLD_AGAIN_MS = 1000;
   const sides = ['x', 'y', 'ox', 'oy'];
+  let timer = 0;
 
   const view = {
     tab: 'grid',
@@ -25,6 +27,7 @@
     sort: 'index',
     descending: false,
     judge: '', // the axis of the blind comparison
+    compare: [], // keys of the pictures that are compared
   };
 
   const size = (axis) => axis.values.length;
@@ -66,6 +69,7 @@
     for (const [id, hidden] of Object.entries(view.hidden)) if (hidden.length) said.set(`hide:${id}`, hidden.join('.'));
     for (const [id, order] of Object.entries(view.order)) if (order.length) said.set(`order:${id}`, order.join('.'));
     for (const filter of view.filters) said.append('filter', JSON.stringify(filter));
+    if (view.compare.length) said.set('compare', view.compare.join('.'));
     return `#${said}`;
   }
 
@@ -82,6 +86,7 @@
       .getAll('filter')
       .map(parsed)
       .filter((each) => Array.isArray(each) && each.length === 3);
+    view.compare = (said.get('compare') ?? '').split('.').filter(Boolean);
     for (const [key, text] of said) ofAxis(key, text);
   }
 
@@ -116,11 +121,26 @@
     });
   };
 
+  /** Say in the address what is looked at. Browsers refuse it when it changes too often: then it is said later. */
+  function tell(step) {
+    clearTimeout(timer);
+    if (write() === location.hash) return;
+    try {
+      history[step](null, '', write());
+    } catch {
+      timer = setTimeout(tell, TOLD_AGAIN_MS, step);
+    }
+  }
+
   /** Change what is looked at; `silent` leaves no step to go back to. */
   view.set = (changes, { silent = true } = {}) => {
+    view.draft(changes);
+    tell(silent ? 'replaceState' : 'pushState');
+  };
+
+  /** Change what is looked at many times a second; a `set` follows with what it comes to. */
+  view.draft = (changes) => {
     Object.assign(view, changes);
-    const address = write();
-    if (address !== location.hash) history[silent ? 'replaceState' : 'pushState'](null, '', address);
     gallery.changed('view');
   };
 

@@ -11,6 +11,7 @@
   viewer.open = () => {
     dialog = document.getElementById('viewer');
     dialog.addEventListener('close', () => {
+      if (dialog.open) return; // opened again before it was heard of
       viewer.card = null;
       replace(dialog);
       gallery.sheet.focus();
@@ -81,21 +82,18 @@
     const { card } = viewer;
     zoom.stages.length = 0;
     const stage = gallery.stage.stage(card, zoom);
-    const focused = document.activeElement?.id;
     replace(
       dialog,
       h('div.look', {}, stage.element, h('div.ways', {}, ways()), strip()),
       h('aside.panel', { 'aria-label': 'About this picture' }, head(), h('div.marking', {}), details()),
     );
     update();
-    if (focused) document.getElementById(focused)?.focus();
-    else dialog.focus();
+    if (!dialog.contains(document.activeElement)) dialog.focus();
   }
 
   function update() {
     const place = dialog.querySelector('.marking');
-    if (place.contains(document.activeElement) && document.activeElement.matches('input, textarea')) return;
-    replace(place, gallery.marking.panel(viewer.card));
+    if (!gallery.marking.isWriting(place)) replace(place, gallery.marking.panel(viewer.card));
   }
 
   function way(name, rows, columns) {

@@ -1,0 +1,204 @@
+"""Deciding in a real browser: what is picked, compared and marked, by hand and by key; and the help on keys."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from orchestrator.commands.status import read_status
+from orchestrator.output.gallery import build
+from orchestrator.runs import RunFolder
+from orchestrator.tasks import Task
+
+JOB = {
+    "parameters": {"samples": 1},
+    "sweep": {
+        "prompt": ["a lighthouse at dusk", "a harbour in fog"],
+        "scheduler": ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"],
+    },
+}
+PICK_THREE = (" ", "ArrowRight", " ", "ArrowRight", " ")
+STARS = "() => Object.values(JSON.parse(gallery.marks.text()).marks).map((mark) => mark.stars)"
+
+# Which parts of the help hold where, and how one gets there.
+DECIDING = "Deciding, wherever a picture is"
+PLACES = {
+    "grid": ("", ["Everywhere", "In the grid", DECIDING]),
+    "wall": ("gallery.view.set({tab: 'wall'})", ["Everywhere", "In the grid", DECIDING]),
+    "overview": ("gallery.view.set({tab: 'overview'})", ["Everywhere"]),
+    "blind": ("gallery.view.set({tab: 'blind'})", ["Everywhere", "Blind comparison", "Large pictures"]),
+    "picture": (
+        "gallery.viewer.show(gallery.sheet.card())",
+        ["Looking closely", "Large pictures", DECIDING],
+    ),
+    "comparison": (
+        "gallery.run.tasks.forEach((task) => gallery.marks.pick(task.shots[0].key, true)); gallery.compare.show()",
+        ["Comparing", "Large pictures", DECIDING],
+    ),
+    "export": ("gallery.save.show()", []),
+}
+BY_THEMSELVES = {"Escape", "wheel", "tap", "rest", "swipe", "pinch"}  # what the browser does, and fingers
+PRESS_ALL = """() => {
+    const named = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End', 'PageUp', 'PageDown', 'Enter',
+        'Escape', 'Tab', 'Backspace', 'Delete', 'Insert', 'F1', 'F2'];
+    const printed = Array.from({length: 95}, (_, code) => String.fromCharCode(32 + code));
+    const heeded = [];
+    let isFresh = false;
+    for (const key of [...named, ...printed].filter((key) => !/^[A-Z]$/.test(key))) {
+        if (!isFresh) {
+            document.querySelectorAll('dialog[open]').forEach((dialog) => dialog.close());
+            gallery.view.set({tab: 'grid', compare: []});
+            REACH;
+            gallery.flush();
+        }
+        const event = new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true});
+        isFresh = document.querySelector('dialog[open], body').dispatchEvent(event);
+        if (!isFresh) heeded.push(key === ' ' ? 'Space' : key);
+    }
+    return heeded;
+}"""
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> None:
+    """The browser keeps a loop in this thread; nothing of ours runs in it."""
+
+
+def picture(task: Task, number: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (300, 200), (task.index * 40, number, 120)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = make_run(tmp_path_factory.mktemp("deciding") / "run", JOB, picture)
+    with folder.opened() as ledger:
+        build(folder.path, ledger, read_status(folder), 1_800_000_000.0)
+    return folder
+
+
+@pytest.fixture
+def page(browser: Browser, folder: RunFolder) -> Iterator[Page]:
+    """The page as it opens for the first time; at the end nothing was complained of."""
+    wrong: list[str] = []
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(5000)
+    page = context.new_page()
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto((folder.path / "index.html").as_uri())
+    page.locator("#cell-1-2 img").wait_for()
+    page.locator("#sheet").focus()
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def keys(page: Page, *names: str) -> None:
+    for name in names:
+        page.keyboard.press(name)
+
+
+def compared(page: Page) -> list[str]:
+    return page.locator("#compare dd").all_inner_texts()
+
+
+def test_what_is_picked_is_picked_still_when_the_page_is_loaded_again(page: Page) -> None:
+    keys(page, *PICK_THREE)
+    page.reload()
+    expect(page.locator("#pick-none")).to_have_text("3 picked")
+    expect(page.locator(".tick.on")).to_have_count(3)
+    page.locator("#pick-none").click()
+    page.reload()
+    page.locator("#cell-1-2 img").wait_for()
+    expect(page.locator(".tick.on")).to_have_count(0)
+
+
+def test_two_tabs_pick_the_same(page: Page) -> None:
+    second = page.context.new_page()
+    second.goto(page.url)
+    second.locator("#cell-1-2 img").wait_for()
+    page.bring_to_front()
+    keys(page, " ")
+    second.bring_to_front()
+    expect(second.locator(".tick.on")).to_have_count(1)
+
+
+def test_a_comparison_outlives_the_page_and_can_be_sent(page: Page, folder: RunFolder) -> None:
+    keys(page, *PICK_THREE, "c")
+    names = ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"]
+    assert compared(page) == names
+    page.reload()
+    expect(page.locator("#compare dd")).to_have_text(names)
+    another = page.context.browser.new_page()  # type: ignore[union-attr]  # it has one
+    another.goto(page.url)
+    expect(another.locator("#compare dd")).to_have_text(names)
+    assert another.evaluate("gallery.marks.picked.size") == 0
+    another.close()
+    page.go_back()
+    expect(page.locator("#compare")).to_be_hidden()
+    page.goto(f"{(folder.path / 'index.html').as_uri()}#compare=nobody-0.another-1")
+    page.reload()
+    page.locator("#cell-1-2 img").wait_for()
+    expect(page.locator("#compare")).to_be_hidden()
+    page.wait_for_function("() => !location.hash.includes('nobody')")
+
+
+def test_marks_are_given_by_key_in_a_comparison_too(page: Page) -> None:
+    keys(page, *PICK_THREE, "c", "4", "ArrowRight", "5", "x", "ArrowRight", "t")
+    page.keyboard.type("keep")
+    keys(page, "Tab")  # into the note
+    page.keyboard.type("calm water")
+    keys(page, "Escape")
+    marks = page.evaluate("[0, 1, 2].map((n) => gallery.marks.of(gallery.sheet.model.cards(0, n)[0].key))")
+    assert [(mark["stars"], mark["reject"], mark["tags"]) for mark in marks] == [
+        (4, False, []),
+        (5, True, []),
+        (0, False, ["keep"]),
+    ]
+    assert marks[2]["note"] == "calm water"
+    keys(page, "c", "0", "2", "u")
+    assert page.evaluate(STARS)[0] == 0
+
+
+def test_the_marked_picture_is_the_one_that_is_pointed_at(page: Page) -> None:
+    keys(page, *PICK_THREE, "c")
+    page.locator("#compare .stage").nth(2).click()
+    expect(page.locator("#compare .caption[aria-current=true]")).to_contain_text("PNDMScheduler")
+    keys(page, "3")
+    expect(page.locator("#compare .caption").nth(2).locator(".star.on")).to_have_count(3)
+    page.locator("#compare .caption").nth(0).get_by_role("button", name="5 stars").focus()
+    keys(page, "Enter")
+    assert page.evaluate("document.activeElement.ariaLabel") == "5 stars"  # the focus stays where it was
+    keys(page, "s", "1")
+    expect(page.locator("#compare .caption").nth(0).locator(".star.on")).to_have_count(1)
+
+
+def test_taking_one_out_brings_the_next_picked_one_in(page: Page) -> None:
+    keys(page, *PICK_THREE, "ArrowDown", " ", "ArrowLeft", " ", "c")
+    assert page.locator("#compare h2").inner_text() == "Compare 4 pictures; 1 more is picked"
+    keys(page, "ArrowRight", " ")
+    expect(page.locator("#compare h2")).to_have_text("Compare 4 pictures")
+    keys(page, " ", " ", " ")
+    expect(page.locator("#compare")).to_be_hidden()
+    assert page.evaluate("gallery.marks.picked.size") == 1
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_help_lists_every_key_and_no_other(page: Page, place: str) -> None:
+    """Every key is pressed everywhere; the page heeds those that its help names for the place."""
+    keys(page, "?")
+    listed: dict[str, list[str]] = {}
+    for part in page.locator("#help section").all():
+        found = part.locator("kbd").evaluate_all("(all) => all.map((each) => each.dataset.key)")
+        listed[part.locator("h3").inner_text()] = found
+    assert set(listed) == {part for _, parts in PLACES.values() for part in parts} | {"With fingers"}
+    keys(page, "Escape")
+    reach, parts = PLACES[place]
+    heeded = page.evaluate(PRESS_ALL.replace("REACH", reach))
+    assert set(heeded) == {key for part in parts for key in listed[part]} - BY_THEMSELVES
