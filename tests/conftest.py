@@ -38,6 +38,18 @@ QUIET = [
     "--no-first-run",
 ]
 STARTED = 1_795_000_000.0
+OPENING = {
+    "commands/run.py": "run",
+    "commands/resume.py": "resume",
+    "commands/retry.py": "retry",
+    "commands/cancel.py": "cancel",
+    "commands/recover.py": "recover",
+    "commands/plan.py": "prepared",
+    "commands/models.py": "first_job",
+    "cli/runs.py": "<lambda>",
+    "cli/models.py": "<lambda>",
+}
+"""What opens and closes a command, by its module."""
 
 Draw = Callable[[Task, int], bytes]
 """Gives the bytes of a task's output; none where there is no such output."""
@@ -59,9 +71,8 @@ def blocking_calls_are_errors() -> Iterator[None]:
     """Only opening and closing a command may block; what goes on in between, in tasks of its own, must not."""
     with blockbuster_ctx("orchestrator") as blocking:
         for function in blocking.functions.values():
-            function.can_block_in("orchestrator/commands/run.py", "run")
-            function.can_block_in("orchestrator/commands/plan.py", "prepared")
-            function.can_block_in("orchestrator/commands/models.py", "first_job")
+            for module, name in OPENING.items():
+                function.can_block_in(f"orchestrator/{module}", name)
         yield
 
 

@@ -11,17 +11,20 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
+from given import NOBODY, Ended, give
+from hurry import HurriedClock
+from served import served, settings_of
 
+from orchestrator.cli import runs
+from orchestrator.emulator import Profile
 from orchestrator.errors import Exit
 
 ROOT = Path(__file__).parent.parent
 NOWHERE = "http://127.0.0.1:9/v1"
-CLEAN = {"PATH": "", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "WIRO_BASE_URL": NOWHERE}
+CLEAN = {"PATH": "", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
 KEY, SECRET = "a-key-nobody-has", "a-secret-nobody-has"
-NOBODY: Mapping[str, str] = MappingProxyType({})
 JOB = """\
 model: Hevok/Studio-Trigger
 parameters: {samples: 1}
@@ -48,17 +51,8 @@ class Desk:
     def held(self) -> set[str]:
         return {path.name for path in self.folder.iterdir()}
 
-    def run(self, *arguments: str, settings: Mapping[str, str] = NOBODY) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "orchestrator", *arguments],
-            cwd=self.folder,
-            env={**CLEAN, **settings},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
+    def run(self, *arguments: str, settings: Mapping[str, str] = NOBODY) -> Ended:
+        return give(*arguments, cwd=self.folder, settings={"WIRO_BASE_URL": NOWHERE, **settings})
 
     def refused(
         self, *arguments: str, says: str, code: Exit = Exit.REFUSED, settings: Mapping[str, str] = NOBODY
@@ -84,18 +78,11 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def service() -> Iterator[Mapping[str, str]]:
-    """The settings of an emulator in a process of its own."""
-    command = [sys.executable, "-m", "orchestrator", "emulator", "--port", "0"]
-    with subprocess.Popen(command, env=CLEAN, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        told = ""
-        while "WIRO_API_SECRET" not in told and (line := process.stdout.readline()):
-            told += line
-        yield dict(re.findall(r"export (\w+)=(\S+)", told))
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+    """The settings that lead to an emulator."""
+    with served(Profile(run_seconds_median=0.1)) as emulator:
+        yield settings_of(emulator)
 
 
 @pytest.fixture
@@ -241,7 +228,8 @@ def test_an_unknown_model(desk: Desk, service: Mapping[str, str]) -> None:
         desk.refused(command, "job.yaml", says=r"job\.yaml.*no model Nobody/Studio-Trigger", settings=service)
 
 
-def test_an_address_that_nobody_answers(desk: Desk, closed_port: int) -> None:
+def test_an_address_that_nobody_answers(desk: Desk, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "clock", lambda: HurriedClock(100))
     settings = {"WIRO_API_KEY": KEY, "WIRO_BASE_URL": f"http://127.0.0.1:{closed_port}"}
     says = r"could not be reached.*\. Check WIRO_BASE_URL"
     desk.refused("run", "job.yaml", says=says, code=Exit.STOPPED, settings=settings)

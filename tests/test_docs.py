@@ -6,20 +6,20 @@ import ast
 import json
 import re
 import shlex
-import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from types import MappingProxyType
 from typing import get_args
 
 import pytest
 import typer
 import yaml
+from given import give
 from PIL import Image, ImageChops, ImageStat
+from served import served, settings_of
 from typer.core import TyperGroup
 
 from orchestrator import config, places
@@ -28,7 +28,7 @@ from orchestrator.commands import fault_kinds, profiles
 from orchestrator.commands.export import KINDS, Exported
 from orchestrator.commands.retry import PAID_KINDS
 from orchestrator.display import MODES
-from orchestrator.emulator import Stats
+from orchestrator.emulator import Profile, Stats
 from orchestrator.emulator.models import CATALOGUE
 from orchestrator.errors import Exit
 from orchestrator.lifecycle import TABLE, Record, State
@@ -112,19 +112,17 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quickstart")
     (folder / "jobs").symlink_to(ROOT / "jobs", target_is_directory=True)
     first = next(command_lines(README.read_text("utf-8")))
-    done = orchestrator(*first, cwd=folder)
+    done = run("-m", "orchestrator", *first, cwd=folder)
     assert (done.returncode, done.stdout.splitlines()[0][:20]) == (0, "24 of 24 tasks done,"), done.stderr
     return folder
 
 
-def run(
-    *arguments: str, cwd: Path, settings: Mapping[str, str] = MappingProxyType({})
-) -> subprocess.CompletedProcess[str]:
-    """Run Python without a terminal and with no other settings than these."""
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python without a terminal and without settings."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
-        env={**CLEAN, **settings},
+        env=CLEAN,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -133,35 +131,11 @@ def run(
     )
 
 
-def orchestrator(
-    *arguments: str, cwd: Path, settings: Mapping[str, str] = MappingProxyType({})
-) -> subprocess.CompletedProcess[str]:
-    return run("-m", "orchestrator", *arguments, cwd=cwd, settings=settings)
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def service() -> Iterator[Mapping[str, str]]:
-    """The settings that a quick emulator announces."""
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator",
-        "emulator",
-        "--port",
-        "0",
-        "--run-seconds",
-        "0",
-        "--balance",
-        "9999",
-    ]
-    with subprocess.Popen(command, env=CLEAN, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        told = ""
-        while "WIRO_API_SECRET" not in told and (line := process.stdout.readline()):
-            told += line
-        yield dict(re.findall(r"export (\w+)=(\S+)", told))
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+    """The settings that lead to a quick emulator."""
+    with served(Profile(run_seconds_median=0, plain_bytes=300, balance_usd=Decimal(9999))) as emulator:
+        yield settings_of(emulator)
 
 
 def test_every_command_is_told_and_no_other() -> None:
@@ -210,9 +184,9 @@ def test_every_setting_is_told_and_no_other() -> None:
 
 def test_every_key_of_the_json_is_told_and_no_other(quickstart: Path) -> None:
     for command, target in (("plan", QUICKSTART_JOB), ("status", QUICKSTART), ("verify", QUICKSTART)):
-        done = orchestrator(command, target, "--json", cwd=quickstart)
+        done = give(command, target, "--json", cwd=quickstart)
         assert first_column(text("command-line.md"), f"{command} --json") == list(json.loads(done.stdout))
-    done = orchestrator("plan", QUICKSTART_JOB, "--tasks", "--json", cwd=quickstart)
+    done = give("plan", QUICKSTART_JOB, "--tasks", "--json", cwd=quickstart)
     assert first_column(text("command-line.md"), "plan --tasks --json") == list(json.loads(done.stdout.splitlines()[0]))
 
 
@@ -295,7 +269,7 @@ def test_the_picture_is_small() -> None:
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.name)
 def test_every_job_has_a_plan(path: Path, tmp_path: Path) -> None:
-    done = orchestrator("plan", str(path), "--emulate", "--json", cwd=tmp_path)
+    done = give("plan", str(path), "--emulate", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert plan["new"] == plan["total"] > 0
@@ -307,9 +281,7 @@ def test_every_job_has_a_plan(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", [path for path in JOBS if path.name != "quickstart.yaml"], ids=lambda path: path.name)
 def test_every_job_runs_on_the_emulator(path: Path, service: Mapping[str, str], tmp_path: Path) -> None:
     """Small ones to their end. The quickstart does in the tests that look at what it leaves."""
-    done = orchestrator(
-        "run", str(path), "--rate", "1000", "--limit", str(ENOUGH), "--json", cwd=tmp_path, settings=service
-    )
+    done = give("run", str(path), "--rate", "1000", "--limit", str(ENOUGH), "--json", cwd=tmp_path, settings=service)
     assert done.returncode in {Exit.DONE, Exit.STOPPED}, done.stderr
     counts = json.loads(done.stdout)["counts"]
     assert counts["done"] == min(ENOUGH, sum(counts.values())) > 0, counts
@@ -329,12 +301,12 @@ def test_the_run_folder_holds_what_is_told(quickstart: Path) -> None:
 
 def test_the_commands_on_a_run_folder_answer(quickstart: Path) -> None:
     for command in ("status", "verify"):
-        assert orchestrator(command, QUICKSTART, cwd=quickstart).returncode == 0
+        assert give(command, QUICKSTART, cwd=quickstart).returncode == 0
 
 
 def test_the_sheet_in_the_readme_can_be_drawn(quickstart: Path, tmp_path: Path) -> None:
     options = ("--to", "sheet", "--x", "prompt,seed", "--y", "scheduler", "--size", "110")
-    done = orchestrator("export", QUICKSTART, *options, "--out", str(tmp_path / "sheet.webp"), cwd=quickstart)
+    done = give("export", QUICKSTART, *options, "--out", str(tmp_path / "sheet.webp"), cwd=quickstart)
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "sheet.webp") as drawn, Image.open(ROOT / "docs" / "quickstart.webp") as shown:
         assert (drawn.size, drawn.info["xmp"]) == (shown.size, shown.info["xmp"])
@@ -362,7 +334,7 @@ def test_the_example_in_python_runs(quickstart: Path) -> None:
 def test_job_files_in_the_readme_have_a_plan(tmp_path: Path) -> None:
     (example,) = blocks(README.read_text("utf-8"), "yaml")
     (tmp_path / "harbours.yaml").write_text(example, "utf-8")
-    done = orchestrator("plan", "harbours.yaml", cwd=tmp_path)
+    done = give("plan", "harbours.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "56 (56 new)" in done.stdout
 
@@ -370,7 +342,7 @@ def test_job_files_in_the_readme_have_a_plan(tmp_path: Path) -> None:
 def test_the_emulators_marks_do_what_is_told(tmp_path: Path) -> None:
     (example,) = [block for block in blocks(text("emulator.md"), "yaml") if "model:" in block]
     (tmp_path / "marks.yaml").write_text(example, "utf-8")
-    done = orchestrator("run", "marks.yaml", "--emulate", "--json", cwd=tmp_path)
+    done = give("run", "marks.yaml", "--emulate", "--json", cwd=tmp_path)
     assert done.returncode == Exit.SOME_FAILED, done.stderr
     found = json.loads(done.stdout)
     assert (found["counts"]["failed"], found["counts"]["done"], found["cost_usd"]) == (2, 1, "0.0035")
@@ -382,7 +354,7 @@ def test_the_profile_in_the_emulators_page_runs(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(
         "model: Hevok/Studio-Trigger\nparameters: {prompt: a pier, samples: 1}\n", "utf-8"
     )
-    done = orchestrator("run", "job.yaml", "--emulate", "--profile", "profile.yaml", cwd=tmp_path)
+    done = give("run", "job.yaml", "--emulate", "--profile", "profile.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

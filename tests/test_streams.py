@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,8 +17,10 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from served import served, settings_of
 
 from orchestrator.commands.status import read_status
+from orchestrator.emulator import Profile
 from orchestrator.errors import Exit
 from orchestrator.lifecycle import State
 from orchestrator.runs import RunFolder
@@ -163,16 +164,9 @@ def test_a_question_can_be_left(desk: Path, service: Mapping[str, str], typed: b
 
 @pytest.fixture
 def service() -> Iterator[Mapping[str, str]]:
-    """The settings of an emulator in a process of its own."""
-    command = [sys.executable, "-m", "orchestrator", "emulator", "--port", "0"]
-    with subprocess.Popen(command, env=CLEAN, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        told = ""
-        while "WIRO_API_SECRET" not in told and (line := process.stdout.readline()):
-            told += line
-        yield dict(re.findall(r"export (\w+)=(\S+)", told))
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+    """The settings that lead to an emulator."""
+    with served(Profile()) as emulator:
+        yield settings_of(emulator)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="how much a pipe holds")
