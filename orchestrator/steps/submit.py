@@ -106,7 +106,7 @@ async def submit(
 async def _accepted(
     intended: Record, reply: Accepted, frontier: Frontier, ledger: Ledger, clock: Clock
 ) -> tuple[Record, Outcome | None]:
-    frontier.accepted(reply.number, intended.sent.newest_known)
+    frontier.saw(reply.number)
     running = intended.accepted(reply.task_id, reply.token, clock.now())
     try:
         await ledger.save(intended, running, durable=True)
@@ -115,6 +115,7 @@ async def _accepted(
         ledger.count("uncertain")
         await ledger.save(intended, uncertain, durable=True)
         return uncertain, Outcome(Verdict.SETTLE, "The service gave the id of an earlier task.")
+    frontier.accepted(reply.number, intended.sent.newest_known)
     return running, None
 
 
