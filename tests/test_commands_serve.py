@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import re
 import signal
 import socket
@@ -105,7 +106,32 @@ async def test_a_port_that_is_taken_is_refused_with_a_sentence(folder: RunFolder
         await announced([folder.path], Door("127.0.0.1", taken.getsockname()[1]))
     error = root(caught.value)
     assert isinstance(error, RefusedError)
-    assert re.match(r"127\.0\.0\.1 cannot be listened on at port \d+: .*Choose another --port\.", str(error))
+    assert re.fullmatch(
+        r"Port (\d+) of 127\.0\.0\.1 is taken, perhaps by another `orchestrator serve`: choose another one, such as"
+        r" --port \d+, or any that is free with --port 0\.",
+        str(error),
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), "Port 80 is not open to you: choose one from 1024 on"),
+        (OSError(errno.EADDRNOTAVAIL, "Cannot assign"), "127.0.0.1 is no address of this machine: choose another"),
+        (socket.gaierror(-2, "Name or service not known"), "127.0.0.1 is no address of this machine: choose another"),
+        (OSError(errno.ENFILE, "Too many open files"), "cannot be listened on at port 80: Too many open files"),
+    ],
+)
+async def test_an_address_that_cannot_be_had_is_refused_with_a_way_out(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, error: OSError, words: str
+) -> None:
+    async def refused(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("aiohttp.web.TCPSite.start", refused)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await announced([folder.path], Door("127.0.0.1", 80))
+    assert words in str(root(caught.value))
 
 
 @pytest.fixture

@@ -33,6 +33,16 @@ def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
         marks.read(tmp_path)
 
 
+def test_marks_of_another_run_are_refused_where_they_matter(tmp_path: Path) -> None:
+    for held, run in (({"key": "mine"}, "mine"), ({}, "mine"), ({"key": "theirs"}, None)):
+        (tmp_path / marks.NAME).write_text(json.dumps(file(a=mark(3, 1)) | held), "utf-8")
+        assert marks.read(tmp_path, run)["marks"] == {"a": mark(3, 1)}
+    with pytest.raises(RefusedError, match=r"marks\.json holds the marks of another run: move it away"):
+        marks.read(tmp_path, "mine")
+    with pytest.raises(RefusedError, match="of another run"):
+        marks.save(Place(tmp_path), file(a=mark(1, 2)) | {"key": "mine"})
+
+
 def mark(stars: int, at: float) -> dict[str, Any]:
     return {"stars": stars, "reject": False, "tags": [], "note": "", "at": at}
 

@@ -181,7 +181,12 @@ async def test_outputs_come_whole_in_parts_and_once(site: Served) -> None:
     assert (status, body, headers["Accept-Ranges"]) == (200, PICTURE, "bytes")
     status, body, part = await site.get(path, Range="bytes=10-19")
     assert (status, body, part["Content-Range"]) == (206, PICTURE[10:20], f"bytes 10-19/{len(PICTURE)}")
+    assert (await site.get(path, Range="bytes=-9"))[:2] == (206, PICTURE[-9:])
     assert (await site.get(path, Range="bytes=99999999-"))[0] == 416
+    for several in ("bytes=0-3,10-19", "bytes=0-3, -5", "lines=1-2", "bytes=", "bytes=x-"):
+        status, body, whole = await site.get(path, Range=several)
+        assert (status, body) == (200, PICTURE), several
+        assert {name: whole[name] for name in HEADERS if name != "Content-Security-Policy"}.items() <= HEADERS.items()
     assert (await site.get(path, **{"If-None-Match": headers["ETag"]}))[0] == 304
 
 

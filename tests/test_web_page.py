@@ -165,6 +165,11 @@ def test_the_log_is_told_as_it_grows(page: Page, served: Served, going_on: tuple
     expect(page.locator("#log li")).to_have_count(1)
     run.say(HARMFUL)
     expect(page.locator("#log b").last).to_have_text(HARMFUL)
+    page.keyboard.press("?")
+    expect(page.locator("#help")).to_contain_text("the log")
+    page.keyboard.press("Escape")
+    page.keyboard.press("l")
+    expect(page.locator("#log")).to_be_hidden()
 
 
 def test_cancelling_is_asked_twice(page: Page, served: Served, going_on: tuple[str, GoingOn]) -> None:

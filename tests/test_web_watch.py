@@ -112,6 +112,27 @@ async def test_who_comes_later_is_told_the_log_once(outputs: Path) -> None:
                 assert [line["event"] for line in await heard(second, "log")] == ["two"]
 
 
+async def test_what_was_seen_long_ago_is_not_told(outputs: Path) -> None:
+    """Whoever comes first after a while is told how things stand now, and nothing of how they stood."""
+    log = outputs / "fox" / "run.log"
+    log.write_text('{"event": "one"}\n')
+    bench = Bench(outputs)
+    async with bench.going_on():
+        with bench.watch.reading(None) as all_runs, bench.watch.reading("fox") as page:
+            await heard(all_runs, "runs")
+            before = await heard(page, "page")
+            assert len(await heard(page, "log")) == 1
+        await bench.clock.sleep(3600)
+        await anyio.to_thread.run_sync(Place(outputs / "fox").write, "head", {"shards": []})
+        await anyio.to_thread.run_sync(shutil.copytree, outputs / "fox", outputs / "boat")
+        with bench.watch.reading("fox") as page:
+            assert await heard(page, "page") != before
+            assert len(await heard(page, "log")) == 1
+            with bench.watch.reading(None) as all_runs:
+                assert set(await heard(all_runs, "known")) == {"fox", "boat"}
+                assert {run["name"] for run in await heard(all_runs, "runs")} == {"fox", "boat"}
+
+
 async def test_runs_that_come_and_go_are_noticed(outputs: Path) -> None:
     bench = Bench(outputs)
     async with bench.going_on():

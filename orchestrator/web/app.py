@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from socket import gaierror
 from typing import Any, Final
 
 import anyio
@@ -25,6 +27,9 @@ MOST_POSTED: Final = 8_000_000
 RETRY_SECONDS: Final = 5
 GRACE_SECONDS: Final = 0.2
 """How long requests may go on once the server is to end."""
+FIRST_FREE_PORT: Final = 1024
+"""Those below are the administrator's."""
+MOST_PORT: Final = 65535
 
 LIVE_STYLE: Final = '<link rel="stylesheet" href="../../assets/live.css" />'
 LIVE_SCRIPTS: Final = (
@@ -178,7 +183,8 @@ class Site:
         try:
             await self._hop(partial(marks.save, place, given))
         except RefusedError as error:
-            raise web.HTTPConflict(text=f"The marks cannot be saved: {marks.NAME} is none, or too large.") from error
+            held = f"The {marks.NAME} in the run folder"
+            raise web.HTTPConflict(text=f"{held} is none, of another run, or full.") from error
         return web.json_response({"saved": True})
 
     async def _end(self, request: web.Request) -> web.Response:
@@ -245,8 +251,7 @@ async def serving(site: Site, watch: Watch, host: str, port: int) -> AsyncIterat
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            why = error.strerror or str(error)
-            raise RefusedError(f"{host} cannot be listened on at port {port}: {why}. Choose another --port.") from error
+            raise RefusedError(_no_place(host, port, error)) from error
         async with anyio.create_task_group() as group:
             group.start_soon(watch.run)
             yield runner.addresses[0][1]
@@ -254,3 +259,17 @@ async def serving(site: Site, watch: Watch, host: str, port: int) -> AsyncIterat
     finally:
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
+
+
+def _no_place(host: str, port: int, error: OSError) -> str:
+    """Return why an address cannot be listened on, and what to do."""
+    if isinstance(error, gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine: choose another --host."
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"Port {port} of {host} is taken, perhaps by another `orchestrator serve`: choose another one, such as"
+            f" --port {port + 1 if port < MOST_PORT else port - 1}, or any that is free with --port 0."
+        )
+    if error.errno == errno.EACCES:
+        return f"Port {port} is not open to you: choose one from {FIRST_FREE_PORT} on with --port."
+    return f"{host} cannot be listened on at port {port}: {error.strerror or error}. Choose another --port."

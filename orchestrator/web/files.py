@@ -12,7 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
 
 from orchestrator.output.gallery.place import MOST_BYTES, Place
 from orchestrator.web.guard import OUTPUT_POLICY
@@ -45,6 +46,8 @@ NEVER_CHANGES: Final = "private, max-age=86400, immutable"
 
 _DATA: Final = re.compile(rb"gallery\.take\('([a-z0-9-]+)','[^'\\\r\n]*+(?:\\.[^'\\\r\n]*+)*+'\)\n")
 """A script that does nothing but hand one text over."""
+
+_ONE_RANGE: Final = re.compile(r"bytes=(?:\d+-\d*|-\d+)", re.ASCII)
 
 _PACKAGED: Final = ("orchestrator.web", "orchestrator.output.gallery")
 
@@ -106,7 +109,7 @@ def stamp(path: Path) -> str:
 
 
 def served(path: Path, *, keeps: bool) -> web.FileResponse:
-    """Return the answer that holds a file, or those parts of it that are asked for.
+    """Return the answer that holds a file, or the part of it that is asked for.
 
     Args:
         path: The file.
@@ -120,4 +123,16 @@ def served(path: Path, *, keeps: bool) -> web.FileResponse:
     }
     if kind is None:
         headers["Content-Disposition"] = "attachment"
-    return web.FileResponse(path, headers=headers)
+    return _File(path, headers=headers)
+
+
+class _File(web.FileResponse):
+    """A file, or one part of it; whoever asks for several gets all of it, which RFC 9110 (14.2) allows."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        asked = request.headers.get(hdrs.RANGE)
+        if asked is not None and not _ONE_RANGE.fullmatch(asked):
+            kept = request.headers.copy()
+            kept.popall(hdrs.RANGE)
+            request = request.clone(headers=kept)
+        return await super().prepare(request)

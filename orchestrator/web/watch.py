@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set as AbstractSet
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
@@ -86,6 +86,7 @@ class Watch:
         self._readers: set[Reader] = set()
         self._seen: dict[str, Seen] = {}
         self._tails: dict[str, Tail] = {}
+        self._followed: AbstractSet[str | None] = frozenset()
         self._wanted = anyio.Event()
         self._beat = 0
 
@@ -98,12 +99,14 @@ class Watch:
     def reading(self, topic: str | None) -> Iterator[Reader]:
         """Be told what happens while the block runs, beginning with how things stand.
 
+        What nobody has followed lately was last seen long ago: of that the look tells which begins now.
+
         Args:
             topic: A run's name, None for all of them in short.
         """
         reader = Reader(topic)
         self._readers.add(reader)
-        for told in self._standing(topic):
+        for told in self._standing(topic) if topic in self._followed else ():
             reader.tell(told)
         self._wanted.set()
         try:
@@ -120,6 +123,7 @@ class Watch:
         """Look again and again while anybody sees it; until cancelled."""
         while True:
             if not self._readers:
+                self._followed = frozenset()
                 self._wanted = anyio.Event()
                 await self._wanted.wait()
                 self._beat = 0
@@ -134,21 +138,24 @@ class Watch:
     async def _round(self) -> float:
         """Look once at everything that somebody sees; return the processor seconds that it took."""
         topics = {reader.topic for reader in self._readers}
+        fresh, self._followed = topics - self._followed, topics
+        self._tails = {name: tail for name, tail in self._tails.items() if name in topics - fresh}
         names: Sequence[str] = tuple(self._seen)
-        if self._beat % RESTING_BEATS == 0 or topics - {None} - set(names):
+        if self._beat % RESTING_BEATS == 0 or None in fresh or topics - {None} - set(names):
             names = await self._hop(self._shelf.look)
             for gone in self._seen.keys() - set(names):
                 del self._seen[gone]
                 self._gone(gone)
-        waiting = [name for name in names if name in topics or (None in topics and self._is_due(name))]
+        if None in fresh:
+            self._tell(None, event("known", list(names)))
+        waiting = [name for name in names if name in topics or None in fresh or (None in topics and self._is_due(name))]
         spent = 0.0
         while waiting:
             found, seconds = await self._hop(partial(self._slice, waiting))
             spent += seconds
-            if news := [told for name, now in found if (told := self._note(name, now))]:
+            if news := [told for name, now in found if (told := self._note(name, now, fresh))]:
                 self._tell(None, event("runs", news))
             del waiting[: len(found)]
-        self._tails = {name: tail for name, tail in self._tails.items() if name in topics}
         for name in names:
             if name in topics:
                 await self._follow(name)
@@ -170,20 +177,26 @@ class Watch:
                 break
         return found, time.thread_time() - started
 
-    def _note(self, name: str, now: Seen | None) -> dict[str, Any] | None:
-        """Take over what a look has found and tell the run's pages; return what is new of it for the overview."""
+    def _note(self, name: str, now: Seen | None, fresh: AbstractSet[str | None]) -> dict[str, Any] | None:
+        """Take over what a look has found and tell the run's pages; return what is new of it for the overview.
+
+        Args:
+            name: The run's.
+            now: What was found, None for no run.
+            fresh: The topics of which nobody was told anything yet.
+        """
         before = self._seen.pop(name, None)
         if now is None:
             if before is not None:
                 self._gone(name)
             return None
         self._seen[name] = now
-        if now is before:
+        if now is before and fresh.isdisjoint((name, None)):
             return None
-        for told in now.news(before):
+        for told in now.news(None if name in fresh else before):
             self._tell(name, told)
         summary = now.summary(name)
-        return summary if before is None or summary != before.summary(name) else None
+        return summary if None in fresh or before is None or summary != before.summary(name) else None
 
     async def _follow(self, name: str) -> None:
         """Tell what a run's log says by now."""

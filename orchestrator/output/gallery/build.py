@@ -52,9 +52,9 @@ def build(run_folder: Path, ledger: SqliteLedger, status: Status, now: float) ->
 
     Raises:
         OSError: The page cannot be written.
-        RefusedError: The folder holds what this version cannot read.
+        RefusedError: The folder holds what this version cannot read, or the marks of another run.
     """
-    writer = PageWriter.begun(run_folder, ledger, now)
+    writer = PageWriter.begun(run_folder, ledger, now, is_strict=True)
     writer.thumbnails = True  # whoever asks for the page wants them, though the run had no time for them
     for _ in writer.plan():
         pass

@@ -55,11 +55,15 @@ def _mark(told: Mapping[str, Any]) -> Mark:
     )
 
 
-def read(run_folder: Path) -> dict[str, Any]:
+def read(run_folder: Path, run: str | None = None) -> dict[str, Any]:
     """Return the marks that lie in a run folder; none where there is no such file.
 
+    Args:
+        run_folder: The run folder.
+        run: The key of its run, see `Coder.job`, where marks of another one are refused; a file may be without a key.
+
     Raises:
-        RefusedError: The file is not one that the page downloads.
+        RefusedError: The file is not one that the page downloads, or of another run.
     """
     path = run_folder / NAME
     if not path.is_file():
@@ -70,6 +74,10 @@ def read(run_folder: Path) -> dict[str, Any]:
         held = None
     if not isinstance(held, dict) or held.get("format") != FORMAT:
         raise RefusedError(f"{path} is no file of marks: download them again from the page, or move the file away.")
+    if run is not None and held.get("key", run) != run:
+        raise RefusedError(
+            f"{path} holds the marks of another run: move it away, or take its `key` out to use them all the same."
+        )
     marks, duels = held.get("marks"), held.get("duels")
     return {
         "format": FORMAT,
@@ -85,13 +93,13 @@ def save(place: Place, given: Mapping[str, Any]) -> None:
 
     Args:
         place: Where the page lies.
-        given: What a page has sent, in the form of the file.
+        given: What a page has sent, in the form of the file; its `key` says of which run.
 
     Raises:
-        RefusedError: What lies there is no file of marks, or there would be too many.
+        RefusedError: What lies there is no file of marks, or of another run, or there would be too many.
         OSError: They cannot be written.
     """
-    joined = merged(read(place.run_folder), given)
+    joined = merged(read(place.run_folder, given.get("key")), given)
     content = encoded(joined).encode(errors="replace")
     if len(content) > MOST_BYTES:
         raise RefusedError(f"There are too many marks: {NAME} would be larger than {MOST_BYTES:,} bytes.")

@@ -44,27 +44,29 @@ class PageWriter:
     points: list[Point] = field(default_factory=list)
 
     @classmethod
-    def begun(cls, run_folder: Path, ledger: SqliteLedger, now: float) -> PageWriter:
+    def begun(cls, run_folder: Path, ledger: SqliteLedger, now: float, *, is_strict: bool = False) -> PageWriter:
         """Put the page into a run folder, and what does not change while a run goes on.
 
         Args:
             run_folder: The run folder.
             ledger: Its ledger, to be read.
             now: Unix seconds.
+            is_strict: Whether marks of another run are refused; to a run that goes on they matter less than its page.
 
         Raises:
             OSError: The page cannot be written.
-            RefusedError: The folder holds what this version cannot read.
+            RefusedError: The folder holds what this version cannot read, or marks that are refused.
         """
         facts = ledger.facts()
         job = resolved_job(facts)
         place = Place(run_folder)
         coder = Coder(job, frozen_tool(facts), Path(facts["source"]).parent)
-        install(place)
         told = coder.job(job.name, facts.get("started_at"))
+        given = marks.read(run_folder, told["key"] if is_strict else None)
+        install(place)
         before = place.read(HEAD)
         place.write("job", told)
-        place.write("marks", marks.read(run_folder))
+        place.write("marks", given)
         progress = points(before, told["key"])
         return cls(place, coder, told["key"], Shards(place), now, job.outputs.thumbnails, progress)
 

@@ -189,18 +189,12 @@
     draw();
   }
 
-  function onKey(event) {
-    const isTyping = event.target.closest('input, textarea, select, dialog');
-    if (event.key.toLowerCase() !== 'l' || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
-    log();
-  }
-
   gallery.run.isPushed = true;
+  gallery.keys.parts.Everywhere.push(['l', 'the log', log]);
   document.querySelector('header').prepend(h('a.plain', { id: 'all-runs', href: '../../' }, 'All runs'));
   document.getElementById('log').after(place);
   document.body.append(sure);
   document.addEventListener('visibilitychange', () => (document.hidden ? close('paused') : listen()));
-  document.addEventListener('keydown', onKey);
   if (!isEmpty) {
     gallery.on('marks', () => (saving ||= setTimeout(save, SAVED_AFTER_MS)));
     gallery.changed('marks'); // what the browser had kept
