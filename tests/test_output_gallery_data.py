@@ -164,7 +164,7 @@ def test_local_files_are_named_without_the_folders_above_the_job(make_run: MakeR
     stranger = replace(records(folder)[0].task, axes={"image": absolute + "x"})
     assert coder(folder).row(Record(stranger))[3] == [["inputs/dog.pngx"]]
     failed = replace(records(folder)[0], failure=Failure("invalid", f"{absolute} has changed"))
-    assert coder(folder).row(failed)[-1] == ["invalid", "inputs/dog.png has changed"]
+    assert coder(folder).row(failed)[COLUMNS.index("error")] == ["invalid", "inputs/dog.png has changed"]
     assert str(tmp_path) not in encoded([held, *map(coder(folder).row, records(folder))])
 
 

@@ -78,13 +78,15 @@ def rows(chosen: Chosen, model: str) -> Iterator[Row]:
 
 
 def columns(chosen: Iterable[Chosen]) -> list[str]:
-    """Return the columns of a table of tasks: its own first, then axes, labels and parameters."""
+    """Return the columns of a table of tasks: its own first, then axes, labels and parameters, these by name."""
     found: list[dict[str, None]] = [{} for _ in GROUPS]
     for each in chosen:
         task = each.record.task
         for names, held in zip(found, (task.axes, task.labels, task.parameters), strict=True):
             names.update(dict.fromkeys(held))
-    return [*OWN, *(f"{group}.{name}" for group, names in zip(GROUPS, found, strict=True) for name in names)]
+    axes, labels, parameters = found
+    ordered = zip(GROUPS, (axes, labels, sorted(parameters)), strict=True)
+    return [*OWN, *(f"{group}.{name}" for group, names in ordered for name in names)]
 
 
 def _thought(mark: Mark) -> Row:
@@ -97,4 +99,4 @@ def _thought(mark: Mark) -> Row:
 
 
 def _flat(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if isinstance(value, list | dict) else value

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from orchestrator.sweep.axes import Axis, Cell, Listed, as_text
 from orchestrator.sweep.uploads import PREFIX
 from orchestrator.tasks import Scalar, Task
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 COLUMNS: Final = (
     "task",  # the id
     "index",  # the place in the grid, null once the job file no longer holds the task
@@ -37,8 +38,9 @@ COLUMNS: Final = (
     "elapsed_seconds",
     "cost_usd",  # text
     "error",  # null, or kind and message
+    "warnings",
 )
-OUTPUT_COLUMNS: Final = ("path", "content_type", "bytes", "thumbnail", "width", "height", "text", "number")
+OUTPUT_COLUMNS: Final = ("path", "content_type", "bytes", "thumbnail", "width", "height", "text", "number", "sha256")
 MOST_EXACT: Final = 2**53 - 1
 """The largest whole number that the page's language holds exactly; larger ones stand as text."""
 
@@ -133,6 +135,7 @@ class Coder:
             record.tries,
             *_measures(attempt, record.finished_at),
             None if record.failure is None else [record.failure.kind, self._discretion.message(record.failure.message)],
+            record.warnings,
         ]
 
     def hidden(self) -> Iterator[Task]:
@@ -141,7 +144,7 @@ class Coder:
 
     def planned(self, task: Task) -> list[Any]:
         """Return the row of a task of which nothing is known yet."""
-        return [*self._identity(task, dropped=False, state="pending"), [], 0, None, None, None, None, None]
+        return [*self._identity(task, dropped=False, state="pending"), [], 0, None, None, None, None, None, []]
 
     def active(self, record: Record) -> list[Any]:
         """Return where a task that is under way stands in the grid, and its state."""
@@ -236,7 +239,8 @@ def _exact(value: Any) -> Any:
 
 def _output(output: Output, preview: Preview, number: int) -> list[Any]:
     kind, size = output.content_type, output.bytes
-    return [output.path, kind, size, preview.thumbnail, preview.width, preview.height, preview.text, number]
+    shown = preview.thumbnail, preview.width, preview.height, preview.text
+    return [output.path, kind, size, *shown, number, output.sha256]
 
 
 def _measures(attempt: Attempt | None, finished_at: float | None) -> Iterator[Any]:
@@ -248,4 +252,8 @@ def _measures(attempt: Attempt | None, finished_at: float | None) -> Iterator[An
 
 
 def _moment(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)
+    """Return a time to the millisecond, cut and not rounded: as the manifest tells it."""
+    if seconds is None:
+        return None
+    at = datetime.fromtimestamp(seconds, UTC)
+    return at.replace(microsecond=at.microsecond // 1000 * 1000).timestamp()

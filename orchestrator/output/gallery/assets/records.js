@@ -14,6 +14,7 @@
     'path',
     'content_type',
     'bytes',
+    'sha256',
     'stars',
     'rejected',
     'tags',
@@ -25,10 +26,11 @@
     'attempts',
     'error.kind',
     'error.message',
+    'warnings',
   ];
   const GROUPS = ['axes', 'labels', 'parameters'];
 
-  const moment = (unix) => (unix ? new Date(unix * 1000).toISOString() : null);
+  const moment = (unix) => (unix ? new Date(Math.round(unix * 1000)).toISOString() : null);
 
   /** The value of each axis and variable, and the names that the job file gives to values. */
   function place(card) {
@@ -57,16 +59,18 @@
       path: card.src ? card.path : null,
       content_type: card.kind ?? null,
       bytes: card.bytes ?? null,
+      sha256: card.sha256 ?? null,
       stars: mark.stars || null,
-      rejected: mark.reject,
+      rejected: card.src ? mark.reject : null,
       tags: mark.tags,
       note: mark.note || null,
-      cost_usd: task.cost,
+      cost_usd: task.paid,
       elapsed_seconds: task.seconds,
       submitted_at: moment(task.submitted),
       finished_at: moment(task.finished),
       attempts: task.attempts,
       error: task.error ? { kind: task.error[0], message: task.error[1] } : null,
+      warnings: task.warnings,
       ...place(card),
       parameters: gallery.run.parameters(task),
     };
@@ -85,10 +89,11 @@
 
   /** A record as the fields of a row. */
   function flat(held, isFirst) {
-    const row = { ...held, tags: held.tags.join(', '), cost_usd: isFirst ? held.cost_usd : null };
+    const lists = { tags: held.tags.join(', '), warnings: held.warnings.join('; ') };
+    const row = { ...held, ...lists, cost_usd: isFirst ? held.cost_usd : null };
     for (const [name, value] of Object.entries(held.error ?? {})) row[`error.${name}`] = value;
     for (const group of GROUPS)
-      for (const [name, value] of Object.entries(held[group])) row[`${group}.${name}`] = gallery.run.shown(value);
+      for (const [name, value] of Object.entries(held[group])) row[`${group}.${name}`] = Array.isArray(value) ? JSON.stringify(value) : value;
     return row;
   }
 
@@ -100,9 +105,9 @@
       seen.add(card.task.id);
       return flat(record(card), isFirst);
     });
-    const others = [...new Set(rows.flatMap(Object.keys))].filter((name) => GROUPS.includes(name.split('.')[0]));
-    const named = GROUPS.flatMap((group) => others.filter((name) => name.startsWith(`${group}.`)));
-    const names = [...OWN, ...named];
+    const others = [...new Set(rows.flatMap(Object.keys))];
+    const [axes, labels, parameters] = GROUPS.map((group) => others.filter((name) => name.startsWith(`${group}.`)));
+    const names = [...OWN, ...axes, ...labels, ...parameters.sort()];
     const lines = [names, ...rows.map((row) => names.map((name) => row[name]))];
     return `${lines.map((line) => line.map(field).join(',')).join('\r\n')}\r\n`;
   }

@@ -44,6 +44,7 @@
       thumbnail: held.thumbnail ? `page/${address(held.thumbnail)}` : null,
       kind: held.content_type,
       bytes: held.bytes,
+      sha256: held.sha256,
       width: held.width,
       height: held.height,
       text: held.text,
@@ -68,7 +69,9 @@
       finished: held.finished_at,
       seconds: held.elapsed_seconds,
       cost: held.cost_usd === null ? null : Number(held.cost_usd),
+      paid: held.cost_usd, // as text: exact
       error: held.error,
+      warnings: held.warnings ?? [],
     };
     made.shots = held.outputs.map((output, n) => shot(made, run.job.output_columns, output, n));
     made.cards = made.shots.length ? made.shots : [{ task: made, n: 0, key: `${made.id}-0`, src: null }];
