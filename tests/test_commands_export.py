@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,7 +93,8 @@ def test_json_says_what_was_written(folder: RunFolder) -> None:
     told: dict[str, Any] = json.loads(export(folder, "--to", "csv,sheet", "--json").stdout)
     assert [each["kind"] for each in told["files"]] == ["csv", "sheet"]
     assert all(Path(each["path"]).is_file() for each in told["files"])
-    assert (told["format"], told["tasks"], told["outputs"], told["missing"], told["lacking"]) == (1, 4, 3, 0, "")
+    assert (told["format"], told["tasks"], told["outputs"], told["lacking"]) == (1, 4, 3, "")
+    assert (told["missing"], told["damaged"], told["left_out"]) == (0, 0, [])
 
 
 def test_what_is_chosen(folder: RunFolder) -> None:
@@ -136,12 +139,60 @@ def test_it_does_not_disturb_a_run_that_goes_on(folder: RunFolder) -> None:
         assert export(folder, "--to", "csv,zip,sheet").exit_code == 0
 
 
-def test_what_is_missing_is_told(folder: RunFolder) -> None:
-    next(folder.files.rglob("*.png")).unlink()
-    done = export(folder, "--to", "zip")
+@pytest.mark.parametrize("kind", ["zip", "sheet", "zip,sheet"])
+def test_what_is_missing_or_damaged_is_left_out_and_told(folder: RunFolder, kind: str) -> None:
+    """A picture that can still be seen, too: it is not the one that was paid for."""
+    gone, changed, _ = sorted(folder.files.rglob("*.png"))
+    gone.unlink()
+    changed.write_bytes(picture(Task("x", 0, {"seed": 9}, {}, {}, "x"), 200))
+    named = [path.relative_to(folder.path).as_posix() for path in (gone, changed)]
+    done = export(folder, "--to", kind)
     assert done.exit_code == 0
-    assert "1 file is missing" in done.stderr
-    assert "verify" in done.stderr
+    assert f"2 files are left out: {named[0]} is missing, {named[1]} is damaged." in done.stderr
+    assert f"orchestrator verify {folder.path} --repair" in done.stderr
+    told = json.loads(export(folder, "--to", kind, "--json").stdout)
+    assert (told["missing"], told["damaged"], told["left_out"]) == (1, 1, named)
+    if "zip" in kind:
+        with zipfile.ZipFile(folder.path / "exports" / "foxes-dusk.zip") as archive:
+            held = [name for name in archive.namelist() if "/files/" in name]
+        assert len(held) == 1
+
+
+def test_of_many_files_that_are_left_out_a_few_are_named(make_run: MakeRun, tmp_path: Path) -> None:
+    job = {"parameters": {"prompt": "a fox", "samples": 1}, "sweep": {"seed": list(range(8))}}
+    folder = make_run(tmp_path / "other", job, picture)
+    for path in folder.files.rglob("*.png"):
+        path.unlink()
+    done = export(folder, "--to", "sheet")
+    assert done.stderr.count("png is missing") == 5
+    assert "and 3 more." in done.stderr
+
+
+def test_sheets_of_an_earlier_export_give_way(folder: RunFolder) -> None:
+    def stand() -> list[str]:
+        return sorted(path.name for path in (folder.path / "exports").iterdir())
+
+    assert export(folder, "--to", "csv,sheet", "--x", "seed", "--y", "").exit_code == 0
+    assert stand() == ["foxes-dusk-sheet-1-steps-20.png", "foxes-dusk-sheet-2-steps-40.png", "foxes-dusk.csv"]
+    (folder.path / "exports" / "foxes-dusk-sheet mine.png").write_bytes(b"")
+    assert export(folder, "--to", "sheet").exit_code == 0
+    assert stand() == ["foxes-dusk-sheet mine.png", "foxes-dusk-sheet.png", "foxes-dusk.csv"]
+
+
+def test_sheets_that_cannot_all_be_drawn_replace_none(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert export(folder, "--to", "sheet", "--x", "seed", "--y", "").exit_code == 0
+    before = {path: path.read_bytes() for path in (folder.path / "exports").iterdir()}
+    drawn: list[Path] = []
+
+    def full(_picture: object, path: Path, *_: object) -> None:
+        drawn.append(path)
+        path.write_bytes(b"half")
+        if len(drawn) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("orchestrator.output.sheet.files.save", full)
+    assert "No space left" in refusal(folder, "--to", "sheet", "--x", "seed", "--y", "", "--dark")
+    assert {path: path.read_bytes() for path in (folder.path / "exports").iterdir()} == before
 
 
 @pytest.fixture

@@ -16,11 +16,12 @@ from PIL import Image
 from orchestrator.errors import RefusedError
 from orchestrator.facts import frozen_tool, resolved_job
 from orchestrator.lifecycle import State
+from orchestrator.output.checked import Checked, Found
 from orchestrator.output.discretion import Discretion
 from orchestrator.output.export.choice import Choice
-from orchestrator.output.gallery import Place
 from orchestrator.output.sheet import COLOURS, ContactSheets, Look, contact_sheets, layout
 from orchestrator.output.sheet.layout import laid_out
+from orchestrator.output.sheet.lettering import Lettering
 from orchestrator.runs import RunFolder
 from orchestrator.sweep import Schema
 from orchestrator.tasks import Task
@@ -65,7 +66,7 @@ def sheets(folder: RunFolder, look: Look = Look(), fits: Callable[[Task], bool] 
         job = resolved_job(facts)
         discretion = Discretion(job, Schema.from_tool(frozen_tool(facts)), Path(facts["source"]).parent)
         choice = Choice(fits, frozenset(State), 0, {}, discretion)
-        return contact_sheets(Place(folder.path), job, discretion, choice.of(ledger), look)
+        return contact_sheets(Checked(folder.path), job, discretion, choice.of(ledger), look)
 
 
 def drawn(of: ContactSheets, folder: Path, ending: str = ".png") -> dict[str, Image.Image]:
@@ -199,9 +200,25 @@ def test_missing_and_broken_files_are_told(folder: RunFolder, tmp_path: Path) ->
     first, second, *_ = sorted(folder.files.rglob("*.png"))
     first.unlink()
     second.write_bytes(b"\x89PNG\r\n\x1a\nbroken")
-    (found,) = drawn(sheets(folder, Look(side=100)), tmp_path).values()
+    made = sheets(folder, Look(side=100))
+    (found,) = drawn(made, tmp_path).values()
+    assert sorted(made.checked.unwell.values(), key=str) == [Found.DAMAGED, Found.MISSING]
     colours = {shade: count for count, shade in found.getcolors(found.width * found.height) or []}
     assert colours[0xFB, 0xEA, 0xE8] > 3 * 100 * 60  # the failed one and these two
+
+
+def test_a_failed_cell_says_why(folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    write = Lettering.write
+
+    def heard(*given: Any, **options: Any) -> None:
+        said.append(given[3])
+        write(*given, **options)
+
+    monkeypatch.setattr(Lettering, "write", heard)
+    drawn(sheets(folder, Look(side=100)), tmp_path)
+    assert "failed: the model gave up <b>here</b>" in said
+    assert "pending" in said
 
 
 def test_an_axis_that_is_not_there_is_refused(folder: RunFolder) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,17 +14,20 @@ from orchestrator.errors import RefusedError
 from orchestrator.facts import frozen_tool, resolved_job
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import State
+from orchestrator.output.checked import WORDS, Checked, Found
 from orchestrator.output.discretion import Discretion
 from orchestrator.output.export import TABLES, Archive, Choice, Chosen, Pictures, Told, whole
 from orchestrator.output.gallery import Coder, Place, marks
 from orchestrator.output.gallery.writer import HEAD, points
-from orchestrator.output.sheet import Look, contact_sheets
+from orchestrator.output.sheet import SUFFIX, Look, contact_sheets
 from orchestrator.runs import RunFolder
 from orchestrator.sweep import Job, Schema, did_you_mean
 
 FORMAT: Final = 1
 FOLDER: Final = "exports"
 KINDS: Final = (*TABLES, "zip", "sheet")
+MOST_NAMED: Final = 5
+"""How many files a warning names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +70,23 @@ class Exported:
     Attributes:
         tasks, outputs: How many there are in it.
         files: Where it stands, each with its kind.
-        missing: How many files of the run were not there.
+        left_out: Files that pictures were to be made of and that are not what was recorded, by their paths.
         lacking: Letters that no font had.
     """
 
     tasks: int = 0
     outputs: int = 0
     files: list[tuple[str, Path]] = field(default_factory=list)
-    missing: int = 0
+    left_out: dict[str, Found] = field(default_factory=dict)
     lacking: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `export --json` prints."""
         files = [{"kind": kind, "path": str(path)} for kind, path in self.files]
-        counts = {"tasks": self.tasks, "outputs": self.outputs, "missing": self.missing}
-        return {"format": FORMAT, "files": files, **counts, "lacking": self.lacking}
+        damaged = sum(found is Found.DAMAGED for found in self.left_out.values())
+        counts = {"tasks": self.tasks, "outputs": self.outputs}
+        lacks = {"missing": len(self.left_out) - damaged, "damaged": damaged, "left_out": sorted(self.left_out)}
+        return {"format": FORMAT, "files": files, **counts, **lacks, "lacking": self.lacking}
 
     def summary(self) -> str:
         """Return for people what was written."""
@@ -91,10 +96,14 @@ class Exported:
     def warnings(self, run_folder: Path) -> list[str]:
         """Return for people what is not as it could be."""
         found = []
-        if self.missing:
+        if self.left_out:
+            named = [f"{path} is {WORDS[what]}" for path, what in sorted(self.left_out.items())]
+            if len(named) > MOST_NAMED:
+                named[MOST_NAMED:] = [f"and {len(named) - MOST_NAMED:,} more"]
+            count = f"{len(self.left_out):,} {'file is' if len(self.left_out) == 1 else 'files are'}"
             found.append(
-                f"{self.missing:,} {'file is' if self.missing == 1 else 'files are'} missing in the run folder, and so"
-                f" in the archive: `orchestrator verify {run_folder} --repair` fetches what is missing again."
+                f"{count} left out: {', '.join(named)}. `orchestrator verify {run_folder} --repair` fetches what is"
+                " missing or damaged again."
             )
         if self.lacking:
             found.append(
@@ -115,6 +124,7 @@ class _Run:
     choice: Choice
     marks: dict[str, Any]
     started_at: str | None
+    checked: Checked
     done: Exported = field(default_factory=Exported)
 
     def chosen(self) -> Iterator[Chosen]:
@@ -150,15 +160,18 @@ def export(folder: RunFolder, wanted: Wanted) -> Exported:
             target = wanted.target(folder.path, run.job.folder, kind)
             replaces = wanted.force or wanted.out is None
             if kind == "sheet":
-                _write_sheets(run, wanted.look, target, done, replaces=replaces)
+                done.files += [(kind, path) for path in _write_sheets(run, wanted.look, target, replaces=replaces)]
+                if wanted.out is None:
+                    _clear(target, [path for _, path in done.files])
                 continue
             with whole(target, replaces=replaces) as draft:
                 if kind == "zip":
-                    done.missing += _write_archive(run, wanted.pictures, draft, target.stem)
+                    _write_archive(run, wanted.pictures, draft, target.stem)
                 else:
                     axes = tuple(run.job.axes_groups())
                     TABLES[kind](Told(run.job.name, run.job.model, axes, run.chosen), draft)
             done.files.append((kind, target))
+        done.left_out = run.checked.unwell
         return done
 
 
@@ -176,11 +189,12 @@ def _opened(folder: RunFolder, wanted: Wanted) -> Iterator[_Run]:
             marks.understood(held),
             discretion,
         )
-        yield _Run(folder, ledger, job, Coder(job, tool, home), discretion, choice, held, facts.get("started_at"))
+        coder, checked = Coder(job, tool, home), Checked(folder.path)
+        yield _Run(folder, ledger, job, coder, discretion, choice, held, facts.get("started_at"), checked)
 
 
-def _write_archive(run: _Run, pictures: Pictures, path: Path, name: str) -> int:
-    """Write the page; return how many files were not there."""
+def _write_archive(run: _Run, pictures: Pictures, path: Path, name: str) -> None:
+    """Write the page."""
     place = Place(run.folder.path)
     job = run.coder.job(run.job.name, run.started_at)
     status = read_status(run.folder).to_json()
@@ -192,19 +206,29 @@ def _write_archive(run: _Run, pictures: Pictures, path: Path, name: str) -> int:
         "status": status,
         "progress": points(place.read(HEAD), job["key"]),
     }
-    archive = Archive(place, run.coder, job, head, run.marks, pictures)
-    archive.write(path, name, run.chosen())
-    return archive.missing
+    Archive(place, run.coder, job, head, run.marks, pictures, run.checked).write(path, name, run.chosen())
 
 
-def _write_sheets(run: _Run, look: Look, target: Path, done: Exported, *, replaces: bool) -> None:
-    drawn = contact_sheets(Place(run.folder.path), run.job, run.discretion, run.chosen(), look)
-    for suffix, save in drawn.files():
-        path = target.with_name(f"{target.stem}{suffix}{target.suffix}")
-        with whole(path, replaces=replaces) as draft:
-            save(draft, path.suffix)
-        done.files.append(("sheet", path))
-    done.lacking = "".join(sorted(drawn.lettering.lacking))
+def _write_sheets(run: _Run, look: Look, target: Path, *, replaces: bool) -> list[Path]:
+    """Write the sheets, none before all of them are drawn; return where they stand."""
+    drawn = contact_sheets(run.checked, run.job, run.discretion, run.chosen(), look)
+    paths = []
+    with ExitStack() as drafts:
+        for suffix, save in drawn.files():
+            paths.append(target.with_name(f"{target.stem}{suffix}{target.suffix}"))
+            save(drafts.enter_context(whole(paths[-1], replaces=replaces)), target.suffix)
+    run.done.lacking = "".join(sorted(drawn.lettering.lacking))
+    return paths
+
+
+def _clear(target: Path, written: Sequence[Path]) -> None:
+    """Take away the sheets of an earlier export that had other parts."""
+    for path in set(target.parent.glob(f"*{target.suffix}")) - set(written):
+        if path.stem.startswith(target.stem) and SUFFIX.fullmatch(path.stem.removeprefix(target.stem)):
+            try:
+                path.unlink()
+            except OSError as error:
+                raise RefusedError(f"{path}, an earlier export, cannot be removed: {error.strerror}.") from error
 
 
 def _check(given: Sequence[str], known: Sequence[str], option: str) -> None:

@@ -14,13 +14,13 @@ from typing import Any, Final, TypeVar
 
 from orchestrator.commands.evidence import UNSENT, Doubtful, completed, told, unrequested
 from orchestrator.commands.pricing import reserves
-from orchestrator.commands.verify import Found, look
 from orchestrator.engines.doubts import LONGEST_REQUEST_SECONDS
 from orchestrator.facts import ANEW, UNPROVEN, frozen_tool, resolved_job
 from orchestrator.ledger import AT_WORK, MANIFEST, ClaimedError, SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.money import FREE
 from orchestrator.output import manifest
+from orchestrator.output.checked import Found, look
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
 from orchestrator.steps.upload import FACT, LOST, known_urls, logged_urls
@@ -156,7 +156,7 @@ class Rebuilding:
             for record in records:
                 after = completed(record)
                 if after.state is State.DONE:
-                    found = [look(self.folder, output) is Found.OK for output in after.outputs]
+                    found = [look(self.folder.path, output) is Found.OK for output in after.outputs]
                     whole = bool(found) and all(found)  # what is done has made something
                     self.found.whole += whole
                     self.found.again += not whole

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 from itertools import chain
 from typing import Any, Final
 
@@ -19,20 +18,11 @@ from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
 from orchestrator.ledger import SqliteLedger
-from orchestrator.lifecycle import Output, Record, State
+from orchestrator.lifecycle import Record, State
+from orchestrator.output.checked import Found, look
 from orchestrator.runs import RunFolder
-from orchestrator.steps.download import sha256_of
 
 FORMAT: Final = 1
-
-
-class Found(Enum):
-    """What became of a file."""
-
-    OK = auto()
-    MISSING = auto()
-    DAMAGED = auto()
-    BLOCKED = auto()
 
 
 SENTENCES: Final = {
@@ -106,17 +96,6 @@ async def verify(
     )
 
 
-def look(folder: RunFolder, output: Output) -> Found:
-    """Compare one file with what was recorded of it."""
-    path = folder.path / output.path
-    if path.is_dir():
-        return Found.BLOCKED
-    if not path.is_file():
-        return Found.MISSING
-    whole = path.stat().st_size == output.bytes and sha256_of(path) == output.sha256
-    return Found.OK if whole else Found.DAMAGED
-
-
 def _check(folder: RunFolder) -> tuple[Verification, list[Record]]:
     """Look at every file, and return the tasks that are worth asking for again, too."""
     counts: Counter[Found] = Counter()
@@ -126,7 +105,7 @@ def _check(folder: RunFolder) -> tuple[Verification, list[Record]]:
     with folder.opened() as store:
         unfetched = (record for record in store.unfinished() if record.state is State.FETCHING)
         for record in chain(store.finished(), unfetched):
-            found = {output.path: look(folder, output) for output in record.outputs}
+            found = {output.path: look(folder.path, output) for output in record.outputs}
             if record.state is State.FETCHING and set(found.values()) <= {Found.OK}:
                 found[_place(folder, record)] = Found.MISSING  # it has made more than has been fetched so far
             counts.update(found.values())

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any, Final
 
+from orchestrator.output.checked import Checked
 from orchestrator.output.export.choice import Chosen
 from orchestrator.output.export.copies import Copy, Pictures, copies
 from orchestrator.output.gallery import marks
@@ -36,7 +37,7 @@ class Archive:
         head: Where the run stands, see `PageWriter.tell`.
         marks: The marks of the run folder, see `marks.read`.
         pictures: How pictures are handed on.
-        missing: How many files were not there.
+        checked: Says which files are as they came; the others are left out.
     """
 
     place: Place
@@ -45,7 +46,7 @@ class Archive:
     head: Mapping[str, Any]
     marks: Mapping[str, Any]
     pictures: Pictures
-    missing: int = 0
+    checked: Checked
     _keys: set[str] = field(default_factory=set)
 
     def write(self, path: Path, folder: str, chosen: Iterable[Chosen]) -> None:
@@ -73,7 +74,11 @@ class Archive:
         """Put tasks into the archive with their files; return how many rows each script file holds."""
         sizes: list[int] = []
         made = partial(
-            copies, self.place, pictures=self.pictures, head={name: self.job[name] for name in ("name", "model")}
+            copies,
+            self.place,
+            pictures=self.pictures,
+            checked=self.checked,
+            head={name: self.job[name] for name in ("name", "model")},
         )
         with ThreadPoolExecutor() as pool:
             for shard in chunks(chosen, SHARD_ROWS):
@@ -90,13 +95,10 @@ class Archive:
         record = chosen.record
         self._keys.update(marks.key(record.task.id, number) for number in chosen.numbers)
         for original, copy in zip(record.outputs, copied, strict=True):
-            file = self.place.run_folder / original.path
             if copy.content is not None:
                 shelf.put(copy.output.path, io.BytesIO(copy.content), record.finished_at)
-            elif file.is_file():
-                shelf.copy(copy.output.path, file, record.finished_at)
-            else:
-                self.missing += 1
+            elif not copy.is_left_out:
+                shelf.copy(copy.output.path, self.place.run_folder / original.path, record.finished_at)
             if copy.preview.thumbnail is not None:
                 shelf.copy(f"page/{copy.preview.thumbnail}", self.place.folder / copy.preview.thumbnail)
         record = replace(record, outputs=tuple(copy.output for copy in copied))

@@ -13,10 +13,11 @@ from typing import Final
 from PIL import Image
 
 from orchestrator.lifecycle import Output
+from orchestrator.output.checked import Checked, Found
 from orchestrator.output.export.choice import Chosen
 from orchestrator.output.export.embedding import OWN, copy_png, xmp
 from orchestrator.output.export.rows import entry
-from orchestrator.output.gallery.data import Preview
+from orchestrator.output.gallery.data import NOTHING, Preview
 from orchestrator.output.gallery.place import Place
 from orchestrator.output.gallery.thumbnails import FORMATS, MOST_PIXELS, preview, upright
 
@@ -45,24 +46,35 @@ class Copy:
         output: What is told of it.
         preview: What the page shows of it.
         content: Its bytes; None where they are the file's own.
+        is_left_out: Whether there is no file to hand on, for it is not what was recorded of it.
     """
 
     output: Output
     preview: Preview
     content: bytes | None = None
+    is_left_out: bool = False
 
 
-def copies(place: Place, chosen: Chosen, pictures: Pictures, head: Mapping[str, str]) -> list[Copy]:
-    """Return the copies of a task's outputs; whatever is wrong with a file, it is handed on as it is.
+def copies(place: Place, chosen: Chosen, pictures: Pictures, checked: Checked, head: Mapping[str, str]) -> list[Copy]:
+    """Return the copies of a task's outputs; a file that is as it came is handed on, whatever is wrong with it.
 
     Args:
         place: Where the page lies; thumbnails that do not stand yet are put there.
         chosen: The task.
         pictures: How pictures are handed on.
+        checked: Says which files are as they came.
         head: The run's `name` and `model`.
+
+    Raises:
+        OSError: A file cannot be read.
     """
     texts = texts_of(chosen, head) if pictures.embeds else {}
-    return [_copy(place, output, pictures.side, texts) for output in chosen.record.outputs]
+    return [
+        _copy(place, output, pictures.side, texts)
+        if checked.look(output) is Found.OK
+        else Copy(output, NOTHING, is_left_out=True)
+        for output in chosen.record.outputs
+    ]
 
 
 def texts_of(chosen: Chosen, head: Mapping[str, str]) -> dict[str, str]:
@@ -90,7 +102,7 @@ def _copy(place: Place, output: Output, side: int | None, texts: Mapping[str, st
             name = str(PurePosixPath(output.path).with_suffix(".webp"))
             told = replace(output, path=name, content_type="image/webp", bytes=len(content))
             return Copy(told, replace(shown, width=width, height=height), content)
-    if texts and output.content_type == "image/png" and path.is_file():
+    if texts and output.content_type == "image/png":
         held = io.BytesIO()
         with path.open("rb") as file:
             copy_png(file, held, texts)

@@ -1,6 +1,6 @@
 """Contact sheets: the pictures of a run side by side in one picture, with labels along both sides."""
 
 from orchestrator.output.sheet.drawing import COLOURS
-from orchestrator.output.sheet.files import ContactSheets, Look, contact_sheets
+from orchestrator.output.sheet.files import SUFFIX, ContactSheets, Look, contact_sheets
 
-__all__ = ["COLOURS", "ContactSheets", "Look", "contact_sheets"]
+__all__ = ["COLOURS", "SUFFIX", "ContactSheets", "Look", "contact_sheets"]

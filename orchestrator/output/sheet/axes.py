@@ -29,11 +29,13 @@ class Shot:
     Attributes:
         at: Its value on each axis but the last, which is that of outputs.
         state: How far it is.
+        failure: Why it has failed, None if it has not.
         outputs: Its files, by their numbers.
     """
 
     at: tuple[Key, ...]
     state: State
+    failure: str | None
     outputs: Mapping[int, Output]
 
 
@@ -64,11 +66,12 @@ def axes_of(job: Job, discretion: Discretion, chosen: Iterable[Chosen]) -> tuple
     labels: dict[tuple[str, Scalar], str] = {}
     for each in chosen:
         task = each.record.task
+        why = each.record.failure.message if each.record.failure else None
         labels.update({(name, task.axes.get(name)): label for name, label in task.labels.items()})
         outputs = dict(zip(each.numbers, each.record.outputs, strict=True))
         for place in (task.axes, *task.cells):
             at = tuple(_key([{**place, REPEAT: task.repeat}.get(name) for name in axis.members]) for axis in axes[:-1])
-            shots.append(Shot(at, each.record.state, outputs))
+            shots.append(Shot(at, each.record.state, why, outputs))
     for number, axis in enumerate(axes[:-1]):
         members = [swept[name] for name in axis.members if name in swept]
         found = dict.fromkeys(shot.at[number] for shot in shots)

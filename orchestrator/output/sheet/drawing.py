@@ -11,6 +11,7 @@ from typing import Final
 from PIL import Image, ImageDraw
 
 from orchestrator.lifecycle import Output, State
+from orchestrator.output.checked import WORDS, Checked, Found
 from orchestrator.output.gallery.place import Place
 from orchestrator.output.gallery.thumbnails import FORMATS, MOST_PIXELS, SIDE, preview, upright
 from orchestrator.output.sheet.grid import Cell, Sheet
@@ -48,6 +49,7 @@ class Artist:
 
     Attributes:
         place: Where the run's files and thumbnails lie.
+        checked: Says which files are as they came; the others are not drawn.
         sheet: What is drawn.
         layout: Where it stands.
         colours: Those of the page, light or dark.
@@ -56,6 +58,7 @@ class Artist:
     """
 
     place: Place
+    checked: Checked
     sheet: Sheet
     layout: Layout
     colours: Colours
@@ -132,7 +135,8 @@ class Artist:
     def _cell(self, canvas: Image.Image, draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], cell: Cell) -> None:
         left, top, right, bottom = box
         if not cell.outputs:
-            self._say(draw, box, _STATES.get(cell.state, cell.state.value), is_bad=cell.state is State.FAILED)
+            said = ": ".join(filter(None, (_STATES.get(cell.state, cell.state.value), cell.failure)))
+            self._say(draw, box, said, is_bad=cell.state is State.FAILED)
         across, below = mosaic(max(1, len(cell.outputs)))
         wide, tall = (right + 1 - left) / across, (bottom + 1 - top) / below
         for number, output in enumerate(cell.outputs):
@@ -154,8 +158,8 @@ class Artist:
     ) -> None:
         left, top, right, bottom = box
         width, height = right + 1 - left, bottom + 1 - top
-        if not (self.place.run_folder / output.path).is_file():
-            self._say(draw, box, "file is missing", is_bad=True)
+        if (found := self.checked.look(output)) is not Found.OK:
+            self._say(draw, box, f"file is {WORDS[found]}", is_bad=True)
         elif not output.content_type.startswith("image/"):
             said = preview(self.place, output).text or Path(output.path).suffix[1:].upper()
             self._say(draw, box, said, is_bad=False, is_text=True)
@@ -179,7 +183,7 @@ class Artist:
         left, top, right, bottom = box
         draw.rectangle(box, self.colours.bad_ground if is_bad else self.colours.hole)
         most = max(1, (bottom - top - 2 * GAP) // line_height(SMALL))
-        lines = self.lettering.lines(word, SMALL, right - left - 2 * GAP, most if is_text else min(most, 3))
+        lines = self.lettering.lines(word, SMALL, right - left - 2 * GAP, most)
         tall = len(lines) * line_height(SMALL)
         start = top + GAP if is_text else top + (bottom + 1 - top - tall) // 2
         inner = (left + GAP, start, right - GAP, start + tall)

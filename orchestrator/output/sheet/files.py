@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.names import safe_part
+from orchestrator.output.checked import Checked
 from orchestrator.output.discretion import Discretion
 from orchestrator.output.export.choice import Chosen
 from orchestrator.output.export.embedding import OWN, save
@@ -25,6 +27,8 @@ from orchestrator.sweep import Job
 
 FORMAT: Final = 1
 QUALITY: Final = 86
+SUFFIX: Final = re.compile(r"(-\d+(-.+)?)?")
+"""What stands behind the name of a sheet's file where there are several."""
 _LOOKED_AT: Final = 50
 _SHAPES: Final = (0.4, 1.8)
 
@@ -55,10 +59,12 @@ class ContactSheets:
     """The sheets of a run.
 
     Attributes:
+        checked: Says which files are as they came; it has looked at those that are shown once all is drawn.
         lettering: The fonts; it knows which letters none of them had once all is drawn.
     """
 
     place: Place
+    checked: Checked
     job: Job
     look: Look
     drawn: Sequence[Sheet]
@@ -77,7 +83,7 @@ class ContactSheets:
                 number += 1
                 told = _told(sheet, f"part {place} of {len(each)}" if len(each) > 1 else "")
                 artist = Artist(
-                    self.place, sheet, layout, COLOURS[self.look.theme], self.lettering, self.job.name,
+                    self.place, self.checked, sheet, layout, COLOURS[self.look.theme], self.lettering, self.job.name,
                     f"{self.job.model} · {told}",
                 )  # fmt: skip
                 words = f"-{safe_part(' '.join(sheet.words), 40)}" if sheet.words else ""
@@ -108,7 +114,7 @@ class ContactSheets:
 
 
 def contact_sheets(
-    place: Place, job: Job, discretion: Discretion, chosen: Iterable[Chosen], look: Look
+    checked: Checked, job: Job, discretion: Discretion, chosen: Iterable[Chosen], look: Look
 ) -> ContactSheets:
     """Return the sheets of what was chosen of a run.
 
@@ -117,8 +123,9 @@ def contact_sheets(
     """
     lettering = Lettering(look.font)
     axes, shots = axes_of(job, discretion, chosen)
+    place = Place(checked.run_folder)
     found = list(sheets(axes, shots, arranged(axes, look.x, look.y)))
-    return ContactSheets(place, job, look, found, _ratio(place, shots), lettering)
+    return ContactSheets(place, checked, job, look, found, _ratio(place, shots), lettering)
 
 
 def _saver(artist: Artist, part: Part, texts: dict[str, str]) -> Save:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil, prod, sqrt
 from typing import Final
@@ -45,11 +45,13 @@ class Cell:
     Attributes:
         outputs: The files.
         state: How far the task is that has none.
+        failure: Why it has failed.
         word: What is written below, where columns and rows do not tell it.
     """
 
     outputs: tuple[Output, ...]
     state: State
+    failure: str | None = None
     word: str = ""
 
 
@@ -140,7 +142,7 @@ def _sheet(
             for side, lines in ((sides.y, rows), (sides.x, columns))
         )
         before = cells[row, column].outputs if (row, column) in cells else ()
-        cells[row, column] = Cell((*before, *outputs.values()), shot.state)
+        cells[row, column] = Cell((*before, *outputs.values()), shot.state, shot.failure)
     sheet = Sheet(words, _heads(sides.x), _heads(sides.y), cells, sides)
     return _flowing(sheet) if sides.flows else sheet
 
@@ -148,10 +150,7 @@ def _sheet(
 def _flowing(sheet: Sheet) -> Sheet:
     """Turn a sheet of one column into lines of pictures, each with its word below."""
     across = ceil(sqrt(len(sheet.rows) * 4 / 3))
-    cells = {
-        divmod(row, across): Cell(cell.outputs, cell.state, sheet.rows[row][0])
-        for (row, _), cell in sheet.cells.items()
-    }
+    cells = {divmod(row, across): replace(cell, word=sheet.rows[row][0]) for (row, _), cell in sheet.cells.items()}
     lines = ceil(len(sheet.rows) / across)
     return Sheet(sheet.words, ((),) * min(across, len(sheet.rows)), ((),) * lines, cells, sheet.sides)
 
