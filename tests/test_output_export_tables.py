@@ -6,7 +6,8 @@ import builtins
 import csv
 import io
 import json
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,8 +21,9 @@ from orchestrator.errors import RefusedError
 from orchestrator.facts import frozen_tool, resolved_job
 from orchestrator.lifecycle import Record, State
 from orchestrator.output.discretion import Discretion
+from orchestrator.output.export import parquet
 from orchestrator.output.export.choice import Choice, Chosen
-from orchestrator.output.export.parquet import Kind, in_form, kind_of, wider
+from orchestrator.output.export.parquet import CHUNK, Kind, in_form, kind_of, wider
 from orchestrator.output.export.rows import OWN, columns, rows
 from orchestrator.output.export.tables import Told, cell, write_csv, write_json, write_parquet
 from orchestrator.output.gallery.marks import Mark
@@ -152,6 +154,56 @@ def test_parquet_has_a_type_for_each_column(folder: RunFolder, tmp_path: Path) -
     assert first["finished_at"] == datetime.fromtimestamp(1_795_000_006, UTC)
     assert (failed["path"], failed["error.kind"]) == (None, "failed")
     assert json.loads(found.schema.metadata[b"orchestrator"])["name"] == "harbours"
+
+
+def test_a_label_that_looks_like_a_number_is_a_text(make_run: MakeRun, tmp_path: Path) -> None:
+    job = {"parameters": {"prompt": "a boat"}, "sweep": {"seed": [{"value": 7, "label": "1"}, {"value": 8}]}}
+    write_parquet(told(make_run(tmp_path / "run", job, lambda *_: b"{}")), tmp_path / "t.parquet")
+    found = pyarrow.parquet.read_table(tmp_path / "t.parquet").column("labels.seed").to_pylist()
+    assert set(found) == {"1", None}
+
+
+def test_columns_that_come_late_are_in_all_rows(tmp_path: Path) -> None:
+    """Also where they come rows after the first ones have been put aside, and with another kind of value."""
+    own = dict.fromkeys(OWN)
+    early = [{**own, "task": str(number), "axes.scale": number} for number in range(CHUNK)]
+    late = [{**own, "task": "last", "axes.scale": "3.5", "parameters.seed": "9"}]
+    parquet.write(tmp_path / "t.parquet", [*early, *late], {})
+    found = pyarrow.parquet.read_table(tmp_path / "t.parquet")
+    assert found.column_names[len(OWN) :] == ["axes.scale", "parameters.seed"]
+    assert found.column("axes.scale").to_pylist() == [*map(float, range(CHUNK)), 3.5]
+    assert found.column("parameters.seed").to_pylist() == [*[None] * CHUNK, 9]
+
+
+def test_a_large_table_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> None:
+    """Four times the rows; both are larger than what is held at once."""
+
+    def peak(size: int) -> int:
+        pool = pyarrow.proxy_memory_pool(pyarrow.system_memory_pool())
+        before = pyarrow.default_memory_pool()
+        rows = ({**dict.fromkeys(OWN), "task": str(n), "parameters.prompt": f"{n} {'x' * 2000}"} for n in range(size))
+        pyarrow.set_memory_pool(pool)
+        tracemalloc.start()
+        try:
+            parquet.write(tmp_path / "t.parquet", rows, {})
+            return int(tracemalloc.get_traced_memory()[1]) + int(pool.max_memory())
+        finally:
+            tracemalloc.stop()
+            pyarrow.set_memory_pool(before)
+
+    small, large = peak(4000), peak(16_000)
+    assert large < 1.15 * small
+    assert pyarrow.parquet.ParquetFile(tmp_path / "t.parquet").metadata.num_row_groups > 4
+
+
+def test_nothing_that_waits_is_left_behind(tmp_path: Path) -> None:
+    def broken() -> Iterator[dict[str, Any]]:
+        yield {**dict.fromkeys(OWN), "task": "a"}
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        parquet.write(tmp_path / "t.parquet", broken(), {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_the_library_it_says_which_extra_has_it(

@@ -8,15 +8,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum
-from itertools import islice
+from functools import reduce
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryFile
+from types import MappingProxyType
+from typing import Any, Final, TextIO
 
 from orchestrator.errors import RefusedError
+from orchestrator.output.export.rows import GROUPS, OWN
 
-CHUNK: Final = 5000
+CHUNK: Final = 500
+"""How many rows are held as Python's objects, which take many times the room that they take in the table."""
+GROUP_BYTES: Final = 4_000_000
+"""How much a row group holds, not yet compressed."""
 _PLAIN: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
 _MOST_EXACT: Final = 2**53
+_FORMS: Final[Mapping[str, Callable[[str], Any]]] = MappingProxyType(
+    {"submitted_at": datetime.fromisoformat, "finished_at": datetime.fromisoformat, "cost_usd": Decimal}
+)
 
 
 class Kind(IntEnum):
@@ -27,6 +37,9 @@ class Kind(IntEnum):
     WHOLE = 2
     NUMBER = 3
     TEXT = 4
+
+
+_MADE: Final = MappingProxyType({Kind.NOTHING: bool, Kind.FLAG: bool, Kind.WHOLE: int, Kind.NUMBER: float})
 
 
 def kind_of(value: Any) -> Kind:
@@ -57,21 +70,22 @@ def in_form(kind: Kind, value: Any) -> Any:
         return None
     if kind is Kind.TEXT:
         return ("true" if value else "false") if isinstance(value, bool) else str(value)
-    return {Kind.WHOLE: int, Kind.NUMBER: float}.get(kind, bool)(value)
+    return _MADE[kind](value)
 
 
-def write(
-    path: Path, rows: Callable[[], Iterator[Mapping[str, Any]]], names: Sequence[str], head: Mapping[str, Any]
-) -> None:
+def write(path: Path, rows: Iterable[Mapping[str, Any]], head: Mapping[str, Any]) -> None:
     """Write a table.
+
+    What a column holds is known only behind its last row, and a Parquet file begins with it: the rows wait in a
+    temporary file beside the table, some at a time, so that they are asked for once and never all in memory.
 
     Args:
         path: The file.
-        rows: Gives the rows, from the beginning at each call.
-        names: The columns; those without a dot and the errors have types of their own, the others what they hold.
+        rows: The rows. The columns that every table has have types of their own, the others what they hold.
         head: What is kept in the file's metadata, under `orchestrator`.
 
     Raises:
+        OSError: It cannot be written.
         RefusedError: pyarrow is not installed.
     """
     try:
@@ -99,32 +113,57 @@ def write(
         Kind.WHOLE: pa.int64(),
         Kind.NUMBER: pa.float64(),
     }
-    swept = [name for name in names if name.startswith(("axes.", "parameters."))]
-    kinds = _kinds(rows(), swept)
-    fields = [(name, own.get(name) or types.get(kinds.get(name, Kind.TEXT), pa.string())) for name in names]
-    schema = pa.schema(fields, metadata={"orchestrator": json.dumps(head, ensure_ascii=False)})
-    with ParquetWriter(path, schema, compression="zstd") as writer:
-        rest = rows()
-        while chunk := list(islice(rest, CHUNK)):
-            held = {name: [_value(name, kinds, row.get(name)) for row in chunk] for name in names}
-            writer.write_batch(pa.RecordBatch.from_pydict(held, schema=schema))
+    with TemporaryFile("w+", dir=path.parent, encoding="ascii") as waiting:
+        kinds = _put_aside(rows, waiting)
+        names = [*OWN, *(name for group in GROUPS for name in kinds if name.startswith(f"{group}."))]
+        fields = [(name, own.get(name) or types.get(kinds.get(name, Kind.TEXT), pa.string())) for name in names]
+        schema = pa.schema(fields, metadata={"orchestrator": json.dumps(head, ensure_ascii=False)})
+        with ParquetWriter(path, schema, compression="zstd") as writer:
+            batches = (pa.RecordBatch.from_pydict(held, schema=schema) for held in _formed(waiting, names, kinds))
+            for group in _groups(batches):
+                writer.write_table(pa.Table.from_batches(group))
 
 
-def _kinds(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Kind]:
-    kinds = dict.fromkeys(names, Kind.NOTHING)
-    for row in rows:
-        for name in names:
-            kinds[name] = wider(kinds[name], kind_of(row.get(name)))
+def _put_aside(rows: Iterable[Mapping[str, Any]], file: TextIO) -> dict[str, Kind]:
+    """Write rows as lines of columns, and return the columns that are not every table's, with what they hold."""
+    kinds: dict[str, Kind] = {}
+    rest = iter(rows)
+    while chunk := list(islice(rest, CHUNK)):
+        names = dict.fromkeys(chain.from_iterable(chunk))
+        held = {name: [row.get(name) for row in chunk] for name in names}
+        for name in names.keys() - set(OWN):
+            if name.startswith("labels."):
+                kinds[name] = Kind.TEXT
+                continue
+            found = {kind_of(value) for _, value in {(type(value), value) for value in held[name]}}
+            kinds[name] = reduce(wider, found, kinds.get(name, Kind.NOTHING))
+        file.write(f"{json.dumps(held)}\n")
+    file.seek(0)
     return kinds
 
 
-def _value(name: str, kinds: Mapping[str, Kind], value: Any) -> Any:
-    if name in kinds:
-        return in_form(kinds[name], value)
-    if value is None:
-        return None
-    if name.endswith("_at"):
-        return datetime.fromisoformat(value)
-    if name == "cost_usd":
-        return Decimal(value)
-    return value
+def _formed(file: TextIO, names: Sequence[str], kinds: Mapping[str, Kind]) -> Iterator[dict[str, list[Any]]]:
+    """Yield the columns of each line, with their values in the form of the whole column."""
+    for line in file:
+        held = json.loads(line)
+        size = len(held["task"])
+        yield {name: _column(name, kinds.get(name), held.get(name) or [None] * size) for name in names}
+
+
+def _column(name: str, kind: Kind | None, values: list[Any]) -> list[Any]:
+    if kind is not None:
+        return [in_form(kind, value) for value in values]
+    form = _FORMS.get(name)
+    return [value if value is None else form(value) for value in values] if form else values
+
+
+def _groups(batches: Iterable[Any]) -> Iterator[list[Any]]:
+    """Yield so many batches together that they make a row group: small ones are slow to read."""
+    group: list[Any] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(each.nbytes for each in group) >= GROUP_BYTES:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -72,7 +72,7 @@ def write_parquet(told: Told, path: Path) -> None:
     Raises:
         RefusedError: The library for it is not installed.
     """
-    parquet.write(path, told.rows, columns(told.chosen()), told.head())
+    parquet.write(path, told.rows(), told.head())
 
 
 def cell(value: Any) -> str:
