@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
 
-from orchestrator.steps.landing import Landed, Landing, NotWhole, sha256_of
+from orchestrator.steps.landing import EARLY_BYTES, Landed, Landing, NotWhole, sha256_of
 
 
 def png(colour: str = "navy") -> bytes:
@@ -32,6 +33,28 @@ def land(folder: Path, data: bytes, stem: str = "DDIM/harbour-k3v9x2ab-0") -> La
 
 def files_in(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="nothing to be told here")
+@pytest.mark.parametrize("understood", [True, False])
+def test_a_large_file_is_on_its_way_to_the_disk_before_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, understood: bool
+) -> None:
+    """So that little is left to wait for once it is whole; a file system that does not know of it is none the worse."""
+    told: list[tuple[int, int]] = []
+
+    def advise(_handle: int, start: int, count: int, _advice: int) -> None:
+        told.append((start, start + count))
+        if not understood:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    landing = Landing(tmp_path, "a")
+    for _ in range(5):
+        landing.take(bytes(EARLY_BYTES // 2))
+        landing.flush()
+    assert landing.land().bytes == 5 * EARLY_BYTES // 2
+    assert told == [(0, EARLY_BYTES), (EARLY_BYTES, 2 * EARLY_BYTES)]
 
 
 def test_a_whole_file_stands_at_its_name_with_the_ending_of_its_bytes(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import io
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,8 @@ from orchestrator.steps.recognise import Kind
 
 SUSPECT = ".suspect"
 UNKNOWN_EXTENSION = "bin"
+EARLY_BYTES = 2**23
+"""So much at a time of a large file is sent to the disk while more comes: little is left to wait for at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Landing:
         """Forget what has come."""
         self.close()
         self._digest = hashlib.sha256()
+        self._early_bytes = 0
         self._waiting: list[bytes] = []
         self.waiting_bytes = 0
         self.size = 0
@@ -93,6 +97,9 @@ class Landing:
         self._digest.update(data)
         while data:
             data = data[self._file.write(data) :]
+        if self.size - self._early_bytes >= EARLY_BYTES:
+            _begin_to_sync(self._file.fileno(), self._early_bytes, self.size)
+            self._early_bytes = self.size
 
     def land(self) -> Landed:
         """Check what has come and put it at its final name; one of that name is replaced, unless it holds the same.
@@ -200,6 +207,13 @@ def _make_folder(root: Path, parts: Sequence[str]) -> Path:
             if is_link and not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root)):
                 raise OSError(errno.ELOOP, "a link leads out of the folder of the outputs")
     return folder
+
+
+def _begin_to_sync(handle: int, start: int, end: int) -> None:
+    """Let the system begin to write a part of a file where it can: what is not needed in memory goes to the disk."""
+    if hasattr(os, "posix_fadvise"):
+        with suppress(OSError):  # a file system that does not know of it
+            os.posix_fadvise(handle, start, end - start, os.POSIX_FADV_DONTNEED)
 
 
 def _sync_folder(folder: Path) -> None:
