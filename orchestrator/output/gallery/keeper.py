@@ -146,16 +146,25 @@ def _begun(folder: RunFolder, ledger: SqliteLedger, now: float) -> tuple[PageWri
     writer = PageWriter.begun(folder.path, ledger, now)
     stamp = _stamp(ledger.fact(MANIFEST))
     stands = stamp is not None and ledger.fact(PAGE) == stamp and writer.resumed()
-    return writer, iter(()) if stands else _missing(writer, ledger)
+    return writer, _nothing(ledger) if stands else _missing(writer, ledger)
 
 
 def _missing(writer: PageWriter, ledger: SqliteLedger) -> Iterator[None]:
-    """Write what ended before this process; stops after each row."""
+    """Write what ended before this process; stops after each row.
+
+    The ledger is let go of at the end: as long as anybody reads it as it was, its side file only grows.
+    """
     yield from writer.plan()
     for record in ledger.finished():
         writer.add(record, writer.previews(record))
         yield
     writer.shards.trim()
+    ledger.close()
+
+
+def _nothing(ledger: SqliteLedger) -> Iterator[None]:
+    ledger.close()
+    yield from ()
 
 
 def _stamp(manifest: str | None) -> str | None:
