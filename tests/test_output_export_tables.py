@@ -272,4 +272,4 @@ def test_columns_of_all_tasks_are_there_whichever_comes_first() -> None:
         Task("c", 2, {"b": 1, "a": 2}, {"y": 1}, {}, "c"),
     ]
     found = columns(Chosen(Record(task), (), ()) for task in tasks)
-    assert found[len(OWN) :] == ["axes.y", "labels.x", "parameters.b", "parameters.a"]
+    assert found[len(OWN) :] == ["axes.y", "labels.x", "parameters.a", "parameters.b"]

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final, TextIO
 
 from orchestrator.errors import RefusedError
-from orchestrator.output.export.rows import GROUPS, OWN
+from orchestrator.output.export.rows import OWN, in_order
 
 CHUNK: Final = 500
 """How many rows are held as Python's objects, which take many times the room that they take in the table."""
@@ -115,7 +115,7 @@ def write(path: Path, rows: Iterable[Mapping[str, Any]], head: Mapping[str, Any]
     }
     with TemporaryFile("w+", dir=path.parent, encoding="ascii") as waiting:
         kinds = _put_aside(rows, waiting)
-        names = [*OWN, *(name for group in GROUPS for name in kinds if name.startswith(f"{group}."))]
+        names = in_order(kinds)
         fields = [(name, own.get(name) or types.get(kinds.get(name, Kind.TEXT), pa.string())) for name in names]
         schema = pa.schema(fields, metadata={"orchestrator": json.dumps(head, ensure_ascii=False)})
         with ParquetWriter(path, schema, compression="zstd") as writer:

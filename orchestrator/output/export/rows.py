@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from orchestrator.output import manifest
@@ -78,15 +78,19 @@ def rows(chosen: Chosen, model: str) -> Iterator[Row]:
 
 
 def columns(chosen: Iterable[Chosen]) -> list[str]:
-    """Return the columns of a table of tasks: its own first, then axes, labels and parameters, these by name."""
-    found: list[dict[str, None]] = [{} for _ in GROUPS]
+    """Return the columns of a table of tasks, in their order."""
+    found: dict[str, None] = {}
     for each in chosen:
         task = each.record.task
-        for names, held in zip(found, (task.axes, task.labels, task.parameters), strict=True):
-            names.update(dict.fromkeys(held))
-    axes, labels, parameters = found
-    ordered = zip(GROUPS, (axes, labels, sorted(parameters)), strict=True)
-    return [*OWN, *(f"{group}.{name}" for group, names in ordered for name in names)]
+        for group, held in zip(GROUPS, (task.axes, task.labels, task.parameters), strict=True):
+            found.update((f"{group}.{name}", None) for name in held)
+    return in_order(found)
+
+
+def in_order(names: Collection[str]) -> list[str]:
+    """Return a table's columns: its own first, then axes and labels as they were met, and parameters by name."""
+    axes, labels, parameters = ([name for name in names if name.startswith(f"{group}.")] for group in GROUPS)
+    return [*OWN, *axes, *labels, *sorted(parameters)]
 
 
 def _thought(mark: Mark) -> Row:
