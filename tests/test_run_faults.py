@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -17,9 +18,11 @@ from blockbuster import blockbuster_ctx
 
 from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
+from orchestrator.commands.prepare import Prepared
 from orchestrator.commands.run import Result, run
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile
+from orchestrator.emulator.models import CATALOGUE
 from orchestrator.engines import doubts, tracking
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
@@ -62,6 +65,7 @@ class Bench:
     folder: Path
     service: Emulator
     seen: Status | None = None
+    asked: int = 0
     model: str = "Hevok/Studio-Trigger"
     parameters: Mapping[str, int] = field(default_factory=lambda: {"samples": 1})
 
@@ -88,7 +92,13 @@ class Bench:
         profile = self.service.profile
         settings = Settings(profile.api_key, profile.api_secret, self.service.base_url)
         options = Options(out=self.folder / "out", fail_fast=fail_fast, resubmit_uncertain=insists)
-        return await run(path, options, settings, control=Control(), clock=SystemClock(), watcher=self)
+        return await run(
+            path, options, settings, control=Control(), clock=SystemClock(), watcher=self, agreed=self.agree
+        )
+
+    async def agree(self, _: Prepared) -> bool:
+        self.asked += 1
+        return True
 
     def show(self, status: Status) -> None:
         self.seen = status
@@ -263,9 +273,25 @@ async def test_what_is_in_doubt_is_not_looked_for_under_another_model(
         bench.model, bench.parameters = "acme/paper-cut", {}
         with pytest.raises(RefusedError, match=r"2 tasks of Hevok/Studio-Trigger may have been accepted"):
             await bench.run(seeds=2, settle_after=0.1)
+        assert bench.asked == 1  # who is refused anyway is not asked before
         bench.model, bench.parameters = "Hevok/Studio-Trigger", {"samples": 1}
         assert (await bench.run(seeds=2, settle_after=0.1)).status.adopted == 2
         bench.assert_paid_once(2)
+
+
+async def test_another_model_is_taken_as_the_service_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is the one whose entry is built in: the service's may have changed."""
+    seed = CATALOGUE["hevok/studio-trigger"]
+    tool = deepcopy(seed.tool)
+    for item in (item for group in tool["parameters"] for item in group["items"] if item["id"] == "width"):
+        item["default"] = 512
+    monkeypatch.setitem(CATALOGUE, "hevok/studio-trigger", replace(seed, tool=tool))
+    async with bench_on(tmp_path) as bench:
+        bench.model, bench.parameters = "acme/paper-cut", {}
+        assert (await bench.run(seeds=1)).exit_code is Exit.DONE
+        bench.model, bench.parameters = "Hevok/Studio-Trigger", {"samples": 1}
+        assert (await bench.run(seeds=1)).exit_code is Exit.DONE
+        assert bench.service.stats.accepted[-1].parameters["width"] == 512
 
 
 async def test_a_full_service_is_waited_for(tmp_path: Path) -> None:

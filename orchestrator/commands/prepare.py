@@ -91,10 +91,15 @@ def prepare(
     return Prepared(file, file.resolve(Schema.from_tool(tool)), tool, folder, facts, warnings)
 
 
+def kept_tool(file: JobFile, facts: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """Return the catalogue entry that a run folder keeps of the file's model, None where it keeps none or another's."""
+    return frozen_tool(facts) if "tool" in facts and facts.get("model") == file.model else None
+
+
 def known_tool(file: JobFile, facts: Mapping[str, str]) -> Mapping[str, Any] | None:
     """Return the model's catalogue entry as far as it is known without asking the service."""
-    if "tool" in facts and facts.get("model") == file.model:
-        return frozen_tool(facts)
+    if (kept := kept_tool(file, facts)) is not None:
+        return kept
     tool = seed_model()
     return tool if f"{tool['slugowner']}/{tool['slugproject']}" == file.model else None
 
@@ -164,13 +169,10 @@ def bind(prepared: Prepared, bound: Binding, store: SqliteLedger, options: Optio
         since: When this process took hold of the folder, unix seconds.
 
     Raises:
-        RefusedError: The folder belongs to another job file, service or account, or something is in doubt that was
-            sent to another model.
+        RefusedError: See `check_bound`.
     """
+    check_bound(prepared, bound, store, options)
     facts = store.facts()
-    if facts and "source" in facts and not options.rebind:
-        bound.check(facts, prepared.folder.path, OTHER_FOLDER)
-    _check_doubts(store, facts.get("model", prepared.file.model), prepared.file.model)
     job = json.dumps(prepared.job.to_json(), ensure_ascii=False)
     edition = int(facts.get("edition", "0"))
     changed = tasks_of(facts.get("job")) != tasks_of(job)
@@ -191,6 +193,19 @@ def bind(prepared: Prepared, bound: Binding, store: SqliteLedger, options: Optio
             edition += 1
             store.state({"edition": str(edition), "entered": "0"})
     return edition
+
+
+def check_bound(prepared: Prepared, bound: Binding, store: SqliteLedger, options: Options) -> None:
+    """See that a run may go on in its folder.
+
+    Raises:
+        RefusedError: The folder belongs to another job file, service or account, or something is in doubt that was
+            sent to another model.
+    """
+    facts = store.facts()
+    if "source" in facts and not options.rebind:
+        bound.check(facts, prepared.folder.path, OTHER_FOLDER)
+    _check_doubts(store, facts.get("model", prepared.file.model), prepared.file.model)
 
 
 def _check_doubts(store: SqliteLedger, before: str, now: str) -> None:

@@ -21,10 +21,11 @@ from orchestrator.commands.prepare import (
     Prepared,
     bind,
     binding,
+    check_bound,
     check_size,
     credentials,
     facts_of,
-    known_tool,
+    kept_tool,
     prepare,
     read_job,
     wrong_model_told,
@@ -127,6 +128,10 @@ async def run(
         )
         schemas = Schemas(settings.cache, settings.base_url)
         prepared = await _prepare(file, folder, calls, schemas, clock, refresh=options.refresh_schema)
+        bound = binding(file, settings, options)
+        if prepared.facts:
+            with folder.opened() as kept:
+                check_bound(prepared, bound, kept, options)
         selected = _check(prepared, options)
         if agreed is not None and not await agreed(prepared):
             raise StoppedError("Nothing was submitted.")
@@ -135,7 +140,7 @@ async def run(
             since = clock.now()
             stack.enter_context(folder.held())
         store = stack.enter_context(workshop.kept(folder))
-        edition = bind(prepared, binding(file, settings, options), store, options, since)
+        edition = bind(prepared, bound, store, options, since)
         folder.job.write_text(file.text, encoding="utf-8")
         log = stack.enter_context(logs.opened(folder.log, secrets=settings.secrets, screen=screen))
         shop = await stack.enter_async_context(
@@ -182,8 +187,9 @@ async def carry_out(
     if shop.clearing is not None:
         await shop.clearing.finish()
     engine = shop.engine(orders, entered, frontier)
-    shop.log.info(  # `newest` tells `recover` what cannot be ours, should the ledger be damaged
+    shop.log.info(  # `newest` tells `recover`, should the ledger be damaged, what cannot be ours, and `model` what can
         "run started",
+        model=shop.job.model,
         tasks=shop.job.total(),
         entered=entered,
         unfinished=len(unfinished),
@@ -216,7 +222,7 @@ async def _prepare(
 ) -> Prepared:
     """Check the job against the model's schema: the folder's frozen one, else the one that the service has now."""
     facts = facts_of(folder)
-    tool = known_tool(file, facts) if facts and not refresh else None
+    tool = None if refresh else kept_tool(file, facts)
     if tool is None:
         with wrong_model_told(file):
             tool = await schema.asked(file.model, calls, schemas, clock)
