@@ -30,7 +30,7 @@ from orchestrator.emulator.models import CATALOGUE
 from orchestrator.engines import doubts
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
-from orchestrator.errors import Exit, RefusedError
+from orchestrator.errors import Exit, RefusedError, StoppedError
 from orchestrator.ledger import DamagedLedgerError
 from orchestrator.lifecycle import State
 from orchestrator.output import manifest
@@ -383,6 +383,37 @@ async def test_what_was_done_is_not_paid_for_again_without_the_user_s_word(
         assert len(service.stats.accepted) == TASKS
         assert (await retry(on.folder, Options(), pay_again=True, **go)).exit_code is Exit.DONE
         assert len(service.stats.accepted) == 2 * TASKS
+
+
+async def test_a_job_file_for_another_model_is_refused(tmp_path: Path) -> None:
+    """The log still says whose the tasks were."""
+    async with bench(tmp_path) as on:
+        await on.run(leave_at=3)
+        await anyio.to_thread.run_sync(replaced, on.folder)
+        other = tmp_path / "other.yaml"
+        other.write_text(json.dumps({"model": "acme/fresh-coat", "parameters": {"prompt": "a lighthouse"}}))
+        with pytest.raises(RefusedError, match=rf"is a job for acme/fresh-coat, and .* was made by {MODEL}: none of"):
+            await on.recover(other)
+        assert (await on.recover(on.job)).settled
+
+
+async def test_a_recover_that_was_stopped_says_what_goes_on_with_it(tmp_path: Path) -> None:
+    """The ledger is whole by then, and only the doubts are left."""
+    async with bench(tmp_path) as on:
+        await on.run(leave_at=3)
+        await anyio.to_thread.run_sync(replaced, on.folder)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("orchestrator.commands.recover.resume", killed)
+            assert (await on.recover()).halt == "Killed."
+        told = r"not damaged: .* `orchestrator run` with the job file settles what is in doubt: \d+ tasks\."
+        with pytest.raises(RefusedError, match=told):
+            await on.recover()
+        assert (await on.run()).exit_code is Exit.DONE
+        assert (len(on.service.stats.accepted), on.service.stats.double_payments) == (TASKS, 0)
+
+
+async def killed(*_: object, **__: object) -> None:
+    raise StoppedError("Killed.")
 
 
 async def test_a_sound_ledger_is_left_alone(tmp_path: Path) -> None:

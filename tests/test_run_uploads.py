@@ -22,7 +22,7 @@ from orchestrator.emulator import Emulator, Profile
 from orchestrator.engines import doubts
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
-from orchestrator.errors import Exit
+from orchestrator.errors import Exit, RefusedError
 from orchestrator.lifecycle import State
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
@@ -169,6 +169,22 @@ async def test_the_log_tells_where_the_files_are(tmp_path: Path, service: Emulat
     result = await run_with(tmp_path, service, [1, 2, 3])
     assert result.status.counts[State.DONE] == 6
     assert (len(service.stats.accepted), service.stats.calls["File/Upload"]) == (6, 2)
+
+
+async def test_the_run_folder_s_copy_says_that_files_lie_beside_the_job_file(tmp_path: Path, service: Emulator) -> None:
+    draw(tmp_path / "inputs" / "harbour.png", "navy")
+    await run_with(tmp_path, service, [1])
+    profile = service.profile
+    settings = Settings(api_key=profile.api_key, api_secret=profile.api_secret, base_url=service.base_url)
+    folder = RunFolder(tmp_path / "out")
+    await to_thread.run_sync(strip, folder)
+    go: dict[str, Any] = {"control": Control(), "clock": SystemClock(), "watcher": Nobody()}
+    with pytest.raises(
+        RefusedError, match=r"inputs/\*\.png(.|\n)*Hint: This is the run folder's copy, .* add --job with"
+    ):
+        await recover(folder, None, Options(), settings, **go)
+    found = await recover(folder, tmp_path / "job.yaml", Options(), settings, **go)
+    assert found.settled
 
 
 async def test_a_file_that_changed_since_the_job_was_read_is_not_sent(tmp_path: Path, service: Emulator) -> None:

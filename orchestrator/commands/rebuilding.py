@@ -192,6 +192,16 @@ def doubtful(folder: RunFolder, now: float) -> Doubtful:
     return Doubtful(since, until, newest)
 
 
+def last_model(log: Path) -> str | None:
+    """Return the model of the latest run that a log tells of, None where it tells of none."""
+    found = None
+    for event in _events(log):
+        match event:
+            case {"event": "run started", "model": str(model)}:
+                found = model
+    return found
+
+
 def _made(folder: RunFolder) -> Iterator[str]:
     """Give the short ids of the tasks of which a file is there, be it whole or not."""
     for path in folder.files.rglob("*"):

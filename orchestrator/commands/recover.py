@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from orchestrator.clock import Clock
 from orchestrator.commands import schema, workshop
 from orchestrator.commands.options import Options
 from orchestrator.commands.prepare import credentials, wrong_model_told
-from orchestrator.commands.rebuilding import Rebuilding, Recovery, doubtful
+from orchestrator.commands.rebuilding import Rebuilding, Recovery, doubtful, last_model
 from orchestrator.commands.resume import resume
 from orchestrator.commands.run import Watcher
 from orchestrator.commands.status import read_status
@@ -28,7 +29,8 @@ from orchestrator.lifecycle import State
 from orchestrator.reporting import root
 from orchestrator.runs import EMULATOR, RunFolder
 from orchestrator.schemas import Schemas
-from orchestrator.sweep import Limits, Schema, load
+from orchestrator.sweep import JobFileError, Limits, Schema, load
+from orchestrator.wording import many
 
 
 async def recover(
@@ -53,7 +55,7 @@ async def recover(
         watcher: Follows the settling.
 
     Raises:
-        RefusedError: The ledger is not damaged, or nothing says what the tasks are.
+        RefusedError: The ledger is not damaged, or nothing says what the tasks are, or the job file is another one.
         OrchestratorError: It cannot start, or the new ledger cannot be written.
     """
     if not folder.exists() and not folder.job.is_file():
@@ -61,8 +63,11 @@ async def recover(
     folder.state.mkdir(parents=True, exist_ok=True)
     found = Recovery()
     with folder.held():
-        if await anyio.to_thread.run_sync(_is_sound, folder):
-            raise RefusedError(f"The ledger {folder.ledger} is not damaged: there is nothing to recover.")
+        if (doubts := await anyio.to_thread.run_sync(_doubts_of_a_sound_one, folder)) is not None:
+            left = f" `orchestrator run` with the job file settles what is in doubt: {many(doubts, 'task')}."
+            raise RefusedError(
+                f"The ledger {folder.ledger} is not damaged: there is nothing to recover.{left if doubts else ''}"
+            )
         evidence = await anyio.to_thread.run_sync(doubtful, folder, clock.now())
         found.kept = await anyio.to_thread.run_sync(_keep, folder, clock.now())
         draft = folder.ledger.with_name(".ledger.sqlite.new")
@@ -71,7 +76,8 @@ async def recover(
             found.read = await anyio.to_thread.run_sync(salvage, folder.ledger, fresh)
             facts = readable(fresh.facts())
             if not facts.keys() >= NEEDED:
-                facts |= await _said_again(folder, job_file, options, settings, clock)
+                with nullcontext() if job_file else _told_as_a_copy(facts.get("source")):
+                    facts |= await _said_again(folder, facts, job_file, options, settings, clock=clock)
             rebuilding = Rebuilding(folder, fresh, facts, evidence, found)
             await anyio.to_thread.run_sync(rebuilding.run)
         _replace(folder, draft)
@@ -99,7 +105,13 @@ async def recover(
 
 
 async def _said_again(
-    folder: RunFolder, job_file: Path | None, options: Options, settings: Settings, clock: Clock
+    folder: RunFolder,
+    facts: Mapping[str, str],
+    job_file: Path | None,
+    options: Options,
+    settings: Settings,
+    *,
+    clock: Clock,
 ) -> dict[str, str]:
     """Return the facts that the ledger has lost, from the job file and the settings."""
     path = job_file or folder.job
@@ -107,6 +119,12 @@ async def _said_again(
         raise RefusedError(f"Nothing says any more which tasks {folder.path} holds: add --job with its job file.")
     today = datetime.fromtimestamp(clock.now(), UTC).astimezone()
     file = load(path, today=today, sets=options.sets, secrets=settings.secrets, allowed=options.allowed)
+    before = facts.get("model") or await anyio.to_thread.run_sync(last_model, folder.log)
+    if before is not None and before.casefold() != file.model.casefold():
+        raise RefusedError(
+            f"{path} is a job for {file.model}, and what {folder.path} holds was made by {before}: none of its tasks"
+            " would be found again. Add --job with the job file as it was run."
+        )
     emulate = folder.emulator.is_dir()
     async with AsyncExitStack() as stack:
         settings = await stack.enter_async_context(workshop.service(settings, emulate=emulate, state=folder.emulator))
@@ -131,7 +149,25 @@ def _proven(folder: RunFolder) -> None:
         store.state({UNPROVEN: None})
 
 
-def _is_sound(folder: RunFolder) -> bool:
+@contextmanager
+def _told_as_a_copy(source: str | None) -> Iterator[None]:
+    """Say with what is wrong with the run folder's copy of the job file that it may only lie elsewhere.
+
+    Raises:
+        RefusedError: It is wrong where it lies.
+    """
+    try:
+        yield
+    except JobFileError as error:
+        place = f", {source}" if source else ""
+        raise RefusedError(
+            f"{error}\n  Hint: This is the run folder's copy, and what it names lies beside the job file itself: add"
+            f" --job with that one{place}."
+        ) from error
+
+
+def _doubts_of_a_sound_one(folder: RunFolder) -> int | None:
+    """Return how many tasks are in doubt in a ledger, None where it is damaged."""
     try:
         with folder.opened() as store:
             store.check()
@@ -139,9 +175,10 @@ def _is_sound(folder: RunFolder) -> bool:
                 pass
             store.unfinished()
             store.totals()
-            return WRITTEN <= readable(facts := store.facts()).keys() == facts.keys()
+            sound = WRITTEN <= readable(facts := store.facts()).keys() == facts.keys()
+            return len(store.intents()) if sound else None
     except DamagedLedgerError:
-        return False
+        return None
 
 
 def _keep(folder: RunFolder, now: float) -> Path | None:
