@@ -47,7 +47,7 @@ def is_moment(seconds: object) -> bool:
 
 def _task(task: Task) -> bool:
     return (
-        _are(str, task.id, task.path)
+        _are(str, task.id, task.path, task.model)
         and stays_inside(task.id)
         and stays_inside(task.path)
         and _are(int, task.index, task.repeat)

@@ -33,6 +33,7 @@ class Task:
         path: The output path without id and ending, `/` between its parts, each of them safe on every system.
         repeat: Which repetition of the same parameters this is, counted from 1.
         cells: Further coordinates of the grid (in the form of `axes`) that are this same task.
+        model: `owner/model`; empty where an older ledger does not say, which then holds tasks of one model.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Task:
     path: str
     repeat: int = 1
     cells: tuple[Mapping[str, Scalar], ...] = field(default=())
+    model: str = ""
 
     @property
     def short_id(self) -> str:

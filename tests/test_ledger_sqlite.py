@@ -4,6 +4,7 @@ import itertools
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -39,6 +40,7 @@ def task(index: int, name: str | None = None) -> Task:
         labels={"prompt": "harbour"},
         path=f"harbour/{index}",
         cells=({"prompt": "the same harbour", "scale": "3.5"},),
+        model="Hevok/Studio-Trigger",
     )
 
 
@@ -107,6 +109,13 @@ class TestSaving:
         sent = running(store, third, "2223")
         saved.append(save(store, sent, sent.fell_through(UNBILLED, FAILURE)))
         assert list(store.everything()) == saved
+
+    def test_an_older_ledger_does_not_say_a_task_s_model(self, store: SqliteLedger, path: Path) -> None:
+        enter(store, task(0))
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("UPDATE tasks SET spec = json_remove(spec, '$.model')")
+        [held] = store.everything()
+        assert held == Record(replace(task(0), model=""))
 
     def test_the_newest_task_known_may_have_any_number(self, store: SqliteLedger) -> None:
         """Ids of the service may be longer than what SQLite calls an integer."""

@@ -29,6 +29,7 @@ TASK = Task(
     },
     labels={"prompt": "harbour"},
     path="DDIMScheduler/harbour-42",
+    model=MODEL,
 )
 ATTEMPT = Attempt(
     number=1,
@@ -101,6 +102,11 @@ def test_a_task_that_was_never_accepted_has_nothing_remote() -> None:
 def test_a_dropped_task_has_no_index() -> None:
     """A task that the job file no longer holds stays, with `index` null."""
     assert manifest.entry(replace(DONE, dropped=True), MODEL)["index"] is None
+
+
+def test_a_task_of_an_earlier_edition_keeps_its_model() -> None:
+    record = replace(DONE, task=replace(TASK, model="acme/paper-cut"))
+    assert manifest.entry(record, MODEL)["model"] == "acme/paper-cut"
 
 
 def test_folded_cells_stand_in_the_line() -> None:

@@ -292,6 +292,7 @@ async def test_another_model_is_taken_as_the_service_has_it(tmp_path: Path, monk
         bench.model, bench.parameters = "Hevok/Studio-Trigger", {"samples": 1}
         assert (await bench.run(seeds=1)).exit_code is Exit.DONE
         assert bench.service.stats.accepted[-1].parameters["width"] == 512
+        assert [line["model"] for line in bench.manifest()] == ["Hevok/Studio-Trigger", "acme/paper-cut"]
 
 
 async def test_a_full_service_is_waited_for(tmp_path: Path) -> None:

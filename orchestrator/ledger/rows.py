@@ -38,6 +38,7 @@ def spec(task: Task) -> str:
         "path": task.path,
         "repeat": task.repeat,
         "cells": [dict(cell) for cell in task.cells],
+        "model": task.model,
     }
     return _JSON.encode(held)
 
@@ -61,6 +62,7 @@ def record(row: Row, attempt: Row, outputs: Iterable[Row]) -> Record:
         path=said["path"],
         repeat=said["repeat"],
         cells=tuple(said["cells"]),
+        model=said.get("model", ""),
     )
     return sensible(
         Record(

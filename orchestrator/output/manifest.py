@@ -24,14 +24,19 @@ NEVER_SENT: Final = Attempt(number=0, intent_at=0.0, reserved_usd=money.FREE)
 
 
 def entry(record: Record, model: str) -> dict[str, Any]:
-    """Return the manifest's object for a finished task; tokens never enter it."""
+    """Return the manifest's object for a finished task; tokens never enter it.
+
+    Args:
+        record: The task.
+        model: The job's, for a task of an older ledger that does not say its own.
+    """
     task, attempt = record.task, record.attempt or NEVER_SENT
     return {
         "format": FORMAT,
         "task": task.id,
         "index": None if record.dropped else task.index,
         "state": record.state.value,
-        "model": model,
+        "model": task.model or model,
         "parameters": dict(task.parameters),
         "axes": dict(task.axes),
         "labels": dict(task.labels),
@@ -128,6 +133,7 @@ def _record(said: Mapping[str, Any]) -> Record:
         labels=dict(said["labels"]),
         path=stem_of(outputs[0].path) if outputs else said["task"],
         cells=tuple(said["cells"]),
+        model=said["model"],
     )
     finished = _seconds(said["finished_at"])
     attempt = Attempt(

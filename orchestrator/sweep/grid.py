@@ -287,6 +287,7 @@ class Here:
             "/".join(self.path),
             repeat,
             cells,
+            self.grid.recipe.model,
         )
 
 

@@ -81,11 +81,12 @@ def texts_of(chosen: Chosen, head: Mapping[str, str]) -> dict[str, str]:
     """Return the words that are kept in a picture of a task: for people, and for programs its parameters as JSON."""
     told = entry(chosen, head["model"])
     names = ("task", "index", "repeat", "parameters", "axes", "labels")
-    held = {"format": FORMAT, **head, **{name: told[name] for name in names}}
+    model = chosen.record.task.model or head["model"]
+    held = {"format": FORMAT, **head, "model": model, **{name: told[name] for name in names}}
     texts = {
         "Title": head["name"],
         "Description": str(told["parameters"].get("prompt", "")),
-        "Source": head["model"],
+        "Source": model,
         "Software": "orchestrator",
         OWN: json.dumps(held, ensure_ascii=False),
     }
