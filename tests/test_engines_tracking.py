@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import repeat
@@ -65,17 +65,20 @@ class Script:
 
     Attributes:
         killed: What it says from the n-th Kill on; None keeps to the script.
+        asked: Done whenever it is asked for the task.
     """
 
     says: list[dict[str, Any] | None]
     killed: dict[str, Any] | None = None
     kills_needed: int = 1
     calls: list[str] = field(default_factory=list)
+    asked: Callable[[], None] = lambda: None
 
     async def answer(self, request: web.Request) -> web.Response:
         endpoint = request.path.removeprefix("/v1/Task/")
         self.calls.append(endpoint)
         if endpoint == "Detail":
+            self.asked()
             return self._detail(request)
         if self.killed is not None and self.calls.count("Kill") >= self.kills_needed:
             self.says = [self.killed]
@@ -247,8 +250,10 @@ async def test_a_success_that_comes_before_the_kill_is_fetched(tmp_path: Path) -
 async def test_cancelling_ends_it_and_does_not_wait_for_the_next_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It is ended first and looked at then: where many run, their looks would take all the calls of some seconds."""
     look_after(60.0, monkeypatch)
-    async with tracking_of(Script([UNDER_WAY], killed=CANCELLED), tmp_path) as rig, anyio.create_task_group() as group:
+    script = Script([UNDER_WAY], killed=CANCELLED)
+    async with tracking_of(script, tmp_path) as rig, anyio.create_task_group() as group:
 
         async def cancel() -> None:
             await anyio.wait_all_tasks_blocked()
@@ -256,6 +261,31 @@ async def test_cancelling_ends_it_and_does_not_wait_for_the_next_look(
 
         group.start_soon(cancel)
         assert (await rig.track()).state is State.CANCELLED
+        assert script.calls == ["Kill", "Detail"]
+
+
+async def test_what_comes_to_run_after_a_cancel_is_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As is all that an earlier process left, where nobody was at work when it was cancelled."""
+    look_after(60.0, monkeypatch)
+    script = Script([UNDER_WAY], killed=CANCELLED)
+    async with tracking_of(script, tmp_path) as rig:
+        rig.control.cancel()
+        assert (await rig.track()).state is State.CANCELLED
+        assert script.calls == ["Kill", "Detail"]
+
+
+async def test_one_that_waits_in_the_queue_is_cancelled_there(tmp_path: Path) -> None:
+    script = Script([{"status": "task_queue"}, CANCELLED])
+    async with tracking_of(script, tmp_path) as rig:
+        script.asked = rig.control.cancel
+        assert (await rig.track()).state is State.CANCELLED
+        assert script.calls == ["Detail", "Cancel", "Detail"]
+
+
+async def test_a_success_that_a_cancel_comes_too_late_for_is_fetched(tmp_path: Path) -> None:
+    async with tracking_of(Script([DONE]), tmp_path) as rig:
+        rig.control.cancel()
+        assert (await rig.track()).state is State.FETCHING
 
 
 async def test_leaving_leaves_it_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

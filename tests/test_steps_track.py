@@ -155,7 +155,7 @@ async def seen(record: Record, calls: Calls) -> RemoteTask:
 @pytest.mark.parametrize(("profile", "endpoint"), [(QUEUED, "Task/Cancel"), (AT_WORK, "Task/Kill")])
 async def test_a_task_is_cancelled_in_the_queue_and_killed_at_work(profile: Profile, endpoint: str) -> None:
     async with serving(profile) as (service, calls, record):
-        await end(record, await seen(record, calls), calls)
+        await end(record, calls, queued=(await seen(record, calls)).queued)
         assert dict(service.stats.calls) == {"Run": 1, "Task/Detail": 1, endpoint: 1}
         assert concluded(record, await seen(record, calls), 3, NOW).state is State.CANCELLED
         assert service.active == 0
@@ -164,8 +164,7 @@ async def test_a_task_is_cancelled_in_the_queue_and_killed_at_work(profile: Prof
 @pytest.mark.anyio
 async def test_one_that_has_left_the_queue_meanwhile_is_killed() -> None:
     async with serving(AT_WORK) as (service, calls, record):
-        remote = replace(await seen(record, calls), status="task_queue")
-        await end(record, remote, calls)
+        assert await end(record, calls, queued=True)
         assert service.stats.calls["Task/Cancel"] == service.stats.calls["Task/Kill"] == 1
         assert service.active == 0
 
@@ -175,9 +174,8 @@ async def test_what_the_service_answers_to_ending_settles_nothing() -> None:
     """A lost reply, or a task that has ended already: no error; a look will tell."""
     async with serving(AT_WORK) as (service, calls, record):
         service.lose_replies = lambda endpoint, _: "after" if endpoint == "Task/Kill" else None
-        remote = await seen(record, calls)
-        await end(record, remote, calls)
-        await end(record, remote, calls)
+        assert not await end(record, calls, queued=False)
+        assert not await end(record, calls, queued=False)
         assert service.stats.calls["Task/Kill"] == 2
 
 

@@ -99,6 +99,8 @@ class Tracker:
                 while not await self.rounds.wait(self._next_wait(watch), record.task.id):
                     pass
             with self.control.until_left() as looking:
+                if self._is_cancelled(watch) and not await self._end(record, watch):
+                    watch.end_at = -math.inf  # it may still be in the queue: the look tells
                 sight = await self._look(record, watch)
             if looking.cancelled_caught:
                 return record, None
@@ -123,6 +125,8 @@ class Tracker:
 
     def _next_wait(self, watch: _Watch) -> float:
         """Return how many seconds to wait before the next look; not much beyond the task's deadline."""
+        if self._is_cancelled(watch):
+            return 0.0
         if watch.in_trouble:
             return watch.retry_seconds
         if watch.ear.wait_seconds is not None:
@@ -164,6 +168,7 @@ class Tracker:
         """Let the task run, or end it where that is due; return the record where nothing more is to be waited for."""
         watch.calm(delays(self.random, first=1.0))
         age = watch.age(self.clock.monotonic())
+        watch.queued = remote.queued
         self.forecast.saw(watch.course, age, queued=remote.queued, progress=remote.progress)
         self.listener.runs_on(watch.ear, remote.progress)
         if not remote.known_status and remote.status not in self._strange:
@@ -177,13 +182,23 @@ class Tracker:
             )
         if watch.overdue is None and not self.control.cancelling:
             return None
-        watch.ending_since = now if watch.ending_since is None else watch.ending_since
-        if now - watch.ending_since > ENDING_PATIENCE_SECONDS and self._is_to_be_left(record, watch):
+        ending_seconds = 0.0 if watch.ending_since is None else now - watch.ending_since
+        if ending_seconds > ENDING_PATIENCE_SECONDS and self._is_to_be_left(record, watch):
             return record
         if now >= watch.end_at:
-            watch.end_at = now + next(watch.repeats)
-            await end(record, remote, self.calls)  # again and again: the request may have been lost
+            await self._end(record, watch)  # again and again: the request may have been lost
         return None
+
+    def _is_cancelled(self, watch: _Watch) -> bool:
+        """Return whether a task is to be ended because the user says so, and has not been told yet."""
+        return self.control.cancelling and watch.ending_since is None
+
+    async def _end(self, record: Record, watch: _Watch) -> bool:
+        """Have the task ended, and return whether the service agreed; the next look shows what became of it."""
+        now = self.clock.monotonic()
+        watch.ending_since = now if watch.ending_since is None else watch.ending_since
+        watch.end_at = now + next(watch.repeats)
+        return await end(record, self.calls, queued=watch.queued)
 
     def _is_to_be_left(self, record: Record, watch: _Watch) -> bool:
         """Return whether a task that the service does not end is left running, for another run to fetch what it makes.
@@ -265,6 +280,7 @@ class _Watch:
         retries: How long to wait before each further look where one brought nothing.
         repeats: How long to wait before each further request to end it, the next of which is due at `end_at`.
         overdue: Why it is to be ended.
+        queued: Whether it did not run yet when it was last looked at.
     """
 
     course: Course
@@ -282,6 +298,7 @@ class _Watch:
     alone_since: float | None = None
     end_at: float = -math.inf
     told_gone: bool = False
+    queued: bool = False
 
     def age(self, now: float) -> float:
         """Return the seconds since the service accepted the task, by the wall clock, which may jump later."""

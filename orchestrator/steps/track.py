@@ -121,15 +121,16 @@ def reason(remote: RemoteTask) -> str:
     return one_line(f"the service gave no reason (status {remote.status}, exit code {remote.exit_text or 'none'})")
 
 
-async def end(record: Record, remote: RemoteTask, calls: Calls) -> None:
+async def end(record: Record, calls: Calls, *, queued: bool) -> bool:
     """Ask the service to end a task: to cancel it while it is queued, to kill it when it runs.
 
-    What the service answers settles nothing: only a look tells what became of the task.
+    Returns:
+        Whether the service agreed. That settles nothing: only a look tells what became of the task.
     """
-    token, remote_id = record.sent.token, remote.task_id
-    if remote.queued and await _agreed(lambda client: client.cancel(task_id=remote_id, token=token), calls):
-        return
-    await _agreed(lambda client: client.kill(task_id=remote_id, token=token), calls)
+    token, remote_id = record.sent.token, record.sent.remote_id or ""  # what runs has one
+    if queued and await _agreed(lambda client: client.cancel(task_id=remote_id, token=token), calls):
+        return True
+    return await _agreed(lambda client: client.kill(task_id=remote_id, token=token), calls)
 
 
 async def _agreed(call: Callable[[Client], Awaitable[object]], calls: Calls) -> bool:
