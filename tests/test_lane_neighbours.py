@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 
 from orchestrator.engines.doubts import LONGEST_REQUEST_SECONDS
-from orchestrator.lane import RUN, LaneFile, Neighbours, known_as
+from orchestrator.lane import RUN, LaneFile, Neighbours, copy_at_work, known_as
 from orchestrator.lane.neighbours import LAG_SECONDS
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import Record
@@ -54,12 +54,14 @@ def task(name: str) -> Task:
     return Task(name, int(name), {"prompt": "a boat", "seed": name}, {}, {}, "x")
 
 
-def left(lane: LaneFile, folder: Path, *moves: Callable[[Record], Record], model: str = MODEL) -> RunFolder:
+def left(
+    lane: LaneFile, folder: Path, *moves: Callable[[Record], Record], model: str = MODEL, name: str = ""
+) -> RunFolder:
     """A run that is no more, whose tasks 1, 2, … it left as these moves of an intended task say."""
     run = RunFolder(folder)
     run.make()
     with SqliteLedger(run.ledger) as store, store.transaction(durable=False):
-        facts = {RUN: folder.name, "model": model, "job": job_text(folder), "edition": "1", "total": "9"}
+        facts = {RUN: name or folder.name, "model": model, "job": job_text(folder), "edition": "1", "total": "9"}
         store.state({**facts, "source": "", "service": "", "account": "", "tool": "{}", "started_at": repr(NOW)})
         for number, move in enumerate(moves, 1):
             store.enter([task(str(number))], 1, number)
@@ -69,7 +71,7 @@ def left(lane: LaneFile, folder: Path, *moves: Callable[[Record], Record], model
             after = move(intended)
             if after is not intended:
                 store.save(intended, after)
-    lane.enter(folder.name, folder, NOW)
+    lane.enter(name or folder.name, folder, NOW)
     return run
 
 
@@ -202,3 +204,20 @@ def test_a_run_keeps_its_id_when_it_is_moved_and_a_copy_gets_its_own(lane: LaneF
     assert known_as(lane, "one", tmp_path / "copy") != "one"
     run.path.rename(tmp_path / "moved")
     assert known_as(lane, "one", tmp_path / "moved") == "one"
+
+
+def test_a_copy_that_is_at_work_is_found_from_either_side(lane: LaneFile, tmp_path: Path) -> None:
+    """And from that of a copy's copy; other runs, and those where nobody is at work, are none of its business."""
+    run, other = left(lane, tmp_path / "one"), left(lane, tmp_path / "two")
+    known = ["one"]
+    for name in ("copy", "copy of the copy"):
+        known.append(known_as(lane, known[-1], tmp_path / name))
+        left(lane, tmp_path / name, name=known[-1])
+    with other.held():
+        assert [copy_at_work(lane, name) for name in known] == [None] * 3
+    with run.held():
+        assert [copy_at_work(lane, name) for name in (*known, "two")] == [None, run.path, run.path, None]
+    with RunFolder(tmp_path / "copy").held():
+        assert [copy_at_work(lane, name) for name in known] == [tmp_path / "copy", None, tmp_path / "copy"]
+        (tmp_path / "copy").rename(tmp_path / "moved")
+        assert copy_at_work(lane, "one") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from orchestrator.errors import Exit
 
 TASKS = 5
 LOST = 6
@@ -43,7 +46,7 @@ JOB = {
 
 
 @contextmanager
-def process(folder: Path, *arguments: str, url: str = "") -> Iterator[subprocess.Popen[str]]:
+def process(folder: Path, *arguments: str, url: str = "", told: int | None = None) -> Iterator[subprocess.Popen[str]]:
     """Run Python with these arguments, and leave nothing of it behind."""
     environment = os.environ | {
         "ORCHESTRATOR_HOME": str(folder / "home"),
@@ -52,7 +55,9 @@ def process(folder: Path, *arguments: str, url: str = "") -> Iterator[subprocess
         "WIRO_BASE_URL": url,
     }
     command = [sys.executable, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment) as child:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=told, text=True, cwd=folder, env=environment
+    ) as child:
         try:
             yield child
         finally:
@@ -126,3 +131,20 @@ def test_limits_hold_for_both_together(tmp_path: Path, killed: bool) -> None:
     assert stats["refusals"] == {}
     assert stats["accepted"] == 2 * TASKS
     assert stats["peak_concurrency"] <= 3
+
+
+def test_a_copy_waits_until_nobody_is_at_work_in_the_other(tmp_path: Path) -> None:
+    """Both hold the same tasks, and would pay for each of them."""
+    (tmp_path / "job.yaml").write_text(json.dumps(JOB | {"limits": {"concurrency": 2}}))
+    with process(tmp_path, "-c", SERVE, "0", "0", "600") as service:
+        url = line_of(service)
+        with running(tmp_path, "one", url) as one:
+            while stats_of(url)["accepted"] < 2:
+                assert one.poll() is None
+            shutil.copytree(tmp_path / "one", tmp_path / "two")
+            command = ["-m", "orchestrator", "retry", "two"]
+            with process(tmp_path, *command, url=url, told=subprocess.PIPE) as two:
+                _, said = two.communicate(timeout=40)
+            assert (two.returncode, said.count("\n")) == (Exit.LOCKED, 1)
+            assert f"at work in {tmp_path / 'one'}, and two holds the same run" in said
+        assert stats_of(url)["accepted"] == 2

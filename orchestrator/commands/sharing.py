@@ -16,6 +16,7 @@ from orchestrator.commands.prepare import credentials
 from orchestrator.config import Settings
 from orchestrator.engines.pacing import Pacer
 from orchestrator.engines.slots import Slots
+from orchestrator.errors import LockedError
 from orchestrator.facts import ANEW
 from orchestrator.lane import (
     RUN,
@@ -26,6 +27,7 @@ from orchestrator.lane import (
     Neighbours,
     Pool,
     calls_lease,
+    copy_at_work,
     known_as,
     lane_folder,
     places_lease,
@@ -93,6 +95,9 @@ async def among_others(
         clock: Time.
         log: Where it is told that nothing can be shared.
         hop: Where the lane's file and the others' ledgers are read.
+
+    Raises:
+        LockedError: A copy of the run is at work.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -149,7 +154,11 @@ async def _kept(lease: Lease) -> AsyncIterator[TaskGroup]:
 
 
 async def _entered(file: LaneFile, folder: RunFolder, ledger: Ledger, clock: Clock, hop: Hop) -> str:
-    """Put the run into its lane before it sends anything, and return its id."""
+    """Put the run into its lane before it sends anything, and return its id.
+
+    Raises:
+        LockedError: A copy of it is at work.
+    """
     here = await hop(folder.path.resolve)
     held, anew = await ledger.read(lambda store: (store.fact(RUN), store.fact(ANEW) is not None))
     run = await hop(partial(known_as, file, held, here))
@@ -158,6 +167,12 @@ async def _entered(file: LaneFile, folder: RunFolder, ledger: Ledger, clock: Clo
     await hop(partial(file.enter, run, here, clock.now(), anew=anew))
     if anew:
         await ledger.state({ANEW: None})
+    other = await hop(partial(copy_at_work, file, run))  # after it is entered: of two that begin at once one is seen
+    if other is not None:
+        raise LockedError(
+            f"Another process is at work in {other}, and {folder.path} holds the same run: one is a copy of the other,"
+            " and both would pay for the same tasks. Go on with one of the two only."
+        )
     return run
 
 

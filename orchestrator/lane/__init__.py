@@ -2,7 +2,7 @@
 
 from orchestrator.lane.file import WORD_SECONDS, LaneError, LaneFile, lane_folder
 from orchestrator.lane.lease import Lease, calls_lease, places_lease
-from orchestrator.lane.neighbours import RUN, Neighbours, known_as
+from orchestrator.lane.neighbours import RUN, Neighbours, copy_at_work, known_as
 from orchestrator.lane.pool import Pool, Share, fair
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Pool",
     "Share",
     "calls_lease",
+    "copy_at_work",
     "fair",
     "known_as",
     "lane_folder",

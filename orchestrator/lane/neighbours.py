@@ -43,10 +43,24 @@ LAG_SECONDS: Final = 300.0
 def known_as(file: LaneFile, run: str | None, here: Path) -> str:
     """Return the id of the run in a folder: the one that its ledger holds, unless it has none or is a copy.
 
+    A copy's begins with the id of the run that it was copied from in the end.
+
     Raises:
         LaneError: The lane cannot be read.
     """
-    return secrets.token_hex(8) if run is None or _is_copied(file, run, here) else run
+    if run is None:
+        return secrets.token_hex(8)
+    return f"{_origin(run)}-{secrets.token_hex(8)}" if _is_copied(file, run, here) else run
+
+
+def copy_at_work(file: LaneFile, run: str) -> Path | None:
+    """Return a folder in which a process is at work on the same tasks as a run: its copy, or what it is a copy of.
+
+    Raises:
+        LaneError: The lane cannot be read.
+    """
+    related = (member for member in file.members(0.0) if member.run != run and _origin(member.run) == _origin(run))
+    return next((each.folder for each in related if RunFolder(each.folder).is_held() and _holds(each)), None)
 
 
 class Neighbours:
@@ -135,10 +149,17 @@ def _claimed(store: SqliteLedger, remote_ids: Collection[str]) -> set[str]:
 def _is_copied(file: LaneFile, run: str, here: Path) -> bool:
     """Return whether the folder in which a run was last at work still holds it: then this one is a copy."""
     known = file.folder_of(run)
-    if known is None or known == here:
-        return False
+    return known is not None and known != here and _holds(Member(run, known, 0.0))
+
+
+def _holds(member: Member) -> bool:
+    """Return whether a run still lies in its folder."""
     try:
-        with RunFolder(known).opened() as store:
-            return store.fact(RUN) == run
+        with RunFolder(member.folder).opened() as store:
+            return store.fact(RUN) == member.run
     except (OrchestratorError, OSError):
         return False
+
+
+def _origin(run: str) -> str:
+    return run.partition("-")[0]
