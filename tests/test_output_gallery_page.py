@@ -532,6 +532,43 @@ def test_the_overview_counts_by_each_value(look: Look) -> None:
     assert seen(page) == 2 * 5
     page.go_back()
     page.wait_for_selector("#overview table")
+    heads = table.locator("thead th")
+    assert heads.all_inner_texts() == ["scheduler", "done", "failed", "cost", "time"]  # nobody has judged anything
+    keys(page, "g")
+    page.locator("#sheet").focus()
+    keys(page, "4", "o")
+    expect(heads).to_have_text(["scheduler", "done", "failed", "cost", "time", "stars", "rejected"])
+
+
+def test_the_overview_counts_tasks_that_have_not_begun(look: Look, make_run: MakeRun, tmp_path: Path) -> None:
+    job = {
+        "name": "begun",
+        "parameters": {"samples": 2, "scheduler": "DDIMScheduler"},
+        "sweep": {"prompt": ["a fox", "a harbour"], "seed": [7, 42]},
+    }
+    folder = make_run(tmp_path / "begun", job, picture, state=lambda task: State.PENDING if task.index else State.DONE)
+    page = look("#tab=overview", at=built(folder))
+    done = page.locator("table.values", has_text="By prompt").locator("tr td:nth-of-type(1)")
+    assert done.all_inner_texts() == ["1 of 2", "0 of 2"]
+
+
+def test_words_stay_whole_in_the_overview_of_a_narrow_screen(look: Look) -> None:
+    page = look("#tab=overview", viewport={"width": 390, "height": 800})
+    for word in ("harbour", "Discrete"):
+        label = page.locator(".values th button", has_text=word).first
+        whole = """(button, word) => {
+            const walker = document.createTreeWalker(button, NodeFilter.SHOW_TEXT);
+            for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+                const place = node.data.indexOf(word);
+                if (place < 0) continue;
+                const range = new Range();
+                range.setStart(node, place);
+                range.setEnd(node, place + word.length);
+                return range.getClientRects().length === 1;
+            }
+        }"""
+        assert label.evaluate(whole, word) is True
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_the_page_follows_a_run_that_goes_on(look: Look, folder: RunFolder) -> None:

@@ -219,6 +219,9 @@ def test_a_failed_cell_says_why(folder: RunFolder, tmp_path: Path, monkeypatch: 
     drawn(sheets(folder, Look(side=100)), tmp_path)
     assert "failed: the model gave up <b>here</b>" in said
     assert "pending" in said
+    assert "failed" not in said
+    drawn(sheets(folder, Look(side=40)), tmp_path)
+    assert "failed" in said  # there is no room for more
 
 
 def test_an_axis_that_is_not_there_is_refused(folder: RunFolder) -> None:

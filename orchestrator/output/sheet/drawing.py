@@ -19,6 +19,8 @@ from orchestrator.output.sheet.layout import GAP, MARGIN, SMALL, TEXT, TITLE, La
 from orchestrator.output.sheet.lettering import Lettering, line_height
 
 _SEAM: Final = 2
+_ROOMY_LINES: Final = 4
+"""A box of fewer lines has room for a word and not for a sentence."""
 _STATES: Final = {
     State.DONE: "no output",
     State.SUBMITTING: "being sent",
@@ -135,8 +137,9 @@ class Artist:
     def _cell(self, canvas: Image.Image, draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], cell: Cell) -> None:
         left, top, right, bottom = box
         if not cell.outputs:
-            said = ": ".join(filter(None, (_STATES.get(cell.state, cell.state.value), cell.failure)))
-            self._say(draw, box, said, is_bad=cell.state is State.FAILED)
+            state = _STATES.get(cell.state, cell.state.value)
+            said = f"{state}: {cell.failure}" if cell.failure else state
+            self._say(draw, box, said, state, is_bad=cell.state is State.FAILED)
         across, below = mosaic(max(1, len(cell.outputs)))
         wide, tall = (right + 1 - left) / across, (bottom + 1 - top) / below
         for number, output in enumerate(cell.outputs):
@@ -159,10 +162,10 @@ class Artist:
         left, top, right, bottom = box
         width, height = right + 1 - left, bottom + 1 - top
         if (found := self.checked.look(output)) is not Found.OK:
-            self._say(draw, box, f"file is {WORDS[found]}", is_bad=True)
+            self._say(draw, box, f"file is {WORDS[found]}", WORDS[found], is_bad=True)
         elif not output.content_type.startswith("image/"):
             said = preview(self.place, output).text or Path(output.path).suffix[1:].upper()
-            self._say(draw, box, said, is_bad=False, is_text=True)
+            self._say(draw, box, said, is_text=True)
         elif (picture := _picture(self.place, output, width, height)) is None:
             self._say(draw, box, "no picture", is_bad=True)
         else:
@@ -174,21 +177,23 @@ class Artist:
         self,
         draw: ImageDraw.ImageDraw,
         box: tuple[int, int, int, int],
-        word: str,
+        words: str,
+        word: str = "",
         *,
-        is_bad: bool,
+        is_bad: bool = False,
         is_text: bool = False,
     ) -> None:
-        """Fill a box with words in the place of a picture."""
+        """Fill a box with words in the place of a picture, or with a word where there is no room for them."""
         left, top, right, bottom = box
         draw.rectangle(box, self.colours.bad_ground if is_bad else self.colours.hole)
         most = max(1, (bottom - top - 2 * GAP) // line_height(SMALL))
-        lines = self.lettering.lines(word, SMALL, right - left - 2 * GAP, most)
+        shown = word if word and most < _ROOMY_LINES else words
+        lines = self.lettering.lines(shown, SMALL, right - left - 2 * GAP, most)
         tall = len(lines) * line_height(SMALL)
         start = top + GAP if is_text else top + (bottom + 1 - top - tall) // 2
         inner = (left + GAP, start, right - GAP, start + tall)
         colour = self.colours.bad if is_bad else self.colours.ink if is_text else self.colours.quiet
-        self.lettering.write(draw, inner, word, SMALL, colour, is_centred=not is_text)
+        self.lettering.write(draw, inner, shown, SMALL, colour, is_centred=not is_text)
 
 
 def _picture(place: Place, output: Output, width: int, height: int) -> Image.Image | None:

@@ -84,5 +84,5 @@
     return head;
   }
 
-  gallery.heads = { columns, row };
+  gallery.heads = { columns, row, breakable };
 })();

@@ -33,10 +33,12 @@
     return h('div.figure', {}, h('b', {}, value), h('span', {}, name), more && h('small', {}, more));
   }
 
+  const tasksOf = (status) => Object.values(status.counts).reduce((sum, each) => sum + each, 0);
+
   function figures() {
     const { status } = gallery.run.head;
     const { counts } = status;
-    const total = Object.values(counts).reduce((sum, each) => sum + each, 0);
+    const total = tasksOf(status);
     const calls = Object.values(status.calls).reduce((sum, each) => sum + each, 0);
     const left =
       status.state === 'running' && status.seconds_left !== null ? `about ${seconds(status.seconds_left)} left` : null;
@@ -149,12 +151,13 @@
     stars: 0,
     rated: 0,
     rejected: 0,
-    tasks: 0,
+    tasks: 0, // of which something is known
+    expected: 0, // of the whole grid, where that is known
   });
 
   /** What each value of each axis adds up to, in one pass over the tasks. */
   function tally(axes) {
-    const all = axes.map((axis) => axis.values.map(blank));
+    const all = axes.map((axis) => axis.values.map(() => ({ ...blank(), expected: expected(axis) })));
     for (const task of gallery.run.tasks.values()) {
       axes.forEach((axis, at) => {
         for (const card of axis === gallery.axes.output ? task.cards : task.cards.slice(0, 1))
@@ -163,6 +166,14 @@
       });
     }
     return all;
+  }
+
+  /** How many tasks a value of an axis has: as many as every other one, where each cell of the grid is a task. */
+  function expected(axis) {
+    const { all, output } = gallery.axes;
+    const cells = all.filter((each) => each !== output).reduce((product, each) => product * each.values.length, 1);
+    const total = tasksOf(gallery.run.head.status);
+    return axis !== output && total === cells ? total / axis.values.length : 0;
   }
 
   function addTask(sum, task) {
@@ -197,10 +208,10 @@
       sums[sum.number][times] ? sums[sum.number][total] / sums[sum.number][times] : null;
     const top = (total, times) => Math.max(...shown.map((value) => mean(value, total, times) ?? 0));
     const tops = { cost: top('cost', 'priced'), time: top('time', 'timed') };
-    const row = (value) => line(axis, value, sums[value.number], tops);
-    const heads = ['', 'done', 'failed', 'cost', 'time', 'stars', 'rejected'].map((name) =>
-      h('th', { scope: 'col' }, name || axis.name),
-    );
+    const isJudged = shown.some((value) => sums[value.number].rated || sums[value.number].rejected);
+    const row = (value) => line(axis, value, sums[value.number], tops, isJudged);
+    const names = [axis.name, 'done', 'failed', 'cost', 'time', ...(isJudged ? ['stars', 'rejected'] : [])];
+    const heads = names.map((name) => h('th', { scope: 'col' }, name));
     const rest = values.length - shown.length;
     const showAll = () => {
       opened.add(axis.id);
@@ -220,22 +231,24 @@
     );
   }
 
-  function line(axis, value, sum, tops) {
+  function line(axis, value, sum, tops, isJudged) {
     const [cost, time, stars] = [
       ['cost', 'priced'],
       ['time', 'timed'],
       ['stars', 'rated'],
     ].map(([total, times]) => (sum[times] ? sum[total] / sum[times] : null));
     const look = () => gallery.view.set({ tab: 'wall', filters: [[axis.id, 'is', value.label]] }, { silent: false });
-    const share = (part) => (sum.tasks ? part / sum.tasks : 0);
-    const done = `${number(sum.done)} of ${number(sum.tasks)}`;
+    const tasks = Math.max(sum.tasks, sum.expected);
+    const share = (part) => (tasks ? part / tasks : 0);
+    const done = `${number(sum.done)} of ${number(tasks)}`;
+    const label = gallery.heads.breakable(gallery.words.shortened(value.label, 60));
     return h(
       'tr',
       {},
       h(
         'th',
         { scope: 'row', dir: 'auto' },
-        button(gallery.words.shortened(value.label, 60), look, { kind: 'link', title: value.text }),
+        button(label, look, { kind: 'link', title: value.text }),
       ),
       h(
         'td',
@@ -252,8 +265,8 @@
       h('td', {}, sum.failed ? h('span.value.bad', {}, number(sum.failed)) : h('span.quiet', {}, '0')),
       scaled(cost, tops.cost, usd(cost)),
       scaled(time, tops.time, seconds(time)),
-      scaled(stars, 5, stars === null ? '' : `${stars.toFixed(1)} ★ (${sum.rated})`),
-      h('td', {}, sum.rejected ? number(sum.rejected) : h('span.quiet', {}, '0')),
+      isJudged && scaled(stars, 5, stars === null ? '' : `${stars.toFixed(1)} ★ (${sum.rated})`),
+      isJudged && h('td', {}, sum.rejected ? number(sum.rejected) : h('span.quiet', {}, '0')),
     );
   }
 
