@@ -216,7 +216,7 @@ def test_a_failed_cell_says_why(folder: RunFolder, tmp_path: Path, monkeypatch: 
         write(*given, **options)
 
     monkeypatch.setattr(Lettering, "write", heard)
-    drawn(sheets(folder, Look(side=100)), tmp_path)
+    drawn(sheets(folder, Look(side=160)), tmp_path)
     assert "failed: the model gave up <b>here</b>" in said
     assert "pending" in said
     assert "failed" not in said
