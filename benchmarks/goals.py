@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, ROW, LEFT, SCALE = 900, 24, 400, 210
+WIDTH, ROW, LEFT, SCALE = 1000, 24, 400, 210
 """Of the picture in pixels: its width, the height of a row, where the bars begin, and how long one at its goal is."""
 
 LONGEST = 2.0
 GREEN, RED = "#2a7", "#d33"
-LINE = re.compile(r"goal: (.+?) · at (most|least) ([\d.]+)(.*?) · ([\d.]+).*? · (?:met|missed)")
+ROW_OF = re.compile(r"(?:goal )?\| (.+?) \| at (most|least) ([\d.]+)(.*?) \| ([\d.]+).*? \| (?:met|missed) \|")
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,16 @@ class Goal:
 
     def tell(self) -> None:
         """Print it."""
-        print(f"\ngoal: {self.what} · {self.wanted} · {self.found} · {self.verdict}", flush=True)
+        print(f"\ngoal {self.row()}", flush=True)
+
+    def row(self) -> str:
+        """Return its row of a table."""
+        return f"| {self.what} | {self.wanted} | {self.found} | {self.verdict} |"
 
 
 def read(line: str) -> Goal | None:
-    """Return what `tell` has printed; None for any other line."""
-    match = LINE.match(line)
+    """Return the goal of a row, or of what `tell` has printed; None for any other line."""
+    match = ROW_OF.match(line)
     if match is None:
         return None
     what, bound, wanted, unit, measured = match.groups()
@@ -74,8 +78,7 @@ def read(line: str) -> Goal | None:
 
 def table(goals: list[Goal]) -> str:
     """Return all of them as a table."""
-    rows = [f"| {goal.what} | {goal.wanted} | {goal.found} | {goal.verdict} |" for goal in goals]
-    return "\n".join(["| what | goal | measured | |", "| --- | --- | --- | --- |", *rows])
+    return "\n".join(["| what | goal | measured | |", "| --- | --- | --- | --- |", *(goal.row() for goal in goals)])
 
 
 def picture(goals: list[Goal], machine: str) -> str:
@@ -86,10 +89,11 @@ def picture(goals: list[Goal], machine: str) -> str:
         '<rect width="100%" height="100%" fill="white"/><g font-family="sans-serif">',
     ]
     for number, goal in enumerate(goals):
+        what, told = goal.what.replace("`", ""), f"{goal.found} ({goal.wanted})"
         top, length, colour = 16 + ROW * number, SCALE * min(LONGEST, goal.share), GREEN if goal.met else RED
-        parts.append(f'<text x="{LEFT - 8}" y="{top + 13}" text-anchor="end">{escape(goal.what)}</text>')
+        parts.append(f'<text x="{LEFT - 8}" y="{top + 13}" text-anchor="end">{escape(what)}</text>')
         parts.append(f'<rect x="{LEFT}" y="{top}" width="{length:.1f}" height="{ROW - 7}" fill="{colour}"/>')
-        parts.append(f'<text x="{LEFT + length + 6:.1f}" y="{top + 13}">{escape(goal.found)}</text>')
+        parts.append(f'<text x="{LEFT + length + 6:.1f}" y="{top + 13}">{escape(told)}</text>')
     end = 16 + ROW * len(goals)
     parts += [
         f'<path d="M{LEFT + SCALE} 8V{end}" stroke="#333" stroke-dasharray="4 3"/>',

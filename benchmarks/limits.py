@@ -12,6 +12,8 @@ import argparse
 from collections import deque
 from dataclasses import dataclass
 
+from goals import Goal
+
 from orchestrator.simulation import History, play
 from orchestrator.simulation.service import Service
 from orchestrator.wiro import WiroError
@@ -64,18 +66,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tasks", type=int, default=400)
     tasks = parser.parse_args().tasks
+    rates, places = list[tuple[float, float]](), list[tuple[float, float]]()
     print("| limit | latency | tasks take | share used | refused |\n| --- | --- | --- | --- | --- |")
     for latency in LATENCIES:
         history = History(1, seeds=tasks, rate=RATE, places=10_000, latency_seconds=latency, run_seconds=5.0)
         _, calls = played(history)
         busy = [at for at in calls if 5.0 <= at <= 0.7 * tasks * 2 / RATE]
         share = (len(busy) - 1) / (busy[-1] - busy[0]) / RATE
-        print(f"| {RATE:.0f} calls a second | {latency:.2f} s | 5 s | {share:.1%} | |")
+        over = sum(at - calls[place] < 1.0 for place, at in enumerate(calls[int(RATE) :])) / len(calls)
+        rates.append((share, over))
+        print(f"| {RATE:.0f} calls a second | {latency:.2f} s | 5 s | {share:.1%} | {over:.1%} |")
         for seconds in (8.0, 60.0):
             history = History(1, seeds=tasks, rate=RATE, places=PLACES, latency_seconds=latency, run_seconds=seconds)
             account, _ = played(history)
             refused = account.refusals / account.submits
+            places.append((account.share(), refused))
             print(f"| {PLACES} places | {latency:.2f} s | {seconds:.0f} s | {account.share():.1%} | {refused:.1%} |")
+    near = len(places) // len(LATENCIES)
+    Goal(f"share of {RATE:.0f} calls a second that is used", 100 * rates[0][0], 97, at_most=False, unit=" %").tell()
+    Goal("calls beyond that limit in any second", 100 * max(over for _, over in rates), 0.5, unit=" %").tell()
+    used = 100 * min(share for share, _ in places[:near])
+    Goal(f"share of {PLACES} places that is used", used, 95, at_most=False, unit=" %").tell()
+    Goal(
+        "submits that are refused for want of one", 100 * max(share for _, share in places[:near]), 2, unit=" %"
+    ).tell()
 
 
 if __name__ == "__main__":

@@ -24,12 +24,13 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tasks", type=int, nargs="+", default=SIZES, metavar="N")
+    parser.add_argument("--url", help=sweep.URL_HELP)
     parser.add_argument("--folder", type=Path, help="where the runs lie, a folder for temporary files by default")
     arguments = parser.parse_args()
     print("| tasks | peak MB | CPU ms per task |\n| --- | --- | --- |")
     peaks = []
     for tasks in arguments.tasks:
-        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder, sweep.emulated() as environment:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder, sweep.service(arguments.url) as environment:
             peak, cpu_seconds = measured(sweep.our_command(tasks, Path(folder)), environment)
         peaks.append(peak)
         print(f"| {tasks:,} | {peak:.0f} | {1000 * cpu_seconds / tasks:.2f} |", flush=True)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import anyio
 import sweep
+from goals import Goal
 
 from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
@@ -55,21 +56,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tasks", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--url", help=sweep.URL_HELP)
     arguments = parser.parse_args()
     print("| least of the rounds | s | CPU s |\n| --- | --- | --- |")
-    with tempfile.TemporaryDirectory() as folder, sweep.emulated() as environment:
+    with tempfile.TemporaryDirectory() as folder, sweep.service(arguments.url) as environment:
         job = Path(folder) / "job.yaml"
         job.write_text(JOB.format(seeds=arguments.tasks // 2), encoding="utf-8")
         new = [first_submit(job, Path(folder) / f"new-{n}", environment) for n in range(arguments.rounds)]
         told(f"first submit of {arguments.tasks:,} tasks", new)
+        Goal(f"first submit of {arguments.tasks:,} tasks", min(wall for wall, _ in new), 1, unit=" s").tell()
         held = Path(folder) / "held"
         fill(job, held, environment["WIRO_BASE_URL"])
         again = [first_submit(job, held, environment) for _ in range(arguments.rounds)]
         told(f"the same with {HELD:,} of them done, after `kill -9`", again)
+        Goal(f"the same with {HELD:,} done, after a kill", min(wall for wall, _ in again), 1, unit=" s").tell()
     python = [sys.executable, "-c", "pass"]
     shown = [sys.executable, "-m", "orchestrator", "--help"]
     ratio = min(cpu_seconds(shown) for _ in range(9)) / min(cpu_seconds(python) for _ in range(9))
     print(f"\n`orchestrator --help` takes {ratio:.1f} times the CPU time of `python -c pass`.")
+    Goal("CPU of `--help` over that of `python -c pass`", ratio, 10).tell()
 
 
 def told(what: str, rounds: list[tuple[float, float]]) -> None:
