@@ -93,12 +93,15 @@ def test_what_has_come_is_forgotten_on_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", png()[:-1], b"<html><h1>Sign in</h1></html>"])
-def test_what_is_not_whole_never_gets_its_name(tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize("written", [True, False])
+def test_what_is_not_whole_never_gets_its_name(tmp_path: Path, data: bytes, written: bool) -> None:
     landing = Landing(tmp_path, "a/b")
     landing.take(data)
+    if written:
+        landing.flush()
     with pytest.raises(NotWhole):
         landing.land()
-    assert files_in(tmp_path) == ["a/.b.part"]
+    assert files_in(tmp_path) == ["a/.b.part"] * written
     landing.abandon(keep=False)
     assert files_in(tmp_path) == []
 

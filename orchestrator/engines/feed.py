@@ -67,8 +67,10 @@ class Feed:
             self._source = self._tasks(self._entered)
         chunk = list(islice(self._source, CHUNK if self._entered else FIRST_CHUNK))
         if chunk:
-            await self._ledger.enter(chunk, self._edition, self._entered)
+            entered = await self._ledger.enter(chunk, self._edition, self._entered)
             self._entered += len(chunk)
+            if entered.new == len(chunk):  # they need not be read: nothing has happened to them
+                self._batch, self._rank = [Record(task) for task in reversed(chunk)], self._entered - 1
         else:
             self.exhausted = True
             await self.forget()

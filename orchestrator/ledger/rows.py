@@ -118,6 +118,11 @@ def attempt_values(attempt: Attempt) -> Row:
     )
 
 
+def output_values(output: Output) -> Row:
+    """Return the values of `OUTPUT_COLUMNS`."""
+    return output.path, output.url, output.content_type, output.bytes, output.sha256
+
+
 def read_attempt(row: Row) -> Attempt:
     """Return the attempt that a row of `ATTEMPT_COLUMNS` holds."""
     number, intent_at, reserved, newest, *others, cost = row

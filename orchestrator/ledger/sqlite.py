@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from orchestrator.ledger import rows
-from orchestrator.ledger.errors import ClaimedError, ConflictError, DamagedLedgerError, LedgerError, NotALedgerError
+from orchestrator.ledger import moves, rows
+from orchestrator.ledger.errors import DamagedLedgerError, LedgerError, NotALedgerError
 from orchestrator.ledger.opening import AT_WORK, COMMITS, LedgerFile, commits_of
 from orchestrator.ledger.totals import Entered, Totals
 from orchestrator.ledger.versions import STEPS, Step
@@ -27,16 +27,12 @@ MANIFEST: Final = "manifest"
 """The fact that holds the manifest's stamp while the manifest tells what the ledger holds; whatever makes it stale
 takes the fact away in the same commit."""
 
-_INSERT_ATTEMPT: Final = (
-    f"INSERT OR REPLACE INTO attempts (task, {rows.ATTEMPT_COLUMNS}) VALUES ({', '.join('?' * 14)})"  # noqa: S608 - constants only
-)
 _SELECT_TASKS: Final = (
     f"SELECT {rows.TASK_COLUMNS}, {rows.ATTEMPT_COLUMNS} FROM tasks LEFT JOIN attempts ON task = id"  # noqa: S608 - constants only
     " AND number = (SELECT max(number) FROM attempts WHERE task = id)"
 )
 _FINISHED: Final = "state IN ('done', 'failed', 'cancelled')"
 TASK_WIDTH: Final = rows.TASK_COLUMNS.count(",") + 1
-_INSERT_OUTPUT: Final = f"INSERT INTO outputs (task, number, {rows.OUTPUT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants only
 
 
 class SqliteLedger:
@@ -69,6 +65,8 @@ class SqliteLedger:
             raise NotALedgerError(f"{path.parent} is not a run folder: it holds no {path.name}.")
         self._db = self._file.connected(read_only=read_only, steps=steps)
         self._commits = commits_of(self._db)
+        self._may_be_stamped = True
+        self._has_dropped: bool | None = None
         self._open = True
 
     def close(self) -> None:
@@ -134,11 +132,12 @@ class SqliteLedger:
                 if durable:
                     self._commits += 1
                     self.state({COMMITS: str(self._commits)})
+                self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:  # a full disk may have rolled it back already
                     self._db.execute("ROLLBACK")
+                self._may_be_stamped, self._has_dropped = True, None
                 raise
-            self._db.execute("COMMIT")
         if durable:
             self._file.note(self._commits)
 
@@ -178,6 +177,7 @@ class SqliteLedger:
             "UPDATE tasks SET place = NULL, rank = NULL WHERE edition < ? AND place IS NOT NULL", (edition,)
         )
         if kept.rowcount:
+            self._has_dropped = True
             self.state({MANIFEST: None})
         return forgotten.rowcount + kept.rowcount > 0
 
@@ -191,38 +191,18 @@ class SqliteLedger:
             ConflictError: The ledger holds the task in another state than `before`; nothing was written.
             ClaimedError: The remote task belongs to another task; nothing was written.
         """
-        identity = after.task.id
-        held = self._db.execute("SELECT state, place IS NULL FROM tasks WHERE id = ?", (identity,)).fetchone()
-        if held is None or held[0] != before.state.value:
-            raise ConflictError(f"task {identity} is {held and held[0]}, not {before.state}")
-        attempt = after.attempt
-        if attempt is not None and attempt.remote_id is not None:
-            self._check_unclaimed(identity, attempt.number, attempt.remote_id)
-        self._db.execute(
-            "UPDATE tasks SET state = ?, tries = ?, failures = ?, error = ?, warnings = ?, finished_at = ?"
-            " WHERE id = ?",
-            (*rows.task_values(after), identity),
-        )
-        if attempt is not None and attempt != before.attempt:
-            self._db.execute(_INSERT_ATTEMPT, (identity, *rows.attempt_values(attempt)))
-        elif attempt is None and before.attempt is not None:
-            self._db.execute("DELETE FROM attempts WHERE task = ? AND number = ?", (identity, before.attempt.number))
-        if after.outputs != before.outputs:
-            self._db.execute("DELETE FROM outputs WHERE task = ?", (identity,))
-            self._db.executemany(
-                _INSERT_OUTPUT,
-                (
-                    (identity, number, o.path, o.url, o.content_type, o.bytes, o.sha256)
-                    for number, o in enumerate(after.outputs)
-                ),
-            )
+        moves.write(self._db, before, after)
         if before.state in FINAL or after.state in FINAL:
             self.state({MANIFEST: None})
-        return bool(held[1])
+        return self._is_dropped(after.task.id)
 
     def state(self, facts: Mapping[str, str | None]) -> None:
         """Set facts; None removes one."""
         for name, value in facts.items():
+            if name == MANIFEST:
+                if value is None and not self._may_be_stamped:
+                    continue
+                self._may_be_stamped = value is not None
             if value is None:
                 self._db.execute("DELETE FROM facts WHERE name = ?", (name,))
             else:
@@ -388,10 +368,15 @@ class SqliteLedger:
                     raise ValueError(f"{record.task.id} is {record.state} without a remote task")
         return found
 
-    def _check_unclaimed(self, identity: str, number: int, remote_id: str) -> None:
-        owner = self._db.execute("SELECT task, number FROM attempts WHERE remote_id = ?", (remote_id,)).fetchone()
-        if owner is not None and owner != (identity, number):
-            raise ClaimedError(remote_id)
+    def _is_dropped(self, identity: str) -> bool:
+        """Return whether the job file no longer holds a task; nobody is asked where it never dropped one."""
+        if self._has_dropped is None:
+            found = self._db.execute("SELECT 1 FROM tasks WHERE place IS NULL LIMIT 1").fetchone()
+            self._has_dropped = found is not None
+        if not self._has_dropped:
+            return False
+        found = self._db.execute("SELECT place IS NULL FROM tasks WHERE id = ?", (identity,)).fetchone()
+        return bool(found[0])
 
 
 def _marks(values: Sequence[str]) -> str:

@@ -91,14 +91,14 @@ class Ledger:
             durable=durable,
         )
 
-    async def enter(self, tasks: Sequence[Task], edition: int, rank: int) -> None:
+    async def enter(self, tasks: Sequence[Task], edition: int, rank: int) -> Entered:
         """Write down the next tasks of the job file, the first of which has `rank` in the order of submission."""
 
         def work(store: SqliteLedger) -> Entered:
             store.state({"entered": str(rank + len(tasks))})
             return store.enter(tasks, edition, rank)
 
-        await self._ask(work, self.totals.enter, durable=False)
+        return await self._ask(work, self.totals.enter, durable=False)
 
     async def state(self, facts: Mapping[str, str | None], *, durable: bool = False) -> None:
         """Set facts; None removes one."""

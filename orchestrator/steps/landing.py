@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from orchestrator.steps import recognise
 from orchestrator.steps.recognise import Kind
@@ -107,14 +108,17 @@ class Landing:
         Raises:
             NotWhole: Nothing came, or a web page, or a file of a known type without its end.
         """
-        self.flush()
+        if self._file is not None:
+            self.flush()
         kind, is_whole = self._look()
         if kind is recognise.HTML:
             raise NotWhole("a web page came instead")
         if not is_whole:
             raise NotWhole(f"the {kind.extension if kind else 'file'} lacks its end")
-        if self._file is not None:
-            os.fsync(self._file.fileno())
+        if self._file is None:
+            self.flush()
+        assert self._file is not None  # noqa: S101 - it has just been written to
+        os.fsync(self._file.fileno())
         self.close()
         place = self._named(kind)
         final = self._folder / place
@@ -153,19 +157,24 @@ class Landing:
             return io.FileIO(self._path, "x+")
 
     def _look(self) -> tuple[Kind | None, bool]:
-        """Return the type of what has been written, and whether it is all there."""
+        """Return the type of what has come, and whether it is all there; what was never written is still in memory."""
         if self._file is None:
-            return None, False
+            return _judged(io.BytesIO(b"".join(self._waiting)))
         self._file.seek(0)
         reader = io.BufferedReader(self._file)
         try:
-            kind = recognise.kind_of(reader.read(recognise.HEAD_BYTES))
-            return kind, self.size > 0 and (kind is None or kind.is_whole(reader))
+            return _judged(reader)
         finally:
             reader.detach()
 
     def _named(self, kind: Kind | None) -> PurePosixPath:
         return self._place.with_name(f"{self._place.name}.{kind.extension if kind else UNKNOWN_EXTENSION}")
+
+
+def _judged(content: BinaryIO) -> tuple[Kind | None, bool]:
+    head = content.read(recognise.HEAD_BYTES)
+    kind = recognise.kind_of(head)
+    return kind, bool(head) and (kind is None or kind.is_whole(content))
 
 
 def sha256_of(path: Path) -> str:
