@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 import typer
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415 - what is needed is imported when it is: `orchestrator --help` has to be there at once
 
 T = TypeVar("T")
+GARBAGE: Final = 10_000
+"""How many more objects there are than before when garbage that refers to itself is looked for. A task makes hundreds
+and next to none of that kind."""
 
 
 def clock() -> Clock:
@@ -46,10 +49,13 @@ def read_settings(insecure: bool) -> Settings:
 
 def wait(work: Callable[[], Awaitable[T]]) -> T:
     """Do the work in an event loop: the faster one, where there is one for this platform."""
+    import gc
     from importlib.util import find_spec
 
     import anyio
 
+    gc.freeze()  # what is loaded by now stays: there is no garbage to look for among it
+    gc.set_threshold(GARBAGE, 20, 20)
     return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
-import anyio
 import anyio.to_thread
+
+from orchestrator.waiting import Turn
 
 T = TypeVar("T")
 
@@ -47,8 +48,7 @@ async def crew(threads: int, instead: Hop | None = None) -> AsyncIterator[Hop]:
     async def hop(work: Callable[[], T], /) -> T:
         errand = _Errand(work)
         asked.put(errand)
-        with anyio.CancelScope(shield=True):
-            await errand.done.wait()
+        await errand.done.outlast()
         return errand.result()
 
     for number in range(threads):
@@ -67,7 +67,7 @@ class _Errand(Generic[T]):
         self._work = work
         self._value: list[T] = []
         self._error: BaseException | None = None
-        self.done = anyio.Event()
+        self.done = Turn()
 
     def run(self) -> None:
         """Do the work, in a thread."""

@@ -16,7 +16,20 @@ import orchestrator
 
 ROOT: Final = Path(orchestrator.__file__).parent
 LAYERS: Final = (
-    {"errors", "money", "names", "tasks", "clock", "lifecycle", "mounts", "places", "sense", "threads", "wording"},
+    {
+        "errors",
+        "money",
+        "names",
+        "tasks",
+        "clock",
+        "lifecycle",
+        "mounts",
+        "places",
+        "sense",
+        "threads",
+        "waiting",
+        "wording",
+    },
     {"sweep", "wiro", "ledger", "emulator", "config", "logs"},
     {"steps"},
     {"engines"},

@@ -47,26 +47,21 @@ async def test_a_wait_that_begins_too_late_does_not_wait() -> None:
     await until_over(control, left=False)
 
 
-async def test_cancelling_cuts_pauses_short_and_ends_no_other_wait() -> None:
+async def test_cancelling_hurries_everybody_and_ends_no_wait() -> None:
     """Everybody looks at once; what has to wait for the service's answer afterwards still can."""
     control = Control()
-
-    async def pause() -> None:
-        with control.pause():
-            await anyio.sleep_forever()
-
+    hurried: list[str] = []
+    control.on_hurry(lambda: hurried.append("rounds"))
     async with anyio.create_task_group() as group:
         group.start_soon(lambda: until_over(control, left=True))
-        async with anyio.create_task_group() as pausing:
-            pausing.start_soon(pause)
-            await anyio.wait_all_tasks_blocked()
-            control.cancel()
+        await anyio.wait_all_tasks_blocked()
+        control.close(Stop.BALANCE, "No money.")
+        assert hurried == []
+        control.cancel()
         assert (control.cancelling, control.closed, control.left) == (True, True, False)
-        with control.pause() as another:
-            await anyio.lowlevel.checkpoint()
-        assert not another.cancelled_caught
+        assert hurried == ["rounds"]
         control.leave(Stop.INTERRUPTED, "Interrupted.")
-    await pause()
+        assert hurried == ["rounds", "rounds"]
 
 
 async def test_what_is_noted_stops_nothing() -> None:

@@ -160,6 +160,29 @@ class TestSaving:
         with store.transaction(durable=False), pytest.raises(ClaimedError):
             store.save(again, again.accepted("2221", "token", 51.0))
 
+    def test_what_is_claimed_is_found_by_the_file_alone(self, store: SqliteLedger) -> None:
+        """After a refused claim the same transaction goes on, and the task may be given another remote task."""
+        first, second = enter(store, task(0), task(1))
+        running(store, first, "2221")
+        intended = save(store, second, second.intended(10.0, RESERVE, None))
+        accepted = intended.accepted("2222", "token", 11.0)
+        with store.transaction(durable=False):
+            with pytest.raises(ClaimedError):
+                store.save(intended, intended.accepted("2221", "token", 11.0))
+            store.save(intended, accepted)
+        assert everything(store)["task-001"] == accepted
+
+    def test_a_task_s_way_takes_few_statements(self, store: SqliteLedger) -> None:
+        """Each move is one statement for the task and one for its request or its output: nothing is read for it."""
+        first, second = enter(store, task(0), task(1))
+        done(store, first, "2221")
+        statements: list[str] = []
+        store._db.set_trace_callback(statements.append)
+        done(store, second, "2222")
+        store._db.set_trace_callback(None)
+        moves = [words for words in statements if words.startswith(("UPDATE", "INSERT", "DELETE", "SELECT"))]
+        assert len(moves) == 9  # four moves, and the second output
+
     def test_uniqueness_is_the_file_s_own(self, store: SqliteLedger, path: Path) -> None:
         """Even somebody who writes past the ledger cannot give a remote task to two of ours."""
         first, second = enter(store, task(0), task(1))
@@ -422,6 +445,30 @@ class TestManifestFact:
     def test_dropping_takes_it_away(self, store: SqliteLedger) -> None:
         """A task that lost its place has another line."""
         assert drop_all_but(store, 2)
+        assert store.fact(MANIFEST) is None
+
+    def test_an_end_takes_it_away_after_one_that_failed(self, store: SqliteLedger) -> None:
+        """What a failed transaction took away is there again, and the next end finds it."""
+        failed = self.sent.failed(FAILURE, 40.0, UNBILLED)
+
+        def write() -> None:
+            with store.transaction(durable=True):
+                store.save(self.sent, failed)
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            write()
+        assert store.fact(MANIFEST) == "123"
+        save(store, self.sent, failed)
+        assert store.fact(MANIFEST) is None
+
+    def test_a_stamp_between_two_ends_is_taken_away_too(self, store: SqliteLedger) -> None:
+        """The second end of one process finds a stamp that was set after the first one."""
+        save(store, self.sent, self.sent.failed(FAILURE, 40.0, UNBILLED))
+        with store.transaction(durable=False):
+            store.state({MANIFEST: "456"})
+        third = running(store, self.third, "2223")
+        save(store, third, third.failed(FAILURE, 40.0, UNBILLED))
         assert store.fact(MANIFEST) is None
 
 

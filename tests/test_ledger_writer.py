@@ -189,17 +189,53 @@ async def test_one_refused_save_does_not_hurt_the_others(tmp_path: Path) -> None
 
 
 async def test_a_cancelled_waiter_s_write_is_carried_out(tmp_path: Path) -> None:
-    """Who is cancelled while waiting does not take the request back."""
+    """Who is cancelled while waiting does not take the request back, and goes on only when it is written."""
     async with at_work(tmp_path, 1) as bench:
         bench.gate.close()
         async with anyio.create_task_group() as group:
             group.start_soon(lambda pair: bench.ledger.save(*pair, durable=True), intended(0))
             await anyio.wait_all_tasks_blocked()
             group.cancel_scope.cancel()
-        bench.gate.open.set()
-        await bench.ledger.read(lambda _: None)
+            with anyio.CancelScope(shield=True):
+                await anyio.wait_all_tasks_blocked()
+                bench.gate.open.set()
         assert await bench.on_disk() == {"task-00000": State.SUBMITTING}
         assert bench.ledger.totals.counts[State.SUBMITTING] == 1
+
+
+async def test_one_who_is_cancelled_hears_first_of_what_could_not_be_written(tmp_path: Path) -> None:
+    """A save that failed has to be known to have failed, whatever else goes on."""
+    async with at_work(tmp_path, 1) as bench:
+        bench.gate.close()
+        errors: list[Exception] = []
+
+        async def save() -> None:
+            _, after = intended(0)
+            try:
+                await bench.ledger.save(after, after.given_up(12.0), durable=True)  # it is still pending
+            except ConflictError as error:
+                errors.append(error)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(save)
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await anyio.wait_all_tasks_blocked()
+                bench.gate.open.set()
+        assert [type(error) for error in errors] == [ConflictError]
+
+
+async def test_a_cancelled_reader_does_not_wait(tmp_path: Path) -> None:
+    async with at_work(tmp_path, 1) as bench:
+        bench.gate.close()
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(bench.ledger.read, lambda _: None)
+                await anyio.wait_all_tasks_blocked()
+                scope.cancel()
+        assert not bench.gate.open.is_set()
+        bench.gate.open.set()
 
 
 async def test_it_writes_while_everything_is_being_cancelled(tmp_path: Path) -> None:
@@ -214,7 +250,7 @@ async def test_it_writes_while_everything_is_being_cancelled(tmp_path: Path) -> 
                     for _ in range(number):  # some turns after the cancellation has been through
                         with anyio.CancelScope(shield=True):
                             await anyio.lowlevel.checkpoint()
-                    await shielded(bench.ledger.save(*intended(number), durable=True))
+                    await bench.ledger.save(*intended(number), durable=True)
 
             group.start_soon(submit, 0)
             group.start_soon(submit, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -61,7 +61,7 @@ class Control:
         self.downloads = 0
         self.forced = anyio.Event()
         self.changed = Signal()
-        self._pauses: set[anyio.CancelScope] = set()
+        self._hurries: list[Callable[[], None]] = []
         self._until_closed: set[anyio.CancelScope] = set()
         self._until_left: set[anyio.CancelScope] = set()
 
@@ -80,13 +80,14 @@ class Control:
         if not self.left:
             self.halt = Halt(stop, message)
         self.closed = self.left = True
-        self._end(self._until_closed | self._until_left | self._pauses)
+        self._end(self._until_closed | self._until_left)
+        self._hurry()
 
     def cancel(self) -> None:
         """Submit no more, and end what runs on the service."""
         self.cancelling = True
         self.close(Stop.CANCELLED, "The run was cancelled, and what ran on the service was told to end.")
-        self._end(self._pauses)
+        self._hurry()
 
     @contextmanager
     def until_closed(self) -> Iterator[anyio.CancelScope]:
@@ -98,10 +99,9 @@ class Control:
         """A wait that is given up when the run is left."""
         yield from self._wait(self._until_left, over=self.left)
 
-    @contextmanager
-    def pause(self) -> Iterator[anyio.CancelScope]:
-        """A wait that is given up when the run is left, and cut short when it is cancelled."""
-        yield from self._wait(self._pauses, over=self.left)
+    def on_hurry(self, hurry: Callable[[], None]) -> None:
+        """Have something called when the run is left or cancelled: whoever waits for a look waits no longer."""
+        self._hurries.append(hurry)
 
     def _wait(self, waits: set[anyio.CancelScope], *, over: bool) -> Iterator[anyio.CancelScope]:
         with anyio.CancelScope() as scope:
@@ -112,6 +112,10 @@ class Control:
                 yield scope
             finally:
                 waits.discard(scope)
+
+    def _hurry(self) -> None:
+        for hurry in self._hurries:
+            hurry()
 
     def _end(self, waits: set[anyio.CancelScope]) -> None:
         for scope in tuple(waits):

@@ -95,11 +95,17 @@ class Downloads:
 
     async def acquire(self) -> None:
         """Wait until one more file may be fetched."""
+        if not self.acquire_now():
+            self._crowd.notify()
+            await self._places.acquire()
+
+    def acquire_now(self) -> bool:
+        """Fetch one more file where that is possible without waiting; return whether it is."""
         try:
             self._places.acquire_nowait()
         except anyio.WouldBlock:
-            self._crowd.notify()
-            await self._places.acquire()
+            return False
+        return True
 
     def release(self) -> None:
         """Let the next one in; for the task that has acquired."""

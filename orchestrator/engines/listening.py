@@ -160,15 +160,17 @@ class Listener:
             record: The task.
             changed: Called where its next look belongs elsewhere than before.
         """
-        ear, scope = Ear(changed, expecting=self.address is not None), anyio.CancelScope()
+        ear, scope = Ear(changed, expecting=self.address is not None), None
         self._ears[record.task.id] = ear
         if self.listen is not None and self._group is not None and record.sent.token is not None:
+            scope = anyio.CancelScope()
             self._group.start_soon(self._follow, scope, self.listen, record.sent.token, ear)
         try:
             yield ear
         finally:
             del self._ears[record.task.id]
-            scope.cancel()
+            if scope is not None:
+                scope.cancel()
 
     def runs_on(self, ear: Ear, progress: float | None) -> None:
         """A look has shown that a task runs on, and how much of it is done where it tells."""

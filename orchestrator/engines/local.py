@@ -23,6 +23,7 @@ from orchestrator.lifecycle import FINAL, Failure, Record, State
 from orchestrator.steps.fetch import NotNowError
 from orchestrator.steps.outcomes import Stop, delays
 from orchestrator.tasks import Task
+from orchestrator.waiting import Room
 from orchestrator.wiro import RemoteTask
 
 LOBBY: Final = 16
@@ -90,7 +91,7 @@ class LocalEngine:
     log: FilteringBoundLogger
     finished: Callable[[Record], None]
     passed_over: int = 0
-    _lobby: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(LOBBY, fast_acquire=True))
+    _lobby: Room = field(default_factory=lambda: Room(LOBBY))
     _fetching_now: int = 0
     _inherited: set[str] = field(default_factory=set)
     _first_ends: list[Failure | None] = field(default_factory=list)
@@ -144,10 +145,12 @@ class LocalEngine:
 
     async def _room(self) -> bool:
         """Wait until another task may be started; return whether one may."""
+        if self._fetching_now < BACKLOG and self._lobby.enter_now():
+            return True
         with self.control.until_closed() as wait:
             while self._fetching_now >= BACKLOG:
                 await self.control.changed.wait()
-            await self._lobby.acquire()
+            await self._lobby.enter()
         return not wait.cancelled_caught
 
     def _start(self, group: anyio.abc.TaskGroup, record: Record, *, in_lobby: bool = False) -> None:
@@ -173,7 +176,7 @@ class LocalEngine:
                 if record.state is State.PENDING:
                     record = await self._submit(record)
                     if in_lobby:
-                        self._lobby.release()
+                        self._lobby.leave()
                         in_lobby = False
                 elif record.state is State.RUNNING:
                     record, remote = await self.tracker.track(record)
@@ -189,7 +192,7 @@ class LocalEngine:
             self._ended(record)
         finally:
             if in_lobby:
-                self._lobby.release()
+                self._lobby.leave()
             self.control.live -= 1
             self.control.changed.notify()
 
@@ -220,8 +223,9 @@ class LocalEngine:
         reason = ""
         try:
             for wait in islice(delays(self.random, first=2.0, most=60.0), FETCHES):
-                with self.control.until_left():
-                    await self.downloads.acquire()
+                if not self.downloads.acquire_now():
+                    with self.control.until_left():
+                        await self.downloads.acquire()
                 if self.control.left:
                     return record
                 self.control.downloads += 1

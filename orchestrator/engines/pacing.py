@@ -11,10 +11,9 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Final
 
-import anyio
-
 from orchestrator.clock import Clock
 from orchestrator.steps.calls import LONGEST_HOLD_SECONDS, First, TurnLostError, Urgency
+from orchestrator.waiting import Room, Turn
 
 MARGIN: Final = 1.02
 """Calls are spaced a little wider than the limit says, so that the network's jitter breaks nothing."""
@@ -123,7 +122,7 @@ class _Turn:
 
     def __init__(self, first: First | None) -> None:
         self.first = first
-        self.granted = anyio.Event()
+        self.granted = Turn()
         self.granted_at = 0.0
         self.written_at: float | None = None
 
@@ -143,8 +142,8 @@ class Pacer:
         self._order = itertools.count()
         self._waiting: list[tuple[float, int, _Turn]] = []
         self._inside = 0
-        self._near = anyio.Semaphore(max(1, math.ceil(calls_per_second * NEAR_SECONDS)), fast_acquire=True)
-        self._gate = anyio.Lock(fast_acquire=True)
+        self._near = Room(max(1, math.ceil(calls_per_second * NEAR_SECONDS)))
+        self._gate = Room(1)
         self._current: ContextVar[_Turn] = ContextVar("turn")
 
     @asynccontextmanager
@@ -156,8 +155,7 @@ class Pacer:
         heapq.heappush(self._waiting, entry)
         self._let_in()
         try:
-            if not turn.granted.is_set():
-                await turn.granted.wait()
+            await turn.granted.wait()
             while (ahead := self._ahead()) > PATIENCE_SECONDS:
                 await self._clock.sleep(NAP_SECONDS if math.isinf(ahead) else ahead - PATIENCE_SECONDS / 2)
             turn.granted_at = self._clock.monotonic()

@@ -13,6 +13,7 @@ import anyio
 
 from orchestrator.clock import Clock
 from orchestrator.steps.calls import Calls
+from orchestrator.waiting import Turn
 
 PRICE_SECONDS: Final = 0.65
 """What a look costs where calls are not scarce, in seconds of lag: enough not to be rude."""
@@ -38,7 +39,7 @@ LEAP_SECONDS: Final = 2.0
 class _Turn:
     """Somebody's wait: over when it is set, and granted where it was waited for to its end."""
 
-    over: anyio.Event = field(default_factory=anyio.Event)
+    over: Turn = field(default_factory=Turn)
     granted: bool = False
 
 
@@ -90,6 +91,12 @@ class Rounds:
         for _, _, turn in self._due:
             turn.over.set()
         self._due.clear()
+
+    def let_go(self) -> None:
+        """Let all who wait look at once."""
+        for _, _, turn in self._due:
+            turn.granted = True
+        self.reconsider()
 
     def hurry(self, task: str) -> None:
         """Let a task that waits consider anew when its look is due: there is news of it."""

@@ -11,6 +11,7 @@ from typing import Final
 import anyio
 
 from orchestrator.clock import Clock
+from orchestrator.waiting import Turn
 
 PROBE_SECONDS: Final = 30.0
 LONGEST_PROBE_SECONDS: Final = 240.0
@@ -132,7 +133,7 @@ class Slots:
         self.active = active
         self.unsent = 0
         self._clock = clock
-        self._waiting: deque[anyio.Event] = deque()
+        self._waiting: deque[Turn] = deque()
         self._changed = anyio.Event()
 
     @property
@@ -152,16 +153,28 @@ class Slots:
 
     async def acquire(self) -> None:
         """Wait for a place."""
-        turn = anyio.Event()
+        if self.acquire_now():
+            return
+        turn = Turn()
         self._waiting.append(turn)
         try:
-            while self._waiting[0] is not turn or not self._room():
+            if self._waiting[0] is not turn:
+                await turn.wait()
+            while not self._room():
                 self._changed = anyio.Event() if self._changed.is_set() else self._changed
                 await self._clock.wait(self._changed, self._until_next_chance())
             self.active += 1
         finally:
             self._waiting.remove(turn)
-            self._changed.set()
+            if self._waiting:
+                self._waiting[0].set()
+
+    def acquire_now(self) -> bool:
+        """Take a place where there is one and nobody waits for it; return whether that is so."""
+        if self._waiting or not self._room():
+            return False
+        self.active += 1
+        return True
 
     @contextmanager
     def sending(self) -> Iterator[Callable[[], bool]]:

@@ -133,6 +133,8 @@ class Submitter:
         return True
 
     async def _place(self) -> bool:
+        if self.slots.acquire_now():
+            return True
         with self.control.until_closed() as wait:
             await self.slots.acquire()
         return not wait.cancelled_caught

@@ -80,6 +80,9 @@ class Tracker:
     _strange: set[str] = field(default_factory=set)
     _unending: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self.control.on_hurry(self.rounds.let_go)
+
     async def track(self, record: Record) -> tuple[Record, RemoteTask | None]:
         """Follow a running task.
 
@@ -95,9 +98,10 @@ class Tracker:
 
     async def _follow(self, record: Record, watch: _Watch) -> tuple[Record, RemoteTask | None]:
         while True:
-            with self.control.pause():
-                while not await self.rounds.wait(self._next_wait(watch), record.task.id):
-                    pass
+            while not self.control.left and not await self.rounds.wait(self._next_wait(watch), record.task.id):
+                pass
+            if self.control.left:
+                return record, None
             with self.control.until_left() as looking:
                 if self._is_cancelled(watch) and not await self._end(record, watch):
                     watch.end_at = -math.inf  # it may still be in the queue: the look tells

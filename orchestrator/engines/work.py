@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 KINDS: Final = (
@@ -90,7 +91,11 @@ class Work:
 
     def numbers(self, parameters: Mapping[str, Any]) -> tuple[float, ...]:
         """Return the parameters that matter, as logarithms of how they differ from the first task's."""
-        found = tuple(sum(_log(value) for name, value in parameters.items() if kind.search(name)) for kind in KINDS)
+        sums = [0.0] * len(KINDS)
+        for name, value in parameters.items():
+            for kind in _kinds_of(name):
+                sums[kind] += _log(value)
+        found = tuple(sums)
         self._first = self._first or found
         return tuple(here - first for here, first in zip(found, self._first, strict=True))
 
@@ -101,6 +106,12 @@ class Work:
     def saw(self, numbers: tuple[float, ...], log_seconds: float) -> None:
         """Learn from a task that has ended."""
         self._line.saw((1.0, *numbers), log_seconds)
+
+
+@lru_cache(maxsize=1024)
+def _kinds_of(name: str) -> tuple[int, ...]:
+    """Return the places in `KINDS` that a parameter's name belongs to."""
+    return tuple(place for place, kind in enumerate(KINDS) if kind.search(name))
 
 
 def _log(value: object) -> float:

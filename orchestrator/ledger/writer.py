@@ -15,6 +15,7 @@ from orchestrator.ledger.totals import Entered, Totals
 from orchestrator.lifecycle import Record
 from orchestrator.tasks import Task
 from orchestrator.threads import Hop, in_thread
+from orchestrator.waiting import Turn
 
 T = TypeVar("T")
 IDLE_SECONDS = 0.05
@@ -31,7 +32,7 @@ class _Ticket(Generic[T]):
         self.work = work
         self.then = then
         self.durable = durable
-        self.done = anyio.Event()
+        self.done = Turn()
         self.value: T | None = None
         self.error: Exception | None = None
 
@@ -81,6 +82,8 @@ class Ledger:
     async def save(self, before: Record, after: Record, *, durable: bool) -> None:
         """Write down one move; returns when it is committed, with `durable` when it is on the disk.
 
+        Whoever is cancelled meanwhile hears of it then: what it was told is written down in any case.
+
         Raises:
             ClaimedError: The remote task belongs to another of our tasks.
             LedgerError: It could not be written.
@@ -89,6 +92,7 @@ class Ledger:
             lambda store: store.save(before, after),
             lambda dropped: self.totals.apply(before, after, dropped=dropped),
             durable=durable,
+            outlasting=True,
         )
 
     async def enter(self, tasks: Sequence[Task], edition: int, rank: int) -> Entered:
@@ -127,15 +131,22 @@ class Ledger:
         return await self._ask(work, durable=False)
 
     async def _ask(
-        self, work: Callable[[SqliteLedger], T], then: Callable[[T], None] | None = None, *, durable: bool
+        self,
+        work: Callable[[SqliteLedger], T],
+        then: Callable[[T], None] | None = None,
+        *,
+        durable: bool,
+        outlasting: bool = False,
     ) -> T:
         ticket = _Ticket(work, then, durable=durable)
         self._queue.append(ticket)
         self._asked.set()
         self._urgent.set()
-        await ticket.done.wait()
-        if ticket.error is not None:
-            raise ticket.error
+        try:
+            await (ticket.done.outlast() if outlasting else ticket.done.wait())
+        finally:
+            if ticket.error is not None:
+                raise ticket.error
         return ticket.value  # type: ignore[return-value]  # set together with `done`; None is a T then
 
     async def _idle(self) -> None:

@@ -16,7 +16,6 @@ from orchestrator.steps.calls import Calls, Urgency
 from orchestrator.steps.clearing import Clearing
 from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, download, save_content, sha256_of
 from orchestrator.steps.outcomes import Outcome, Verdict
-from orchestrator.steps.saving import shielded
 from orchestrator.steps.track import ask, reason
 from orchestrator.threads import Hop, in_thread
 from orchestrator.wiro import RemoteOutput, RemoteTask
@@ -52,7 +51,7 @@ class Fetcher:
 
     Attributes:
         run_folder: Paths in the records are relative to it.
-        outputs_folder: Where the outputs go, inside of it.
+        outputs_folder: Where the outputs go, right inside of it.
         clearing: Deletes the service's copies once ours are verified and recorded; None leaves them.
     """
 
@@ -115,7 +114,7 @@ class Fetcher:
         clearing = None if failures else self.clearing
         if clearing is not None:
             await clearing.owe(record)
-        await shielded(self.ledger.save(record, after, durable=bool(failures or clearing)))
+        await self.ledger.save(record, after, durable=bool(failures or clearing))
         if clearing is not None:
             await clearing.clear(after)
         return after
@@ -126,7 +125,7 @@ class Fetcher:
         if number >= len(remote.outputs):
             raise DownloadFailed("expired", "The service does not list this output any more.")
         landed, url = await self._land(record, remote.outputs[number], number, self._stem(record, number, recorded))
-        path = (self.outputs_folder / landed.path).relative_to(self.run_folder).as_posix()
+        path = f"{self.outputs_folder.name}/{landed.path}"
         return Output(path, url, landed.content_type, landed.bytes, landed.sha256), landed.warnings
 
     def _intact(self, recorded: Mapping[int, Output]) -> dict[int, Output]:

@@ -6,14 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-import anyio
-
 from orchestrator.clock import Clock
 from orchestrator.ledger import ClaimedError, Ledger
 from orchestrator.lifecycle import Record, State
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
 from orchestrator.steps.outcomes import Outcome, Verdict, judge
-from orchestrator.steps.saving import shielded
 from orchestrator.tasks import Parameters
 from orchestrator.wiro import Accepted, WiroError
 
@@ -83,9 +80,12 @@ async def submit(
         if not wanted():
             raise TurnLostError
         after = record.intended(clock.now(), reserve_usd, frontier.newest)
-        with anyio.CancelScope(shield=True):  # the one who is cancelled here has to know that it is written
+        intended = after  # also for one who is cancelled meanwhile: it is written all the same
+        try:
             await ledger.save(record, after, durable=True)
-            intended = after
+        except Exception:
+            intended = record
+            raise
 
     try:
         accepted = await calls.make(Urgency.SUBMIT, lambda client: client.run(model, parameters), first=intend)
@@ -94,13 +94,13 @@ async def submit(
         if intended.state is State.PENDING:
             return record, outcome
         hopeless = outcome.verdict is Verdict.GIVE_UP or (last and outcome.verdict is Verdict.AGAIN and outcome.sent)
-        return await shielded(_not_accepted(intended, outcome, ledger, clock, hopeless=hopeless)), outcome
+        return await _not_accepted(intended, outcome, ledger, clock, hopeless=hopeless), outcome
     except BaseException:
         if intended.state is State.SUBMITTING:  # cancelled while the request was out
             ledger.count("uncertain")
-            await shielded(ledger.save(intended, intended.given_up(clock.now()), durable=True))
+            await ledger.save(intended, intended.given_up(clock.now()), durable=True)
         raise
-    return await shielded(_accepted(intended, accepted, frontier, ledger, clock))
+    return await _accepted(intended, accepted, frontier, ledger, clock)
 
 
 async def _accepted(

@@ -12,7 +12,6 @@ from orchestrator.lifecycle import Ending, Failure, Record
 from orchestrator.money import FREE
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
 from orchestrator.steps.outcomes import Outcome, judge
-from orchestrator.steps.saving import shielded
 from orchestrator.wiro import Client, Phase, RemoteTask, WiroError
 from orchestrator.wiro.errors import one_line
 
@@ -76,7 +75,7 @@ async def look(
         return Sight(record, trouble=said)
     after = concluded(record, said, attempts, clock.now(), overdue=overdue, price_usd=price_usd)
     if after is not record:
-        await shielded(ledger.save(record, after, durable=False))
+        await ledger.save(record, after, durable=False)
     return Sight(after, said)
 
 

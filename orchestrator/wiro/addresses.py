@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -39,7 +40,7 @@ class AddressPolicy:
         if host.lower().rstrip(".") in self.allowed_hosts:
             return True
         try:
-            inner = _innermost(ipaddress.ip_address(address))
+            inner = _innermost(address)
         except ValueError:
             return False
         if inner.is_loopback:
@@ -71,8 +72,14 @@ class CheckedResolver(AbstractResolver):
         await self._resolver.close()
 
 
-def _innermost(address: _Address) -> _Address:
-    """Return the IPv4 address that an IPv6 one carries, if it carries one (RFC 4291, 3056, 6052)."""
+@lru_cache(maxsize=1024)
+def _innermost(literal: str) -> _Address:
+    """Return an address, or the IPv4 one that an IPv6 one carries, if it carries one (RFC 4291, 3056, 6052).
+
+    Raises:
+        ValueError: It is none.
+    """
+    address = ipaddress.ip_address(literal)
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in NAT64:

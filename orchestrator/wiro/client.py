@@ -119,6 +119,8 @@ class Client:
         task = page.tasks[0]
         if _is_another(task, token, task_id):
             raise ReplyLost("/Task/Detail", "the reply shows another task", http_status=200)
+        if not task.error_text:
+            return task
         return replace(task, error_text=self._transport.hide(task.error_text, task.token))
 
     async def tasks(self, *, start: int, limit: int, model: str | None = None) -> TaskPage:

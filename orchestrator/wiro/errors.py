@@ -235,5 +235,7 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
 
 def one_line(text: str) -> str:
     """Return foreign words as one short line that is safe to print: no control characters, single spaces."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in text[: 8 * MESSAGE_LENGTH]).split())
+    text = text[: 8 * MESSAGE_LENGTH]
+    printable = text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+    words = " ".join(printable.split())
     return words if len(words) <= MESSAGE_LENGTH else f"{words[: MESSAGE_LENGTH - 1]}…"

@@ -295,7 +295,7 @@ class Files:
         # Numbers are no names: aiohttp connects to them without asking the resolver, in whatever notation they are.
         if (":" in host or host.replace(".", "").isdigit()) and not self._policy.permits(host, host):
             raise FileRefused(host, "its address is not a public one")
-        return target.with_user(None)
+        return target if target.raw_user is None and target.raw_password is None else target.with_user(None)
 
     def _own_connector(self) -> aiohttp.TCPConnector:
         if self._proxy is not None:

@@ -1,0 +1,99 @@
+"""Waiting for each other: what is cheap because nearly nobody has to.
+
+anyio's events and semaphores give others a turn each time, and are made for many who wait. Each request of a task goes
+through a dozen such places, most of which let it pass at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from types import TracebackType
+
+import anyio
+
+
+class Turn:
+    """One who waits until somebody says so; it is passed at once where that has been said."""
+
+    __slots__ = ("_is_over", "_waiter")
+
+    def __init__(self) -> None:
+        self._is_over = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def is_set(self) -> bool:
+        """Return whether the wait is over."""
+        return self._is_over
+
+    def set(self) -> None:
+        """Let whoever waits go on; a second call does nothing."""
+        self._is_over = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait; one at a time."""
+        if not self._is_over:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    async def outlast(self) -> None:
+        """Wait even while being cancelled: the cancellation comes when the wait is over."""
+        try:
+            await self.wait()
+        except asyncio.CancelledError:
+            with anyio.CancelScope(shield=True):
+                await self.wait()
+            raise
+
+
+class Room:
+    """Lets in so many at a time, in the order in which they came.
+
+    Attributes:
+        free: How many more may come in at once.
+    """
+
+    __slots__ = ("_queue", "free")
+
+    def __init__(self, places: int) -> None:
+        self.free = places
+        self._queue: deque[Turn] = deque()
+
+    def enter_now(self) -> bool:
+        """Come in where that is possible without waiting; return whether it was."""
+        if not self.free:
+            return False
+        self.free -= 1
+        return True
+
+    async def enter(self) -> None:
+        """Wait to be let in."""
+        if self.enter_now():
+            return
+        turn = Turn()
+        self._queue.append(turn)
+        try:
+            await turn.wait()
+        except BaseException:
+            if turn.is_set():  # it was let in and cancelled in the same moment
+                self.leave()
+            else:
+                self._queue.remove(turn)
+            raise
+
+    def leave(self) -> None:
+        """Make room for the next one."""
+        if self._queue:
+            self._queue.popleft().set()
+        else:
+            self.free += 1
+
+    async def __aenter__(self) -> None:
+        await self.enter()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()
