@@ -62,8 +62,8 @@ def _in_doubt(status: Status) -> list[str]:
         return []
     if status.state != "running":
         return [f"{status.in_doubt:,} in doubt: the next run looks for them in the service's list"]
-    left = f" for up to {duration(status.doubt_seconds_left)}" if status.doubt_seconds_left else ""
-    return [f"{status.in_doubt:,} in doubt, looked for in the service's list{left}"]
+    left = f" up to {duration(status.doubt_seconds_left)}" if status.doubt_seconds_left else ""
+    return [f"{status.in_doubt:,} in doubt, looked for{left} in the service's list"]
 
 
 def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:

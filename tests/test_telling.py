@@ -94,7 +94,7 @@ def test_what_is_in_doubt_is_told_and_how_long_it_is_looked_for() -> None:
     """While it is, nothing else may move for a minute."""
     counts = {**NOTHING.counts, State.PENDING: 4, State.SUBMITTING: 8}
     found = replace(NOTHING, state="running", counts=counts, in_doubt=6, doubt_seconds_left=47.6)
-    sentence = "6 in doubt, looked for in the service's list for up to 48 s"
+    sentence = "6 in doubt, looked for up to 48 s in the service's list"
     assert describe(found, 0.0) == f"4 pending · 2 submitting · {sentence} · $0 · 0.0 calls/s"
     assert sentence in status_text(found).splitlines()
     found = replace(found, in_doubt=8, doubt_seconds_left=0.0)
