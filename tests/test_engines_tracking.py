@@ -274,6 +274,16 @@ async def test_what_comes_to_run_after_a_cancel_is_ended_too(tmp_path: Path, mon
         assert script.calls == ["Kill", "Detail"]
 
 
+async def test_a_cancel_that_was_lost_is_said_again_before_anything_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the service was silent meanwhile."""
+    monkeypatch.setattr(tracking, "SILENCE_SECONDS", 60.0)
+    async with tracking_of(Script([None] * 30 + [UNDER_WAY], killed=CANCELLED, kills_needed=2), tmp_path) as rig:
+        rig.control.cancel()
+        assert (await rig.track()).state is State.CANCELLED
+
+
 async def test_one_that_waits_in_the_queue_is_cancelled_there(tmp_path: Path) -> None:
     script = Script([{"status": "task_queue"}, CANCELLED])
     async with tracking_of(script, tmp_path) as rig:

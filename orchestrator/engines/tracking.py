@@ -186,11 +186,10 @@ class Tracker:
             )
         if watch.overdue is None and not self.control.cancelling:
             return None
-        ending_seconds = 0.0 if watch.ending_since is None else now - watch.ending_since
-        if ending_seconds > ENDING_PATIENCE_SECONDS and self._is_to_be_left(record, watch):
-            return record
-        if now >= watch.end_at:
+        if watch.ending_since is None or now >= watch.end_at:
             await self._end(record, watch)  # again and again: the request may have been lost
+        elif now - watch.ending_since > ENDING_PATIENCE_SECONDS and self._is_to_be_left(record, watch):
+            return record
         return None
 
     def _is_cancelled(self, watch: _Watch) -> bool:
