@@ -471,6 +471,23 @@ def test_the_page_and_the_command_write_the_same_table(look: Look, make_run: Mak
     assert theirs == ours
 
 
+def test_what_was_strange_about_files_is_said_beside_them(look: Look, make_run: MakeRun, tmp_path: Path) -> None:
+    job = {"name": "odd", "parameters": {"samples": 1, "scheduler": "PNDMScheduler"}, "sweep": {"prompt": ["a fox"]}}
+    folder = make_run(tmp_path / "odd", job, picture)
+    with sqlite3.connect(folder.ledger) as ledger:
+        ledger.execute("""UPDATE tasks SET warnings = '["a.png is <b>larger</b>"]'""")
+    ledger.close()
+    page = look(at=built(folder))
+    page.locator("#sheet").press("Enter")
+    assert page.locator("#viewer .calm").inner_text() == "a.png is <b>larger</b>"
+
+
+def test_what_was_cancelled_has_not_failed(look: Look) -> None:
+    page = look()
+    page.evaluate("gallery.run.head.status.counts.cancelled = 2; gallery.changed('head')")
+    expect(page.locator(".standing")).to_contain_text("16 of 20 done, 1 failed, 2 cancelled, $")
+
+
 def test_blind_answers_rank_the_values_of_an_axis(look: Look) -> None:
     page = look("#tab=blind")
     for _ in range(24):

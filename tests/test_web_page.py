@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -242,6 +243,16 @@ def test_the_overview_shows_every_run_and_what_becomes_of_it(
     expect(page.locator(".cell img")).to_have_count(5)
     page.locator("#all-runs").click()
     expect(page.locator("h1")).to_have_text("Runs")
+
+
+def test_a_picture_that_has_gone_is_not_shown(browser: Browser, served: Served) -> None:
+    folder = served.run("gone")
+    next((folder.path / "page" / "thumbnails").rglob("*.webp")).unlink()
+    page = browser.new_page()
+    page.goto(served.base)
+    expect(page.locator("[data-run=gone] img")).to_have_count(5)
+    page.context.close()
+    shutil.rmtree(folder.path)  # other tests want no request to fail
 
 
 def complaints(page: Page) -> object:

@@ -37,9 +37,12 @@
     return [usd(Number(status.cost_usd)), pace, left].filter(Boolean).join(' · ');
   }
 
+  /** A picture of a run; one that has gone is not shown. */
+  const picture = (src) => h('img', { src, alt: '', loading: 'lazy', onerror: (event) => event.target.remove() });
+
   function card(told) {
     const home = `run/${encodeURIComponent(told.name)}/`;
-    const pictures = told.thumbnails.map((path) => h('img', { src: home + address(path), alt: '', loading: 'lazy' }));
+    const pictures = told.thumbnails.map((path) => picture(home + address(path)));
     const state = told.status?.state ?? 'unreadable';
     return h(
       'li.card',

@@ -37,10 +37,11 @@
   function standing(status) {
     const { counts } = status;
     const total = Object.values(counts).reduce((sum, each) => sum + each, 0);
-    const failed = counts.failed + counts.cancelled;
+    const { failed, cancelled } = counts;
     const left = status.state === 'running' && status.seconds_left ? `, ${seconds(status.seconds_left)} left` : '';
     const done = `${number(counts.done)} of ${number(total)} done`;
-    const more = `${failed ? `, ${number(failed)} failed` : ''}, ${usd(Number(status.cost_usd))}${left}`;
+    const bad = [failed && `, ${number(failed)} failed`, cancelled && `, ${number(cancelled)} cancelled`];
+    const more = `${bad.filter(Boolean).join('')}, ${usd(Number(status.cost_usd))}${left}`;
     const share = (part) => (total ? part / total : 0);
     return h(
       'div.standing',
@@ -50,6 +51,7 @@
         [
           [share(counts.done), 'done'],
           [share(failed), 'failed'],
+          [share(cancelled), 'cancelled'],
         ],
         done + more,
       ),

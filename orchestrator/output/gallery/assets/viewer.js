@@ -156,6 +156,7 @@
     const { task } = card;
     return [
       task.error && h('p.error', {}, icon('warn'), `${task.error[0]}: ${task.error[1]}`),
+      task.warnings.map((words) => h('p.error.calm', { dir: 'auto' }, icon('warn'), words)),
       parameters(card),
       h(
         'dl.facts',
