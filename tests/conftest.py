@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from blockbuster import blockbuster_ctx
+from blockbuster import BlockBuster, blockbuster_ctx
 from playwright.sync_api import Browser, sync_playwright
 
 from orchestrator.ledger import SqliteLedger
@@ -67,13 +67,13 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture(autouse=True)
-def blocking_calls_are_errors() -> Iterator[None]:
+def blocking_calls_are_errors() -> Iterator[BlockBuster]:
     """Only opening and closing a command may block; what goes on in between, in tasks of its own, must not."""
     with blockbuster_ctx("orchestrator") as blocking:
         for function in blocking.functions.values():
             for module, name in OPENING.items():
                 function.can_block_in(f"orchestrator/{module}", name)
-        yield
+        yield blocking
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -15,9 +15,14 @@ class HurriedClock:
     def __init__(self, times_faster: float) -> None:
         self._times_faster = times_faster
         self._began, self._began_at = time.monotonic(), time.time()
+        self._skipped = 0.0
+
+    def skip(self, seconds: float) -> None:
+        """Let these seconds pass at once."""
+        self._skipped += seconds
 
     def monotonic(self) -> float:
-        return (time.monotonic() - self._began) * self._times_faster
+        return (time.monotonic() - self._began) * self._times_faster + self._skipped
 
     def now(self) -> float:
         return self._began_at + self.monotonic()

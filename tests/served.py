@@ -24,7 +24,7 @@ def settings_of(service: Emulator) -> dict[str, str]:
     """Return the settings that lead to it."""
     profile = service.profile
     key = {"WIRO_API_KEY": profile.api_key, "WIRO_API_SECRET": profile.api_secret or ""}
-    return {**key, "WIRO_BASE_URL": service.base_url, "WIRO_SOCKET_URL": service.socket_url}
+    return {**key, "WIRO_BASE_URL": service.base_url}
 
 
 def stats_of(service: Emulator) -> dict[str, Any]:

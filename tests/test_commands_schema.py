@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from anyio import to_thread
+from hurry import HurriedClock
 
-from orchestrator.clock import SystemClock
+from orchestrator.clock import Clock, SystemClock
 from orchestrator.commands.models import first_job
 from orchestrator.commands.options import Options
 from orchestrator.commands.plan import Plan, plan, prepared
@@ -48,7 +49,7 @@ class Bench:
 
     folder: Path
     settings: Settings
-    job: dict[str, Any] = field(default_factory=dict)
+    clock: Clock
 
     def path(self, **job: Any) -> Path:
         path = self.folder / "job.yaml"
@@ -62,7 +63,7 @@ class Bench:
 
     async def run(self, **options: Any) -> Result:
         chosen = Options(**{"out": self.folder / "out"} | options)
-        return await run(self.path(), chosen, self.settings, control=Control(), clock=SystemClock(), watcher=self)
+        return await run(self.path(), chosen, self.settings, control=Control(), clock=self.clock, watcher=self)
 
     def sent(self) -> dict[str, Any]:
         """Return the parameters of the task that the job now has."""
@@ -77,10 +78,11 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     profile = Profile(run_seconds_median=0.0)
-    async with Emulator(profile) as service:
+    clock = HurriedClock(20)
+    async with Emulator(profile, now=clock.now, sleep=clock.sleep) as service:
         cache, state = tmp_path / "cache", tmp_path / "state"
         settings = Settings(profile.api_key, profile.api_secret, service.base_url, cache=cache, state=state)
-        yield Bench(tmp_path, settings)
+        yield Bench(tmp_path, settings, clock)
 
 
 async def test_plan_without_a_key_goes_by_what_was_said_before(bench: Bench) -> None:

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from bench import Bench, Silent
 
-from orchestrator.clock import SystemClock
-from orchestrator.commands.options import Options
-from orchestrator.commands.run import run
 from orchestrator.commands.verify import Verification, verify
 from orchestrator.commands.workshop import service as service_of
 from orchestrator.config import Settings
-from orchestrator.emulator import Emulator, Profile
 from orchestrator.engines.control import Control
-from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import RefusedError
 from orchestrator.lifecycle import Failure
-from orchestrator.runs import RunFolder
-from orchestrator.status import Status
 from orchestrator.telling import verification_text
 
 pytestmark = pytest.mark.anyio
 
 TASKS = 3
-INSTANT = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0, balance_usd=Decimal(1000))
+JOB = {
+    "parameters": {"samples": 1, "prompt": "a lighthouse"},
+    "limits": {"requests_per_second": 1000},
+    "sweep": {"seed": list(range(TASKS))},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -34,83 +30,60 @@ def blocking_calls_are_errors() -> None:
     """They are not here: the tests themselves look into the run folder."""
 
 
-@pytest.fixture(autouse=True)
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.02)
-
-
-class Silent:
-    def show(self, status: Status) -> None:
-        """See `orchestrator.commands.run.Watcher`."""
-
-
-def settings_of(service: Emulator) -> Settings:
-    return Settings(service.profile.api_key, service.profile.api_secret, service.base_url)
-
-
-async def ran(tmp_path: Path, service: Emulator) -> RunFolder:
-    job = {
-        "model": "Hevok/Studio-Trigger",
-        "parameters": {"samples": 1, "prompt": "a lighthouse"},
-        "limits": {"requests_per_second": 1000},
-        "sweep": {"seed": list(range(TASKS))},
-    }
-    path, options = tmp_path / "job.yaml", Options(out=tmp_path / "out")
-    path.write_text(json.dumps(job))
-    await run(path, options, settings_of(service), control=Control(), clock=SystemClock(), watcher=Silent())
-    return RunFolder(tmp_path / "out")
-
-
-async def look_at(folder: RunFolder, service: Emulator, *, repair: bool = False) -> Verification:
-    settings = settings_of(service)
-    return await verify(folder, settings, repair=repair, control=Control(), clock=SystemClock(), watcher=Silent())
+async def look_at(bench: Bench, *, repair: bool = False) -> Verification:
+    return await verify(
+        bench.out, bench.settings, repair=repair, control=Control(), clock=bench.clock, watcher=Silent()
+    )
 
 
 async def test_a_lost_task_counts_until_it_is_there(tmp_path: Path) -> None:
     """It is named with the way to have it again, is tried again by a repair, and is not well before it stands."""
-    async with Emulator(INSTANT) as service:
-        folder = await ran(tmp_path, service)
+    async with Bench.on(tmp_path) as bench:
+        await bench.carry_out(JOB)
+        folder = bench.out
         with folder.written() as store, store.transaction(durable=True):
             record = next(store.finished())
             refetched = record.refetched()
             store.save(record, refetched)
             store.save(refetched, refetched.undelivered(Failure("lost", "It has gone."), 1.0))
-        found = await look_at(folder, service)
+        found = await look_at(bench)
         assert (found.checked, found.ok, found.lost, found.well) == (TASKS - 1, TASKS - 1, 1, False)
         told = verification_text(found, folder.path)
         assert f"files/{record.task.path}-{record.task.short_id} is lost (lost): It has gone.\n" in told
         assert f"`orchestrator retry {folder.path}` asks the service for it again without paying" in told
-        found = await look_at(folder, service, repair=True)
+        found = await look_at(bench, repair=True)
         assert (found.repaired, found.lost, found.well) == (1, 0, True)
-        assert (await look_at(folder, service)).ok == TASKS
+        assert (await look_at(bench)).ok == TASKS
 
 
 async def test_what_is_still_to_be_fetched_is_missing(tmp_path: Path) -> None:
     """A repair that came to nothing does not make a paid result forgotten."""
-    async with Emulator(INSTANT) as service:
-        folder = await ran(tmp_path, service)
+    async with Bench.on(tmp_path) as bench:
+        await bench.carry_out(JOB)
+        folder = bench.out
         with folder.written() as store, store.transaction(durable=True):
             record = next(store.finished())
             lost = record.refetched().undelivered(Failure("lost", "It has gone."), 1.0)
             store.save(record, record.refetched())
             store.save(record.refetched(), lost)
             store.save(lost, lost.refetched())
-        found = await look_at(folder, service)
+        found = await look_at(bench)
         assert (found.ok, found.missing, found.well) == (TASKS - 1, 1, False)
 
 
 async def test_a_folder_in_the_place_of_a_file_is_left_to_its_owner(tmp_path: Path) -> None:
     """It is damage that a repair passes over and explains; once it is moved away, the file is fetched."""
-    async with Emulator(INSTANT) as service:
-        folder = await ran(tmp_path, service)
+    async with Bench.on(tmp_path) as bench:
+        await bench.carry_out(JOB)
+        folder = bench.out
         path = next(path for path in folder.files.iterdir() if path.is_file())
         path.unlink()
         path.mkdir()
-        found = await look_at(folder, service, repair=True)
+        found = await look_at(bench, repair=True)
         assert (found.ok, found.damaged, found.repaired, found.halt) == (TASKS - 1, 1, 0, None)
         assert "move it away" in found.problems[0]
         path.rmdir()
-        assert (await look_at(folder, service, repair=True)).well
+        assert (await look_at(bench, repair=True)).well
 
 
 async def test_a_file_in_the_place_of_the_emulators_state_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,7 +16,6 @@ from typing import Any, Final
 import aiohttp
 import anyio
 import pytest
-from blockbuster import blockbuster_ctx
 from harms import Dice, dice, harmed_bytes, harmed_reply, trials
 from hurry import HurriedClock
 
@@ -53,15 +52,6 @@ HEADERS: Final = (
 STATUSES: Final = (*(200,) * 12, 201, 204, 206, 302, 307, 400, 403, 404, 416, 418, 429, 500, 502, 599)
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@pytest.fixture(autouse=True)
-def blocking_calls_are_errors() -> Iterator[None]:
-    """Opening and closing a run may block; what goes on in between, in tasks of its own, must not."""
-    with blockbuster_ctx("orchestrator") as blocking:
-        for function in blocking.functions.values():
-            function.can_block_in("orchestrator/commands/run.py", "run")
-        yield
 
 
 def message(status: int, body: bytes, headers: list[str]) -> bytes:

@@ -6,7 +6,7 @@ import io
 import itertools
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import anyio
 import pytest
-from blockbuster import blockbuster_ctx
+from blockbuster import BlockBuster
 from PIL import Image
 from structlog.testing import CapturingLogger
 from structlog.typing import FilteringBoundLogger
@@ -39,13 +39,12 @@ PAID = Ending("task_postprocess_end", 0, Decimal("0.01"), 2.0, 3.0)
 
 
 @pytest.fixture(autouse=True)
-def blocking_calls_are_errors() -> Iterator[None]:
+def blocking_calls_are_errors(blocking_calls_are_errors: BlockBuster) -> BlockBuster:
     """The test looks at files from within the loop; what is tested must not."""
-    with blockbuster_ctx("orchestrator") as blocking:
-        for function in blocking.functions.values():
-            for name in ("held", "rows", "process", "harm"):
-                function.can_block_in("tests/test_output_gallery_keeper.py", name)
-        yield
+    for function in blocking_calls_are_errors.functions.values():
+        for name in ("held", "rows", "process", "harm"):
+            function.can_block_in("tests/test_output_gallery_keeper.py", name)
+    return blocking_calls_are_errors
 
 
 def picture(*_: Any) -> bytes:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -14,22 +12,17 @@ from typing import Any, Literal
 
 import anyio
 import pytest
-from blockbuster import blockbuster_ctx
+from bench import INSTANT, MODEL, Bench
 
-from orchestrator.clock import SystemClock
-from orchestrator.commands.options import Options
 from orchestrator.commands.prepare import Prepared
-from orchestrator.commands.run import Result, run
-from orchestrator.config import Settings
-from orchestrator.emulator import Emulator, Profile
+from orchestrator.commands.run import Result
+from orchestrator.emulator import Profile
 from orchestrator.emulator.models import CATALOGUE
 from orchestrator.engines import doubts, tracking
-from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit, RefusedError, StoppedError
 from orchestrator.lifecycle import State
 from orchestrator.reporting import root
-from orchestrator.status import Status
 from orchestrator.steps import insist
 from orchestrator.steps.outcomes import Stop
 
@@ -38,35 +31,24 @@ pytestmark = pytest.mark.anyio
 PRICE = Decimal("0.0035")
 """What one sample costs on the emulated seed model."""
 
-INSTANT = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0, balance_usd=Decimal(10_000))
-BRISK = replace(INSTANT, run_seconds_median=0.1)
-
-
-@pytest.fixture(autouse=True)
-def blocking_calls_are_errors() -> Iterator[None]:
-    """Opening and closing a run may block; what goes on in between, in tasks of its own, must not."""
-    with blockbuster_ctx("orchestrator") as blocking:
-        for function in blocking.functions.values():
-            function.can_block_in("orchestrator/commands/run.py", "run")
-        yield
+BRISK = replace(INSTANT, run_seconds_median=1)
 
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """An instant service is looked at soon, and asked soon for what was lost."""
-    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.02)
-    monkeypatch.setattr(tracking, "ENDING_SECONDS", 0.02)
-    monkeypatch.setattr(doubts, "FIRST_WAIT_SECONDS", 0.1)
-    monkeypatch.setattr(doubts, "LONGEST_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.4)
+    monkeypatch.setattr(tracking, "ENDING_SECONDS", 0.4)
+    monkeypatch.setattr(doubts, "FIRST_WAIT_SECONDS", 1.0)
+    monkeypatch.setattr(doubts, "LONGEST_WAIT_SECONDS", 2.0)
 
 
 @dataclass
-class Bench:
-    folder: Path
-    service: Emulator
-    seen: Status | None = None
+class Faulty(Bench):
+    """A bench on which things go wrong."""
+
     asked: int = 0
-    model: str = "Hevok/Studio-Trigger"
+    model: str = MODEL
     parameters: Mapping[str, int] = field(default_factory=lambda: {"samples": 1})
 
     async def run(
@@ -74,6 +56,7 @@ class Bench:
         prompts: Sequence[str] = ("a lighthouse",),
         seeds: int = 4,
         attempts: int = 3,
+        repeat: int = 1,
         *,
         fail_fast: bool = False,
         insists: bool = False,
@@ -83,38 +66,20 @@ class Bench:
         job = {
             "model": self.model,
             "parameters": dict(self.parameters),
-            "limits": {"requests_per_second": 1000, "settle_after": 0.5} | limits,
+            "limits": {"requests_per_second": 1000, "settle_after": 2} | limits,
             "retry": {"attempts": attempts},
             "sweep": {"prompt": list(prompts), "seed": list(range(seeds))},
+            "repeat": repeat,
         }
-        path = self.folder / "job.yaml"
-        path.write_text(json.dumps(job))
-        profile = self.service.profile
-        settings = Settings(profile.api_key, profile.api_secret, self.service.base_url)
-        options = Options(out=self.folder / "out", fail_fast=fail_fast, resubmit_uncertain=insists)
-        return await run(
-            path, options, settings, control=Control(), clock=SystemClock(), watcher=self, agreed=self.agree
-        )
+        return await self.carry_out(job, agreed=self.agree, fail_fast=fail_fast, resubmit_uncertain=insists)
 
     async def agree(self, _: Prepared) -> bool:
         self.asked += 1
         return True
 
-    def show(self, status: Status) -> None:
-        self.seen = status
-
-    def manifest(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.folder / "out" / "manifest.jsonl").read_text().splitlines()]
-
     def assert_paid_once(self, tasks: int) -> None:
         stats = self.service.stats
         assert (len(stats.billed), stats.double_payments) == (tasks, 0)
-
-
-@asynccontextmanager
-async def bench_on(folder: Path, profile: Profile = INSTANT) -> AsyncIterator[Bench]:
-    async with Emulator(profile) as service:
-        yield Bench(folder, service)
 
 
 def losing(fates: Mapping[int, Literal["before", "after"]], endpoint: str = "Run") -> Any:
@@ -133,7 +98,7 @@ FORMS = [
 @pytest.mark.parametrize("profile", FORMS, ids=["newer", "older", "quirks", "older as text, key only"])
 async def test_lost_replies_are_settled_in_every_form_of_replies(tmp_path: Path, profile: Profile) -> None:
     """Lost after acceptance: found in the list and adopted. Lost before: sent again once it is sure. Paid once."""
-    async with bench_on(tmp_path, profile) as bench:
+    async with Faulty.on(tmp_path, profile) as bench:
         bench.service.lose_replies = losing({1: "after", 3: "before", 4: "after"})
         result = await bench.run(seeds=5)
         assert result.exit_code is Exit.DONE
@@ -146,9 +111,9 @@ async def test_lost_replies_are_settled_in_every_form_of_replies(tmp_path: Path,
 async def test_without_a_list_only_who_insists_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was never accepted waits as long as nobody can say so; the user decides."""
     monkeypatch.setattr(insist, "TRIES", 1)
-    monkeypatch.setattr(doubts, "INSISTENCE_SECONDS", 0.3)
-    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 0.3)
-    async with bench_on(tmp_path) as bench:
+    monkeypatch.setattr(doubts, "INSISTENCE_SECONDS", 2.0)
+    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 2.0)
+    async with Faulty.on(tmp_path) as bench:
         bench.service.lose_replies = lambda called, number: (
             "before" if (called, number) == ("Run", 1) or (called == "Task/List" and number > 1) else None
         )
@@ -166,34 +131,30 @@ async def test_without_a_list_only_who_insists_goes_on(tmp_path: Path, monkeypat
 
 async def test_nothing_is_sent_again_before_settle_after(tmp_path: Path) -> None:
     """A request that left no trace is repeated only when the list has not shown it for long enough."""
-    async with bench_on(tmp_path) as bench:
+    async with Faulty.on(tmp_path) as bench:
         bench.service.lose_replies = losing({1: "before"})
-        result = await bench.run(seeds=1, settle_after=1, concurrency=1)
+        result = await bench.run(seeds=1, settle_after=10, concurrency=1)
         sent = [at for at, endpoint in bench.service.stats.arrivals if endpoint == "Run"]
         assert (result.exit_code, result.status.resubmitted) == (Exit.DONE, 1)
         assert len(sent) == 2
-        assert 1.0 <= sent[1] - sent[0] < 3.0
+        assert 10 <= sent[1] - sent[0] < 40
 
 
 async def test_equal_tasks_in_doubt_are_told_apart(tmp_path: Path) -> None:
     """Two tasks with equal parameters, one reply lost each way: two payments, neither more nor less."""
-    async with bench_on(tmp_path) as bench:
+    async with Faulty.on(tmp_path) as bench:
         bench.service.lose_replies = losing({1: "after", 2: "before"})
         result = await bench.run(prompts=["a lighthouse"], seeds=1)
         assert result.exit_code is Exit.DONE
         assert len(bench.service.stats.billed) == 1
-        path = bench.folder / "job.yaml"
-        path.write_text(path.read_text().replace('"sweep"', '"repeat": 3, "sweep"'))
         bench.service.lose_replies = losing({2: "after", 3: "before"})
-        settings = Settings(bench.service.profile.api_key, bench.service.profile.api_secret, bench.service.base_url)
-        options = Options(out=bench.folder / "out")
-        result = await run(path, options, settings, control=Control(), clock=SystemClock(), watcher=bench)
+        result = await bench.run(prompts=["a lighthouse"], seeds=1, repeat=3)
         assert (result.exit_code, result.status.total) == (Exit.DONE, 3)
         assert len(bench.service.stats.billed) == 3
 
 
 async def test_looks_and_lists_that_are_lost_are_made_again(tmp_path: Path) -> None:
-    async with bench_on(tmp_path) as bench:
+    async with Faulty.on(tmp_path) as bench:
         lost = {"Task/Detail": (1, 2, 4), "Task/List": (2,), "Run": (2,)}
         bench.service.lose_replies = lambda name, number: "after" if number in lost.get(name, ()) else None
         result = await bench.run()
@@ -203,18 +164,18 @@ async def test_looks_and_lists_that_are_lost_are_made_again(tmp_path: Path) -> N
 
 async def test_what_cannot_be_settled_is_never_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list cannot be had: nothing is repeated, exit 3 when only such tasks are left; the next run adopts them."""
-    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 0.5)
-    async with bench_on(tmp_path) as bench:
+    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 2.0)
+    async with Faulty.on(tmp_path) as bench:
         lost = losing({2: "after"})
         bench.service.lose_replies = lambda name, number: (
             "before" if name == "Task/List" and number > 1 else lost(name, number)
         )
-        result = await bench.run(settle_after=0.1)
+        result = await bench.run()
         assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.UNSETTLED)
         counts = result.status.counts
         assert (counts[State.DONE], counts[State.SUBMITTING], result.status.reserved_usd) == (3, 1, PRICE)
         bench.service.lose_replies = None
-        result = await bench.run(settle_after=0.1)
+        result = await bench.run()
         assert (result.exit_code, result.status.adopted) == (Exit.DONE, 1)
         bench.assert_paid_once(4)
 
@@ -223,8 +184,8 @@ async def test_what_is_sent_again_after_a_restart_is_not_taken_for_an_older_task
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An equal task of another run is on the service: a reply that is lost again is not settled with that one."""
-    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 0.1)
-    async with bench_on(tmp_path) as bench:
+    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 2.0)
+    async with Faulty.on(tmp_path) as bench:
         bench.folder = tmp_path / "another"
         bench.folder.mkdir()
         await bench.run(seeds=1)
@@ -233,11 +194,11 @@ async def test_what_is_sent_again_after_a_restart_is_not_taken_for_an_older_task
         bench.service.lose_replies = lambda name, number: (
             "before" if name == "Run" or (name == "Task/List" and number > asked) else None
         )
-        result = await bench.run(seeds=1, settle_after=0.1)
+        result = await bench.run(seeds=1)
         assert result.halt is not None
         assert result.halt.stop is Stop.UNSETTLED
         bench.service.lose_replies = losing({3: "after"})
-        result = await bench.run(seeds=1, settle_after=0.1)
+        result = await bench.run(seeds=1)
         assert (result.exit_code, result.status.resubmitted, result.status.adopted) == (Exit.DONE, 1, 1)
         assert bench.manifest()[0]["remote"]["task_id"] == str(bench.service.stats.billed[1].id)
 
@@ -246,15 +207,15 @@ async def test_a_dropped_task_in_doubt_that_was_never_accepted_is_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The job file has lost it meanwhile: it is not sent again, and nothing is left that is pending."""
-    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 0.1)
-    async with bench_on(tmp_path) as bench:
+    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 2.0)
+    async with Faulty.on(tmp_path) as bench:
         lost = losing({2: "before"})
         bench.service.lose_replies = lambda name, number: (
             "before" if name == "Task/List" and number > 1 else lost(name, number)
         )
-        assert (await bench.run(seeds=2, settle_after=0.1)).exit_code is Exit.STOPPED
+        assert (await bench.run(seeds=2)).exit_code is Exit.STOPPED
         bench.service.lose_replies = None
-        result = await bench.run(seeds=1, settle_after=0.1)
+        result = await bench.run(seeds=1)
         assert (result.exit_code, result.status.state) == (Exit.DONE, "finished")
         assert (result.status.counts[State.PENDING], result.status.counts[State.SUBMITTING]) == (0, 0)
         bench.assert_paid_once(1)
@@ -263,41 +224,41 @@ async def test_a_dropped_task_in_doubt_that_was_never_accepted_is_forgotten(
 async def test_what_is_in_doubt_is_not_looked_for_under_another_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 0.1)
-    async with bench_on(tmp_path) as bench:
+    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 2.0)
+    async with Faulty.on(tmp_path) as bench:
         bench.service.lose_replies = lambda name, number: (
             "after" if name == "Run" else "before" if name == "Task/List" and number > 1 else None
         )
-        assert (await bench.run(seeds=2, settle_after=0.1)).exit_code is Exit.STOPPED
+        assert (await bench.run(seeds=2)).exit_code is Exit.STOPPED
         bench.service.lose_replies = None
         bench.model, bench.parameters = "acme/paper-cut", {}
         with pytest.raises(RefusedError, match=r"2 tasks of Hevok/Studio-Trigger may have been accepted"):
-            await bench.run(seeds=2, settle_after=0.1)
+            await bench.run(seeds=2)
         assert bench.asked == 1  # who is refused anyway is not asked before
-        bench.model, bench.parameters = "Hevok/Studio-Trigger", {"samples": 1}
-        assert (await bench.run(seeds=2, settle_after=0.1)).status.adopted == 2
+        bench.model, bench.parameters = MODEL, {"samples": 1}
+        assert (await bench.run(seeds=2)).status.adopted == 2
         bench.assert_paid_once(2)
 
 
 async def test_another_model_is_taken_as_the_service_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where it is the one whose entry is built in: the service's may have changed."""
-    seed = CATALOGUE["hevok/studio-trigger"]
+    seed = CATALOGUE[MODEL.lower()]
     tool = deepcopy(seed.tool)
     for item in (item for group in tool["parameters"] for item in group["items"] if item["id"] == "width"):
         item["default"] = 512
-    monkeypatch.setitem(CATALOGUE, "hevok/studio-trigger", replace(seed, tool=tool))
-    async with bench_on(tmp_path) as bench:
+    monkeypatch.setitem(CATALOGUE, MODEL.lower(), replace(seed, tool=tool))
+    async with Faulty.on(tmp_path) as bench:
         bench.model, bench.parameters = "acme/paper-cut", {}
         assert (await bench.run(seeds=1)).exit_code is Exit.DONE
-        bench.model, bench.parameters = "Hevok/Studio-Trigger", {"samples": 1}
+        bench.model, bench.parameters = MODEL, {"samples": 1}
         assert (await bench.run(seeds=1)).exit_code is Exit.DONE
         assert bench.service.stats.accepted[-1].parameters["width"] == 512
-        assert [line["model"] for line in bench.manifest()] == ["Hevok/Studio-Trigger", "acme/paper-cut"]
+        assert [line["model"] for line in bench.manifest()] == [MODEL, "acme/paper-cut"]
 
 
 async def test_a_full_service_is_waited_for(tmp_path: Path) -> None:
     """96 is no failure: the number is learned, everything gets done, and few submits are refused."""
-    async with bench_on(tmp_path, replace(BRISK, concurrency=3)) as bench:
+    async with Faulty.on(tmp_path, replace(BRISK, concurrency=3)) as bench:
         result = await bench.run(seeds=30)
         assert result.exit_code is Exit.DONE
         bench.assert_paid_once(30)
@@ -308,7 +269,7 @@ async def test_a_full_service_is_waited_for(tmp_path: Path) -> None:
 
 
 async def test_the_users_number_of_tasks_is_kept(tmp_path: Path) -> None:
-    async with bench_on(tmp_path, BRISK) as bench:
+    async with Faulty.on(tmp_path, BRISK) as bench:
         await bench.run(seeds=12, concurrency=2)
         assert bench.service.stats.peak_concurrency == 2
         assert not bench.service.stats.refusals
@@ -316,7 +277,7 @@ async def test_the_users_number_of_tasks_is_kept(tmp_path: Path) -> None:
 
 async def test_an_empty_account_stops_and_a_filled_one_goes_on(tmp_path: Path) -> None:
     """97: what runs is finished, the rest stays pending, exit 3 with the reason; the next run goes on."""
-    async with bench_on(tmp_path, replace(INSTANT, concurrency=1, balance_usd=PRICE * 3 + PRICE / 2)) as bench:
+    async with Faulty.on(tmp_path, replace(INSTANT, concurrency=1, balance_usd=PRICE * 3 + PRICE / 2)) as bench:
         result = await bench.run(seeds=8)
         assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.BALANCE)
         assert result.halt is not None
@@ -330,7 +291,7 @@ async def test_an_empty_account_stops_and_a_filled_one_goes_on(tmp_path: Path) -
 
 async def test_the_budget_is_kept_over_the_life_of_the_folder(tmp_path: Path) -> None:
     """A cap of five tasks pays for five, however many run at once; a larger cap later counts what was spent."""
-    async with bench_on(tmp_path, BRISK) as bench:
+    async with Faulty.on(tmp_path, BRISK) as bench:
         result = await bench.run(seeds=12, budget_usd=float(PRICE * 5))
         assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.BUDGET)
         assert (bench.service.stats.billed_usd, len(bench.service.stats.accepted)) == (PRICE * 5, 5)
@@ -344,15 +305,15 @@ async def test_the_budget_is_kept_over_the_life_of_the_folder(tmp_path: Path) ->
 
 async def test_money_that_failures_give_back_is_used(tmp_path: Path) -> None:
     """The cap holds two tasks; the failing ones cost nothing, so that both good ones are made at the end."""
-    async with bench_on(tmp_path, BRISK) as bench:
+    async with Faulty.on(tmp_path, BRISK) as bench:
         result = await bench.run(["a [fail] boat", "a boat"], seeds=2, attempts=1, budget_usd=float(PRICE * 2))
         assert (result.exit_code, result.halt) == (Exit.SOME_FAILED, None)
         assert (result.status.counts[State.DONE], result.status.cost_usd) == (2, PRICE * 2)
 
 
-@pytest.mark.parametrize("retry_after", [None, 0.3])
+@pytest.mark.parametrize("retry_after", [None, 2.0])
 async def test_too_many_calls_slow_the_run_and_nothing_else(tmp_path: Path, retry_after: float | None) -> None:
-    async with bench_on(tmp_path, replace(INSTANT, rate=15, retry_after_seconds=retry_after)) as bench:
+    async with Faulty.on(tmp_path, replace(INSTANT, rate=3, retry_after_seconds=retry_after)) as bench:
         result = await bench.run(seeds=12)
         assert result.exit_code is Exit.DONE
         bench.assert_paid_once(12)
@@ -362,7 +323,7 @@ async def test_too_many_calls_slow_the_run_and_nothing_else(tmp_path: Path, retr
 
 async def test_failures_are_tried_again_and_then_told(tmp_path: Path) -> None:
     """Three tries in all for what failed unbilled; the others are not touched by it; a second run leaves it."""
-    async with bench_on(tmp_path) as bench:
+    async with Faulty.on(tmp_path) as bench:
         result = await bench.run(["a [fail] boat", "a [error] boat", "a boat"], seeds=1)
         assert result.exit_code is Exit.SOME_FAILED
         failed, never_ran, done = bench.manifest()
@@ -378,17 +339,9 @@ async def test_failures_are_tried_again_and_then_told(tmp_path: Path) -> None:
 
 async def test_a_wrong_request_fails_its_task_alone(tmp_path: Path) -> None:
     """What the service calls invalid is not sent again, and does not end the run."""
-    async with bench_on(tmp_path) as bench:
-        path = bench.folder / "job.yaml"
-        job = {
-            "model": "Hevok/Studio-Trigger",
-            "parameters": {"prompt": "a boat", "samples": 1},
-            "sweep": {"width": [512, 9000]},
-        }
-        path.write_text(json.dumps(job))
-        settings = Settings(bench.service.profile.api_key, bench.service.profile.api_secret, bench.service.base_url)
-        options = Options(out=bench.folder / "out")
-        result = await run(path, options, settings, control=Control(), clock=SystemClock(), watcher=bench)
+    async with Faulty.on(tmp_path) as bench:
+        job = {"parameters": {"prompt": "a boat", "samples": 1}, "sweep": {"width": [512, 9000]}}
+        result = await bench.carry_out(job)
         assert result.exit_code is Exit.SOME_FAILED
         good, wrong = bench.manifest()
         assert (good["state"], wrong["state"], wrong["error"]["kind"]) == ("done", "failed", "invalid")
@@ -398,7 +351,7 @@ async def test_a_wrong_request_fails_its_task_alone(tmp_path: Path) -> None:
 
 async def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
     """Once a task has failed nothing more is submitted, what runs is finished, and the same command goes on."""
-    async with bench_on(tmp_path) as bench:
+    async with Faulty.on(tmp_path) as bench:
         prompts = ["a boat", "a [fail] boat", "a lighthouse"]
         result = await bench.run(prompts, seeds=4, attempts=1, concurrency=1, fail_fast=True)
         assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.FAILURE)
@@ -411,7 +364,7 @@ async def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
 
 async def test_twenty_alike_failures_stop_the_run(tmp_path: Path) -> None:
     """When the first twenty all fail with one cause, nobody has to watch the other ones fail."""
-    async with bench_on(tmp_path) as bench:
+    async with Faulty.on(tmp_path) as bench:
         result = await bench.run(["a [fail] boat"], seeds=80, concurrency=4)
         assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.SAME_FAILURE)
         assert result.halt is not None
@@ -421,8 +374,8 @@ async def test_twenty_alike_failures_stop_the_run(tmp_path: Path) -> None:
 
 
 async def test_nineteen_alike_do_not(tmp_path: Path) -> None:
-    async with bench_on(tmp_path) as bench:
-        result = await bench.run(["a boat", "a [fail] boat"], seeds=21, concurrency=1)
+    async with Faulty.on(tmp_path) as bench:
+        result = await bench.run(["a boat", "a [fail] boat"], seeds=21, attempts=1, concurrency=1)
         assert (result.exit_code, result.halt) == (Exit.SOME_FAILED, None)
         assert result.status.counts[State.DONE] == 21
 
@@ -435,17 +388,17 @@ async def test_all_at_once(tmp_path: Path, seed: int) -> None:
     def lose(_endpoint: str, _number: int) -> Literal["before", "after"] | None:
         return dice.choice(("before", "after")) if dice.random() < 0.12 else None
 
-    async def move(service: Emulator) -> None:
+    async def move(bench: Bench) -> None:
         while True:
-            await anyio.sleep(0.1)
-            service.concurrency = dice.randrange(2, 9)
+            await bench.clock.sleep(2)
+            bench.service.concurrency = dice.randrange(2, 9)
 
-    profile = replace(BRISK, failure_share=0.1, rate=60, seed=seed, retry_after_seconds=0.2)
-    async with bench_on(tmp_path, profile) as bench:
+    profile = replace(BRISK, failure_share=0.1, rate=12, seed=seed, retry_after_seconds=2.0)
+    async with Faulty.on(tmp_path, profile) as bench:
         bench.service.lose_replies = lose
         async with anyio.create_task_group() as group:
-            group.start_soon(move, bench.service)
-            result = await bench.run(seeds=20, requests_per_second=50)
+            group.start_soon(move, bench)
+            result = await bench.run(seeds=20, requests_per_second=10)
             group.cancel_scope.cancel()
         assert {line["error"] and line["error"]["kind"] for line in bench.manifest()} <= {None, "failed"}
         counts = result.status.counts

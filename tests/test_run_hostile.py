@@ -7,7 +7,7 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,6 @@ import anyio
 import anyio.to_thread
 import pytest
 from aiohttp import web
-from blockbuster import blockbuster_ctx
 from hurry import HurriedClock
 from PIL import Image
 
@@ -37,16 +36,6 @@ pytestmark = pytest.mark.anyio
 
 TIMES_FASTER = 50
 KEY, SECRET, TOKEN = "a-key-to-keep", "a-secret-to-keep", "a-token-to-keep"
-
-
-@pytest.fixture(autouse=True)
-def blocking_calls_are_errors() -> Iterator[None]:
-    """Opening and closing a run may block; what goes on in between, in tasks of its own, must not."""
-    with blockbuster_ctx("orchestrator") as blocking:
-        for function in blocking.functions.values():
-            for command in ("run", "resume"):
-                function.can_block_in(f"orchestrator/commands/{command}.py", command)
-        yield
 
 
 def png(width: int = 8, height: int = 8) -> bytes:

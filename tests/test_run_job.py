@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import bench
 import pytest
+from bench import INSTANT, MODEL
 
-from orchestrator.clock import SystemClock
-from orchestrator.commands.options import Options
-from orchestrator.commands.run import HEARTBEAT_SECONDS, Result, run
-from orchestrator.config import Settings
-from orchestrator.emulator import Emulator, Profile
+from orchestrator.commands.run import HEARTBEAT_SECONDS, Result
 from orchestrator.engines import tracking
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
@@ -26,49 +22,36 @@ from orchestrator.errors import Exit, RefusedError, StoppedError
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import State
 from orchestrator.reporting import root
-from orchestrator.runs import RunFolder
 from orchestrator.status import Status
 from orchestrator.steps.outcomes import Stop
 
 pytestmark = pytest.mark.anyio
 
-INSTANT = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0, balance_usd=Decimal(10_000))
-SLOW = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=600, balance_usd=Decimal(10_000))
+SLOW = replace(INSTANT, run_seconds_median=600)
 
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """An instant service is looked at soon."""
-    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.02)
-    monkeypatch.setattr(tracking, "ENDING_SECONDS", 0.02)
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.4)
+    monkeypatch.setattr(tracking, "ENDING_SECONDS", 0.4)
 
 
 @dataclass
-class Bench:
-    """A job file, its run folder and the service, and a watcher that may do something when it sees enough.
+class Bench(bench.Bench):
+    """A bench whose watcher may do something when it sees enough."""
 
-    Attributes:
-        hours: How much later it is on the service than with us.
-    """
-
-    folder: Path
-    service: Emulator
-    hours: list[int]
     control: Control = field(default_factory=Control)
     when: Callable[[Status], bool] = lambda _: False
     then: Callable[[Control], None] = lambda _: None
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def out(self) -> Path:
-        return self.folder / "out"
+    changed: dict[str, Any] = field(default_factory=dict)
 
     async def run(
         self,
         *,
         seeds: Any = (1, 2, 3),
         limits: dict[str, Any] | None = None,
-        model: str = "Hevok/Studio-Trigger",
+        model: str = MODEL,
         **options: Any,
     ) -> Result:
         """Run the job with these seeds, or go on with it."""
@@ -78,36 +61,23 @@ class Bench:
             "limits": {"requests_per_second": 1000, "settle_after": 1} | (limits or {}),
             "sweep": {"seed": list(seeds)},
         }
-        path = self.folder / "job.yaml"
-        path.write_text(json.dumps(job))
-        profile = self.service.profile
-        settings = Settings(
-            **{"api_key": profile.api_key, "api_secret": profile.api_secret, "base_url": self.service.base_url}
-            | self.settings
-        )
         self.control = Control()
-        chosen = Options(**{"out": self.out} | options)
-        return await run(path, chosen, settings, control=self.control, clock=SystemClock(), watcher=self)
+        settings = replace(self.settings, **self.changed)
+        return await self.carry_out(job, settings=settings, control=self.control, watcher=self, **options)
 
     def show(self, status: Status) -> None:
         if self.when(status):
             self.then(self.control)
-
-    def manifest(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.out / "manifest.jsonl").read_text().splitlines()]
 
     @property
     def accepted(self) -> int:
         return len(self.service.stats.accepted)
 
 
-@pytest.fixture
-async def bench(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
-    hours: list[int] = []
-    begin = time.time() - time.monotonic()
-    profile = getattr(request, "param", INSTANT)
-    async with Emulator(profile, now=lambda: begin + time.monotonic() + 3600 * sum(hours)) as service:
-        yield Bench(tmp_path, service, hours)
+@pytest.fixture(name="bench")
+async def on_bench(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    async with Bench.on(tmp_path, getattr(request, "param", INSTANT)) as found:
+        yield found
 
 
 on_slow_service = pytest.mark.parametrize("bench", [SLOW], indirect=True, ids=["slow"])
@@ -124,8 +94,8 @@ async def test_everything_is_made_fetched_and_told(bench: Bench) -> None:
     outputs = [output for line in lines for output in line["outputs"]]
     assert len(outputs) == 24
     for output in outputs:
-        assert hashlib.sha256((bench.out / output["path"]).read_bytes()).hexdigest() == output["sha256"]
-    files = [path for path in (bench.out / "files").rglob("*") if path.is_file()]
+        assert hashlib.sha256((bench.out.path / output["path"]).read_bytes()).hexdigest() == output["sha256"]
+    files = [path for path in bench.out.files.rglob("*") if path.is_file()]
     assert len(files) == 24
     assert result.status.calls == bench.service.stats.calls
 
@@ -137,14 +107,14 @@ async def test_secrets_stay_where_they_belong(bench: Bench) -> None:
     profile = bench.service.profile
     assert profile.api_secret is not None
     tokens = [task.token for task in bench.service.stats.accepted]
-    for path in bench.out.rglob("*"):
+    for path in bench.out.path.rglob("*"):
         content = path.read_bytes() if path.is_file() else b""
         assert profile.api_key.encode() not in content
         assert profile.api_secret.encode() not in content
         if not path.name.startswith("ledger.sqlite"):
             assert not any(token.encode() in content for token in tokens), path
     assert bench.service.stats.leaks == 0
-    assert (bench.out / "ledger.sqlite").stat().st_mode & 0o077 == 0
+    assert (bench.out.path / "ledger.sqlite").stat().st_mode & 0o077 == 0
 
 
 async def test_a_second_run_asks_the_service_for_nothing(bench: Bench) -> None:
@@ -159,7 +129,7 @@ async def test_a_second_run_asks_the_service_for_nothing(bench: Bench) -> None:
 async def test_a_deleted_file_costs_nothing(bench: Bench) -> None:
     await bench.run()
     for output in bench.manifest()[0]["outputs"]:
-        (bench.out / output["path"]).unlink()
+        (bench.out.path / output["path"]).unlink()
     await bench.run()
     assert bench.accepted == 3
 
@@ -230,7 +200,7 @@ async def test_what_runs_is_picked_up_by_the_next_run(bench: Bench) -> None:
     result = await bench.run()
     assert (result.exit_code, result.status.state) == (Exit.INTERRUPTED, "stopped")
     assert (result.status.counts[State.RUNNING], bench.service.active) == (3, 3)
-    bench.hours.append(1)
+    bench.clock.skip(3600)
     bench.when = lambda _: False
     result = await bench.run()
     assert result.exit_code is Exit.DONE
@@ -240,22 +210,22 @@ async def test_what_runs_is_picked_up_by_the_next_run(bench: Bench) -> None:
 @on_slow_service
 async def test_a_cancel_request_in_the_ledger_is_obeyed_within_a_second(bench: Bench) -> None:
     """What runs is killed and told as cancelled, unbilled; what is pending stays; the request is then forgotten."""
-    asked: list[bool] = []
+    asked, written = threading.Event(), threading.Event()
+    beats = 0
 
     def ask(_control: Control) -> None:
-        asked.append(True)
+        asked.set()
         threading.Thread(target=write).start()
 
     def write() -> None:
-        with SqliteLedger(RunFolder(bench.out).ledger) as store, store.transaction(durable=False):
+        with SqliteLedger(bench.out.ledger) as store, store.transaction(durable=False):
             store.state({"cancel": "now"})
-
-    beats = 0
+        written.set()
 
     def begun(status: Status) -> bool:
         nonlocal beats
-        beats += bool(asked) and not bench.control.cancelling
-        return status.counts[State.RUNNING] == 2 and not asked
+        beats += written.is_set() and not bench.control.cancelling
+        return status.counts[State.RUNNING] == 2 and not asked.is_set()
 
     bench.when = begun
     bench.then = ask
@@ -274,7 +244,7 @@ async def test_a_cancel_request_in_the_ledger_is_obeyed_within_a_second(bench: B
 @on_slow_service
 async def test_a_deadline_kills_and_is_told_as_a_timeout(bench: Bench) -> None:
     """A task that takes too long is ended, once; it is not tried again, and not billed."""
-    result = await bench.run(limits={"task_timeout": 0.3})
+    result = await bench.run(limits={"task_timeout": 6})
     assert result.exit_code is Exit.SOME_FAILED
     assert {line["error"]["kind"] for line in bench.manifest()} == {"timeout"}
     assert {line["remote"]["status"] for line in bench.manifest()} == {"task_cancel"}
@@ -283,7 +253,7 @@ async def test_a_deadline_kills_and_is_told_as_a_timeout(bench: Bench) -> None:
 
 async def test_refused_credentials_stop_at_once_and_are_not_repeated(bench: Bench) -> None:
     """One call, one plain sentence, exit 3, nothing submitted, no secret in the words."""
-    bench.settings = {"api_secret": "not-the-secret"}
+    bench.changed = {"api_secret": "not-the-secret"}
     with pytest.raises(StoppedError, match="refused the credentials") as stopped:
         await bench.run()
     assert stopped.value.exit_code is Exit.STOPPED
@@ -295,24 +265,24 @@ async def test_a_model_that_is_not_there_is_refused(bench: Bench) -> None:
     """The file is wrong, so it is exit 2, the sentence names it, and no folder is made."""
     with pytest.raises(RefusedError, match=r"job\.yaml:1:11: model: The service has no model Hevok/No-Such"):
         await bench.run(model="Hevok/No-Such")
-    assert not bench.out.exists()
+    assert not bench.out.path.exists()
 
 
 async def test_credentials_refused_half_way_leave_the_rest(bench: Bench) -> None:
     """A run that goes on with a wrong secret is stopped, and changes nothing."""
     await bench.run(limit=1)
-    bench.settings = {"api_secret": "not-the-secret"}
+    bench.changed = {"api_secret": "not-the-secret"}
     with pytest.raises(BaseExceptionGroup) as group:
         await bench.run()
     assert isinstance(root(group.value), StoppedError)
-    bench.settings = {}
+    bench.changed = {}
     assert (await bench.run()).exit_code is Exit.DONE
     assert bench.accepted == 3
 
 
 async def test_a_folder_belongs_to_one_account(bench: Bench) -> None:
     await bench.run(limit=1)
-    bench.settings = {"api_key": "another-key"}
+    bench.changed = {"api_key": "another-key"}
     with pytest.raises(RefusedError, match="belongs to the account"):
         await bench.run()
     assert bench.accepted == 1
@@ -325,10 +295,6 @@ async def test_the_time_of_a_run_is_not_spent_asking(bench: Bench) -> None:
 
 
 async def test_a_job_without_tasks_is_refused(bench: Bench) -> None:
-    path = bench.folder / "job.yaml"
     rules = {"exclude": [{"seed": [1, 2]}], "sweep": {"seed": [1, 2]}, "parameters": {"prompt": "a boat"}}
-    path.write_text(json.dumps({"model": "Hevok/Studio-Trigger"} | rules))
-    profile = bench.service.profile
-    settings = Settings(api_key=profile.api_key, api_secret=profile.api_secret, base_url=bench.service.base_url)
     with pytest.raises(RefusedError, match="no tasks"):
-        await run(path, Options(out=bench.out), settings, control=Control(), clock=SystemClock(), watcher=bench)
+        await bench.carry_out(rules)

@@ -10,22 +10,19 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-TASKS = 120
+from served import served, stats_of
+
+from orchestrator.emulator import Profile
+
+TASKS = 80
 KILLS = 5
 
-SERVE = """
-from decimal import Decimal
-import anyio
-from orchestrator.emulator import Profile, serve
-profile = Profile(balance_usd=Decimal(1000), concurrency=40, run_seconds_median=0.2, plain_bytes=200_000)
-anyio.run(lambda: serve(profile, announce=lambda emulator: print(emulator.base_url, flush=True)))
-"""
+SERVICE = Profile(balance_usd=Decimal(1000), concurrency=40, run_seconds_median=0.2, plain_bytes=200_000)
 
 RUN = """
 import sys
@@ -54,7 +51,7 @@ sys.exit(result.exit_code)
 JOB = {
     "model": "Hevok/Studio-Trigger",
     "parameters": {"samples": 1, "prompt": "a lighthouse at dusk"},
-    "limits": {"requests_per_second": 60, "settle_after": 1},
+    "limits": {"requests_per_second": 100, "settle_after": "0.5s"},
     "sweep": {"seed": {"from": 1, "to": TASKS, "step": 1}},
 }
 
@@ -75,18 +72,12 @@ def line_of(child: subprocess.Popen[str]) -> str:
     return child.stdout.readline().strip()
 
 
-def stats_of(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(url.replace("/v1", "/emulator/stats")) as reply:  # noqa: S310 - the emulator's address
-        stats: dict[str, Any] = json.load(reply)
-    return stats
-
-
 def test_killed_five_times(tmp_path: Path) -> None:
     """Every task is done and paid for once, every file is whole and as the manifest says, and there are no others."""
     dice = random.Random(1)  # noqa: S311 - chooses moments
     (tmp_path / "job.yaml").write_text(json.dumps(JOB))
-    with process(SERVE) as service:
-        url = line_of(service)
+    with served(SERVICE) as service:
+        url = service.base_url
         for _ in range(KILLS):
             with process(RUN, str(tmp_path), url) as run:
                 assert line_of(run) == "begun"
@@ -99,7 +90,7 @@ def test_killed_five_times(tmp_path: Path) -> None:
             told = run.communicate()[0].splitlines()[-1]
             watchdog.cancel()
             assert (run.returncode, told) == (0, "0 None")
-        stats = stats_of(url)
+        stats = stats_of(service)
     assert (stats["accepted"], stats["billed"], stats["double_payments"]) == (TASKS, TASKS, 0)
     assert (stats["active"], stats["leaks"]) == (0, 0)
     lines = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]

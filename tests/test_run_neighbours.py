@@ -8,34 +8,23 @@ import shutil
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import pytest
+from served import served, settings_of, stats_of
 
+from orchestrator.emulator import Emulator, Profile
 from orchestrator.errors import Exit
 
 TASKS = 5
 LOST = 6
 
-SERVE = """
-import sys
-from decimal import Decimal
-import anyio
-from orchestrator.emulator import Emulator, Profile
-async def main():
-    rate, seconds = int(sys.argv[2]) or None, float(sys.argv[3])
-    profile = Profile(balance_usd=Decimal(1000), run_seconds_median=seconds, plain_bytes=2000, rate=rate)
-    async with Emulator(profile) as emulator:
-        lost = lambda n: None if n > int(sys.argv[1]) else "before" if n % 3 else "after"
-        emulator.lose_replies = lambda endpoint, n: lost(n) if endpoint == "Run" else None
-        print(emulator.base_url, flush=True)
-        await anyio.sleep_forever()
-anyio.run(main)
-"""
+SERVICE = Profile(balance_usd=Decimal(1000), run_seconds_median=0.2, plain_bytes=2000)
 
 JOB = {
     "model": "Hevok/Studio-Trigger",
@@ -46,17 +35,11 @@ JOB = {
 
 
 @contextmanager
-def process(folder: Path, *arguments: str, url: str = "", told: int | None = None) -> Iterator[subprocess.Popen[str]]:
-    """Run Python with these arguments, and leave nothing of it behind."""
-    environment = os.environ | {
-        "ORCHESTRATOR_HOME": str(folder / "home"),
-        "WIRO_API_KEY": "emulated-key",
-        "WIRO_API_SECRET": "emulated-secret",
-        "WIRO_BASE_URL": url,
-    }
-    command = [sys.executable, *arguments]
+def given(folder: Path, service: Emulator, *command: str, told: int | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Give a command in a process of its own, and leave nothing of it behind."""
+    environment = {**os.environ, **settings_of(service), "ORCHESTRATOR_HOME": str(folder / "home")}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=told, text=True, cwd=folder, env=environment
+        [sys.executable, "-m", "orchestrator", *command], stderr=told, text=True, cwd=folder, env=environment
     ) as child:
         try:
             yield child
@@ -64,20 +47,9 @@ def process(folder: Path, *arguments: str, url: str = "", told: int | None = Non
             child.kill()
 
 
-def running(folder: Path, name: str, url: str) -> AbstractContextManager[subprocess.Popen[str]]:
+def running(folder: Path, name: str, service: Emulator) -> AbstractContextManager[subprocess.Popen[str]]:
     """Run the job in a folder of its own."""
-    return process(folder, "-m", "orchestrator", "run", "job.yaml", "--out", name, "--progress", "json", url=url)
-
-
-def line_of(child: subprocess.Popen[str]) -> str:
-    assert child.stdout is not None
-    return child.stdout.readline().strip()
-
-
-def stats_of(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(url.replace("/v1", "/emulator/stats")) as reply:  # noqa: S310 - the emulator's address
-        stats: dict[str, Any] = json.load(reply)
-    return stats
+    return given(folder, service, "run", "job.yaml", "--out", name, "--progress", "off")
 
 
 def remote_ids(folder: Path) -> list[str]:
@@ -86,23 +58,34 @@ def remote_ids(folder: Path) -> list[str]:
     return [line["remote"]["task_id"] for line in lines]
 
 
+def lost(endpoint: str, call: int) -> Literal["before", "after"] | None:
+    """Lose the replies to the first requests, two of three before anything was accepted."""
+    if endpoint != "Run" or call > LOST:
+        return None
+    return "before" if call % 3 else "after"
+
+
+def until_accepted(tasks: int, service: Emulator, process: subprocess.Popen[str]) -> None:
+    while stats_of(service)["accepted"] < tasks:
+        assert process.poll() is None
+
+
 @pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.long), True])
 def test_the_same_job_twice_at_once(tmp_path: Path, killed: bool) -> None:
     """The first requests are lost, some of them after they were accepted: all is paid once, and is somebody's."""
     (tmp_path / "job.yaml").write_text(json.dumps(JOB))
-    with process(tmp_path, "-c", SERVE, str(LOST), "0", "0.2") as service:
-        url = line_of(service)
-        with running(tmp_path, "one", url) as one, running(tmp_path, "two", url) as two:
+    with served(SERVICE) as service:
+        service.lose_replies = lost
+        with running(tmp_path, "one", service) as one, running(tmp_path, "two", service) as two:
             if killed:
-                while stats_of(url)["accepted"] < LOST // 3:
-                    assert two.poll() is None
+                until_accepted(LOST // 3, service, two)
                 two.send_signal(signal.SIGKILL)
                 two.wait()
-                with running(tmp_path, "two", url) as again:
+                with running(tmp_path, "two", service) as again:
                     assert again.wait(40) == 0
             assert one.wait(40) == 0
             assert killed or two.wait(40) == 0
-        stats = stats_of(url)
+        stats = stats_of(service)
     ids = remote_ids(tmp_path / "one") + remote_ids(tmp_path / "two")
     assert len(set(ids)) == len(ids) == 2 * TASKS
     assert (stats["accepted"], stats["billed"]) == (2 * TASKS, 2 * TASKS)
@@ -113,21 +96,18 @@ def test_limits_hold_for_both_together(tmp_path: Path, killed: bool) -> None:
     """The service counts: no second has more calls, and no more tasks are active, than the job allows."""
     limits = {"requests_per_second": 8, "concurrency": 3, "settle_after": 1}
     (tmp_path / "job.yaml").write_text(json.dumps(JOB | {"limits": limits}))
-    with process(tmp_path, "-c", SERVE, "0", "8", "0.8") as service:
-        url = line_of(service)
-        with running(tmp_path, "one", url) as one:
-            while stats_of(url)["accepted"] < 2:
-                assert one.poll() is None
-            with running(tmp_path, "two", url) as two:
-                while stats_of(url)["accepted"] < 4:
-                    assert two.poll() is None
+    with served(replace(SERVICE, rate=8, run_seconds_median=0.8)) as service:
+        with running(tmp_path, "one", service) as one:
+            until_accepted(2, service, one)
+            with running(tmp_path, "two", service) as two:
+                until_accepted(4, service, two)
                 if killed:
                     one.kill()
-                    with running(tmp_path, "one", url) as again:
+                    with running(tmp_path, "one", service) as again:
                         assert again.wait(40) == 0
                 assert two.wait(40) == 0
                 assert killed or one.wait(40) == 0
-        stats = stats_of(url)
+        stats = stats_of(service)
     assert stats["refusals"] == {}
     assert stats["accepted"] == 2 * TASKS
     assert stats["peak_concurrency"] <= 3
@@ -136,15 +116,12 @@ def test_limits_hold_for_both_together(tmp_path: Path, killed: bool) -> None:
 def test_a_copy_waits_until_nobody_is_at_work_in_the_other(tmp_path: Path) -> None:
     """Both hold the same tasks, and would pay for each of them."""
     (tmp_path / "job.yaml").write_text(json.dumps(JOB | {"limits": {"concurrency": 2}}))
-    with process(tmp_path, "-c", SERVE, "0", "0", "600") as service:
-        url = line_of(service)
-        with running(tmp_path, "one", url) as one:
-            while stats_of(url)["accepted"] < 2:
-                assert one.poll() is None
+    with served(replace(SERVICE, run_seconds_median=600)) as service:
+        with running(tmp_path, "one", service) as one:
+            until_accepted(2, service, one)
             shutil.copytree(tmp_path / "one", tmp_path / "two")
-            command = ["-m", "orchestrator", "retry", "two"]
-            with process(tmp_path, *command, url=url, told=subprocess.PIPE) as two:
+            with given(tmp_path, service, "retry", "two", told=subprocess.PIPE) as two:
                 _, said = two.communicate(timeout=40)
             assert (two.returncode, said.count("\n")) == (Exit.LOCKED, 1)
             assert f"at work in {tmp_path / 'one'}, and two holds the same run" in said
-        assert stats_of(url)["accepted"] == 2
+        assert stats_of(service)["accepted"] == 2

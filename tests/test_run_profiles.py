@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from blockbuster import blockbuster_ctx
 from hurry import HurriedClock
 
 from orchestrator.commands import profiles
@@ -31,15 +29,6 @@ JOB = {
     "limits": {"settle_after": "5s"},
     "sweep": {"prompt": ["a boat in fog", "a pier at dusk"], "seed": list(range(TASKS // 2))},
 }
-
-
-@pytest.fixture(autouse=True)
-def blocking_calls_are_errors() -> Iterator[None]:
-    """Opening and closing a run may block; what goes on in between, in tasks of its own, must not."""
-    with blockbuster_ctx("orchestrator") as blocking:
-        for function in blocking.functions.values():
-            function.can_block_in("orchestrator/commands/run.py", "run")
-        yield
 
 
 class Watcher:

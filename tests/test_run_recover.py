@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable
+from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
 import anyio.to_thread
+import bench
 import pytest
-from blockbuster import blockbuster_ctx
 
-from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
 from orchestrator.commands.rebuilding import Recovery
 from orchestrator.commands.recover import recover
 from orchestrator.commands.retry import retry
-from orchestrator.commands.run import Result, run
+from orchestrator.commands.run import Result
 from orchestrator.commands.verify import verify
-from orchestrator.config import Settings
-from orchestrator.emulator import Emulator, Profile
 from orchestrator.emulator.faults import Fault
 from orchestrator.emulator.models import CATALOGUE
-from orchestrator.engines import doubts
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit, RefusedError, StoppedError
@@ -41,36 +35,21 @@ from orchestrator.steps.outcomes import Stop
 
 pytestmark = pytest.mark.anyio
 
-MODEL = "Hevok/Studio-Trigger"
 TASKS = 16
 SOME_FAIL = Fault(place="task", kind="fails", first=6)
-BRISK = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0.3, balance_usd=Decimal(1000), concurrency=4)
-
-
-@pytest.fixture(autouse=True)
-def blocking_calls_are_errors() -> Iterator[None]:
-    """Opening and closing a run may block; what goes on in between, in tasks of its own, must not."""
-    with blockbuster_ctx("orchestrator") as blocking:
-        for function in blocking.functions.values():
-            function.can_block_in("orchestrator/commands/run.py", "run")
-            function.can_block_in("orchestrator/commands/recover.py", "recover")
-            function.can_block_in("orchestrator/commands/resume.py", "resume")
-            function.can_block_in("orchestrator/commands/retry.py", "retry")
-        yield
+BRISK = replace(bench.INSTANT, run_seconds_median=1, concurrency=4)
 
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An instant service is looked at soon, and asked soon for what was lost."""
-    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.02)
-    monkeypatch.setattr(doubts, "FIRST_WAIT_SECONDS", 0.1)
-    monkeypatch.setattr(doubts, "LONGEST_WAIT_SECONDS", 0.2)
+    """An instant service is looked at soon."""
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.4)
 
 
 @dataclass
-class Bench:
-    folder: RunFolder
-    service: Emulator
+class Bench(bench.Bench):
+    """A bench whose run can be left when so many tasks are done."""
+
     leave_at: int | None = None
     control: Control | None = None
 
@@ -78,39 +57,19 @@ class Bench:
         if self.leave_at is not None and status.counts[State.DONE] >= self.leave_at and self.control:
             self.control.leave(Stop.INTERRUPTED, "Enough.")
 
-    @property
-    def settings(self) -> Settings:
-        profile = self.service.profile
-        return Settings(profile.api_key, profile.api_secret, self.service.base_url)
-
-    @property
-    def job(self) -> Path:
-        return self.folder.path.parent / "job.yaml"
-
     async def run(self, *, leave_at: int | None = None, attempts: int = 3) -> Result:
         self.leave_at, self.control = leave_at, Control()
         job = {
-            "model": MODEL,
             "parameters": {"samples": 1, "prompt": "a lighthouse"},
-            "limits": {"requests_per_second": 1000, "settle_after": 0.2},
+            "limits": {"requests_per_second": 1000, "settle_after": 2},
             "retry": {"attempts": attempts},
             "sweep": {"seed": list(range(TASKS))},
         }
-        self.job.write_text(json.dumps(job))
-        options = Options(out=self.folder.path)
-        return await run(self.job, options, self.settings, control=self.control, clock=SystemClock(), watcher=self)
+        return await self.carry_out(job, control=self.control, watcher=self)
 
     async def recover(self, job: Path | None = None) -> Recovery:
         self.leave_at = None
-        return await recover(
-            self.folder, job, Options(), self.settings, control=Control(), clock=SystemClock(), watcher=self
-        )
-
-
-@asynccontextmanager
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with Emulator(BRISK) as service:
-        yield Bench(RunFolder(tmp_path / "out"), service)
+        return await recover(self.out, job, Options(), self.settings, control=Control(), clock=self.clock, watcher=self)
 
 
 def overwritten(folder: RunFolder) -> None:
@@ -181,14 +140,14 @@ DAMAGES = (
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_nothing_is_lost_or_paid_twice(tmp_path: Path, damage: Callable[[RunFolder], None]) -> None:
     """Whatever is left of the ledger, what is on the service is adopted, what is here is kept, and the rest is sent."""
-    async with bench(tmp_path) as on:
+    async with Bench.on(tmp_path, BRISK) as on:
         assert (await on.run(leave_at=3)).exit_code is Exit.INTERRUPTED
         sent = len(on.service.stats.accepted)
         assert 3 < sent < TASKS
-        await anyio.to_thread.run_sync(damage, on.folder)
+        await anyio.to_thread.run_sync(damage, on.out)
         with pytest.raises((DamagedLedgerError, ExceptionGroup)) as caught:
             await on.run()
-        assert f"`orchestrator recover {on.folder.path}`" in str(root(caught.value))
+        assert f"`orchestrator recover {on.out.path}`" in str(root(caught.value))
         found = await on.recover()
         assert found.halt is None
         assert found.settled
@@ -198,14 +157,14 @@ async def test_nothing_is_lost_or_paid_twice(tmp_path: Path, damage: Callable[[R
         assert (await on.run()).exit_code is Exit.DONE
         stats = on.service.stats
         assert (len(stats.accepted), stats.double_payments) == (TASKS, 0)
-        checked = await verify(on.folder, on.settings, repair=False, control=Control(), clock=SystemClock(), watcher=on)
+        checked = await verify(on.out, on.settings, repair=False, control=Control(), clock=on.clock, watcher=on)
         assert (checked.checked, checked.ok) == (TASKS, TASKS)
-        names = {path for path in on.folder.files.rglob("*") if path.is_file()}
+        names = {path for path in on.out.files.rglob("*") if path.is_file()}
         assert len(names) == TASKS
-        lines = await anyio.to_thread.run_sync(lambda: list(manifest.read(on.folder.manifest)))
+        lines = await anyio.to_thread.run_sync(lambda: list(manifest.read(on.out.manifest)))
         assert [line.task.index for line in lines] == list(range(TASKS))
         assert {line.state for line in lines} == {State.DONE}
-        kept = list(on.folder.path.glob("ledger.damaged-*.sqlite"))
+        kept = list(on.out.path.glob("ledger.damaged-*.sqlite"))
         assert len(kept) == (damage is not removed)
         assert found.kept == (kept[0] if kept else None)
 
@@ -220,28 +179,26 @@ async def test_all_that_the_service_shows_is_found_where_nothing_else_is_left(
     tmp_path: Path, form: Literal["newer", "older"]
 ) -> None:
     """Nothing says any more when anything was sent; the newer form of replies does not either."""
-    async with Emulator(replace(BRISK, form=form)) as service:
-        on = Bench(RunFolder(tmp_path / "out"), service)
+    async with Bench.on(tmp_path, replace(BRISK, form=form)) as on:
         await on.run()
-        await anyio.to_thread.run_sync(all_but_the_job, on.folder)
-        found = await on.recover(on.job)
+        await anyio.to_thread.run_sync(all_but_the_job, on.out)
+        found = await on.recover(on.path)
         assert (found.in_doubt, found.adopted, found.settled) == (TASKS, TASKS, True)
         assert (await on.run()).exit_code is Exit.DONE
-        assert len(service.stats.accepted) == TASKS
+        assert len(on.service.stats.accepted) == TASKS
 
 
 async def test_of_several_tries_the_one_that_counts_is_found(tmp_path: Path) -> None:
     """Each task fails at first, unbilled; nothing says any more which of its tries is which."""
-    async with Emulator(replace(BRISK, faults=(SOME_FAIL,))) as service:
-        on = Bench(RunFolder(tmp_path / "out"), service)
+    async with Bench.on(tmp_path, replace(BRISK, faults=(SOME_FAIL,))) as on:
         await on.run(leave_at=3)
-        tried = len(service.stats.accepted)
+        tried = len(on.service.stats.accepted)
         assert tried > 6
-        await anyio.to_thread.run_sync(all_but_the_job, on.folder)
-        assert (await on.recover(on.job)).settled
-        assert len(service.stats.accepted) == tried
+        await anyio.to_thread.run_sync(all_but_the_job, on.out)
+        assert (await on.recover(on.path)).settled
+        assert len(on.service.stats.accepted) == tried
         assert (await on.run()).exit_code is Exit.DONE
-        assert (service.stats.double_payments, len(service.stats.billed)) == (0, TASKS)
+        assert (on.service.stats.double_payments, len(on.service.stats.billed)) == (0, TASKS)
 
 
 FORGET = (
@@ -278,47 +235,45 @@ async def test_an_older_ledger_is_no_proof_that_nothing_was_sent_since(
     tmp_path: Path, damage: Callable[[RunFolder], None]
 ) -> None:
     """What is lost of it is the second tries, which the service shows: none is paid for a second time."""
-    async with Emulator(replace(BRISK, faults=(SOME_FAIL,))) as service:
-        on = Bench(RunFolder(tmp_path / "out"), service)
+    async with Bench.on(tmp_path, replace(BRISK, faults=(SOME_FAIL,))) as on:
         await on.run(leave_at=3)
-        tried = len(service.stats.accepted)
-        await anyio.to_thread.run_sync(damage, on.folder)
-        await anyio.to_thread.run_sync(on.folder.manifest.unlink)
+        tried = len(on.service.stats.accepted)
+        await anyio.to_thread.run_sync(damage, on.out)
+        await anyio.to_thread.run_sync(on.out.manifest.unlink)
         found = await on.recover()
         assert found.settled
         assert found.status
         assert found.status.counts[State.FAILED] + found.status.counts[State.RUNNING] == 0
-        assert len(service.stats.accepted) == tried
+        assert len(on.service.stats.accepted) == tried
         assert (await on.run()).exit_code is Exit.DONE
-        assert (service.stats.double_payments, len(service.stats.billed)) == (0, TASKS)
+        assert (on.service.stats.double_payments, len(on.service.stats.billed)) == (0, TASKS)
 
 
 async def test_what_had_failed_and_was_not_sent_again_stays_as_it_was(tmp_path: Path) -> None:
     """It is looked for in the list all the same."""
-    async with Emulator(replace(BRISK, faults=(Fault(place="task", kind="fails"),))) as service:
-        on = Bench(RunFolder(tmp_path / "out"), service)
+    async with Bench.on(tmp_path, replace(BRISK, faults=(Fault(place="task", kind="fails"),))) as on:
         assert (await on.run(attempts=1)).exit_code is Exit.SOME_FAILED
-        tried = len(service.stats.accepted)
-        await anyio.to_thread.run_sync(changed, on.folder, FORGET[0])
+        tried = len(on.service.stats.accepted)
+        await anyio.to_thread.run_sync(changed, on.out, FORGET[0])
         found = await on.recover()
         assert found.status
         assert (found.in_doubt, found.adopted, found.status.counts[State.FAILED]) == (TASKS, 0, TASKS)
-        lines = await anyio.to_thread.run_sync(lambda: list(manifest.read(on.folder.manifest)))
+        lines = await anyio.to_thread.run_sync(lambda: list(manifest.read(on.out.manifest)))
         assert {(line.state, line.failure and line.failure.kind) for line in lines} == {(State.FAILED, "failed")}
         assert (await on.run(attempts=1)).exit_code is Exit.SOME_FAILED
-        assert len(service.stats.accepted) == tried
+        assert len(on.service.stats.accepted) == tried
 
 
 async def test_the_model_is_the_service_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its defaults decide which tasks there are: with those of another day all would be sent again under new names."""
-    tool = deepcopy(CATALOGUE[MODEL.lower()].tool)
+    tool = deepcopy(CATALOGUE[bench.MODEL.lower()].tool)
     for item in (item for group in tool["parameters"] for item in group["items"] if item["id"] == "width"):
         item["default"] = 512
-    monkeypatch.setitem(CATALOGUE, MODEL.lower(), replace(CATALOGUE[MODEL.lower()], tool=tool))
-    async with bench(tmp_path) as on:
+    monkeypatch.setitem(CATALOGUE, bench.MODEL.lower(), replace(CATALOGUE[bench.MODEL.lower()], tool=tool))
+    async with Bench.on(tmp_path, BRISK) as on:
         await on.run(leave_at=3)
-        await anyio.to_thread.run_sync(all_but_the_job, on.folder)
-        await on.recover(on.job)
+        await anyio.to_thread.run_sync(all_but_the_job, on.out)
+        await on.recover(on.path)
         assert (await on.run()).status.total == TASKS
         assert len(on.service.stats.accepted) == TASKS
         assert {task.parameters["width"] for task in on.service.stats.accepted} == {512}
@@ -326,10 +281,10 @@ async def test_the_model_is_the_service_s_own(tmp_path: Path, monkeypatch: pytes
 
 async def test_a_file_that_has_gone_too_is_fetched_again(tmp_path: Path) -> None:
     """A done task whose file is not as it was recorded is asked for again, and not paid for again."""
-    async with bench(tmp_path) as on:
+    async with Bench.on(tmp_path, BRISK) as on:
         await on.run()
-        await anyio.to_thread.run_sync(lambda: next(on.folder.files.glob("*.png")).write_bytes(b"spoilt"))
-        await anyio.to_thread.run_sync(replaced, on.folder)
+        await anyio.to_thread.run_sync(lambda: next(on.out.files.glob("*.png")).write_bytes(b"spoilt"))
+        await anyio.to_thread.run_sync(replaced, on.out)
         found = await on.recover()
         assert (found.whole, found.again, found.in_doubt, found.settled) == (TASKS - 1, 1, 0, True)
         assert (await on.run()).exit_code is Exit.DONE
@@ -338,9 +293,9 @@ async def test_a_file_that_has_gone_too_is_fetched_again(tmp_path: Path) -> None
 
 async def test_files_that_are_not_recorded_any_more_are_fetched_again(tmp_path: Path) -> None:
     """What is done has made something: where nothing says what, the service does."""
-    async with bench(tmp_path) as on:
+    async with Bench.on(tmp_path, BRISK) as on:
         await on.run()
-        await anyio.to_thread.run_sync(changed, on.folder, "UPDATE outputs SET bytes = 'many'")
+        await anyio.to_thread.run_sync(changed, on.out, "UPDATE outputs SET bytes = 'many'")
         found = await on.recover()
         assert (found.whole, found.again, found.in_doubt, found.settled) == (0, TASKS, 0, True)
         assert (await on.run()).exit_code is Exit.DONE
@@ -367,22 +322,21 @@ async def test_what_was_done_is_not_paid_for_again_without_the_user_s_word(
 ) -> None:
     """The list shows none of it any more: every further command leaves it as lost, but for `retry --pay-again`."""
     forgetful = replace(BRISK, faults=(Fault(place="list", kind="lags"),))
-    async with Emulator(forgetful) as service:
-        on = Bench(RunFolder(tmp_path / "out"), service)
+    async with Bench.on(tmp_path, forgetful) as on:
         await on.run()
-        await anyio.to_thread.run_sync(damage, on.folder)
+        await anyio.to_thread.run_sync(damage, on.out)
         found = await on.recover()
         assert found.status
         assert (found.in_doubt, found.status.counts[State.FAILED]) == (TASKS, TASKS)
         result = await on.run()
         assert result.exit_code is Exit.SOME_FAILED
         assert [(failure.kind, number) for failure, number in result.failures] == [("lost", TASKS)]
-        go: dict[str, Any] = {"settings": on.settings, "control": Control(), "clock": SystemClock(), "watcher": on}
-        assert (await verify(on.folder, repair=True, **go)).lost == TASKS
-        await retry(on.folder, Options(), pay_again=False, **go)
-        assert len(service.stats.accepted) == TASKS
-        assert (await retry(on.folder, Options(), pay_again=True, **go)).exit_code is Exit.DONE
-        assert len(service.stats.accepted) == 2 * TASKS
+        go: dict[str, Any] = {"settings": on.settings, "control": Control(), "clock": on.clock, "watcher": on}
+        assert (await verify(on.out, repair=True, **go)).lost == TASKS
+        await retry(on.out, Options(), pay_again=False, **go)
+        assert len(on.service.stats.accepted) == TASKS
+        assert (await retry(on.out, Options(), pay_again=True, **go)).exit_code is Exit.DONE
+        assert len(on.service.stats.accepted) == 2 * TASKS
 
 
 async def test_a_job_file_for_another_model_is_refused(tmp_path: Path) -> None:
@@ -418,20 +372,20 @@ async def killed(*_: object, **__: object) -> None:
 
 async def test_a_sound_ledger_is_left_alone(tmp_path: Path) -> None:
     """What is not damaged is not mended."""
-    async with bench(tmp_path) as on:
+    async with Bench.on(tmp_path, BRISK) as on:
         await on.run()
         with pytest.raises(RefusedError, match="is not damaged"):
             await on.recover()
         with pytest.raises(RefusedError, match="not a run folder"):
-            await replace(on, folder=RunFolder(tmp_path / "elsewhere")).recover()
+            await replace(on, folder=tmp_path / "elsewhere").recover()
 
 
 async def test_without_the_service_the_rest_stays_in_doubt(tmp_path: Path) -> None:
     """What cannot be settled just now is never sent; the next run settles it."""
-    async with bench(tmp_path) as on:
+    async with Bench.on(tmp_path, BRISK) as on:
         await on.run(leave_at=3)
         sent = len(on.service.stats.accepted)
-        await anyio.to_thread.run_sync(replaced, on.folder)
+        await anyio.to_thread.run_sync(replaced, on.out)
         on.service.lose_replies = lambda endpoint, _: None if endpoint == "Tool/Detail" else "before"
         recovering = Control()
 
@@ -440,7 +394,7 @@ async def test_without_the_service_the_rest_stays_in_doubt(tmp_path: Path) -> No
                 recovering.leave(Stop.INTERRUPTED, f"Enough after {status.total}.")
 
         found = await recover(
-            on.folder, on.job, Options(), on.settings, control=recovering, clock=SystemClock(), watcher=Impatient()
+            on.out, on.path, Options(), on.settings, control=recovering, clock=on.clock, watcher=Impatient()
         )
         assert found.status
         assert found.status.counts[State.SUBMITTING] == found.in_doubt > 0

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,8 @@ async def test_it_is_killed_and_everything_agrees(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(killed, "KILLS", 1)
     monkeypatch.setattr(killed, "SERVICES", ("calm",))
     monkeypatch.setitem(killed.JOB, "sweep", {"seed": list(range(6))})
+    limits: Any = killed.JOB["limits"]
+    monkeypatch.setitem(limits, "settle_after", "0.5s")
     went = await sweep(0, tmp_path, ENVIRONMENT, SystemClock())
     assert (went.ended, [count for count in went.counts if not count.held]) == (DONE, [])
     assert (len(went.killed), len(went.counts)) == (1, 14)
