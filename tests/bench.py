@@ -63,6 +63,11 @@ class Bench:
         profile = self.service.profile
         return Settings(profile.api_key, profile.api_secret, self.service.base_url)
 
+    @property
+    def go(self) -> dict[str, Any]:
+        """What every command is given beside its own arguments."""
+        return {"control": Control(), "clock": self.clock, "watcher": Silent()}
+
     async def carry_out(
         self,
         job: Mapping[str, Any],

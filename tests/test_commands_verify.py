@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bench import Bench, Silent
+from bench import Bench
 
 from orchestrator.commands.verify import Verification, verify
 from orchestrator.commands.workshop import service as service_of
 from orchestrator.config import Settings
-from orchestrator.engines.control import Control
 from orchestrator.errors import RefusedError
 from orchestrator.lifecycle import Failure
 from orchestrator.telling import verification_text
@@ -31,9 +30,7 @@ def blocking_calls_are_errors() -> None:
 
 
 async def look_at(bench: Bench, *, repair: bool = False) -> Verification:
-    return await verify(
-        bench.out, bench.settings, repair=repair, control=Control(), clock=bench.clock, watcher=Silent()
-    )
+    return await verify(bench.out, bench.settings, repair=repair, **bench.go)
 
 
 async def test_a_lost_task_counts_until_it_is_there(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 from anyio import to_thread
-from bench import Bench, Silent
+from bench import Bench
 from blockbuster import BlockBuster
 from PIL import Image
 
@@ -18,7 +18,6 @@ from orchestrator.commands.rebuilding import Recovery
 from orchestrator.commands.recover import recover
 from orchestrator.commands.run import Result
 from orchestrator.engines import doubts
-from orchestrator.engines.control import Control
 from orchestrator.errors import Exit, RefusedError
 from orchestrator.lifecycle import State
 from orchestrator.runs import RunFolder
@@ -66,8 +65,7 @@ async def run_with(bench: Bench, seeds: list[int], pictures: dict[str, Any] = FI
 
 
 async def recovered(bench: Bench, job: Path | None) -> Recovery:
-    go: dict[str, Any] = {"control": Control(), "clock": bench.clock, "watcher": Silent()}
-    return await recover(bench.out, job, Options(), bench.settings, **go)
+    return await recover(bench.out, job, Options(), bench.settings, **bench.go)
 
 
 def lost(endpoint: str, when: Literal["before", "after"], calls: set[int]) -> Callable[[str, int], object]:
