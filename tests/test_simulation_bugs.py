@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -23,7 +24,7 @@ from orchestrator.engines.pacing import Schedule
 from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
-from orchestrator.ledger import Ledger, SqliteLedger, Totals
+from orchestrator.ledger import ClaimedError, Ledger, Totals, moves
 from orchestrator.lifecycle import Failure, Output, Record, State
 from orchestrator.output.keeper import ManifestKeeper
 from orchestrator.simulation import Event, History, draw, play, process
@@ -124,15 +125,13 @@ def the_token_is_written_some_seconds_later(patch: pytest.MonkeyPatch) -> None:
 
 @planted(events=(Event("run hurried", 1), Event("run hurried", 2)))
 def no_shield_is_around_a_save(patch: pytest.MonkeyPatch) -> None:
-    async def bare(save: Awaitable[Any]) -> Any:
-        try:
-            await anyio.lowlevel.checkpoint()
-        except BaseException:
-            save.close()  # type: ignore[attr-defined]  # it is a coroutine, which nobody awaits
-            raise
-        return await save
+    save = Ledger.save
 
-    patch.setattr(submit, "shielded", bare)
+    async def bare(self: Ledger, before: Record, after: Record, *, durable: bool) -> None:
+        await anyio.lowlevel.checkpoint()
+        await save(self, before, after, durable=durable)
+
+    patch.setattr(Ledger, "save", bare)
 
 
 @planted()
@@ -186,7 +185,16 @@ def a_task_of_ours_is_adopted_by_another_one(patch: pytest.MonkeyPatch) -> None:
         return set()
 
     patch.setattr(Settler, "_claimed", none)
-    patch.setattr(SqliteLedger, "_check_unclaimed", lambda *_: None)
+    write = moves.write
+
+    def take(db: sqlite3.Connection, before: Record, after: Record) -> None:
+        try:
+            write(db, before, after)
+        except ClaimedError as error:
+            db.execute("DELETE FROM attempts WHERE remote_id = ?", (error.remote_id,))
+            write(db, before, after)
+
+    patch.setattr(moves, "write", take)
 
 
 @planted(repeat=2, places=5, concurrency=None, events=(Event("run lost", 1), Event("run slow", 2, seconds=20.0)))
