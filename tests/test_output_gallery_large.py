@@ -152,4 +152,4 @@ def test_it_takes_little_memory(page: Page) -> None:
 
 def test_the_files_are_small(folder: RunFolder) -> None:
     data = sum(path.stat().st_size for path in Path(folder.path / "page" / "data").iterdir())
-    assert data < 10_000 * 200
+    assert data < 10_000 * 220
