@@ -10,33 +10,31 @@ from orchestrator.engines.budget import UNKNOWN, reserve_usd
 from orchestrator.errors import RefusedError
 from orchestrator.sweep import Limits
 from orchestrator.tasks import Parameters
-from orchestrator.wiro import Prices
+from orchestrator.wiro import Price, Prices
 
 
 def reserves(tool: Mapping[str, Any], limits: Limits) -> Callable[[Parameters, Decimal], Decimal]:
     """Return what the budget keeps aside for a task with given parameters, when a given cost is the highest seen."""
     prices = Prices(tool)
-    fixed = fixed_prices(prices, limits)
 
     def reserve(parameters: Parameters, dearest_usd: Decimal) -> Decimal:
         price = prices.of(parameters)
         if price is None and limits.price_usd is None and limits.budget_usd is not None and not dearest_usd:
             return UNKNOWN
-        return reserve_usd(fixed(parameters), None if price is None else price.usd, dearest_usd)
+        return reserve_usd(_fixed(price, limits), None if price is None else price.usd, dearest_usd)
 
     return reserve
 
 
 def fixed_prices(prices: Prices, limits: Limits) -> Callable[[Parameters], Decimal | None]:
     """Return what a task with given parameters costs, where the service or else the user fixes that beforehand."""
+    return lambda parameters: _fixed(prices.of(parameters), limits)
 
-    def fixed(parameters: Parameters) -> Decimal | None:
-        price = prices.of(parameters)
-        if price is None:
-            return limits.price_usd
-        return price.usd if price.exact else None
 
-    return fixed
+def _fixed(price: Price | None, limits: Limits) -> Decimal | None:
+    if price is None:
+        return limits.price_usd
+    return price.usd if price.exact else None
 
 
 def check_prices(tool: Mapping[str, Any], limits: Limits, parameters: Parameters) -> None:

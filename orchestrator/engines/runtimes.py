@@ -44,6 +44,9 @@ MIDDLE: Final = LEVELS + SHAPE
 """Where the base stands in an outlook."""
 
 MOST_RECENT: Final = 48
+SLACK: Final = 16
+"""So many more may gather before the oldest ones become part of the level, which is work."""
+
 SLIGHT: Final = 1e-4
 UNLIKELY: Final = 1e-6
 LEAST_LOG: Final = -700.0
@@ -83,6 +86,7 @@ class Runtimes:
     _recent: list[tuple[float, list[float]]] = field(default_factory=list)
     _shape: list[float] = field(default_factory=list)
     _ended: list[float] = field(default_factory=list)
+    _level_now: list[float] = field(default_factory=list)
 
     @classmethod
     def expecting(cls, stated_seconds: float | None) -> Runtimes:
@@ -124,9 +128,13 @@ class Runtimes:
             work: The logarithm of what its parameters explain.
         """
         first, last = self._place(low, work), max(self._place(high, work), self._place(low, work) + 1.0)
-        likely = [self._between(first - level, last - level) for level in range(-LEVELS, LEVELS + 1)]
+        likely = [
+            max(UNLIKELY**2, by_last - by_first)
+            for by_first, by_last in zip(self._ended_by(first), self._ended_by(last), strict=True)
+        ]
+        self._level_now = _product(self._now(), likely)
         self._recent.append((started, likely))
-        if len(self._recent) > MOST_RECENT:
+        if len(self._recent) > MOST_RECENT + SLACK:
             self._settle(self._recent[len(self._recent) - MOST_RECENT][0])
         self._count(first, last)
         self.seen += 1
@@ -171,14 +179,16 @@ class Runtimes:
         for started, likely in self._recent:
             if started < since:
                 self.level = _product(self._loosened(), likely)
+                self._level_now = []
         self._recent = [(started, likely) for started, likely in self._recent if started >= since]
 
     def _now(self) -> list[float]:
         """Return how likely each level is by what has ended."""
-        level = self._loosened()
-        for _, likely in self._recent:
-            level = _product(level, likely)
-        return level
+        if not self._level_now:
+            self._level_now = self._loosened()
+            for _, likely in self._recent:
+                self._level_now = _product(self._level_now, likely)
+        return self._level_now
 
     def _loosened(self) -> list[float]:
         return [(1 - CHANGE) * share + CHANGE * wide for share, wide in zip(self.level, ANYWHERE, strict=True)]
@@ -207,16 +217,17 @@ class Runtimes:
                 self._ended.append(self._ended[-1] + share)
         return self._shape
 
-    def _between(self, low: float, high: float) -> float:
-        return max(UNLIKELY**2, self._by(high) - self._by(low))
-
-    def _by(self, place: float) -> float:
-        """Return the share that has ended by so many steps from the level."""
+    def _ended_by(self, place: float) -> list[float]:
+        """Return for each level the share that has ended by so many steps from the base."""
         self._shaped()
-        at = min(max(0.0, place + SHAPE + 0.5), 2.0 * SHAPE + 1)
-        whole = min(int(at), 2 * SHAPE)
-        low, high = self._ended[whole], self._ended[whole + 1]
-        return low + (high - low) * (at - whole)
+        at = min(max(-1.0, place + SHAPE + LEVELS + 0.5), 2.0 * (SHAPE + LEVELS) + 1)
+        whole = math.floor(at)
+        beyond = 2 * LEVELS + 2
+        ended = [0.0] * beyond + self._ended + [self._ended[-1]] * beyond
+        lows = ended[whole - 2 * LEVELS + beyond : whole + 1 + beyond]
+        highs = ended[whole - 2 * LEVELS + 1 + beyond : whole + 2 + beyond]
+        shares = [low + (high - low) * (at - whole) for low, high in zip(lows, highs, strict=True)]
+        return shares[::-1]  # the higher the level, the fewer
 
     def _place(self, seconds: float, work: float) -> float:
         return (math.log(max(SHORTEST_SECONDS, seconds)) - work - self.base) / STEP

@@ -53,14 +53,18 @@ class Totals:
         if dropped:
             self.dropped[before.state] -= 1
             self.dropped[after.state] += 1
-        replaced = before.attempt
-        if replaced is not None and after.attempt is not None and replaced.number != after.attempt.number:
+        if after.attempt is not before.attempt:
+            self._replace(before.attempt, after.attempt)
+
+    def _replace(self, replaced: Attempt | None, attempt: Attempt | None) -> None:
+        """Follow what a move changes of a request."""
+        if replaced is not None and attempt is not None and replaced.number != attempt.number:
             replaced = None
-        self.spent_usd += spent_usd(after.attempt) - spent_usd(replaced)
-        self.reserved_usd += reserved_usd(after.attempt) - reserved_usd(replaced)
-        self.attempts += _accepted(after.attempt) - _accepted(replaced)
-        self.in_doubt += _uncertain(after.attempt) - _uncertain(replaced)
-        self.dearest_usd = max(self.dearest_usd, spent_usd(after.attempt))
+        self.spent_usd += spent_usd(attempt) - spent_usd(replaced)
+        self.reserved_usd += reserved_usd(attempt) - reserved_usd(replaced)
+        self.attempts += _accepted(attempt) - _accepted(replaced)
+        self.in_doubt += _uncertain(attempt) - _uncertain(replaced)
+        self.dearest_usd = max(self.dearest_usd, spent_usd(attempt))
 
     def enter(self, entered: Entered) -> None:
         """Follow tasks that were written down."""
