@@ -202,3 +202,62 @@ def test_the_help_lists_every_key_and_no_other(page: Page, place: str) -> None:
     reach, parts = PLACES[place]
     heeded = page.evaluate(PRESS_ALL.replace("REACH", reach))
     assert set(heeded) == {key for part in parts for key in listed[part]} - BY_THEMSELVES
+
+
+def test_pictures_grow_while_their_slider_is_dragged(page: Page) -> None:
+    box = page.locator("#size").bounding_box()
+    assert box
+    at = (box["x"] + 30, box["y"] + box["height"] / 2)
+    page.mouse.move(*at)
+    page.mouse.down()
+    widths = []
+    for step in (10, 30, 50):
+        page.mouse.move(at[0] + step, at[1])
+        page.evaluate("gallery.flush()")
+        widths.append(page.evaluate("gallery.sheet.width()"))
+    page.mouse.up()
+    assert widths == sorted(set(widths))
+    assert f"size={widths[-1]}" in page.url
+
+
+def test_a_button_that_is_being_pressed_stays(page: Page) -> None:
+    """Whatever happens meanwhile: a click is a press and a release of the same button."""
+    box = page.locator("#tab-wall").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.evaluate("['tasks', 'head'].forEach(gallery.changed); gallery.flush()")
+    page.mouse.up()
+    expect(page.locator("#tab-wall")).to_have_attribute("aria-current", "page")
+
+
+def test_what_the_page_says_is_above_its_dialogs(page: Page) -> None:
+    keys(page, "e")
+    page.locator("#export").get_by_role("button", name="CSV").click()
+    said = page.locator("#export #say")
+    expect(said).to_contain_text("is on its way")
+    keys(page, "Escape")
+    expect(page.locator("body > #say")).to_contain_text("is on its way")
+
+
+def test_filters_hold_for_the_overview_and_the_ranking(page: Page) -> None:
+    """So the best scheduler for one prompt can be found."""
+    page.evaluate(
+        """() => {
+            for (let row = 0; row < 2; row += 1) {
+                const [a, b] = [0, 2].map((column) => gallery.sheet.model.cards(row, column)[0]);
+                gallery.marks.set(a.key, {stars: row ? 5 : 1});
+                const answers = [1, 2, 3, 4, 5].map((at) => ({at, a: a.key, b: b.key, won: row ? 'a' : 'b'}));
+                gallery.marks.take({duels: answers});
+            }
+        }"""
+    )
+    page.evaluate("gallery.view.set({tab: 'overview'})")
+    stars = page.locator("table.values", has_text="By scheduler").locator("tbody tr").first.locator("td").nth(4)
+    expect(stars).to_contain_text("3.0 ★ (2)")
+    page.evaluate("gallery.view.set({filters: [['a.prompt', 'is', 'a harbour in fog']]})")
+    expect(stars).to_contain_text("5.0 ★ (1)")
+    expect(page.get_by_text("Below, only 3 tasks that pass the filters are counted.")).to_be_visible()
+    keys(page, "b")
+    page.get_by_text("Ranking of scheduler after 5 answers").click()
+    assert page.locator(".ranking tbody th").first.inner_text() == "DDIMScheduler"

@@ -33,13 +33,12 @@
     return [...found.values()].filter((family) => family.length > 1);
   }
 
-  /** The answers about an axis, as numbers of its values. */
+  /** The answers about an axis among the pictures that pass the filters, as numbers of its values. */
   function answers(judged) {
-    const known = new Map();
-    for (const task of gallery.run.tasks.values()) for (const card of task.shots) known.set(card.key, card);
+    const passes = gallery.choose.matcher();
     return gallery.marks.duels().flatMap((duel) => {
-      const [a, b] = [known.get(duel.a), known.get(duel.b)];
-      if (!a || !b || !isAbout(judged, a, b)) return [];
+      const [a, b] = [duel.a, duel.b].map((key) => gallery.compare.found([key])[0]);
+      if (!a || !b || !isAbout(judged, a, b) || !passes(a) || !passes(b)) return [];
       return [{ a: gallery.axes.number(judged, a), b: gallery.axes.number(judged, b), won: duel.won }];
     });
   }

@@ -120,15 +120,26 @@
     return element;
   }
 
-  /** Say something to everybody: those who look at the page and those who listen to it. */
+  /** Let an element hold these where they are something else: what is just being pressed is not drawn anew. */
+  function settle(element, ...children) {
+    const made = h('div', {}, ...children);
+    if (made.innerHTML !== element.innerHTML) replace(element, ...made.childNodes);
+  }
+
+  let place = null;
+
+  /** Say something to everybody: those who look at the page, or a dialog above it, and those who listen to it. */
   function say(text) {
-    const place = document.getElementById('say');
+    place ??= document.getElementById('say');
+    (document.querySelector('dialog[open]') ?? document.body).append(place);
     place.textContent = text;
     place.classList.add('shown');
     clearTimeout(say.timer);
     say.timer = setTimeout(() => place.classList.remove('shown'), 2600);
   }
 
-  gallery.dom = { h, svg, icon, button, select, checkbox, replace, say };
+  document.addEventListener('close', () => place && document.body.append(place), { capture: true }); // of a dialog
+
+  gallery.dom = { h, svg, icon, button, select, checkbox, replace, settle, say };
   gallery.words = { count, number: (value) => number.format(value), usd, seconds, bytes, time, shortened };
 })();

@@ -88,7 +88,8 @@
   }
 
   /** The same in few lines, for pictures that stand beside each other. */
-  const line = (card) => h('div.line', {}, stars(card), rejection(card), tags(card), note(card, 'input'));
+  const line = (card) =>
+    h('div.line', {}, stars(card), rejection(card), h('div.line.words', {}, tags(card), note(card, 'input')));
 
   /** Whether somebody is writing in a place, so that it is not to be drawn anew. */
   const isWriting = (place) =>

@@ -19,12 +19,15 @@
     place.hidden = gallery.view.tab !== 'overview';
     if (place.hidden) return;
     const axes = gallery.axes.wide();
-    const tallies = tally(axes);
+    const passes = gallery.choose.matcher();
+    const tallies = tally(axes, passes);
     replace(
       place,
       figures(),
       progress(),
       failures(),
+      gallery.view.filters.length > 0 &&
+        h('p.quiet', { role: 'status' }, `Below, only ${left(passes)} that pass the filters are counted.`),
       axes.map((axis, at) => table(axis, tallies[at])),
     );
   }
@@ -155,14 +158,22 @@
     expected: 0, // of the whole grid, where that is known
   });
 
-  /** What each value of each axis adds up to, in one pass over the tasks. */
-  function tally(axes) {
-    const all = axes.map((axis) => axis.values.map(() => ({ ...blank(), expected: expected(axis) })));
+  function left(passes) {
+    let found = 0;
+    for (const task of gallery.run.tasks.values()) found += Number(task.cards.some(passes));
+    return count(found, 'task');
+  }
+
+  /** What each value of each axis adds up to, in one pass over the tasks that pass the filters. */
+  function tally(axes, passes) {
+    const isAll = gallery.view.filters.length === 0;
+    const all = axes.map((axis) => axis.values.map(() => ({ ...blank(), expected: isAll ? expected(axis) : 0 })));
     for (const task of gallery.run.tasks.values()) {
+      const cards = task.cards.filter(passes);
       axes.forEach((axis, at) => {
-        for (const card of axis === gallery.axes.output ? task.cards : task.cards.slice(0, 1))
+        for (const card of axis === gallery.axes.output ? cards : cards.slice(0, 1))
           addTask(all[at][gallery.axes.number(axis, card)], task);
-        for (const card of task.shots) addMarks(all[at][gallery.axes.number(axis, card)], gallery.marks.of(card.key));
+        for (const card of cards) addMarks(all[at][gallery.axes.number(axis, card)], gallery.marks.of(card.key));
       });
     }
     return all;
@@ -237,7 +248,9 @@
       ['time', 'timed'],
       ['stars', 'rated'],
     ].map(([total, times]) => (sum[times] ? sum[total] / sum[times] : null));
-    const look = () => gallery.view.set({ tab: 'wall', filters: [[axis.id, 'is', value.label]] }, { silent: false });
+    const chosen = [axis.id, 'is', value.label];
+    const filters = [...gallery.view.filters.filter(([id]) => id !== axis.id), chosen];
+    const look = () => gallery.view.set({ tab: 'wall', filters }, { silent: false });
     const tasks = Math.max(sum.tasks, sum.expected);
     const share = (part) => (tasks ? part / tasks : 0);
     const done = `${number(sum.done)} of ${number(tasks)}`;

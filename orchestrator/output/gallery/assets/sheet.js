@@ -278,6 +278,11 @@
 
   /** How many rows are in sight. */
   sheet.page = () => Math.max(1, Math.floor((box.clientHeight - size.top) / size.pitchY) - 1);
+  /** Try a width of cells; `view.set` is to follow with the one that it comes to. */
+  sheet.resize = (width) => {
+    gallery.view.size = width;
+    gallery.changed('resize');
+  };
   sheet.width = () => size?.width ?? 200;
   sheet.focus = () => box.focus({ preventScroll: true });
 

@@ -2,7 +2,7 @@
 // The bars above the pictures: which run, what is looked at, which axis runs where, filters.
 
 (() => {
-  const { h, button, select, checkbox, replace } = gallery.dom;
+  const { h, button, select, checkbox, replace, settle } = gallery.dom;
   const { count, usd, seconds, number } = gallery.words;
   const NAMES = { grid: 'Grid', wall: 'Wall', blind: 'Blind', overview: 'Overview' };
   const SIDES = { x: 'Columns', y: 'Rows', ox: 'Column groups', oy: 'Row groups' };
@@ -30,8 +30,8 @@
       h('span.quiet.model', {}, gallery.run.job.model),
       standing(status),
     );
-    replace(document.getElementById('tabs'), gallery.view.tabs.map(tab));
-    replace(document.getElementById('tools'), tools());
+    settle(document.getElementById('tabs'), gallery.view.tabs.map(tab));
+    settle(document.getElementById('tools'), tools());
   }
 
   function standing(status) {
@@ -101,10 +101,9 @@
       place,
       now === 'grid' && arrangement(),
       now === 'wall' && sorting(),
-      now !== 'overview' && gallery.filters.chips(),
+      gallery.filters.chips(),
       showsSheet && looks(),
     );
-    place.hidden = now === 'overview';
     drawCount();
   }
 
@@ -216,7 +215,7 @@
       step: 8,
       value: gallery.view.size || gallery.sheet.width(),
       'aria-label': 'Size of pictures',
-      oninput: (event) => gallery.view.draft({ size: Number(event.target.value) }),
+      oninput: (event) => gallery.sheet.resize(Number(event.target.value)), // the bar stays: the slider is being dragged
       onchange: (event) => gallery.view.set({ size: Number(event.target.value) }),
     });
     const toggle = (name) => checkbox(SHOWABLE[name], gallery.view.show.includes(name), (on) => show(name, on));

@@ -134,13 +134,8 @@
 
   /** Change what is looked at; `silent` leaves no step to go back to. */
   view.set = (changes, { silent = true } = {}) => {
-    view.draft(changes);
-    tell(silent ? 'replaceState' : 'pushState');
-  };
-
-  /** Change what is looked at many times a second; a `set` follows with what it comes to. */
-  view.draft = (changes) => {
     Object.assign(view, changes);
+    tell(silent ? 'replaceState' : 'pushState');
     gallery.changed('view');
   };
 
