@@ -6,9 +6,10 @@
   const TRIES = 60;
   const LEAST = 5; // answers before a ranking says anything
   const zoom = gallery.stage.zoom();
-  const blind = { pair: null };
+  const blind = { pair: null, isShown: false };
   let place = null;
   let drawnFor = '';
+  let grouped = {}; // what `families` found last
 
   blind.open = () => {
     place = document.getElementById('blind');
@@ -19,18 +20,18 @@
 
   /** Pictures that differ in nothing but the judged axis, by what they have in common. */
   function families(judged) {
-    const passes = gallery.choose.matcher();
+    const passing = gallery.choose.passing();
+    if (grouped.judged === judged && grouped.passing === passing) return grouped.all;
     const found = new Map();
-    for (const task of gallery.run.tasks.values()) {
-      for (const card of task.shots) {
-        if (!gallery.cell.isPicture(card) || !passes(card)) continue;
-        const common = gallery.axes.all.map((each) => (each === judged ? '*' : gallery.axes.number(each, card))).join();
-        const family = `${common} ${judged === gallery.axes.output ? '*' : card.n}`;
-        if (!found.has(family)) found.set(family, []);
-        found.get(family).push(card);
-      }
+    for (const card of passing) {
+      if (!gallery.cell.isPicture(card)) continue;
+      const common = gallery.axes.all.map((each) => (each === judged ? '*' : gallery.axes.number(each, card))).join();
+      const family = `${common} ${judged === gallery.axes.output ? '*' : card.n}`;
+      if (!found.has(family)) found.set(family, []);
+      found.get(family).push(card);
     }
-    return [...found.values()].filter((family) => family.length > 1);
+    grouped = { judged, passing, all: [...found.values()].filter((family) => family.length > 1) };
+    return grouped.all;
   }
 
   /** The answers about an axis among the pictures that pass the filters, as numbers of its values. */
@@ -165,27 +166,27 @@
     const words = gallery.words.count(given.length, 'answer');
     if (given.length < LEAST)
       return [h('p.quiet', {}, `${words} about ${judged.name}; the ranking shows after ${LEAST}.`)];
+    const title = h('summary', {}, `Ranking of ${judged.name} after ${words}`);
+    const how =
+      'Strengths by the Bradley–Terry model; the bar holds 90 % of 200 resamplings of your answers. Where bars overlap, the order may be chance.';
+    // Resampling takes a while: it is done for those who look at it.
+    const whole = () => (blind.isShown ? [table(judged, given), h('p.quiet', {}, how)] : []);
+    const inside = h('div', {}, whole());
+    const toggle = (event) => {
+      if (blind.isShown === event.target.open) return;
+      blind.isShown = event.target.open;
+      replace(inside, whole());
+    };
+    return [h('details', { open: blind.isShown, ontoggle: toggle }, title, inside)];
+  }
+
+  function table(judged, given) {
     const seen = [...new Set(given.flatMap(({ a, b }) => [a, b]))].sort((a, b) => a - b);
     const places = new Map(seen.map((value, number) => [value, number]));
     const ranked = gallery.ranking.rank(
       given.map(({ a, b, won }) => ({ a: places.get(a), b: places.get(b), won })),
       seen.length,
     );
-    const title = h('summary', {}, `Ranking of ${judged.name} after ${words}`);
-    const how =
-      'Strengths by the Bradley–Terry model; the bar holds 90 % of 200 resamplings of your answers. Where bars overlap, the order may be chance.';
-    return [
-      h(
-        'details',
-        { open: blind.isShown, ontoggle: (event) => (blind.isShown = event.target.open) },
-        title,
-        table(judged, ranked, seen),
-        h('p.quiet', {}, how),
-      ),
-    ];
-  }
-
-  function table(judged, ranked, seen) {
     const low = Math.min(...ranked.map((each) => each.low), -1);
     const high = Math.max(...ranked.map((each) => each.high), 1);
     const part = (strength) => ((strength - low) / (high - low)) * 100;

@@ -12,7 +12,9 @@
   };
   const BY_TYPE = { choice: ['is', 'not'], number: ['ge', 'le', 'is', 'not'], text: ['has', 'lacks', 'is', 'not'] };
   const STATES = ['done', 'failed', 'cancelled', 'pending', 'running'];
-  let cached = null;
+  let chosen = null;
+  let ordered = null;
+  let asked = '';
 
   function own() {
     const mark = (card) => gallery.marks.of(card.key);
@@ -98,10 +100,16 @@
     return keyed.map((each) => each[2]);
   }
 
-  /** Every picture that passes, and every task without one, in order. */
+  /** Every picture that passes, and every task without one; the same array as long as these are the same. */
+  function passing() {
+    chosen ??= [...gallery.run.tasks.values()].flatMap((task) => task.cards).filter(matcher());
+    return chosen;
+  }
+
+  /** The same in order. */
   function list() {
-    cached ??= sorted([...gallery.run.tasks.values()].flatMap((task) => task.cards).filter(matcher()));
-    return cached;
+    ordered ??= sorted(passing());
+    return ordered;
   }
 
   /** Whether what is shown, or its order, depends on marks. */
@@ -110,8 +118,16 @@
     return [...filters.map(([id]) => id), sort].some((id) => ['stars', 'rejected', 'tag', 'note'].includes(id));
   };
 
-  for (const name of ['tasks', 'view']) gallery.atOnce(name, () => (cached = null));
-  gallery.atOnce('marks', () => (cached = looksAtMarks() ? null : cached));
+  const forget = () => ([chosen, ordered] = [null, null]);
 
-  gallery.choose = { OPERATORS, BY_TYPE, fields, field, matcher, list, looksAtMarks };
+  gallery.atOnce('tasks', forget);
+  gallery.atOnce('marks', () => looksAtMarks() && forget());
+  gallery.atOnce('view', () => {
+    const { filters, sort, descending } = gallery.view;
+    const now = JSON.stringify([filters, sort, descending]);
+    if (now !== asked) forget();
+    asked = now;
+  });
+
+  gallery.choose = { OPERATORS, BY_TYPE, fields, field, matcher, passing, list, looksAtMarks };
 })();

@@ -4,6 +4,7 @@
 (() => {
   let cached = null;
   let acrossBefore = 0;
+  let asked = '';
 
   /** The columns or rows that two axes make, the outer one slower; one without a value where there is no axis. */
   function lines(inner, outer) {
@@ -124,7 +125,17 @@
     return gallery.run.stateAt(model.at(row, column));
   }
 
-  for (const name of ['tasks', 'view', 'head']) gallery.atOnce(name, () => (cached = null));
+  /** All of the view that decides what stands where. */
+  function question() {
+    const { tab, x, y, ox, oy, picks, hidden, order, filters, sort, descending } = gallery.view;
+    return JSON.stringify([tab, x, y, ox, oy, picks, hidden, order, filters, sort, descending]);
+  }
+
+  for (const name of ['tasks', 'head']) gallery.atOnce(name, () => (cached = null));
+  gallery.atOnce('view', () => {
+    if (question() !== asked) cached = null;
+    asked = question();
+  });
   gallery.atOnce('marks', () => (cached = gallery.choose.looksAtMarks() ? null : cached));
 
   gallery.layout = { current, absent };

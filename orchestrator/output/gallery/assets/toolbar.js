@@ -9,6 +9,8 @@
   const SHOWABLE = { state: 'State', cost: 'Cost', time: 'Time', values: 'Values' };
   const SIZES = { least: 56, most: 640 };
 
+  let isMenuOpen = false; // it stays while several things are chosen
+
   function open() {
     for (const name of ['head', 'tasks', 'picked', 'kept']) gallery.on(name, drawTop);
     gallery.on('view', drawTop);
@@ -225,7 +227,7 @@
       h('span.quiet', { id: 'count', role: 'status' }),
       h(
         'details.menu',
-        {},
+        { open: isMenuOpen, ontoggle: (event) => (isMenuOpen = event.target.open) },
         h('summary', { className: 'plain' }, 'Show'),
         h('div.drop', {}, Object.keys(SHOWABLE).map(toggle)),
       ),
@@ -236,13 +238,12 @@
   function show(name, on) {
     const rest = gallery.view.show.filter((each) => each !== name);
     gallery.view.set({ show: on ? [...rest, name] : rest });
-    document.querySelector('details.menu').open = true;
   }
 
   function drawCount() {
     const place = document.getElementById('count');
     if (!place) return;
-    const found = gallery.choose.list().filter((card) => card.src).length;
+    const found = gallery.choose.passing().filter((card) => card.src).length;
     const loading = gallery.run.loaded < gallery.run.head.shards.length ? ', loading…' : '';
     const words = `${count(found, 'picture')}${loading}`;
     if (place.textContent !== words) place.textContent = words;
