@@ -217,7 +217,7 @@ def test_pictures_grow_while_their_slider_is_dragged(page: Page) -> None:
         widths.append(page.evaluate("gallery.sheet.width()"))
     page.mouse.up()
     assert widths == sorted(set(widths))
-    assert f"size={widths[-1]}" in page.url
+    page.wait_for_url(f"**size={widths[-1]}&**")
 
 
 def test_a_button_that_is_being_pressed_stays(page: Page) -> None:
@@ -261,3 +261,39 @@ def test_filters_hold_for_the_overview_and_the_ranking(page: Page) -> None:
     keys(page, "b")
     page.get_by_text("Ranking of scheduler after 5 answers").click()
     assert page.locator(".ranking tbody th").first.inner_text() == "DDIMScheduler"
+
+
+def test_where_nothing_passes_the_filters_the_page_says_so(page: Page) -> None:
+    page.evaluate("gallery.view.set({tab: 'wall', filters: [['stars', 'ge', 3]]})")
+    expect(page.get_by_text("No picture passes the filters.")).to_be_visible()
+    keys(page, "ArrowRight", "End", "]", "Enter", "4", " ")
+    page.get_by_title("Take this filter off").click()
+    expect(page.get_by_text("No picture passes the filters.")).to_be_hidden()
+    expect(page.locator(".cell img")).to_have_count(6)
+
+
+def test_the_focus_is_always_somewhere_and_in_sight(page: Page) -> None:
+    """Also after a filter was added or taken off, and when the sheet has been scrolled away from the active cell."""
+    page.set_viewport_size({"width": 390, "height": 420})
+    page.get_by_title("Show only: ★ 3+").focus()
+    keys(page, "Enter")
+    expect(page.locator("#filter")).to_be_focused()
+    page.get_by_title("Take this filter off").focus()
+    keys(page, "Enter")
+    expect(page.locator("#filter")).to_be_focused()
+    keys(page, "/")
+    page.keyboard.type("harbour")
+    keys(page, "Enter")
+    expect(page.locator("#filter")).to_be_focused()
+    page.locator("#sheet").evaluate("(box) => box.scrollTo(0, box.scrollHeight)")
+    page.locator("#size").focus()
+    keys(page, "Tab")
+    expect(page.locator("#sheet")).to_be_focused()
+    expect(page.locator(".cell.active")).to_be_in_viewport(ratio=0.5)
+
+
+def test_a_menu_stays_open_while_several_things_are_chosen(page: Page) -> None:
+    page.locator("summary", has_text="Show").click()
+    page.get_by_label("Cost").check()
+    page.get_by_label("Time").check()
+    expect(page.locator(".facts").first).to_have_text("$0.0035 · 5.0 s")

@@ -56,8 +56,7 @@
   function follow() {
     const wanted = gallery.view.compare.slice(0, MOST);
     const shown = pictures(wanted);
-    const isLoading = gallery.run.loaded < gallery.run.head.shards.length;
-    if (shown.length < wanted.length && isLoading) return;
+    if (shown.length < wanted.length && gallery.run.isLoading()) return;
     if (shown.length < 2) return leave();
     const isDrawn = dialog.open && keys(shown) === keys(cards);
     cards = shown;

@@ -5,8 +5,10 @@
   const { h, button, select } = gallery.dom;
   let draft = null; // a filter that is being made
 
-  function apply(filters) {
+  /** Set the filters; the focus goes where the next one is made, or the next one taken off. */
+  function apply(filters, focus = 'filter') {
     gallery.view.set({ filters });
+    redraw(focus);
   }
 
   function chips() {
@@ -24,7 +26,7 @@
     const [id, operator, value] = filter;
     const field = gallery.choose.field(id);
     const words = `${field?.name ?? id} ${gallery.choose.OPERATORS[operator]?.[0] ?? operator} ${gallery.words.shortened(String(value), 30)}`;
-    const off = () => apply(gallery.view.filters.filter((_, other) => other !== number));
+    const off = () => apply(gallery.view.filters.filter((_, other) => other !== number), `chip-${number}`);
     return button(words, off, { iconName: 'close', kind: 'chip', title: 'Take this filter off', id: `chip-${number}` });
   }
 
@@ -65,7 +67,7 @@
   function redraw(focus) {
     gallery.changed('view');
     gallery.flush();
-    document.getElementById(focus)?.focus();
+    (document.getElementById(focus) ?? document.getElementById('filter'))?.focus();
   }
 
   function editor() {

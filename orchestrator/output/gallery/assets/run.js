@@ -155,6 +155,8 @@
     follow();
   };
 
+  run.isLoading = () => run.loaded < run.head.shards.length;
+
   /** All of what was sent for a task, by name. */
   run.parameters = (of) => {
     const found = { ...run.job.parameters, ...gallery.axes.sent(of.at) };

@@ -16,6 +16,7 @@
   let box = null;
   let canvas = null;
   let head = null;
+  let nothing = null; // what is said where there is nothing to show
   let size = null;
   let shape = ''; // what has to be the same for cells to stay where they are
   let stale = true;
@@ -24,7 +25,10 @@
     box = document.getElementById('sheet');
     canvas = h('div.canvas', { role: 'presentation' });
     box.append(canvas);
+    nothing = h('p.empty', { id: 'nothing', hidden: true }, 'No picture passes the filters.');
+    box.after(nothing);
     box.addEventListener('scroll', () => gallery.changed('scroll'), { passive: true });
+    box.addEventListener('focus', () => box.matches(':focus-visible') && reveal());
     new ResizeObserver(() => gallery.changed('resize')).observe(box);
     for (const name of ['tasks', 'view', 'head', 'resize', 'picked', 'marks']) gallery.on(name, () => (stale = true));
     for (const name of ['tasks', 'view', 'head', 'resize', 'picked', 'marks', 'scroll', 'active'])
@@ -109,6 +113,7 @@
   function draw() {
     const isShown = ['grid', 'wall'].includes(gallery.view.tab);
     box.hidden = !isShown;
+    nothing.hidden = true;
     if (!isShown || box.clientWidth === 0) return;
     if (stale) {
       layOut();
@@ -118,6 +123,7 @@
       stale = false;
     }
     const { columns, rows } = sheet.model;
+    nothing.hidden = rows.length > 0 || gallery.run.isLoading();
     const [firstRow, lastRow] = range(rows, size.pitchY, box.scrollTop, box.clientHeight - size.top);
     const [firstColumn, lastColumn] = range(columns, size.pitchX, box.scrollLeft, box.clientWidth - size.left);
     drawHead(firstColumn, lastColumn);
@@ -243,6 +249,7 @@
 
   sheet.moveTo = (row, column, n = 0) => {
     const { rows, columns } = sheet.model;
+    if (!rows.length) return;
     const before = sheet.active;
     sheet.active = {
       row: Math.max(0, Math.min(row, rows.length - 1)),
@@ -266,6 +273,7 @@
   /** Scroll as far as it takes to have the active cell in sight. */
   function reveal() {
     const { row, column } = sheet.active;
+    if (!sheet.model?.rows.length) return;
     const top = start(sheet.model.rows[row], row, size.pitchY);
     const left = start(sheet.model.columns[column], column, size.pitchX);
     const height = box.clientHeight - size.top;

@@ -244,7 +244,7 @@
     const place = document.getElementById('count');
     if (!place) return;
     const found = gallery.choose.passing().filter((card) => card.src).length;
-    const loading = gallery.run.loaded < gallery.run.head.shards.length ? ', loading…' : '';
+    const loading = gallery.run.isLoading() ? ', loading…' : '';
     const words = `${count(found, 'picture')}${loading}`;
     if (place.textContent !== words) place.textContent = words;
   }
