@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Clock(Protocol):
         """Wait; zero or less still gives the others a turn."""
 
     async def wait(self, event: anyio.Event, seconds: float) -> bool:
-        """Wait for `event`, at most `seconds`; return whether it came."""
+        """Wait for `event`, at most `seconds` (infinite: as long as it takes); return whether it came."""
 
 
 class SystemClock:
@@ -47,8 +48,11 @@ class SystemClock:
 
     async def wait(self, event: anyio.Event, seconds: float) -> bool:
         """See `Clock.wait`."""
-        with anyio.move_on_after(max(0.0, seconds)):
+        if math.isinf(seconds):
             await event.wait()
+        else:
+            with anyio.move_on_after(max(0.0, seconds)):
+                await event.wait()
         await anyio.lowlevel.checkpoint_if_cancelled()  # where both came at once, the cancellation goes first
         return event.is_set()
 
@@ -100,7 +104,7 @@ class VirtualClock:
             await anyio.lowlevel.checkpoint()
             return event.is_set()
         with anyio.CancelScope() as scope:
-            alarm = self._set(seconds, scope.cancel)
+            alarm = self._set(seconds, scope.cancel) if seconds < math.inf else _Alarm(None)
             try:
                 await event.wait()
             finally:

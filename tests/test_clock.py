@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,8 +56,9 @@ class TestEveryClock:
             turns.append("sleeper")
         assert turns == ["other", "sleeper"]
 
-    async def test_waiting_ends_with_the_event(self, clock: Clock) -> None:
-        """`wait` returns True as soon as the event comes, long before its time is over."""
+    @pytest.mark.parametrize("seconds", [3600.0, math.inf])
+    async def test_waiting_ends_with_the_event(self, clock: Clock, seconds: float) -> None:
+        """`wait` returns True as soon as the event comes, long before its time is over, if it ever is."""
         event = anyio.Event()
 
         async def come() -> None:
@@ -66,7 +68,7 @@ class TestEveryClock:
         before = clock.monotonic()
         async with anyio.create_task_group() as group:
             group.start_soon(come)
-            assert await clock.wait(event, 3600)
+            assert await clock.wait(event, seconds)
         assert clock.monotonic() - before < 60
 
     async def test_waiting_ends_with_the_time(self, clock: Clock) -> None:
@@ -75,7 +77,7 @@ class TestEveryClock:
         assert not await clock.wait(anyio.Event(), 0.01)
         assert clock.monotonic() - before >= 0.0099
 
-    @pytest.mark.parametrize("seconds", [0.0, -1.0, 10.0])
+    @pytest.mark.parametrize("seconds", [0.0, -1.0, 10.0, math.inf])
     async def test_an_event_that_has_come_is_not_waited_for(self, clock: Clock, seconds: float) -> None:
         """An event that is set counts whatever the time."""
         event = anyio.Event()

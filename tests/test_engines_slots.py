@@ -147,6 +147,34 @@ def test_who_stands_behind_one_that_gives_up_is_not_forgotten() -> None:
     assert waited == [pytest.approx(2.0)]
 
 
+def test_one_who_gives_up_at_the_head_of_the_queue_takes_no_place() -> None:
+    """The first two in the queue are cancelled just when a place comes free: the third one has it."""
+    waited: list[float] = []
+
+    async def work(clock: VirtualClock) -> None:
+        slots = Slots(Capacity(1), clock)
+        scopes = [anyio.CancelScope() for _ in range(3)]
+
+        async def ask(scope: anyio.CancelScope) -> None:
+            with scope:
+                await slots.acquire()
+                waited.append(clock.monotonic() - begin)
+
+        begin = clock.monotonic()
+        await slots.acquire()
+        async with anyio.create_task_group() as group:
+            for scope in scopes:
+                group.start_soon(ask, scope)
+            await clock.sleep(1)
+            slots.release()
+            scopes[0].cancel()
+            scopes[1].cancel()
+        assert slots.active == 1
+
+    in_virtual_time(work)
+    assert waited == [pytest.approx(1.0)]
+
+
 def test_a_task_that_is_active_already_is_counted_whether_there_is_room_or_not() -> None:
     async def work(clock: VirtualClock) -> None:
         slots = Slots(Capacity(1), clock)

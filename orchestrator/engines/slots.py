@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 
 from orchestrator.clock import Clock
 from orchestrator.waiting import Turn
@@ -160,6 +161,7 @@ class Slots:
         try:
             if self._waiting[0] is not turn:
                 await turn.wait()
+                await anyio.lowlevel.checkpoint_if_cancelled()  # one who gives up takes no place
             while not self._room():
                 self._changed = anyio.Event() if self._changed.is_set() else self._changed
                 await self._clock.wait(self._changed, self._until_next_chance())
@@ -211,4 +213,5 @@ class Slots:
         return self.capacity.room(self.active, self._clock.monotonic())
 
     def _until_next_chance(self) -> float:
-        return min(self.capacity.next_chance(self.active, self._clock.monotonic()), LONGEST_PAUSE_SECONDS)
+        chance = self.capacity.next_chance(self.active, self._clock.monotonic())
+        return chance if math.isinf(chance) else min(chance, LONGEST_PAUSE_SECONDS)
