@@ -60,6 +60,14 @@ def test_a_thumbnail_is_made_once(place: Place) -> None:
     assert (place.folder / first.thumbnail).stat().st_mtime_ns == before
 
 
+def test_a_file_that_is_another_one_now_gets_none(place: Place) -> None:
+    """It would stand for the one that was paid for, and stay once that is fetched again."""
+    output = put(place, noise(800, 600))
+    put(place, noise(700, 600))
+    assert preview(place, output) == Preview(None, 700, 600)
+    assert not place.thumbnails.exists()
+
+
 def test_one_that_is_not_to_be_made_is_left_out(place: Place) -> None:
     output = put(place, noise(800, 600))
     assert preview(place, output, draws=False) == Preview(None, 800, 600)

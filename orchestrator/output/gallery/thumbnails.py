@@ -10,6 +10,7 @@ from typing import Final
 from PIL import ExifTags, Image, ImageOps
 
 from orchestrator.lifecycle import Output
+from orchestrator.output.checked import Found, look
 from orchestrator.output.gallery.data import NOTHING, Preview
 from orchestrator.output.gallery.place import Place
 
@@ -33,7 +34,7 @@ def preview(place: Place, output: Output, *, draws: bool = True) -> Preview:
     Args:
         place: Where the page lies; thumbnails are put there under the hash of what they show.
         output: A file of the run folder.
-        draws: Whether a thumbnail that does not stand yet is made.
+        draws: Whether a thumbnail that does not stand yet is made; of a file that is damaged there is none.
     """
     path = place.run_folder / output.path
     if not path.is_file():  # to open a pipe that lies there would wait for its other end
@@ -54,7 +55,7 @@ def _of_picture(place: Place, output: Output, path: Path, *, draws: bool) -> Pre
             is_small = output.bytes <= SMALL_BYTES and max(width, height) <= SIDE
             if is_small or width * height > MOST_PIXELS:
                 return Preview(None, width, height)
-            if draws and not target.is_file():
+            if draws and not target.is_file() and look(place.run_folder, output) is Found.OK:
                 _draw(picture, target)
     except Exception:  # noqa: BLE001 - decoders raise anything; the browser may still know better
         return NOTHING
