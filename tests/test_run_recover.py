@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -49,13 +50,14 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Left(Bench):
-    """A bench whose run can be left when the service has accepted so many tasks."""
+    """A bench whose run can be left when so many tasks have been accepted, and a file has been asked for."""
 
-    async def run(self, *, leave_at: int | None = None, attempts: int = 3) -> Result:
+    async def run(self, *, leave_at: int | None = None, attempts: int = 3, repeat: int = 1) -> Result:
         control = Control()
 
         def leave(*_: object) -> None:
-            if leave_at is not None and len(self.service.stats.accepted) >= leave_at:
+            stats = self.service.stats
+            if leave_at is not None and len(stats.accepted) >= leave_at and stats.downloads:
                 control.leave(Stop.INTERRUPTED, "Enough.")
 
         self.service.lose_replies = leave
@@ -63,7 +65,8 @@ class Left(Bench):
             "parameters": {"samples": 1, "prompt": "a lighthouse"},
             "limits": {"requests_per_second": 1000, "settle_after": 2},
             "retry": {"attempts": attempts},
-            "sweep": {"seed": list(range(TASKS))},
+            "sweep": {"seed": list(range(TASKS // repeat))},
+            "repeat": repeat,
         }
         return await self.carry_out(job, control=control)
 
@@ -246,6 +249,30 @@ async def test_an_older_ledger_is_no_proof_that_nothing_was_sent_since(
         assert len(on.service.stats.accepted) == tried
         assert (await on.run()).exit_code is Exit.DONE
         assert (on.service.stats.double_payments, len(on.service.stats.billed)) == (0, TASKS)
+
+
+def all_but_a_copy_of_the_job(folder: RunFolder) -> None:
+    all_but_the_job(folder)
+    shutil.rmtree(folder.files)
+
+
+@pytest.mark.parametrize("damage", [as_first_tries_ran, all_but_a_copy_of_the_job])
+async def test_what_was_sent_by_a_retry_is_found_where_one_try_was_all(
+    tmp_path: Path, damage: Callable[[RunFolder], None]
+) -> None:
+    """The first tries are found to have failed, which ends no search; equal ones take each other's tries for theirs."""
+    async with Left.on(tmp_path, replace(BRISK, faults=(SOME_FAIL,))) as on:
+        assert (await on.run(attempts=1, repeat=2)).exit_code is Exit.SOME_FAILED
+        assert (await retry(on.out, Options(), pay_again=False, settings=on.settings, **on.go)).exit_code is Exit.DONE
+        tried = len(on.service.stats.accepted)
+        assert tried == TASKS + 6
+        await anyio.to_thread.run_sync(damage, on.out)
+        on.out.manifest.unlink(missing_ok=True)
+        found = await on.recover(on.path)
+        assert found.settled
+        assert found.status
+        assert found.status.counts[State.DONE] == TASKS
+        assert len(on.service.stats.accepted) == tried
 
 
 async def test_what_had_failed_and_was_not_sent_again_stays_as_it_was(tmp_path: Path) -> None:

@@ -88,6 +88,8 @@ class Rebuilding:
     evidence: Doubtful
     found: Recovery
     job: Job = field(init=False)
+    _made: frozenset[str] = field(init=False)
+    _looked_for: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> None:
         """Write down every task of the job and what became of it.
@@ -107,6 +109,7 @@ class Rebuilding:
             total += len(chunk)
         for lines in _chunks(manifest.read(self.folder.manifest)):
             self._hear(lines, edition)
+        self._made = frozenset(_made(self.folder))
         for records in _chunks(self.fresh.everything()):
             self._judge(records)
         with self.fresh.transaction(durable=True):
@@ -126,6 +129,28 @@ class Rebuilding:
                 }
             )
         self.found.adopted = self.fresh.totals().counters.get("adopted", 0)
+
+    def doubt_again(self, ledger: SqliteLedger) -> bool:
+        """Doubt once more what has failed or been cancelled since: that was one try, and a later one may have followed.
+
+        Returns:
+            Whether there was any.
+
+        Raises:
+            LedgerError: The ledger cannot be written.
+        """
+        reserve = reserves(frozen_tool(self.facts), self.job.limits)
+        ended = [
+            record
+            for record in ledger.finished(undone=True)
+            if record.tries > self._looked_for.get(record.task.id, 0) and not record.dropped
+        ]
+        with ledger.transaction(durable=True):
+            for record in ended:
+                ledger.save(record, self.evidence.of(record, reserve(record.task.parameters, FREE)))
+            ledger.count({"uncertain": len(ended)})
+        self._looked_for |= {record.task.id: record.tries for record in ended}
+        return bool(ended)
 
     def _addresses(self) -> dict[str, str]:
         """Return as facts where uploaded files are, and which of the job's files nobody knows that of any more."""
@@ -151,7 +176,6 @@ class Rebuilding:
     def _judge(self, records: Sequence[Record]) -> None:
         """Look at the files of what is done, and doubt what nobody knows anything of."""
         reserve = reserves(frozen_tool(self.facts), self.job.limits)
-        made = set(_made(self.folder))
         with self.fresh.transaction(durable=False):
             for record in records:
                 after = completed(record)
@@ -161,9 +185,10 @@ class Rebuilding:
                     self.found.whole += whole
                     self.found.again += not whole
                     after = after if whole else after.refetched()
-                if after.state is State.PENDING and after.task.short_id in made:
+                if after.state is State.PENDING and after.task.short_id in self._made:
                     after = replace(after, state=State.FETCHING)  # it has been paid for, whatever else is lost
                 if unrequested(after) or (after.state in UNSENT and not after.dropped):
+                    self._looked_for |= {after.task.id: after.tries} if after.tries else {}
                     after = self.evidence.of(after, reserve(after.task.parameters, FREE))
                     self.found.in_doubt += 1
                 if after is not record:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -81,17 +82,21 @@ async def recover(
             rebuilding = Rebuilding(folder, fresh, facts, evidence, found)
             await anyio.to_thread.run_sync(rebuilding.run)
         _replace(folder, draft)
+    settle = partial(
+        resume,
+        folder,
+        Options(),
+        settings,
+        orders=Orders(submits=False),
+        before=lambda _: None,
+        control=control,
+        clock=clock,
+        watcher=watcher,
+    )
     try:
-        result = await resume(
-            folder,
-            Options(),
-            settings,
-            orders=Orders(submits=False),
-            before=lambda _: None,
-            control=control,
-            clock=clock,
-            watcher=watcher,
-        )
+        result = await settle()
+        while result.halt is None and await anyio.to_thread.run_sync(_doubted_again, folder, rebuilding):
+            result = await settle()
         found.halt = None if result.halt is None else result.halt.message
     except (OrchestratorError, ExceptionGroup) as error:
         if not isinstance(cause := root(error), OrchestratorError):
@@ -141,6 +146,11 @@ async def _said_again(
         "tool": json.dumps(tool, ensure_ascii=False, default=str),
         "model": file.model,
     }
+
+
+def _doubted_again(folder: RunFolder, rebuilding: Rebuilding) -> bool:
+    with folder.held(), folder.written() as store:
+        return rebuilding.doubt_again(store)
 
 
 def _proven(folder: RunFolder) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 from orchestrator.lifecycle import Attempt
 from orchestrator.sweep.uploads import PREFIX
 from orchestrator.tasks import Parameters, canonical_json
-from orchestrator.wiro import RemoteTask, id_number
+from orchestrator.wiro import Phase, RemoteTask, id_number
 
 CLOCK_SLACK_SECONDS: Final = 120.0
 """How far the service's clock may be behind ours, where only its clock tells old tasks from new ones."""
@@ -82,6 +82,11 @@ class _Find:
 
     task: RemoteTask
     makers: dict[Intent, Likeness]
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended without making anything: it may have been tried again."""
+        return self.task.phase in {Phase.FAILED, Phase.CANCELLED} and not self.task.unclear
 
     def likely(self) -> list[Intent]:
         """Return those that sent just what it shows."""
@@ -223,8 +228,9 @@ def _finds(intents: Sequence[Intent], remote: Sequence[RemoteTask], model: str, 
 def _pairs(finds: Sequence[_Find]) -> list[tuple[Intent, _Find]]:
     """Return the next requests and remote tasks that certainly belong together."""
     likely = [(found, makers) for found in finds if (makers := found.likely())]
-    # The newest where there are more than one: of several tries it is the last one that counts.
-    alone = {makers[0]: found for found, makers in likely if len(makers) == 1 and _is_made(found, makers[0])}
+    # Of several tries the last one counts that has not failed, and the last one of all where all have.
+    ends_first = sorted(likely, key=lambda each: not each[0].has_failed)
+    alone = {makers[0]: found for found, makers in ends_first if len(makers) == 1 and _is_made(found, makers[0])}
     if alone:
         return list(alone.items())
     for _, makers in likely:
@@ -245,7 +251,7 @@ def _pairs_among(
     """Pair requests with all that none but they can have made, if each has one or all that they made is shown."""
     rest = list(makers)
     pairs = []
-    for found, possible in likely:
+    for found, possible in sorted(likely, key=lambda each: each[0].has_failed):
         if set(makers).issuperset(possible):
             maker = next((intent for intent in rest if intent in possible and _is_made(found, intent)), None)
             if maker is not None:
