@@ -39,6 +39,10 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "failed": ("#sheet", "Control+End", "Enter"),
     "comparison": ("#sheet", "Space", "ArrowRight", "Space", "c"),
     "slider": ("#sheet", "Space", "ArrowRight", "Space", "c", "s"),
+    "comparison, marked": ("#sheet", "Space", "ArrowRight", "Space", "c", "4", "ArrowRight", "x"),
+    "values": ("#bar [title^=Values]", "Enter"),
+    "nothing": ("w", "#bar [title*='★ 3+']", "Enter"),
+    "overview, filtered": ("o", "#bar [title*='no rejected']", "Enter"),
     "export": ("e",),
     "keys": ("?",),
 }
@@ -83,7 +87,7 @@ def test_nothing_keeps_anybody_out(page: Page, view: str) -> None:
     page.wait_for_selector(".cell")
     for step in VIEWS[view]:
         if step.startswith("#"):
-            page.locator(step).focus()
+            page.locator(step).first.focus()
         else:
             page.keyboard.press(step)
     page.evaluate("gallery.flush()")

@@ -44,7 +44,8 @@ PLACES = {
 BY_THEMSELVES = {"Escape", "wheel", "tap", "rest", "swipe", "pinch"}  # what the browser does, and fingers
 PRESS_ALL = """() => {
     const named = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End', 'PageUp', 'PageDown', 'Enter',
-        'Escape', 'Tab', 'Backspace', 'Delete', 'Insert', 'F1', 'F2'];
+        'Escape', 'Tab', 'Backspace', 'Delete', 'Insert', 'F1', 'F2',
+        'Shift+ArrowLeft', 'Shift+ArrowRight', 'Shift+ArrowUp', 'Shift+ArrowDown'];
     const printed = Array.from({length: 95}, (_, code) => String.fromCharCode(32 + code));
     const heeded = [];
     let isFresh = false;
@@ -55,7 +56,8 @@ PRESS_ALL = """() => {
             REACH;
             gallery.flush();
         }
-        const event = new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true});
+        const [name, shiftKey] = [key.replace('Shift+', ''), key.startsWith('Shift+')];
+        const event = new KeyboardEvent('keydown', {key: name, shiftKey, bubbles: true, cancelable: true});
         isFresh = document.querySelector('dialog[open], body').dispatchEvent(event);
         if (!isFresh) heeded.push(key === ' ' ? 'Space' : key);
     }
@@ -112,6 +114,10 @@ def test_what_is_picked_is_picked_still_when_the_page_is_loaded_again(page: Page
     keys(page, *PICK_THREE)
     page.reload()
     expect(page.locator("#pick-none")).to_have_text("3 picked")
+    expect(page.locator(".tick.on")).to_have_count(3)
+    page.locator("#pick-none").click()
+    expect(page.locator("#say")).to_have_text("3 pictures let go. U takes it back.")
+    keys(page, "u")
     expect(page.locator(".tick.on")).to_have_count(3)
     page.locator("#pick-none").click()
     page.reload()
@@ -297,3 +303,12 @@ def test_a_menu_stays_open_while_several_things_are_chosen(page: Page) -> None:
     page.get_by_label("Cost").check()
     page.get_by_label("Time").check()
     expect(page.locator(".facts").first).to_have_text("$0.0035 · 5.0 s")
+
+
+def test_what_is_zoomed_is_moved_by_key_too(page: Page) -> None:
+    keys(page, "Enter", "+", "+", "+", "Shift+ArrowRight", "Shift+ArrowDown")
+    assert page.evaluate("[gallery.viewer.zoom.x, gallery.viewer.zoom.y]") == [-0.15, -0.15]
+    keys(page, "Shift+ArrowLeft", "Shift+ArrowUp", "ArrowRight")
+    assert page.evaluate("gallery.sheet.active.column") == 1  # arrows alone go on to the next picture
+    keys(page, "Shift+ArrowRight")
+    assert page.evaluate("gallery.viewer.zoom.x") == 0  # all of it is seen

@@ -14,7 +14,10 @@
     '-': '−',
   };
 
-  const sign = (name) => SIGNS[name] ?? (name.length === 1 ? name.toUpperCase() : name);
+  function sign(name) {
+    if (name.startsWith('Shift+')) return `⇧ ${sign(name.slice('Shift+'.length))}`;
+    return SIGNS[name] ?? (name.length === 1 ? name.toUpperCase() : name);
+  }
 
   function line([names, words]) {
     const signs = names.split(' ').map((name) => [h('kbd', { 'data-key': name }, sign(name)), ' ']);

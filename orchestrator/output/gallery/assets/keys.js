@@ -6,6 +6,7 @@
   const TABS = { g: 'grid', w: 'wall', b: 'blind', o: 'overview' };
   const WAYS = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End', 'PageUp', 'PageDown'];
   const ALONG = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+  const PANNED = 0.15; // of the stage
   const FIELDS = { t: 'tags', n: 'note' };
   const { marks, marking } = gallery;
 
@@ -58,6 +59,12 @@
 
   const zoom = () => [gallery.viewer, gallery.compare].find((each) => each.isOpen())?.zoom ?? gallery.blind.zoom;
 
+  /** Move the picture, so that more is seen of the side that the arrow points to. */
+  function pan(name) {
+    const [down, right] = ALONG[name];
+    zoom().move(-right * PANNED, -down * PANNED);
+  }
+
   // Names of keys, what they do in words, and what does it; without that the browser does it by itself, or a finger.
   const PARTS = {
     Everywhere: [
@@ -106,6 +113,7 @@
       ['+ =', 'zoom in', () => zoom().into()],
       ['-', 'zoom out', () => zoom().out()],
       ['z', 'the whole picture', () => zoom().reset()],
+      ['Shift+ArrowLeft Shift+ArrowRight Shift+ArrowUp Shift+ArrowDown', 'move what is zoomed', pan],
       ['wheel', 'zoom; drag to move'],
     ],
     'With fingers': [
@@ -141,10 +149,11 @@
   function pressed(event) {
     const isWithOthers = event.altKey || event.metaKey || (event.ctrlKey && !['Home', 'End'].includes(event.key));
     if (event.defaultPrevented || isWithOthers || isItsOwn(event.target, event.key)) return;
-    const act = meaning(event.key === ' ' ? 'Space' : event.key.length === 1 ? event.key.toLowerCase() : event.key);
+    const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const act = meaning(name === ' ' ? 'Space' : event.shiftKey && name in ALONG ? `Shift+${name}` : name);
     if (!act) return;
     event.preventDefault();
-    act(event.key.length === 1 ? event.key.toLowerCase() : event.key, event);
+    act(name, event);
   }
 
   gallery.keys = { open: () => document.addEventListener('keydown', pressed), parts: PARTS };

@@ -15,7 +15,7 @@
   const duels = new Map(); // by moment and pictures; one that was taken back stays, as void
   const filed = new Map(); // what the run folder holds: moments of marks, and who won
   const marks = { of: (key) => held.get(key) ?? NONE, picked: new Set() };
-  const undone = []; // pairs of a key and what was there before
+  const undone = []; // what takes the last changes back
 
   const isEmpty = (mark) => !mark.stars && !mark.reject && !mark.tags.length && !mark.note;
 
@@ -140,7 +140,11 @@
   }
 
   marks.set = (key, changes) => {
-    undone.push([key, marks.of(key)]);
+    const before = marks.of(key);
+    undone.push(() => {
+      held.set(key, { ...before, at: Date.now() });
+      touched();
+    });
     held.set(key, { ...marks.of(key), ...changes, at: Date.now() });
     touched();
   };
@@ -148,10 +152,8 @@
   /** Take the last change back; return whether there was one. */
   marks.undo = () => {
     const last = undone.pop();
-    if (!last) return false;
-    held.set(last[0], { ...last[1], at: Date.now() });
-    touched();
-    return true;
+    last?.();
+    return Boolean(last);
   };
 
   marks.answer = (a, b, won) => {
@@ -198,8 +200,14 @@
   };
 
   marks.pickNone = () => {
+    const before = [...marks.picked];
+    undone.push(() => {
+      for (const key of before) marks.picked.add(key);
+      repicked();
+    });
     marks.picked.clear();
     repicked();
+    gallery.dom.say(`${gallery.words.count(before.length, 'picture')} let go. U takes it back.`);
   };
 
   gallery.marks = marks;
