@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -52,3 +54,16 @@ def _folder(
         return local and local / APP / kind
     home = named("HOME")
     return home and home / (mac if platform == "darwin" else other) / APP
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that its owner alone can read, unless there is one.
+
+    A file that is there is not even opened: with any descriptor of it that a process closes, POSIX takes all of the
+    process's locks on it away, those of an open database too.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

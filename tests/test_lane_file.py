@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -31,6 +33,20 @@ def test_each_account_at_each_service_has_its_own(tmp_path: Path) -> None:
     places = {lane_folder(tmp_path, service, key) for service in ("https://a", "https://b") for key in ("1", "2")}
     assert len(places) == 4
     assert all(place.parent == tmp_path / "lanes" and place.name.isalnum() for place in places)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files that are open cannot be deleted there")
+def test_another_process_that_ends_takes_nothing_away(tmp_path: Path) -> None:
+    """It would take itself for the last one, if opening the file twice here had dropped the locks of the first time."""
+    with opened(tmp_path) as file, opened(tmp_path):
+        file.enter("a", tmp_path, NOW)
+        side = tmp_path / "runs.sqlite-wal"
+        before = side.stat().st_ino
+        end = "import sys, pathlib; from orchestrator.lane import LaneFile; LaneFile(pathlib.Path(sys.argv[1])).close()"
+        subprocess.run([sys.executable, "-c", end, tmp_path], check=True, timeout=30)
+        assert side.stat().st_ino == before
+        with opened(tmp_path) as later:
+            assert runs(later) == ["a"]
 
 
 def test_only_its_owner_may_read_it(tmp_path: Path) -> None:

@@ -31,6 +31,13 @@ NEWER: tuple[Step, ...] = (
 
 BROKEN: tuple[Step, ...] = (*STEPS, ("CREATE TABLE moods (name TEXT)", "INSERT INTO nowhere VALUES (1)"))
 
+LOOKED = """
+import sys
+from pathlib import Path
+from orchestrator.ledger import SqliteLedger
+SqliteLedger(Path(sys.argv[1])).close()
+"""
+
 KILLED = """
 import os, sys
 from pathlib import Path
@@ -294,3 +301,24 @@ class TestMark:
             mark.write_bytes(words)
         with SqliteLedger(path) as store:
             assert store.facts() == {"mood": "stormy"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files that are open cannot be deleted there")
+def test_another_process_that_has_looked_takes_nothing_away(tmp_path: Path) -> None:
+    """It would take itself for the last one, if opening the file twice here had dropped the locks of the first time."""
+    path = tmp_path / "ledger.sqlite"
+    with SqliteLedger(path) as store:
+        with store.transaction(durable=True):
+            store.state({"said": "first"})
+        side = path.with_name("ledger.sqlite-wal")
+        before = side.stat().st_ino
+        SqliteLedger(path).close()
+        look = (
+            "import sys, pathlib; from orchestrator.ledger import SqliteLedger; SqliteLedger(pathlib.Path(sys.argv[1]))"
+        )
+        subprocess.run([sys.executable, "-c", f"{look}.close()", path], check=True, timeout=30)
+        assert side.stat().st_ino == before
+        with store.transaction(durable=True):
+            store.state({"said": "last"})
+        with SqliteLedger(path, read_only=True) as later:
+            assert later.fact("said") == "last"

@@ -12,6 +12,7 @@ from typing import Final
 
 from orchestrator.ledger.errors import DamagedLedgerError, LedgerError, NotALedgerError, UnbegunLedgerError
 from orchestrator.ledger.versions import STEPS, Step
+from orchestrator.places import make_private
 
 BUSY_MILLISECONDS: Final = 10_000
 DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -181,7 +182,7 @@ class LedgerFile:
 
     def _make_private(self) -> None:
         try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            make_private(self.path)
         except OSError as error:
             raise LedgerError(self.path, error.strerror or "it cannot be opened") from error
 
