@@ -4,6 +4,7 @@
 (() => {
   const REFRESH_MS = 3000;
   const AT_A_TIME = 4;
+  const LOADED_PER_DRAWN = 4; // how much longer is loaded than drawn
   const TOLD_AFTER_MS = 400; // while many shards come: whoever listens goes through all tasks
 
   const run = {
@@ -95,16 +96,18 @@
   async function catchUp(before) {
     const { shards, generation } = run.head;
     const wanted = shards.map((_, number) => number).filter((number) => shards[number] !== before[number]);
-    let told = -Infinity;
+    let [told, pause] = [-Infinity, TOLD_AFTER_MS];
     while (wanted.length) {
       const several = wanted.splice(0, run.loaded ? AT_A_TIME : 1); // the first one alone: it is what is seen first
       const rows = await Promise.all(several.map((number) => shard(number, `${generation}-${shards[number]}`)));
       rows.forEach(add);
       run.loaded = several.at(-1) + 1;
-      if (performance.now() - told < TOLD_AFTER_MS) continue;
-      told = performance.now();
+      if (performance.now() - told < pause) continue;
+      const began = performance.now();
       gallery.changed('tasks');
       await breath();
+      told = performance.now();
+      pause = Math.max(TOLD_AFTER_MS, LOADED_PER_DRAWN * (told - began)); // the more there is, the longer drawing takes
     }
     run.loaded = shards.length;
     gallery.changed('tasks');
