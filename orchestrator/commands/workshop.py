@@ -7,7 +7,7 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -309,15 +309,18 @@ async def opened(
     random: Callable[[], float] = random.random,
     hop: Hop | None = None,
     files: Files | None = None,
+    forecast: Forecast | None = None,
 ) -> AsyncIterator[Workshop]:
     """Open everything; at the end the manifest is in order and the ledger written to its last word.
 
-    Whoever wants to know all that happens hands in where chance, blocking work and files come from.
+    Whoever wants to know all that happens hands in where chance, blocking work, files and looks come from.
     """
     experience = Experience(settings.state, store.fact("service") or "", job.model)
     policy = AddressPolicy(settings.on_loopback, settings.download_hosts)
     most = None if limits.concurrency == "auto" else limits.concurrency
     threads = hop or in_thread
+    stated_seconds = computing_seconds(tool)
+    learning = nullcontext(forecast) if forecast else _forecasting(experience, stated_seconds, threads)
     async with crew(1, hop) as commits, crew(DISK_THREADS, hop) as disk, anyio.create_task_group() as writing:
         totals = await commits(store.totals)
         slots = Slots(Capacity(most), clock, active=sum(totals.counts[state] for state in ACTIVE))
@@ -334,7 +337,7 @@ async def opened(
                 ) as others,
                 anyio.create_task_group() as keeping,
                 files or Files(policy, proxy=settings.proxy) as open_files,
-                _forecasting(experience, computing_seconds(tool), threads) as forecast,
+                learning as looks,
                 hearing(job, settings, ledger, clock=clock, random=random, log=log) as listener,
             ):
                 keeping.start_soon(keeper.run)
@@ -361,7 +364,7 @@ async def opened(
                     hop=disk,
                     slots=slots,
                     others=others,
-                    forecast=forecast,
+                    forecast=looks,
                     listener=listener,
                 )
                 keeper.close()

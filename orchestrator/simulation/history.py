@@ -14,6 +14,9 @@ TASK_TIMEOUT_SECONDS: Final = 900.0
 HORIZON_SECONDS: Final = 600.0
 """How long strangers use the account."""
 
+FORECASTING: Final = 0.1
+"""The share of histories with the real forecast, whose arithmetic costs as much as all else that happens in them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -69,6 +72,7 @@ class History:
         lag_seconds: How long after its acceptance a task shows in the list, at most.
         shows: How the list shows parameters: `all`, as `text`, or only those that are no `defaults`.
         events: What goes wrong.
+        forecasts: Whether looks are where they pay most by what was seen; otherwise they come at set ages.
     """
 
     seed: int
@@ -93,6 +97,7 @@ class History:
     lag_seconds: float = 0.0
     shows: str = "all"
     events: tuple[Event, ...] = ()
+    forecasts: bool = True
 
     @property
     def tasks(self) -> int:
@@ -182,6 +187,7 @@ def draw(seed: int) -> History:
         lag_seconds=rng.choice((0.0, 0.0, 5.0, 55.0, 55.0)),
         shows=rng.choice(("all", "all", "text", "defaults")),
         events=tuple(_event(rng, "run" if number in {1, 2} else None) for number in range(count)),
+        forecasts=rng.random() < FORECASTING,
     )
 
 

@@ -30,6 +30,7 @@ from orchestrator.lifecycle import Record
 from orchestrator.simulation.client import SimulatedClient
 from orchestrator.simulation.files import SimulatedFiles
 from orchestrator.simulation.history import TASK_TIMEOUT_SECONDS, History
+from orchestrator.simulation.looks import SetLooks
 from orchestrator.simulation.rules import Rules
 from orchestrator.simulation.service import DEFAULTS, MODEL, PRICE_USD
 from orchestrator.simulation.world import BEGAN_AT, World
@@ -242,6 +243,7 @@ async def _work(world: World, rules: Rules, store: Store, control: Control) -> R
         random=random.Random(history.seed).random,  # noqa: S311 - dice
         hop=hop,
         files=SimulatedFiles(world),
+        forecast=None if history.forecasts else SetLooks(None),
     ) as shop:
         return await carry_out(shop, Orders(), _Blind(), heartbeat_seconds=HEARTBEAT_SECONDS)
 
