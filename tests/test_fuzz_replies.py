@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +16,7 @@ import anyio
 import pytest
 from harms import Dice, dice, harmed_bytes, harmed_reply, trials
 from hurry import HurriedClock
+from raw import listening, message, request_of
 
 from orchestrator.commands.options import Options
 from orchestrator.commands.run import run
@@ -31,14 +30,10 @@ from orchestrator.reporting import root
 from orchestrator.steps.outcomes import Stop
 from orchestrator.sweep import Schema
 from orchestrator.wiro import Client, Credentials, Phase, Prices, Timeouts, WiroError, computing_seconds
-from orchestrator.wiro.socket import Event, Socket
 
 pytestmark = pytest.mark.anyio
 
 RECORDINGS: Final = sorted((Path(__file__).parent / "recordings").glob("*.json"))
-EVENTS: Final = json.loads((Path(__file__).parent / "recordings" / "socket_events.json").read_text())
-TOKEN: Final = "kT9vQ2hXw7LmZc4RbN8sJy1FdPgAe0"
-MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TIMES_FASTER: Final = 30.0
 MODEL: Final = "Hevok/Studio-Trigger"
 HEADERS: Final = (
@@ -50,38 +45,6 @@ HEADERS: Final = (
     *('Content-Disposition: attachment; filename="../../../x"', "ETag: \xff", "Transfer-Encoding: chunked"),
 )
 STATUSES: Final = (*(200,) * 12, 201, 204, 206, 302, 307, 400, 403, 404, 416, 418, 429, 500, 502, 599)
-
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def message(status: int, body: bytes, headers: list[str]) -> bytes:
-    if not any(header.startswith(("Content-Length", "Transfer-Encoding")) for header in headers):
-        headers = [*headers, f"Content-Length: {len(body)}"]
-    head = "\r\n".join([f"HTTP/1.1 {status} So it is", *headers, "Connection: close", "", ""])
-    return head.encode("latin-1") + body
-
-
-@asynccontextmanager
-async def listening(serve: Serve) -> AsyncIterator[str]:
-    """Serve on a port of this machine; each connection is closed after one answer."""
-
-    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await serve(reader, writer)
-            await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(once, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-async def request_of(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], bytes]:
-    """Read a request: its method, target, headers and body."""
-    first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").strip().split("\r\n")
-    method, target, _ = first.split(" ")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return method, target, headers, await reader.readexactly(int(headers.get("content-length", 0)))
 
 
 # The client
@@ -129,41 +92,6 @@ async def test_the_client_reads_it_or_says_why_not(seed: int) -> None:
         for _ in range(25):
             with suppress(WiroError):
                 await ask_everything(client, chance)
-
-
-# The socket
-
-
-def frame(data: bytes, kind: int) -> bytes:
-    """Return a WebSocket frame (RFC 6455, section 5.2) of up to 64 kB: kind 1 is text, 2 bytes, 8 a close, 9 a ping."""
-    length = bytes([len(data)]) if len(data) < 126 else b"\x7e" + len(data).to_bytes(2)
-    return bytes([0x80 | kind]) + length + data
-
-
-def handshake(key: str) -> bytes:
-    accept = base64.b64encode(hashlib.sha1(key.encode() + MAGIC).digest()).decode()  # noqa: S324 - the protocol's own
-    lines = ("HTTP/1.1 101 So be it", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {accept}")
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-@trials(4, 100)
-async def test_the_socket_tells_what_can_be_told(seed: int) -> None:
-    chance = dice(seed)
-    told: list[Event] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        _, _, headers, _ = await request_of(reader)
-        welcome = handshake(headers.get("sec-websocket-key", ""))
-        writer.write(harmed_bytes(welcome, chance) if chance.random() < 0.1 else welcome)
-        for event in chance.choices(EVENTS, k=chance.randrange(8)):
-            body = harmed_reply(json.dumps(event).encode(), chance)[:60_000]
-            said = frame(body, chance.choice((1, 1, 1, 1, 1, 2, 8, 9, 10, 3)))
-            writer.write(harmed_bytes(said, chance) if chance.random() < 0.2 else said)
-
-    async with listening(serve) as url, Socket(url.replace("http", "ws")) as socket:
-        for _ in range(10):
-            assert await socket.listen(TOKEN, opened=lambda: None, tell=told.append)
-    assert all(event.progress is None or 0 <= event.progress <= 1 for event in told)
 
 
 # A whole run
