@@ -15,7 +15,7 @@ from hypothesis import given, settings, strategies as st
 from orchestrator.engines.pacing import Schedule
 from orchestrator.lane import LaneFile, Pool, Share, fair
 from orchestrator.lane.lease import PLENTY, RENEW_SECONDS
-from orchestrator.lane.pool import GRACE_SECONDS, LEASE_SECONDS, units_of
+from orchestrator.lane.pool import GRACE_SECONDS, LEASE_SECONDS, STAYS_SECONDS, units_of
 
 TICK = 0.05
 NOW = 1_800_000_000.0
@@ -153,3 +153,37 @@ def test_what_one_had_is_the_others_after_a_while(tmp_path: Path, dies: bool, af
             at += RENEW_SECONDS
             using = int(pool.renew("a", 10, using=using, wanted=PLENTY, now=NOW + at).units)
         assert 1.3 + after <= at <= 1.4 + after + 2 + RENEW_SECONDS
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_what_runs_on_counts_for_a_while_when_its_run_is_gone(tmp_path: Path, leaves: bool) -> None:
+    """Three of its tasks are still on the service, whether it left in peace or died; then they count no more."""
+    with closing(LaneFile(tmp_path)) as file:
+        pool = Pool(file, "places", lingers=False)
+        assert pool.renew("a", 4, using=None, wanted=PLENTY, now=NOW).units == 4
+        assert pool.renew("a", 4, using=4, wanted=PLENTY, now=NOW, active=3).units == 4
+        if leaves:
+            pool.leave("a", NOW, active=3)
+        gone = NOW + LEASE_SECONDS + 0.1
+
+        def other(now: float, using: int) -> float:
+            return pool.renew("b", 4, using=using, wanted=PLENTY, now=now).units
+
+        assert other(gone, 0) == (1 if leaves else 0)  # for a moment it may only be slow
+        assert other(gone + GRACE_SECONDS + 0.1, 0) == 1
+        assert other(gone + STAYS_SECONDS - 5, 1) == 1
+        assert other(gone + STAYS_SECONDS + 0.1, 1) == 4
+
+
+def test_who_goes_on_has_again_what_it_left(tmp_path: Path) -> None:
+    """What it left counts once."""
+    with closing(LaneFile(tmp_path)) as file:
+        pool = Pool(file, "places", lingers=False)
+        pool.renew("a", 4, using=None, wanted=PLENTY, now=NOW, active=3)
+        gone = NOW + LEASE_SECONDS + 0.1
+        pool.renew("b", 4, using=0, wanted=PLENTY, now=gone)
+        later = gone + GRACE_SECONDS + 0.1
+        assert pool.renew("b", 4, using=0, wanted=PLENTY, now=later).units == 1
+        assert pool.renew("a", 4, using=None, wanted=PLENTY, now=later, active=3).units == 2  # its fair share
+        assert pool.renew("a", 4, using=3, wanted=PLENTY, now=later, active=3).units == 2
+        assert pool.renew("b", 4, using=1, wanted=PLENTY, now=later).units == 1

@@ -39,7 +39,9 @@ _TABLES: Final = (
         cap        REAL,            -- the limit for all together as the holder knows it, if it knows one
         wanted     INTEGER NOT NULL,
         units      INTEGER NOT NULL,
-        expires_at REAL NOT NULL
+        expires_at REAL NOT NULL,
+        active     INTEGER NOT NULL, -- how much of it is in use whatever becomes of the holder
+        left_by    TEXT             -- whose it was, where it counts on until that one goes on with it
     )""",
     """CREATE TABLE IF NOT EXISTS words (
         run        TEXT PRIMARY KEY,
@@ -53,7 +55,9 @@ _NONSENSE: Final = {
     "shares": "typeof(holder) NOT IN ('text', 'null') OR typeof(expires_at) <> 'real'"
     " OR (cap IS NOT NULL AND (typeof(cap) <> 'real' OR cap <= 0))"
     f" OR typeof(wanted) <> 'integer' OR wanted NOT BETWEEN 0 AND {MOST_UNITS}"
-    f" OR typeof(units) <> 'integer' OR units NOT BETWEEN 0 AND {MOST_UNITS}",
+    f" OR typeof(units) <> 'integer' OR units NOT BETWEEN 0 AND {MOST_UNITS}"
+    f" OR typeof(active) <> 'integer' OR active NOT BETWEEN 0 AND {MOST_UNITS}"
+    " OR typeof(left_by) NOT IN ('text', 'null')",
     "words": "typeof(run) <> 'text' OR typeof(since) <> 'real' OR typeof(remote_ids) <> 'text'",
 }
 """Rows that nobody can have written, by their tables: SQLite takes any value for any column."""

@@ -33,7 +33,7 @@ class Lease:
         holder: Whose it is; a process that goes on in the place of one that was killed takes over what that one had.
         cap: Gives the limit for all together as far as this run knows one by now.
         wanted: How much the run could use.
-        least: How much it cannot give back just now.
+        least: How much it cannot give back just now, and leaves in use for a while where it ends.
         keep_to: Told of each share, and of the monotonic moment until which it holds: the run uses no more from then
             on.
     """
@@ -57,7 +57,13 @@ class Lease:
         while True:
             until = self.clock.monotonic() + LEASE_SECONDS
             ask = partial(
-                self.pool.renew, self.holder, self.cap(), using=self._units, wanted=self.wanted(), now=self.clock.now()
+                self.pool.renew,
+                self.holder,
+                self.cap(),
+                using=self._units,
+                wanted=self.wanted(),
+                now=self.clock.now(),
+                active=self.least(),
             )
             share = await self.hop(ask)
             self.keep_to(share, until)
@@ -86,10 +92,10 @@ class Lease:
                     ) from error
 
     async def give_back(self) -> None:
-        """Give all of it back, if that can be written down; otherwise it lapses."""
+        """Give all of it back that is not in use, if that can be written down; otherwise it lapses."""
         with anyio.CancelScope(shield=True):
             try:
-                await self.hop(partial(self.pool.leave, self.holder, self.clock.now()))
+                await self.hop(partial(self.pool.leave, self.holder, self.clock.now(), self.least()))
             except LaneError:
                 return
 

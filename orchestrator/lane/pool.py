@@ -20,6 +20,9 @@ LEASE_SECONDS: Final = 3.0
 GRACE_SECONDS: Final = 2.0
 """How long such a share counts on: the holder may only be slow, or the clock may have been set."""
 
+STAYS_SECONDS: Final = 60.0
+"""How long a place counts that a run has left a task on: most have ended by then, or their run goes on with them."""
+
 TURN_SECONDS: Final = 8.0
 """How long somebody has what is too little for all of them."""
 
@@ -72,7 +75,9 @@ def fair(total: int, wanted: Mapping[str, int], turn: int = 0) -> dict[str, int]
     return shares
 
 
-_INSERT: Final = "INSERT INTO shares (kind, holder, cap, wanted, units, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT: Final = (
+    "INSERT INTO shares (kind, holder, cap, wanted, units, expires_at, active, left_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 class Pool:
@@ -90,7 +95,9 @@ class Pool:
         self._kind = kind
         self._lingers = lingers
 
-    def renew(self, holder: str, cap: float | None, *, using: int | None, wanted: int, now: float) -> Share:
+    def renew(
+        self, holder: str, cap: float | None, *, using: int | None, wanted: int, now: float, active: int = 0
+    ) -> Share:
         """Ask for a share, or tell that it is still in use.
 
         Args:
@@ -100,6 +107,7 @@ class Pool:
                 a process that was killed may have left to the holder.
             wanted: How much it could use.
             now: Unix seconds.
+            active: How much of it stays in use for a while should the holder die.
 
         Returns:
             What it may use: more than `using` at once; where it is less, it is to be given back.
@@ -110,18 +118,19 @@ class Pool:
         with self._file.transaction() as db:
             held = self._take(db, holder)
             using = held if using is None else using
-            db.execute(_INSERT, (self._kind, holder, cap, wanted, using, now + LEASE_SECONDS))
+            row = (self._kind, holder, cap, wanted)
+            db.execute(_INSERT, (*row, using, now + LEASE_SECONDS, active, None))
             lowest = self._lowest(db)
             self._expire(db, now, lowest)
             self._linger(db, held - using, now, lowest)
             share = Share(math.inf, lowest) if math.isinf(lowest) else self._granted(db, holder, using, lowest, now)
             if using < share.units < math.inf:
                 self._take(db, holder)
-                db.execute(_INSERT, (self._kind, holder, cap, wanted, share.units, now + LEASE_SECONDS))
+                db.execute(_INSERT, (*row, share.units, now + LEASE_SECONDS, active, None))
         return share
 
-    def leave(self, holder: str, now: float) -> None:
-        """Give all back.
+    def leave(self, holder: str, now: float, active: int = 0) -> None:
+        """Give all back but what stays in use for a while.
 
         Raises:
             LaneError: It cannot be written down; it lapses by itself.
@@ -129,12 +138,15 @@ class Pool:
         with self._file.transaction() as db:
             lowest = self._lowest(db)
             self._linger(db, self._take(db, holder), now, lowest)
+            self._stay(db, holder, active, now)
 
     def _take(self, db: sqlite3.Connection, holder: str) -> int:
         """Take a holder's share off the books, and return how much it was."""
-        found = db.execute("SELECT units FROM shares WHERE kind = ? AND holder = ?", (self._kind, holder)).fetchone()
-        db.execute("DELETE FROM shares WHERE kind = ? AND holder = ?", (self._kind, holder))
-        return 0 if found is None else int(found[0])
+        whose = "kind = ? AND (holder = ? OR left_by = ?)"
+        row = (self._kind, holder, holder)
+        [held] = db.execute(f"SELECT sum(units) FROM shares WHERE {whose}", row).fetchone()  # noqa: S608 - constants only
+        db.execute(f"DELETE FROM shares WHERE {whose}", row)  # noqa: S608 - constants only
+        return int(held or 0)
 
     def _lowest(self, db: sqlite3.Connection) -> float:
         [cap] = db.execute(
@@ -153,18 +165,25 @@ class Pool:
 
     def _expire(self, db: sqlite3.Connection, now: float, cap: float) -> None:
         """Take back what lapsed; a moment too far ahead was written before the clock was set back."""
-        latest = now + LEASE_SECONDS + GRACE_SECONDS + self._window(cap)
-        lapsed = (self._kind, now, latest)
+        grace = GRACE_SECONDS + self._window(cap)
+        lapsed = (self._kind, now, now + LEASE_SECONDS + max(grace, STAYS_SECONDS))
         db.execute("DELETE FROM shares WHERE holder IS NULL AND kind = ? AND NOT expires_at BETWEEN ? AND ?", lapsed)
-        db.execute(
-            "UPDATE shares SET holder = NULL, cap = NULL, expires_at = ?"
-            " WHERE holder IS NOT NULL AND kind = ? AND NOT expires_at BETWEEN ? AND ?",
-            (now + GRACE_SECONDS + self._window(cap), *lapsed),
-        )
+        gone = db.execute(
+            "UPDATE shares SET holder = NULL, cap = NULL, left_by = holder, units = max(0, units - active),"
+            " expires_at = ? WHERE holder IS NOT NULL AND kind = ? AND NOT expires_at BETWEEN ? AND ?"
+            " RETURNING left_by, active",
+            (now + grace, *lapsed),
+        ).fetchall()
+        for holder, active in gone:
+            self._stay(db, holder, active, now)
+
+    def _stay(self, db: sqlite3.Connection, holder: str, active: int, now: float) -> None:
+        if active > 0:
+            db.execute(_INSERT, (self._kind, None, None, 0, active, now + STAYS_SECONDS, 0, holder))
 
     def _linger(self, db: sqlite3.Connection, units: int, now: float, cap: float) -> None:
         if units > 0 and self._lingers:
-            db.execute(_INSERT, (self._kind, None, None, 0, units, now + self._window(cap)))
+            db.execute(_INSERT, (self._kind, None, None, 0, units, now + self._window(cap), 0, None))
 
     def _window(self, cap: float) -> float:
         return WINDOW_SECONDS * max(1.0, 1 / cap) if self._lingers else 0.0
