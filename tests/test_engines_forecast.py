@@ -107,6 +107,34 @@ def test_one_task_scouts_for_the_many_that_were_accepted_with_it() -> None:
     assert forecast.next_look(others[0], PRICE, 60.0) > scouting
 
 
+def outlasting(seconds: float) -> tuple[Forecast, list[Course]]:
+    """A first run in which 15 tasks took about 6 s, and those that were accepted with them still run."""
+    forecast = Forecast(6.0)
+    courses = [forecast.begin({}, 0.0) for _ in range(25)]
+    for number, course in enumerate(courses[:15]):
+        age = 5.2 + 0.1 * number
+        forecast.left(course)
+        forecast.ended(course, age, age)
+    for course in courses[15:]:
+        forecast.saw(course, seconds, queued=False, progress=None)
+    return forecast, courses[15:]
+
+
+def test_of_those_that_outlast_all_others_one_is_looked_at_as_usual() -> None:
+    """The others wait for what that finds out: once it ends, the time at which it did is theirs, too."""
+    forecast, longer = outlasting(12.0)
+    first, second = (forecast.next_look(course, PRICE, 12.0) - 12.0 for course in longer[:2])
+    assert second > 2 * first
+    edition = forecast.edition
+    forecast.left(longer[0])
+    forecast.ended(longer[0], 24.0, 24.0)
+    assert forecast.edition > edition
+    for course in longer[1:]:
+        forecast.saw(course, 24.0, queued=False, progress=None)
+    again = [forecast.next_look(course, PRICE, 25.0) - 24.0 for course in longer[1:]]
+    assert max(again) < 0.8 * second
+
+
 def test_with_no_history_it_backs_off_smoothly() -> None:
     """Each wait is longer than the one before by a bounded factor, and no task is looked at without end."""
     forecast, ages = Forecast(None), [0.0]

@@ -36,6 +36,9 @@ SCOUTED: Final = 16
 
 SCOUTED_BY_STEPS: Final = (2, 4, 8, SCOUTED)
 
+LONGER: Final = 1.15
+"""By this factor a task has to run longer than all that were seen before others wait for what its looks find out."""
+
 NEWS: Final = 0.2
 """By how much the logarithm of the usual time changes before all plans are to be made anew."""
 
@@ -78,7 +81,8 @@ class Forecast:
     """How long the tasks of a model take, by what the service states and by those that were seen. Pure.
 
     Until one task has ended, the first one is a scout: what its looks find out serves all that were accepted with it,
-    and so they are cheaper the more these are.
+    and so they are cheaper the more these are. Later on, of the tasks that run longer than any before, the first one is
+    looked at as usual, and a look at the others is dearer the more they are: when it ends, these may be about to.
 
     Attributes:
         edition: Grows whenever so much has changed that a look that was planned may belong elsewhere.
@@ -92,10 +96,11 @@ class Forecast:
         self._bar = Line([0.05, 0.9], [0.1, 0.15], BAR_NOISE)
         self.edition = 0
         self._courses: dict[Course, None] = {}
+        self._longer: list[Course] = []
         self._plans: dict[tuple[object, ...], Plan] = {}
         self._masses: list[float] = []
         self._seconds: list[float] = []
-        self._usual_seconds, self._announced_seconds = 0.0, 1.0
+        self._usual_seconds, self._announced_seconds, self._announced_longest = 0.0, 1.0, math.inf
         self._refreshed_at = self._learned_at = -math.inf
 
     @classmethod
@@ -135,6 +140,8 @@ class Forecast:
         self._refresh(now)
         if not self._runtimes.seen and course is next(iter(self._courses), None):
             price /= min(SCOUTED, len(self._courses))
+        elif self._longer and course is not self._longer[0] and self._runs_longer(course):
+            price *= min(SCOUTED, len(self._longer))
         moment = self._plan(course, price).after(course.seen_at)
         return min(max(moment, course.seen_at + SOONEST_SECONDS), course.seen_at + LATEST_SECONDS)
 
@@ -191,6 +198,14 @@ class Forecast:
         """Return how long a task that was so old waited in the queue, as well as that is known."""
         return min(max(self._waits.usual_seconds, course.queued_until), course.left_queue_by, age)
 
+    def _ran(self, course: Course) -> float:
+        """Return for how many seconds a task was seen to run, as well as that is known."""
+        return course.seen_at - self._waited(course, course.seen_at)
+
+    def _runs_longer(self, course: Course) -> bool:
+        """Return whether a task has run clearly longer than all that have ended."""
+        return self._ran(course) > LONGER * self._runtimes.longest * math.exp(self._work.of(course.numbers))
+
     def _learn(self, course: Course, low: float, high: float) -> None:
         middle = (low + high) / 2
         work = self._work.of(course.numbers)
@@ -208,11 +223,11 @@ class Forecast:
         if now < self._refreshed_at + max(pause, self._usual_seconds / 20):
             return
         self._refreshed_at = now
-        running = [
-            (course.accepted_at, course.seen_at - self._waited(course, course.seen_at), self._work.of(course.numbers))
-            for course in islice((course for course in self._courses if course.left_queue_by < math.inf), CROWD)
-        ]
-        found = self._runtimes.outlook(running)
+        running = list(islice((course for course in self._courses if course.left_queue_by < math.inf), CROWD))
+        self._longer = [course for course in running if self._runs_longer(course)]
+        found = self._runtimes.outlook(
+            [(course.accepted_at, self._ran(course), self._work.of(course.numbers)) for course in running]
+        )
         first = next(place for place, mass in enumerate(found) if mass > UNLIKELY)
         last = len(found) - next(place for place, mass in enumerate(reversed(found)) if mass > UNLIKELY)
         self._masses = [0.0, *found[first:last]]
@@ -220,8 +235,10 @@ class Forecast:
         self._seconds = [math.exp(start + place * STEP) for place in range(first, last + 1)]
         self._usual_seconds = self._seconds[bisect_right(list(accumulate(self._masses)), 0.5) - 1]
         self._plans.clear()
-        if abs(math.log(self._usual_seconds / self._announced_seconds)) > NEWS:
-            self._announced_seconds = self._usual_seconds
+        usual, longest = self._usual_seconds, self._runtimes.longest
+        if abs(math.log(usual / self._announced_seconds)) > NEWS or longest > LONGER * self._announced_longest:
+            self._announced_seconds = usual
+            self._announced_longest = longest
             self.edition += 1
 
     def _plan(self, course: Course, price: float) -> Plan:

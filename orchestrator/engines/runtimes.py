@@ -37,6 +37,12 @@ TRUST: Final = 4.0
 MEMORY: Final = 300.0
 """Over about how many tasks the shape is averaged."""
 
+UNSEEN: Final = 1.0
+"""How many tasks it counts for that there may be others of a kind that was never seen, such as a second hump."""
+
+CLEAR: Final = 0.25
+"""How much has to be counted somewhere to say that a task of an earlier run was seen there."""
+
 STRAY: Final = 0.01
 """The share of runs of which nothing that was seen says anything."""
 
@@ -77,12 +83,15 @@ class Runtimes:
         base: The logarithm of the seconds at the level's middle.
         level: How likely each level is.
         counts: How many tasks were seen at each distance from the level.
+        seen: How many tasks were seen in this run.
+        longest: The seconds of the longest run, what parameters explain taken off; infinite where none is known.
     """
 
     base: float
     level: list[float]
     counts: list[float] = field(default_factory=lambda: [TRUST * share for share in bell(SHAPE, SPREAD / STEP)])
     seen: int = 0
+    longest: float = math.inf
     _recent: list[tuple[float, list[float]]] = field(default_factory=list)
     _shape: list[float] = field(default_factory=list)
     _ended: list[float] = field(default_factory=list)
@@ -111,7 +120,8 @@ class Runtimes:
             or not 0 < total <= 2 * MEMORY
         ):
             raise ValueError("not run times")
-        return cls(base, bell(LEVELS, KEPT_SIGMA / STEP), counts)
+        last = max((place - SHAPE for place, count in enumerate(counts) if count >= CLEAR), default=SHAPE)
+        return cls(base, bell(LEVELS, KEPT_SIGMA / STEP), counts, longest=math.exp(base + last * STEP))
 
     def kept(self) -> dict[str, Any]:
         """Return what is worth keeping between runs, as plain JSON."""
@@ -137,6 +147,8 @@ class Runtimes:
         if len(self._recent) > MOST_RECENT + SLACK:
             self._settle(self._recent[len(self._recent) - MOST_RECENT][0])
         self._count(first, last)
+        seconds = (low + high) / 2 * math.exp(-work)
+        self.longest = seconds if math.isinf(self.longest) else max(self.longest, seconds)
         self.seen += 1
         self._shape = []
 
@@ -158,10 +170,14 @@ class Runtimes:
         return found
 
     def _outlasting(self, running: Sequence[tuple[float, float, float]]) -> list[float]:
-        """Return how likely it is for each level that these tasks still run, the likeliest as 1."""
+        """Return how likely it is for each level that these tasks still run, the likeliest as 1.
+
+        Once others were seen, each may also be of a kind that was not; then it says nothing of the level.
+        """
         self._shaped()
+        strange = UNLIKELY if math.isinf(self.longest) else UNSEEN / (UNSEEN + math.fsum(self.counts))
         ages = Counter(round(self._place(seconds, work)) for _, seconds, work in running)
-        lasting = [math.log(max(UNLIKELY, 1 - ended)) for ended in self._ended]
+        lasting = [math.log(strange + (1 - strange) * max(0.0, 1 - ended)) for ended in self._ended]
         reach = len(lasting) - 1
         logs = [
             sum(number * lasting[min(max(0, place - level + SHAPE), reach)] for place, number in ages.items())
