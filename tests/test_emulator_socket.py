@@ -181,3 +181,18 @@ def test_the_moments_of_a_life_are_in_order() -> None:
     moments = Life(100.0, 5.0, 10.0).moments
     assert moments == sorted(moments)
     assert (moments[0], moments[-1]) == (105.0, 115.0)
+
+
+async def test_who_hangs_up_before_the_answer_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """A program that is killed at that moment leaves no traceback on the emulator's terminal."""
+    asked = "GET /v1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    async with emulator() as service:
+        host, _, port = service.base_url.removeprefix("http://").removesuffix("/v1").rpartition(":")
+        for number in range(20):
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.write(f"{asked}Sec-WebSocket-Key: a2lsbGVkIGF0IG9uY2UhIQ==\r\n\r\n".encode())
+            await writer.drain()
+            writer.transport.abort()
+            while service.stats.sockets <= number:
+                await anyio.lowlevel.checkpoint()
+    assert [record.getMessage() for record in caplog.records] == []

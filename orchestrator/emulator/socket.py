@@ -60,12 +60,14 @@ class Sockets:
         for fault in self._fates.met_by("socket", Subject("socket"), "refused"):
             return web.Response(status=fault.status)
         connection = web.WebSocketResponse(max_msg_size=LARGEST_BYTES)
-        await connection.prepare(request)
-        self._open.add(connection)
         try:
+            await connection.prepare(request)
+            self._open.add(connection)
             task = await self._asked(connection)
             if task is not None:
                 await self._serve(request, connection, task)
+        except ConnectionError:  # whoever asked has gone before the answer
+            return web.Response()
         finally:
             self._open.discard(connection)
         return connection
