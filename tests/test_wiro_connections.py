@@ -3,9 +3,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
+import aiohttp
 import anyio
 import pytest
+from aiohttp.connector import Connection
 
 from orchestrator.wiro import Client, Credentials, NotSent, ServerFault, Timeouts, connections
 
@@ -44,6 +47,26 @@ async def server() -> AsyncIterator[Wire]:
         yield found
         for writer in found.writers:
             writer.close()
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
+    """The connections that the client was given by its library."""
+    found: list[Connection] = []
+    connect = aiohttp.TCPConnector.connect
+
+    async def noted(self: aiohttp.TCPConnector, *arguments: Any) -> Connection:
+        found.append(await connect(self, *arguments))
+        return found[-1]
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", noted)
+    return found
+
+
+async def until_closed(connection: Connection) -> None:
+    """Wait until the client has heard that the server has closed it."""
+    while not connection.closed:
+        await anyio.lowlevel.checkpoint()
 
 
 async def test_bytes_arrive_only_after_the_turn(server: Wire) -> None:
@@ -85,9 +108,9 @@ async def test_the_connection_is_open_before_the_turn(server: Wire) -> None:
 
 async def test_waiting_for_the_turn_is_not_counted_as_waiting_for_the_service(server: Wire) -> None:
     async def turn(_: str) -> None:
-        await anyio.sleep(0.2)
+        await anyio.sleep(0.6)
 
-    timeouts = Timeouts(connect=0.1, total=0.1)
+    timeouts = Timeouts(connect=0.5, total=0.5)
     async with Client(Credentials("k"), server.url, before_send=turn, timeouts=timeouts) as client:
         assert (await client.run(MODEL, {})).task_id == "1"
 
@@ -130,7 +153,9 @@ async def test_what_is_written_is_told_and_nothing_else(server: Wire) -> None:
     assert told == ["turn /Run", "/Run", "turn /Run"]
 
 
-async def test_a_connection_that_closes_while_it_waits_is_not_told_as_a_call(server: Wire) -> None:
+async def test_a_connection_that_closes_while_it_waits_is_not_told_as_a_call(
+    server: Wire, held: list[Connection]
+) -> None:
     """The server gives up a connection before its turn has come: what was not written is not counted."""
     told: list[str] = []
 
@@ -138,9 +163,7 @@ async def test_a_connection_that_closes_while_it_waits_is_not_told_as_a_call(ser
         while len(server.writers) < 1:
             await anyio.lowlevel.checkpoint()
         server.writers[-1].close()
-        for writer in server.writers:
-            await writer.wait_closed()
-        await anyio.sleep(0.02)
+        await until_closed(held[-1])
 
     async with Client(Credentials("k"), server.url, before_send=turn, on_send=told.append) as client:
         with pytest.raises(NotSent):
@@ -234,14 +257,13 @@ async def test_a_run_in_a_slow_queue_opens_a_connection_of_its_own(
     assert server.opened == opened
 
 
-async def test_a_connection_that_closes_while_a_call_waits_is_not_used(server: Wire) -> None:
+async def test_a_connection_that_closes_while_a_call_waits_is_not_used(server: Wire, held: list[Connection]) -> None:
     async def turn(endpoint: str) -> None:
         assert endpoint == "/Run"
         while not server.writers:
             await anyio.lowlevel.checkpoint()
         server.writers[0].transport.abort()
-        for _ in range(20):  # the client hears of it a moment later
-            await anyio.sleep(0.001)
+        await until_closed(held[-1])
 
     async with Client(Credentials("k"), server.url, before_send=turn) as client:
         with pytest.raises(NotSent, match="its turn"):
