@@ -64,7 +64,7 @@ def main() -> None:
             failed.append(name)
     print(f"\n## Goals\n{goals.table(found)}")
     if arguments.docs:
-        write(found, machine)
+        write(found, machine, keeps=len(arguments.only) < len(SCRIPTS))
     if failed:
         sys.exit(f"These did not come to their end: {', '.join(failed)}")
 
@@ -106,11 +106,11 @@ def processor() -> str:
     return named[1] if named else platform.machine()
 
 
-def write(found: Sequence[Goal], machine: str) -> None:
-    """Put goals into the page and the picture; those that were not measured now stay as they stand there."""
+def write(found: Sequence[Goal], machine: str, *, keeps: bool) -> None:
+    """Put goals into the page and the picture; `keeps` says whether what was not measured now stays as it stands."""
     page = PAGE.read_text(encoding="utf-8")
     standing = [goals.read(line) for line in MARKED.findall(page)[0].splitlines()]
-    by_name = {goal.what: goal for goal in (*standing, *found) if goal is not None}
+    by_name = {goal.what: goal for goal in (*(standing if keeps else ()), *found) if goal is not None}
     latest = list(by_name.values())
     PAGE.write_text(MARKED.sub(lambda _: f"{machine}.\n\n{goals.table(latest)}\n", page), encoding="utf-8")
     PICTURE.write_text(goals.picture(latest, machine), encoding="utf-8")
