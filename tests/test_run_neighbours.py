@@ -94,9 +94,9 @@ def test_the_same_job_twice_at_once(tmp_path: Path, killed: bool) -> None:
 @pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.long), True])
 def test_limits_hold_for_both_together(tmp_path: Path, killed: bool) -> None:
     """The service counts: no second has more calls, and no more tasks are active, than the job allows."""
-    limits = {"requests_per_second": 8, "concurrency": 3, "settle_after": 1}
+    limits = {"requests_per_second": 16, "concurrency": 3, "settle_after": 1}
     (tmp_path / "job.yaml").write_text(json.dumps(JOB | {"limits": limits}))
-    with served(replace(SERVICE, rate=8, run_seconds_median=0.8)) as service:
+    with served(replace(SERVICE, rate=16, run_seconds_median=0.4)) as service:
         with running(tmp_path, "one", service) as one:
             until_accepted(2, service, one)
             with running(tmp_path, "two", service) as two:
