@@ -71,7 +71,7 @@ def test_a_large_grid_gets_smaller_pictures() -> None:
 
 def test_words_below_pictures_have_their_room() -> None:
     plain = sheet(3, 1)
-    cells = {(0, column): Cell((), State.DONE, f"seed {column}") for column in range(3)}
+    cells = {(0, column): Cell((), State.DONE, word=f"seed {column}") for column in range(3)}
     named = Sheet((), ((),) * 3, ((),), cells, Sides((), (plain.sides.x[0],), (), flows=True))
     assert laid_out(named, 1.0, measure, 100).word > 0 == laid_out(plain, 1.0, measure, 100).word
     assert laid_out(named, 1.0, measure, 100).left < laid_out(plain, 1.0, measure, 100).left
