@@ -160,7 +160,7 @@ def test_marks_are_given_by_key_in_a_comparison_too(page: Page) -> None:
     page.keyboard.type("keep")
     keys(page, "Tab")  # into the note
     page.keyboard.type("calm water")
-    keys(page, "Escape")
+    keys(page, "Escape", "Escape")  # out of the note, and out of the comparison
     marks = page.evaluate("[0, 1, 2].map((n) => gallery.marks.of(gallery.sheet.model.cards(0, n)[0].key))")
     assert [(mark["stars"], mark["reject"], mark["tags"]) for mark in marks] == [
         (4, False, []),
@@ -312,3 +312,69 @@ def test_what_is_zoomed_is_moved_by_key_too(page: Page) -> None:
     assert page.evaluate("gallery.sheet.active.column") == 1  # arrows alone go on to the next picture
     keys(page, "Shift+ArrowRight")
     assert page.evaluate("gallery.viewer.zoom.x") == 0  # all of it is seen
+
+
+NOTES = "() => Object.values(JSON.parse(gallery.marks.text()).marks).map((mark) => mark.note)"
+TAGS = "() => Object.values(JSON.parse(gallery.marks.text()).marks).flatMap((mark) => mark.tags)"
+WON = "() => JSON.parse(gallery.marks.text()).duels.map((duel) => duel.won)"
+
+
+def test_what_is_being_written_is_kept_when_the_page_is_left(page: Page) -> None:
+    keys(page, "n")
+    page.keyboard.type("the best one")
+    page.reload()
+    page.locator("#cell-1-2 img").wait_for()
+    assert page.evaluate(NOTES) == ["the best one"]
+
+
+def test_writing_ends_by_key_and_the_keys_are_those_of_the_picture_again(page: Page) -> None:
+    keys(page, "t")
+    page.keyboard.type("sky")
+    keys(page, "Enter", "5", "n")
+    page.keyboard.type("calm")
+    keys(page, "Escape", "x")
+    assert (page.evaluate(TAGS), page.evaluate(NOTES), page.evaluate(STARS)) == (["sky"], ["calm"], [5])
+    expect(page.locator("#viewer")).to_be_visible()
+
+
+def test_a_mark_is_taken_though_another_clock_was_ahead(page: Page) -> None:
+    """What somebody else has given at a moment that has not come yet does not stay for good."""
+    first = "gallery.sheet.card().key"
+    page.evaluate(f"gallery.marks.take({{marks: {{[{first}]: {{stars: 2, at: Date.now() + 3600000}}}}}})")
+    keys(page, "5")
+    assert page.evaluate(f"gallery.marks.unfiled().marks[{first}].stars") == 5
+    keys(page, "u")
+    assert page.evaluate(f"gallery.marks.unfiled().marks[{first}].stars") == 2
+
+
+def test_only_answers_that_were_given_here_are_taken_back(page: Page) -> None:
+    """Not those of others, and not those about another axis."""
+    page.evaluate(
+        """() => {
+            const [a, b] = [0, 2].map((column) => gallery.sheet.model.cards(0, column)[0].key);
+            gallery.marks.take({duels: [{at: 1, a, b, won: 'b'}]});
+        }"""
+    )
+    page.evaluate("gallery.view.set({tab: 'blind', judge: 'a.prompt'})")
+    keys(page, "ArrowLeft")
+    page.evaluate("gallery.view.set({judge: 'a.scheduler'})")
+    keys(page, "u")
+    expect(page.locator("#say")).to_contain_text("No answer about this has been given here")
+    assert page.evaluate(WON) == ["b", "a"]
+    page.evaluate("gallery.view.set({judge: 'a.prompt'})")
+    keys(page, "u")
+    assert page.evaluate(WON) == ["b", "void"]
+
+
+def test_the_marks_of_another_run_are_not_taken_over(page: Page) -> None:
+    given = """(key) => gallery.marks.read(JSON.stringify({format: 1, key, marks: {a: {stars: 5}}}))"""
+    assert page.evaluate(given, "another") == "These are the marks of another run."
+    assert page.evaluate(STARS) == []
+    assert page.evaluate(given, page.evaluate("gallery.run.job.key")) == "The marks are taken over."
+    assert page.evaluate(STARS) == [5]
+
+
+def test_a_page_from_disk_offers_no_download_that_would_leave_it(page: Page) -> None:
+    keys(page, "Enter")
+    expect(page.get_by_role("link", name="Open file")).to_be_visible()
+    expect(page.get_by_role("link", name="Download")).to_have_count(0)

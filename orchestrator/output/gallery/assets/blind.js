@@ -9,6 +9,7 @@
   const blind = { pair: null, isShown: false };
   let place = null;
   let drawnFor = '';
+  const answered = []; // in this page since it was opened: those of others are not to be taken back
   let grouped = {}; // what `families` found last
 
   blind.open = () => {
@@ -70,14 +71,16 @@
 
   blind.answer = (won) => {
     if (!blind.pair) return;
-    gallery.marks.answer(blind.pair[0].key, blind.pair[1].key, won);
+    answered.push({ judged: axis(), duel: gallery.marks.answer(blind.pair[0].key, blind.pair[1].key, won) });
     turn();
   };
 
   blind.skip = () => turn();
 
   blind.undo = () => {
-    gallery.marks.unanswer();
+    const last = answered.findLastIndex(({ judged }) => judged === axis());
+    if (last < 0) gallery.dom.say('No answer about this has been given here since the page was opened.');
+    else gallery.marks.unanswer(answered.splice(last, 1)[0].duel);
   };
 
   function turn() {

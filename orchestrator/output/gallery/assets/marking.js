@@ -49,6 +49,14 @@
     });
   }
 
+  /** Leave a field by key: what was written is taken over, and the keys are those of the picture again. */
+  function leave(event) {
+    if (event.key !== 'Escape' && !(event.key === 'Enter' && event.target.matches('input'))) return;
+    event.preventDefault();
+    event.stopPropagation();
+    event.target.blur();
+  }
+
   function tags(card) {
     const apply = (event) => {
       const given = event.target.value
@@ -68,6 +76,7 @@
       placeholder: 'sky, keep',
       title: 'Tags (T), with commas between them',
       onchange: apply,
+      onkeydown: leave,
       list: known.id,
       autocomplete: 'off',
     });
@@ -77,7 +86,7 @@
   function note(card, tag = 'textarea') {
     const apply = (event) => gallery.marks.set(card.key, { note: event.target.value });
     const { note: value } = gallery.marks.of(card.key);
-    const input = h(tag, { id: named('note', card), title: 'Note (N)', value, onchange: apply });
+    const input = h(tag, { id: named('note', card), title: 'Note (N)', value, onchange: apply, onkeydown: leave });
     return h('label.field', {}, h('span', {}, 'Note'), input);
   }
 

@@ -70,7 +70,10 @@
     } catch {
       trouble = ''; // it keeps nothing for pages from disk, or what it kept is broken: the first mark will show
     }
-    window.addEventListener('pagehide', store);
+    window.addEventListener('pagehide', () => {
+      document.activeElement?.blur(); // what is being written is taken over
+      store();
+    });
     window.addEventListener('beforeunload', (event) => trouble && isTouched && event.preventDefault());
     recall();
     window.addEventListener('storage', ({ key, newValue }) => {
@@ -139,13 +142,16 @@
     gallery.changed('marks');
   }
 
+  /** A moment after the mark that a picture has: the clock of whoever gave that one may be ahead. */
+  const later = (key) => Math.max(Date.now(), (held.get(key)?.at ?? 0) + 1);
+
   marks.set = (key, changes) => {
     const before = marks.of(key);
     undone.push(() => {
-      held.set(key, { ...before, at: Date.now() });
+      held.set(key, { ...before, at: later(key) });
       touched();
     });
-    held.set(key, { ...marks.of(key), ...changes, at: Date.now() });
+    held.set(key, { ...before, ...changes, at: later(key) });
     touched();
   };
 
@@ -156,14 +162,16 @@
     return Boolean(last);
   };
 
+  /** Take an answer, and return it so that it can be taken back. */
   marks.answer = (a, b, won) => {
-    keep({ a, b, won, at: Date.now() });
+    const duel = { a, b, won, at: Date.now() };
+    keep(duel);
     touched();
+    return duel;
   };
 
-  marks.unanswer = () => {
-    const last = marks.duels().at(-1);
-    if (last) keep({ ...last, won: 'void' });
+  marks.unanswer = (duel) => {
+    keep({ ...duel, won: 'void' });
     touched();
   };
 
@@ -178,17 +186,18 @@
     });
   };
 
-  /** Take over a file that was downloaded; return whether it is one. */
+  /** Take over a file that was downloaded; return in words what became of it. One without a key is anybody's. */
   marks.read = (text) => {
     try {
       const told = JSON.parse(text);
-      if (told?.format !== 1) return false;
+      if (told?.format !== 1) return 'This is no file of marks.';
+      if (told.key && told.key !== gallery.run.job.key) return 'These are the marks of another run.';
       merge(told);
     } catch {
-      return false;
+      return 'This is no file of marks.';
     }
     touched();
-    return true;
+    return 'The marks are taken over.';
   };
 
   marks.tags = () => [...new Set([...held.values()].flatMap((mark) => mark.tags))].sort();

@@ -49,7 +49,7 @@
     };
   };
 
-  const base = () => gallery.run.job.name.replace(/[^\p{L}\p{N}._-]+/gu, '-').slice(0, 60) || 'run';
+  const base = () => gallery.run.job.name.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^[-.]+/, '').slice(0, 60) || 'run';
 
   const cards = () => scopes()[scope][1];
 
@@ -148,7 +148,7 @@
   async function takeOver(event) {
     const [file] = event.target.files;
     if (!file) return;
-    say(gallery.marks.read(await file.text()) ? 'The marks are taken over.' : 'This is no file of marks.');
+    say(gallery.marks.read(await file.text()));
   }
 
   gallery.save = { open, show, copy, download };

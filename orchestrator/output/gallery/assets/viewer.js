@@ -249,7 +249,10 @@
         'Copy as JSON',
         copy('The JSON', () => JSON.stringify(gallery.records.record(card), null, 2)),
       ),
-      card.src && h('a.plain', { href: card.src, download: name }, icon('export'), h('span', {}, 'Download')),
+      // From the disk browsers would go to the file instead, and leave the page.
+      card.src &&
+        location.protocol !== 'file:' &&
+        h('a.plain', { href: card.src, download: name }, icon('export'), h('span', {}, 'Download')),
       card.src &&
         h('a.plain', { href: card.src, target: '_blank', rel: 'noopener' }, icon('open'), h('span', {}, 'Open file')),
     );
