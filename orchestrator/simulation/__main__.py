@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -11,20 +12,36 @@ from concurrent.futures import ProcessPoolExecutor
 from orchestrator.simulation import Verdict, draw, play, shrink
 
 CHUNK = 50
+INTERRUPTED = 130
 
 
 def parser() -> argparse.ArgumentParser:
     """Return what reads the command line."""
     reader = argparse.ArgumentParser(prog="python -m orchestrator.simulation", description=__doc__)
-    reader.add_argument("--histories", type=int, default=1000, help="how many to play")
+    reader.add_argument("--histories", type=_count, default=1000, help="how many to play")
     reader.add_argument("--seed", type=int, default=0, help="the first one's seed; the others follow")
-    reader.add_argument("--jobs", type=int, default=2, help="how many processes play them")
+    reader.add_argument("--jobs", type=_count, default=2, help="how many processes play them")
     return reader
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("it has to be 1 or more")
+    return number
 
 
 def main() -> int:
     """Play what the command line asks for; return how the process is to exit."""
     options = parser().parse_args()
+    try:
+        return _report_on(options)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        return INTERRUPTED
+
+
+def _report_on(options: argparse.Namespace) -> int:
     began = time.monotonic()
     played = starts = steps = paid = 0
     for verdict in _played(range(options.seed, options.seed + options.histories), options.jobs):
@@ -45,8 +62,12 @@ def _played(seeds: range, jobs: int) -> Iterator[Verdict]:
     if jobs == 1:
         yield from map(_play_seed, seeds)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=_leave_interrupts_to_the_first) as pool:
         yield from pool.map(_play_seed, seeds, chunksize=CHUNK)
+
+
+def _leave_interrupts_to_the_first() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _play_seed(seed: int) -> Verdict:
