@@ -79,8 +79,8 @@ def opened(
         RefusedError: Something that is no file lies in its place.
         OSError: The file cannot be written.
     """
-    in_the_way = path.is_symlink() if not path.exists() else path.is_dir() or path.is_fifo()
-    if in_the_way:  # to open a pipe would wait for somebody who reads it
+    leads_away = path.is_symlink() and (path.is_file() or not path.exists())
+    if leads_away or path.is_dir() or path.is_fifo():  # to open a pipe would wait for somebody who reads it
         raise RefusedError(f"{path} is no file, and the run's log has to be one: move it away.")
     level = logging.DEBUG if verbose else logging.INFO
     file = _LogFile(path, encoding="utf-8")

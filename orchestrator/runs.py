@@ -13,6 +13,7 @@ from typing import Final
 import filelock
 
 from orchestrator import facts
+from orchestrator.drafts import replace
 from orchestrator.errors import LockedError, RefusedError
 from orchestrator.ledger import MARK, DamagedLedgerError, NotALedgerError, SqliteLedger
 from orchestrator.mounts import network_file_system
@@ -207,9 +208,7 @@ class RunFolder:
             place = str(self.path.resolve())
             own = base / f"{self.path.resolve().name}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
             own.mkdir(parents=True, exist_ok=True, mode=0o700)
-            draft = self.pointer.with_name(".ledger.path.new")
-            draft.write_text(f"{own}\n", encoding="utf-8")
-            draft.replace(self.pointer)
+            replace(self.pointer, f"{own}\n".encode())
 
     def _lock(self) -> filelock.BaseFileLock:
         return filelock.FileLock(self.state / ".lock", mode=0o600)

@@ -22,6 +22,7 @@ LAYERS: Final = (
         "names",
         "tasks",
         "clock",
+        "drafts",
         "lifecycle",
         "mounts",
         "places",

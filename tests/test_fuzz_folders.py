@@ -35,6 +35,7 @@ JOB: Final = {
 }
 PROFILE: Final = "queue: [0s, 0s]\nrun: 0s\npicture_bytes: 300\n"
 MARKS: Final = {"format": 1, "marks": {"a": {"stars": 5}, "b": {"reject": True}}, "duels": [{"won": "a", "lost": "b"}]}
+VICTIM: Final = b"none of the run's business"
 SET_OUT: Final = ("run.yaml", "--out", "run", "--emulate")
 COMMANDS: Final = (
     ("status", "run"),
@@ -161,13 +162,24 @@ def harm_marks(folder: RunFolder, dice: Dice) -> list[Any]:
     return way
 
 
+def victim_of(folder: RunFolder) -> Path:
+    """Return a file beside the run folder that is none of its business."""
+    victim = folder.path.with_name("victim")
+    victim.write_bytes(VICTIM)
+    return victim
+
+
 def harm_places(folder: RunFolder, dice: Dice) -> tuple[str, str]:
     """Let something else lie where a file or folder should: a folder, a link, what nobody may read, nothing."""
     names = ("ledger.sqlite", "manifest.jsonl", "run.log", "files", "job.yaml", "index.html", "emulator", ".lock")
+    drafts = (".index.html.new", ".job.yaml.new", ".manifest.jsonl.new", "page/.style.css.new")
     kept = [path for path in sorted(folder.files.rglob("*")) if path.is_file()]
-    beside = [folder.path / name for name in (*names, "marks.json", "page", "ledger.path", "ledger.sqlite-mark")]
+    rest = ("marks.json", "page", "ledger.path", "ledger.sqlite-mark")
+    beside = [folder.path / name for name in (*names, *rest, *drafts)]
     path = dice.choice([*beside, dice.choice(kept)])
-    kind = dice.choice(("gone", "folder", "dangling link", "link to itself", "closed", "noise", "pipe"))
+    kind = dice.choice(
+        ("gone", "folder", "dangling link", "link to itself", "link elsewhere", "closed", "noise", "pipe")
+    )
     if path.is_dir():
         shutil.rmtree(path)
     else:
@@ -178,6 +190,8 @@ def harm_places(folder: RunFolder, dice: Dice) -> tuple[str, str]:
         path.symlink_to("nowhere/at-all")
     elif kind == "link to itself":
         path.symlink_to(path.name)
+    elif kind == "link elsewhere":
+        path.symlink_to(victim_of(folder))
     elif kind == "closed":
         path.write_bytes(b"{}")
         path.chmod(0)
@@ -201,3 +215,7 @@ def test_a_folder_that_was_changed(desk: Path, harm: Harm, seed: int, capsys: py
         print(each.__name__, seed, each(folder, chance))  # noqa: T201 - pytest shows it where the test fails
     for command in chance.sample(COMMANDS, 3):
         give(capsys, *command)
+    victim = folder.path.with_name("victim")
+    if victim.exists():
+        assert victim.read_bytes() == VICTIM, "written outside"
+        victim.unlink()

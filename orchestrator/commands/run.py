@@ -33,6 +33,7 @@ from orchestrator.commands.prepare import (
 from orchestrator.commands.pricing import check_prices
 from orchestrator.commands.workshop import Workshop
 from orchestrator.config import Settings
+from orchestrator.drafts import replace
 from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.local import Orders
 from orchestrator.errors import Exit, RefusedError, StoppedError
@@ -141,7 +142,7 @@ async def run(
             stack.enter_context(folder.held())
         store = stack.enter_context(workshop.kept(folder))
         edition = bind(prepared, bound, store, options, since)
-        folder.job.write_text(file.text, encoding="utf-8")
+        replace(folder.job, file.text.encode())
         log = stack.enter_context(logs.opened(folder.log, secrets=settings.secrets, screen=screen))
         shop = await stack.enter_async_context(
             workshop.opened(

@@ -33,8 +33,8 @@ COMMITS: Final = "commits"
 MARK: Final = "-mark"
 """What the name of the file beside the ledger ends with that says how many of these there were."""
 
-UNWAITING: Final = getattr(os, "O_NONBLOCK", 0)
-"""Has a pipe that lies in a file's place be an error, where to open it would wait for its other end."""
+CAREFUL: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+"""Has it be an error where a pipe lies in a file's place, which would be waited for, or a link to somewhere else."""
 
 _FACT: Final = "SELECT value FROM facts WHERE name = ?"
 
@@ -135,7 +135,7 @@ class LedgerFile:
     def note(self, commits: int) -> None:
         """Say in the mark how many commits are on the disk by now; where that cannot be, the older word stands."""
         with suppress(OSError):
-            mark = os.open(self.mark, os.O_CREAT | os.O_WRONLY | UNWAITING, 0o600)
+            mark = os.open(self.mark, os.O_CREAT | os.O_WRONLY | CAREFUL, 0o600)
             try:
                 os.write(mark, b"%020d\n" % commits)
             finally:

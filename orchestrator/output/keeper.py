@@ -72,7 +72,7 @@ class ManifestKeeper:
 
     def _stamp(self) -> str:
         """Return what changes when anybody else writes the manifest: its size and the moment of the last write."""
-        if not self._path.is_file():
+        if not self._path.is_file() or self._path.is_symlink():
             return "missing"
         found = self._path.stat()
         return f"{found.st_size} {found.st_mtime_ns}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator import money
+from orchestrator.drafts import draft_of
 from orchestrator.errors import StoppedError
 from orchestrator.lifecycle import FINAL, Attempt, Failure, Output, Record, State
 from orchestrator.sense import sensible
@@ -91,8 +92,9 @@ def rewrite(path: Path, records: Iterable[Record], model: str) -> None:
     Raises:
         ManifestError: It cannot be written.
     """
-    draft = path.with_name(f".{path.name}.new")
+    draft = None
     try:
+        draft = draft_of(path)
         with draft.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(line(record, model) for record in records if record.state in FINAL)
             file.flush()
@@ -100,7 +102,8 @@ def rewrite(path: Path, records: Iterable[Record], model: str) -> None:
         draft.replace(path)
     except OSError as error:
         with suppress(OSError):
-            draft.unlink()
+            if draft is not None:
+                draft.unlink()
         raise ManifestError(path, error) from error
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from orchestrator.drafts import draft_of
 from orchestrator.errors import RefusedError
 
 
@@ -23,13 +24,20 @@ def whole(path: Path, *, replaces: bool) -> Iterator[Path]:
     if path.exists() and not (replaces and path.is_file()):
         hint = "Choose another --out" + ("." if path.is_dir() else ", or add --force to replace it.")
         raise RefusedError(f"{path} is there already. {hint}")
-    draft = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        draft = draft_of(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
         yield draft
         draft.replace(path)
     except OSError as error:
-        raise RefusedError(f"{error.filename or path} cannot be written: {error.strerror or error}.") from error
+        raise _unwritable(path, error) from error
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> RefusedError:
+    return RefusedError(f"{error.filename or path} cannot be written: {error.strerror or error}.")

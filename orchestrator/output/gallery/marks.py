@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.drafts import replace
 from orchestrator.errors import RefusedError
 from orchestrator.output.gallery.data import MOST_EXACT, encoded
-from orchestrator.output.gallery.place import Place, replace
+from orchestrator.output.gallery.place import Place
 
 NAME: Final = "marks.json"
 FORMAT: Final = 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.drafts import replace
 from orchestrator.output.gallery.data import encoded
 
 SHARD_ROWS: Final = 1000
@@ -129,16 +130,3 @@ def script(name: str, text: str) -> bytes:
     """Return the script file that hands JSON over to the page under a name."""
     quoted = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"{_CALL}'{name}','{quoted}')\n".encode(errors="replace")
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Let a file hold this, if it does not: the old content stands until the new one does.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
-        return
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_bytes(content)
-    draft.replace(path)

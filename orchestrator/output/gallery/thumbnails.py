@@ -9,6 +9,7 @@ from typing import Final
 
 from PIL import ExifTags, Image, ImageOps
 
+from orchestrator.drafts import draft_of
 from orchestrator.lifecycle import Output
 from orchestrator.output.checked import Found, look
 from orchestrator.output.gallery.data import NOTHING, Preview
@@ -75,7 +76,7 @@ def _draw(picture: Image.Image, target: Path) -> None:
     profile = picture.info.get("icc_profile")
     small = upright(picture, SIDE)
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_suffix(".new")
+    draft = draft_of(target)
     small.save(draft, "WEBP", quality=QUALITY, method=2, icc_profile=profile or b"", exif=b"")
     draft.replace(target)
 

@@ -9,12 +9,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.drafts import replace
 from orchestrator.facts import frozen_tool, resolved_job
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.output.gallery import marks
 from orchestrator.output.gallery.data import FORMAT, Coder, Preview
-from orchestrator.output.gallery.place import Place, Shards, replace
+from orchestrator.output.gallery.place import Place, Shards
 from orchestrator.output.gallery.thumbnails import preview
 from orchestrator.status import Status
 
