@@ -180,6 +180,7 @@ def harm_places(folder: RunFolder, dice: Dice) -> tuple[str, str]:
     kind = dice.choice(
         ("gone", "folder", "dangling link", "link to itself", "link elsewhere", "closed", "noise", "pipe")
     )
+    path.parent.mkdir(exist_ok=True)
     if path.is_dir():
         shutil.rmtree(path)
     else:
