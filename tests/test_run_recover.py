@@ -39,7 +39,7 @@ pytestmark = pytest.mark.anyio
 
 TASKS = 16
 SOME_FAIL = Fault(place="task", kind="fails", first=6)
-BRISK = replace(INSTANT, run_seconds_median=1, concurrency=4)
+BRISK = replace(INSTANT, run_seconds_median=1, concurrency=2)
 
 
 @pytest.fixture(autouse=True)
