@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -10,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -19,6 +21,7 @@ from orchestrator.commands.options import Options
 from orchestrator.commands.run import run
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile, Stats
+from orchestrator.emulator.pictures import plain
 from orchestrator.engines.control import Control
 from orchestrator.errors import Exit
 from orchestrator.selftest.books import Wanted, compare
@@ -26,7 +29,7 @@ from orchestrator.status import Status
 
 TASKS = 3
 PROFILE = Profile(run_seconds_median=0, queue_seconds=(0, 0), plain_bytes=2000)
-WANTED = Wanted(TASKS, Decimal("0.0105"), 8, ("emulated-secret",))
+WANTED = Wanted(TASKS, Decimal("0.0105"), 8, 2000, ("emulated-secret",))
 JOB = {
     "model": "Hevok/Studio-Trigger",
     "parameters": {"samples": 1, "prompt": "a pier"},
@@ -96,16 +99,62 @@ def leave_out(out: Path) -> None:
     (out / "manifest.jsonl").write_text("".join(lines[1:]), "utf-8")
 
 
-def ledger(statement: str) -> Callable[[Path], None]:
+def ledger(*statements: str) -> Callable[[Path], None]:
     def change(out: Path) -> None:
         with closing(sqlite3.connect(out / "ledger.sqlite")) as db:
-            db.execute(statement)
+            for statement in statements:
+                db.execute(statement)
             db.commit()
 
     return change
 
 
+def told(change: Callable[[list[Any]], object]) -> Callable[[Path], None]:
+    """Let the manifest tell something else."""
+
+    def retell(out: Path) -> None:
+        lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text("utf-8").splitlines()]
+        change(lines)
+        (out / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+
+    return retell
+
+
+def swapped(*keys: str) -> Callable[[Path], None]:
+    """Let the first two tasks have each other's, all else being as it should."""
+
+    def swap(lines: list[Any]) -> None:
+        for key in keys:
+            lines[0][key], lines[1][key] = lines[1][key], lines[0][key]
+
+    return told(swap)
+
+
+def spoil(out: Path) -> None:
+    """Put another picture in a file's place, and have the manifest tell of that one."""
+    data = plain("another", 2000)
+    picture(out).write_bytes(data)
+    name, digest = picture(out).relative_to(out).as_posix(), hashlib.sha256(data).hexdigest()
+
+    def retell(lines: list[Any]) -> None:
+        for output in (each for line in lines for each in line["outputs"] if each["path"] == name):
+            output["sha256"] = digest
+
+    told(retell)(out)
+
+
+def rename(out: Path) -> None:
+    old = picture(out)
+    new = old.rename(old.with_name(old.name.replace("-0.", "-7.")))
+    manifest = out / "manifest.jsonl"
+    manifest.write_text(manifest.read_text("utf-8").replace(old.name, new.name), "utf-8")
+
+
 FILES = "files that differ from what is written of them"
+MADE = "tasks whose files are not what the service has made"
+SENT = "tasks that are told otherwise than they were sent"
+COST = "tasks that cost another sum, says the manifest"
+SPENT = "requests that cost another sum, says the ledger"
 FOLDERS: list[tuple[Callable[[Path], object], set[str]]] = [
     (flip, {FILES}),
     (lambda out: picture(out).unlink(), {FILES}),
@@ -122,7 +171,27 @@ FOLDERS: list[tuple[Callable[[Path], object], set[str]]] = [
         ledger("UPDATE attempts SET remote_id = NULL WHERE remote_id = (SELECT min(remote_id) FROM attempts)"),
         {"accepted requests that the ledger does not know", "dollars spent, says the ledger"},
     ),
-    (ledger("UPDATE attempts SET cost = cost + 1"), {"dollars spent, says the ledger"}),
+    (ledger("UPDATE attempts SET cost = cost + 1"), {SPENT, "dollars spent, says the ledger"}),
+    (
+        ledger(
+            "UPDATE attempts SET cost = cost + 1 WHERE remote_id = (SELECT min(remote_id) FROM attempts)",
+            "UPDATE attempts SET cost = cost - 1 WHERE remote_id = (SELECT max(remote_id) FROM attempts)",
+        ),
+        {SPENT},
+    ),
+    (spoil, {MADE}),
+    (rename, {MADE}),
+    (swapped("outputs"), {MADE}),
+    (swapped("remote"), {MADE, SENT}),
+    (swapped("remote", "outputs"), {MADE, SENT}),
+    (swapped("task", "outputs"), {MADE, SENT}),
+    (swapped("parameters"), {SENT}),
+    (told(lambda lines: lines[0].update(model="Hevok/Studio")), {SENT}),
+    (told(lambda lines: lines[0].update(cost_usd="0.0034")), {COST}),
+    (
+        told(lambda lines: lines[0]["remote"].update(task_id="1")),
+        {"lines of the manifest about a task that the service does not know"},
+    ),
     (lambda out: (out / "run.log").write_text("it is emulated-secret"), {"files that hold the key"}),
 ]
 
@@ -144,6 +213,11 @@ def test_a_second_payment_is_found(out: Path, stats: Stats) -> None:
         "dollars spent, says the ledger",
         "dollars beyond the budget",
     }
+
+
+def test_a_task_that_was_charged_and_should_not_have_been_is_found(out: Path, stats: Stats) -> None:
+    stats.billed = stats.billed[1:]
+    assert set(wrong(out, stats)) == {COST, SPENT, "tasks paid for", "dollars spent, says the ledger"}
 
 
 def test_a_limit_that_was_passed_and_a_key_that_leaked_are_found(out: Path, stats: Stats) -> None:

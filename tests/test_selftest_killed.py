@@ -45,7 +45,19 @@ async def test_it_is_killed_and_everything_agrees(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(limits, "settle_after", "0.5s")
     went = await sweep(0, tmp_path, ENVIRONMENT, SystemClock())
     assert (went.ended, [count for count in went.counts if not count.held]) == (DONE, [])
-    assert (len(went.killed), len(went.counts)) == (1, 14)
+    assert (len(went.killed), len(went.counts)) == (1, 19)
+
+
+@pytest.mark.anyio
+async def test_why_a_process_stopped_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that cannot be run: nobody has to look for the reason in a folder."""
+    monkeypatch.setattr(killed, "KILLS", 0)
+    monkeypatch.setitem(killed.JOB, "sweep", {"sed": [1]})
+    went = await sweep(0, tmp_path, ENVIRONMENT, SystemClock())
+    (found,) = went.findings()
+    assert not found.held
+    assert ": exit code 2, and it said: " in found.said
+    assert "Did you mean `seed`?" in found.said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")

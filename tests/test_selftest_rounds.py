@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import tempfile
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import anyio
 import pytest
 
 from orchestrator.clock import SystemClock
+from orchestrator.errors import RefusedError
 from orchestrator.selftest import prove, rounds
 from orchestrator.selftest.books import Count
 from orchestrator.selftest.killed import DONE, Sweep
@@ -51,13 +53,13 @@ def kept_by_all(monkeypatch: pytest.MonkeyPatch, *broken: int) -> None:
 
 def swept(monkeypatch: pytest.MonkeyPatch, counts: tuple[Count, ...], ended: str = DONE) -> None:
     async def sweep(*_: object) -> Sweep:
-        return Sweep("flaky", (3, 17), ended, counts)
+        return Sweep("flaky", (3, 17), ended, "orchestrator: Something broke.", counts)
 
     monkeypatch.setattr(rounds, "sweep", sweep)
 
 
-def proved(seconds: float, seed: int | None, say: Callable[[str], None]) -> Verdict:
-    return anyio.run(lambda: prove(seconds, seed, {}, clock=Ticking(), say=say))
+def proved(seconds: float, seed: int | None, say: Callable[[str], None], **environment: str) -> Verdict:
+    return anyio.run(lambda: prove(seconds, seed, environment, clock=Ticking(), say=say))
 
 
 def test_one_round_where_all_holds(tmp_path: Path) -> None:
@@ -65,9 +67,9 @@ def test_one_round_where_all_holds(tmp_path: Path) -> None:
     verdict = proved(0, None, say=said.append)
     assert verdict.held
     assert (verdict.seed, [verdict.counts[name] for name in COUNTED]) == (0, [1, 3, 6, 15, 40, 2])
-    assert said[:3] == ["This machine", "  holds  a disk", "Seed 0"]
+    assert said[:3] == [f"This machine, and the disk of {tmp_path}", "  holds  a disk", "Seed 0"]
     assert "killed 2 times (after 3, 17 were accepted)" in " ".join("".join(said).split())
-    assert all(len(line) <= 80 for text in said for line in text.splitlines())
+    assert all(len(line) <= 80 for text in said[1:] for line in text.splitlines())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -108,4 +110,35 @@ def test_a_run_that_never_comes_to_its_end_does_not_hold(monkeypatch: pytest.Mon
     swept(monkeypatch, (), "exit code 70")
     verdict = proved(0, 7, say=lambda _: None)
     (violation,) = verdict.violations
-    assert violation.said.endswith(": exit code 70")
+    assert violation.said.endswith(": exit code 70, and it said: orchestrator: Something broke.")
+
+
+def test_it_is_tried_on_the_disk_that_was_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And whoever tries it again does so there, too."""
+    swept(monkeypatch, TWICE)
+    chosen = tmp_path / "a disk"
+    chosen.mkdir()
+    said: list[str] = []
+    verdict = proved(0, 7, say=said.append, TMPDIR=str(chosen))
+    (violation,) = verdict.violations
+    assert said[0] == f"This machine, and the disk of {chosen}"
+    assert violation.replay == f"TMPDIR='{chosen}' orchestrator selftest --seed 7"
+    assert [str(path) for path in chosen.iterdir()] == [violation.folder]
+
+
+def test_a_disk_that_is_not_there_is_not_passed_over_for_another_one(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    with pytest.raises(RefusedError, match=f"cannot make a folder in TMPDIR={missing}: No such file or directory"):
+        proved(0, 7, say=lambda _: None, TMPDIR=str(missing))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def full(*_: object) -> Sweep:
+        raise ExceptionGroup("", [OSError(errno.ENOSPC, "No space left on device")])
+
+    monkeypatch.setattr(rounds, "sweep", full)
+    verdict = proved(0, 7, say=lambda _: None)
+    (violation,) = verdict.violations
+    assert violation.said.endswith("cannot hold a run: No space left on device")
+    assert list(tmp_path.iterdir()) == []

@@ -56,7 +56,7 @@ class Outputs:
 
     def _make(self, task: Task, number: int) -> bytes:
         if self._plain_bytes is not None:
-            return pictures.plain(f"{task.uuid}/{number}", self._plain_bytes)
+            return plain_output(task, number, self._plain_bytes)
         return pictures.draw(task.model.with_defaults(task.parameters), number, self._side)
 
     def _keep(self, key: tuple[int, int], picture: bytes) -> None:
@@ -65,3 +65,8 @@ class Outputs:
         self._pictures[key] = picture
         while self._kept > KEPT_BYTES and len(self._pictures) > 1:
             self._kept -= len(self._pictures.popitem(last=False)[1])
+
+
+def plain_output(task: Task, number: int, size: int) -> bytes:
+    """Return what a task has made where outputs are not drawn, see `Profile.plain_bytes`; each is another."""
+    return pictures.plain(f"{task.uuid}/{number}", size)

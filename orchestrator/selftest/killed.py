@@ -33,6 +33,7 @@ SERVICES: Final = ("flaky", "storm", "hostile")
 TASKS: Final = 40
 KILLS: Final = 4
 CONCURRENCY: Final = 8
+PICTURE_BYTES: Final = 20_000
 PRICE_USD: Final = Decimal("0.0035")
 """What the emulated model costs for one output."""
 
@@ -68,19 +69,22 @@ class Sweep:
         service: The name of the profile.
         killed: How many tasks the service had accepted at each kill.
         ended: How the last process ended.
+        said: The last line that it printed.
         counts: What was compared afterwards; nothing where it had not come to its end.
     """
 
     service: str
     killed: tuple[int, ...]
     ended: str
+    said: str
     counts: tuple[Count, ...]
 
     def findings(self) -> Iterator[Finding]:
         """Say how it went: in short where all of it held, else all that did not."""
         after = f" (after {', '.join(map(str, self.killed))} were accepted)" if self.killed else ""
         said = f"{TASKS} tasks on a service like `{self.service}`, killed {len(self.killed)} times{after}"
-        yield Finding(said if self.ended == DONE else f"{said}: {self.ended}", self.ended == DONE)
+        words = f", and it said: {self.said}" if self.said else ""
+        yield Finding(said if self.ended == DONE else f"{said}: {self.ended}{words}", self.ended == DONE)
         wrong = [count for count in self.counts if not count.held]
         for count in wrong:
             yield Finding(f"{count.what}: {count.found}, and not {count.wanted}", held=False)
@@ -108,7 +112,7 @@ async def sweep(seed: int, folder: Path, environment: Mapping[str, str], clock: 
         api_secret=secrets.token_hex(16),
         balance_usd=Decimal(10**6),
         run_seconds_median=0.3,
-        plain_bytes=20_000,
+        plain_bytes=PICTURE_BYTES,
         seed=seed,
     )
     async with Emulator(profile) as service:
@@ -123,10 +127,12 @@ async def sweep(seed: int, folder: Path, environment: Mapping[str, str], clock: 
         ended = await runner.finish()
         counts: tuple[Count, ...] = ()
         if ended in ENDS:
-            wanted = Wanted(TASKS, TASKS * PRICE_USD, CONCURRENCY, (profile.api_key, profile.api_secret or ""))
+            keys = (profile.api_key, profile.api_secret or "")
+            wanted = Wanted(TASKS, TASKS * PRICE_USD, CONCURRENCY, PICTURE_BYTES, keys)
             stats, active = service.stats, service.active
             counts = await in_thread(lambda: tuple(compare(runner.out, stats, active, wanted)))
-    return Sweep(name, tuple(killed), ended, counts)
+        said = await in_thread(runner.last_words)
+    return Sweep(name, tuple(killed), ended, said, counts)
 
 
 class Runner:
@@ -134,7 +140,7 @@ class Runner:
 
     def __init__(self, folder: Path, environment: Mapping[str, str], clock: Clock) -> None:
         self.job, self.out = folder / "job.yaml", folder / "run"
-        self._folder = folder
+        self._said = folder / "said.txt"
         self._environment = environment
         self._clock = clock
 
@@ -157,6 +163,11 @@ class Runner:
                 break
         return ended
 
+    def last_words(self) -> str:
+        """Return the last line that a process has printed, empty where none has; it blocks."""
+        lines = self._said.read_text("utf-8", errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
     async def _wait(self, process: Process, moment: Callable[[], bool]) -> None:
         """Wait for a moment, or for the end of a process, but not for ever."""
         until = self._clock.monotonic() + LONGEST_SECONDS
@@ -167,7 +178,7 @@ class Runner:
     async def _started(self) -> AsyncIterator[Process]:
         """Give a process, which is killed (SIGKILL; on Windows TerminateProcess) when the block ends."""
         command = [sys.executable, "-m", "orchestrator", "run", str(self.job), "--out", str(self.out)]
-        said = await in_thread(partial((self._folder / "said.txt").open, "ab"))
+        said = await in_thread(partial(self._said.open, "ab"))
         try:
             process = await anyio.open_process(
                 [*command, "--progress", "off"],

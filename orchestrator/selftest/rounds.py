@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 import shutil
 import tempfile
 import textwrap
@@ -16,7 +17,9 @@ from typing import Final
 import anyio
 
 from orchestrator.clock import Clock
+from orchestrator.errors import RefusedError
 from orchestrator.places import state_folder
+from orchestrator.reporting import root
 from orchestrator.selftest.killed import TASKS, sweep
 from orchestrator.selftest.machine import machine
 from orchestrator.selftest.verdict import Finding, Verdict, Violation
@@ -25,6 +28,9 @@ from orchestrator.threads import in_thread
 
 HISTORIES: Final = 200
 """How many there are in a round."""
+
+CHOICE: Final = "TMPDIR"
+"""The variable that says on which disk to try."""
 
 SEEDS: Final = 10**9
 WIDTH: Final = 80
@@ -44,6 +50,9 @@ async def prove(
         environment: The variables of this process. No credentials of it are used.
         clock: Time.
         say: Is told what was found, line by line; None tells nobody.
+
+    Raises:
+        RefusedError: No folder can be made where temporary ones belong.
     """
     first = seed if seed is not None else random.SystemRandom().randrange(SEEDS) if seconds else 0
     began = clock.monotonic()
@@ -85,18 +94,26 @@ class Rounds:
 
     async def look_at_machine(self) -> None:
         """See `machine`."""
-        self._say("This machine")
         async with self._folder() as folder:
+            self._say(f"This machine, and the disk of {folder.parent}")
             self._found(await in_thread(lambda: list(machine(folder, state_folder(self._environment)))))
 
     async def go_through(self, seed: int) -> None:
         """Play histories, then kill a run."""
         self._say(f"Seed {seed}")
         await self._play(range(seed, seed + HISTORIES))
+        again = f"{_chosen(self._environment)}orchestrator selftest --seed {seed}"
         async with self._folder() as folder:
-            went = await sweep(seed, folder, self._environment, self._clock)
-            self._found(went.findings(), f"orchestrator selftest --seed {seed}", folder)
-        self.counts.update(rounds=1, tasks=TASKS, kills=len(went.killed))
+            try:
+                went = await sweep(seed, folder, self._environment, self._clock)
+            except (OSError, ExceptionGroup) as error:
+                if not isinstance(cause := root(error), OSError):
+                    raise
+                self._found([Finding(f"{folder} cannot hold a run: {cause.strerror or cause}", held=False)], again)
+            else:
+                self._found(went.findings(), again, folder)
+                self.counts.update(tasks=TASKS, kills=len(went.killed))
+        self.counts.update(rounds=1)
 
     async def _play(self, seeds: range) -> None:
         seen: Counter[str] = Counter(histories=len(seeds))
@@ -127,13 +144,36 @@ class Rounds:
     @asynccontextmanager
     async def _folder(self) -> AsyncIterator[Path]:
         """Give an empty folder, which goes again unless it shows how something failed."""
-        folder = Path(await in_thread(partial(tempfile.mkdtemp, prefix="orchestrator-selftest-")))
+        folder = await in_thread(lambda: _made(self._environment))
         try:
             yield folder
         finally:
             if str(folder) not in {violation.folder for violation in self.violations}:
                 with anyio.CancelScope(shield=True):
                     await in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
+
+
+def _made(environment: Mapping[str, str]) -> Path:
+    """Make an empty folder where `TMPDIR` says, and nowhere else: to try another disk would prove nothing.
+
+    Raises:
+        RefusedError: It cannot be made.
+    """
+    chosen = environment.get(CHOICE)
+    try:
+        return Path(tempfile.mkdtemp(prefix="orchestrator-selftest-", dir=Path(chosen).resolve() if chosen else None))
+    except OSError as error:
+        place = f"{CHOICE}={chosen}" if chosen else "the folder of temporary files"
+        raise RefusedError(
+            f"selftest cannot make a folder in {place}: {error.strerror or error}. Let {CHOICE} name a folder that is"
+            " there and can be written, on the disk to be tried."
+        ) from error
+
+
+def _chosen(environment: Mapping[str, str]) -> str:
+    """Return what has to stand before a command for it to try the same disk."""
+    chosen = environment.get(CHOICE)
+    return f"{CHOICE}={shlex.quote(chosen)} " if chosen else ""
 
 
 def _played(seed: int) -> Played:
