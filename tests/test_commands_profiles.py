@@ -107,6 +107,18 @@ def test_everything_that_a_profile_can_say_is_read() -> None:
         ("faults: lost", "p.yaml:1:9: faults", "a list of faults"),
         ("changes: [{at: 1s, rat: 3}]", "p.yaml:1:20: changes[0].rat", "not known here"),
         ("changes: [{concurrency: 3}]", "p.yaml:1:11: changes[0]", "`at` is missing"),
+        ("faults:\n- {reply: lost, share: 0}", "p.yaml:2:24: faults[0].share", "Write more than 0"),
+        ("faults:\n- {reply: lost, from: 5s, until: 5s}", "p.yaml:2:34: faults[0].until", "later than `from`"),
+        ("faults:\n- {reply: lost, until: 0}", "p.yaml:2:24: faults[0].until", "which is 0s by default"),
+        ("faults:\n- {task: fails, where: {sed: 1}}", "p.yaml:2:25: faults[0].where.sed", "Did you mean `seed`?"),
+        (
+            "faults:\n- {reply: lost, at: [Tool/List, File/Upload], where: {seed: 1}}",
+            "p.yaml:2:54: faults[0].where",
+            "no call to `File/Upload`, `Tool/List` is about one",
+        ),
+        ("changes: []", "p.yaml:1:10: changes", "No change stands here"),
+        ("changes: [{at: 2s}]", "p.yaml:1:11: changes[0]", "`balance_usd`, `concurrency`, `requests_per_second`"),
+        ("changes: [{}]", "p.yaml:1:11: changes[0]", "`at` is missing"),
         ("queue: [2s, 1s]", "p.yaml:1:8: queue", "the shorter one first"),
         ("queue: 1s", "p.yaml:1:8: queue", "the shortest and the longest"),
         ("run: -1", "p.yaml:1:6: run", "a duration like"),
@@ -121,6 +133,12 @@ def test_mistakes_are_told_like_those_of_a_job_file(written: str, place: str, sa
     told = str(caught.value)
     assert told.startswith(f"{place}:"), told
     assert says in told
+
+
+@pytest.mark.parametrize("name", ["seed", "prompt", "inputImageUrl"])
+def test_where_takes_every_parameter_of_every_model(name: str) -> None:
+    (fault,) = profiles.read("p.yaml", f"faults:\n- {{task: fails, where: {{{name}: 1}}}}").faults
+    assert fault.where == {name: "1"}
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.emulator import Fault
-from orchestrator.emulator.faults import ENDPOINTS, HARMS, LASTING, Place
+from orchestrator.emulator.faults import ENDPOINTS, HARMS, LASTING, TASK_ENDPOINTS, Place
+from orchestrator.emulator.models import parameter_names
 from orchestrator.sweep import did_you_mean
 from orchestrator.sweep.nodes import ListNode, MapNode, Node, ScalarNode, kind_of
-from orchestrator.sweep.problems import Problems
+from orchestrator.sweep.problems import Problems, listed
 from orchestrator.sweep.readers import (
     NUMBER,
     SECONDS,
@@ -69,7 +71,11 @@ def texts(known: tuple[str, ...] = ()) -> Reader[frozenset[str]]:
 
 def _read_where(node: Node, problems: Problems) -> dict[str, str] | None:
     if isinstance(node, MapNode):
-        for value in node.entries.values():
+        known = parameter_names()
+        for name, value in node.entries.items():
+            if name not in known:
+                told = f"No model of the emulator has this parameter: no task could be met by `{name}`."
+                problems.add(node.keys[name], told, did_you_mean(name, known))
             if not isinstance(value, ScalarNode):
                 problems.add(value.mark, f"{capital(kind_of(value))} stands where a value is expected.")
         return {name: value.text for name, value in node.entries.items() if isinstance(value, ScalarNode)}
@@ -143,7 +149,7 @@ KINDS: Mapping[Place, Mapping[str, Kind]] = {
     "file": {
         **HARM,
         "endless": Kind({"bytes": Key("After how many the connection drops; never by default.", whole(1), "number")}),
-        "redirected": Kind({"to": Key("The address. The same file by default.", TEXT, "text")}),
+        "redirected": Kind({"to": Key("The address. Another one of the same file by default.", TEXT, "text")}),
         "expired": Kind(
             {"looks": Key("How many looks at the task give such addresses. 1 by default.", whole(1), "number")}
         ),
@@ -202,9 +208,23 @@ def _read_fault(node: Node, problems: Problems) -> Fault | None:
     for name in KINDS[place][kind].required:
         if name not in entries:
             problems.add(node.mark, f"`{name}` is missing: `{place}: {kind}` cannot do without it.")
+    _note_vain(entries, found, problems)
     if (place, kind) == ("reply", "refused"):
         found.setdefault("status", 200)
     return Fault(place=place, kind=kind, **{name: value for name, value in found.items() if name != place})
+
+
+def _note_vain(entries: Mapping[str, Node], found: Mapping[str, Any], problems: Problems) -> None:
+    """Note what keeps a fault from ever meeting anything: whoever wrote it meant something else."""
+    if found.get("share") == 0:
+        problems.add(entries["share"].mark, "A share of 0 meets nothing.", "Write more than 0, or leave the fault out.")
+    if found.get("until", math.inf) <= found.get("since", 0.0):
+        told = f"Nothing lies between `from`{'' if 'from' in entries else ', which is 0s by default,'} and `until`."
+        problems.add(entries["until"].mark, told, "`until` has to be later than `from`.")
+    at = found.get("at", frozenset())
+    if "where" in found and at and at.isdisjoint(TASK_ENDPOINTS):
+        told = f"`where` chooses among tasks, and no call to {listed(sorted(at))} is about one."
+        problems.add(entries["where"].mark, told, f"These are: {listed(TASK_ENDPOINTS)}.")
 
 
 def read_faults(node: Node, problems: Problems) -> tuple[Fault, ...]:

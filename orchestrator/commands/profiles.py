@@ -12,7 +12,7 @@ from orchestrator.emulator import Change, Profile
 from orchestrator.errors import RefusedError
 from orchestrator.sweep import did_you_mean
 from orchestrator.sweep.nodes import ListNode, MapNode, Node, parse
-from orchestrator.sweep.problems import JobFileError, Problem, Problems, Source
+from orchestrator.sweep.problems import JobFileError, Problem, Problems, Source, listed
 from orchestrator.sweep.readers import (
     CONCURRENCY,
     NUMBER,
@@ -38,16 +38,22 @@ LIMITS: Keys = {
     "concurrency": Key("Tasks at a time; `auto`, the default, follows the balance.", CONCURRENCY),
     "requests_per_second": Key("API calls in any second. No limit by default.", whole(1), "rate"),
 }
+EXAMPLE: Final = "{at: 10s, concurrency: 3}"
 CHANGE: Keys = {"at": Key("Seconds from the emulator's start.", SPAN, "at"), **LIMITS}
 
 
 def _read_changes(node: Node, problems: Problems) -> tuple[Change, ...]:
     changes = []
-    for each in items(node, problems, "a list of changes"):
+    written = items(node, problems, "a list of changes")
+    if isinstance(node, ListNode) and not written:
+        problems.add(node.mark, "No change stands here.", f"Write [{EXAMPLE}], or leave `changes` out.")
+    for each in written:
         found = members(each, CHANGE, problems)
         at = found.pop("at", None)
         if isinstance(each, MapNode) and "at" not in each.entries:
-            problems.add(each.mark, "`at` is missing: when the limit changes.", "Write {at: 10s, concurrency: 3}.")
+            problems.add(each.mark, "`at` is missing: when the limit changes.", f"Write {EXAMPLE}.")
+        if isinstance(each, MapNode) and each.entries.keys() <= {"at"}:
+            problems.add(each.mark, f"It says no limit that changes: {listed([*LIMITS])}.", f"Write {EXAMPLE}.")
         changes += [Change(at or 0.0, limit, _limit(found[limit])) for limit in LIMIT_NAMES if limit in found]
     return tuple(sorted(changes, key=lambda change: change.at_seconds))
 

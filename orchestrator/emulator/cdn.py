@@ -25,6 +25,9 @@ RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 ASKED = (*HARMS, "endless", "redirected", "expired", "whole", "compressed", "retyped")
 """Faults of files that meet a request for them."""
 
+AGAIN = "again"
+"""Marks the address of the same file to which a request is redirected: from there it is redirected no more."""
+
 FILLER = bytes(2**16)
 FILLER_SECONDS = 0.01
 
@@ -97,15 +100,16 @@ class Cdn:
     async def _gone_wrong(self, request: web.Request, fault: Fault, right: web.Response) -> web.StreamResponse | None:
         """Return what comes instead of the right answer; None where a fault has no more to do."""
         match fault.kind:
-            case "whole" | "retyped":
+            case "redirected" if fault.text or AGAIN not in request.query:
+                elsewhere = fault.text or str(request.rel_url.update_query({AGAIN: ""}))
+                return web.Response(status=302, headers={"Location": elsewhere})
+            case "whole" | "retyped" | "redirected":
                 return None
             case "expired":
                 looks = int(request.query.get("look", "0"))
                 return (
                     web.Response(status=403, text="This address has expired.") if looks <= (fault.number or 1) else None
                 )
-            case "redirected":
-                return web.Response(status=302, headers={"Location": fault.text or f"{request.path}?again"})
             case "compressed":
                 packed = gzip.compress(body_of(right))
                 return web.Response(body=packed, headers={**right.headers, "Content-Encoding": "gzip"})

@@ -25,6 +25,9 @@ ENDPOINTS = (
     "File/Upload",
 )
 
+TASK_ENDPOINTS = ("Run", "Task/Detail", "Task/Cancel", "Task/Kill", "Task/InputOutputDelete")
+"""Those whose calls are about one task, which `where` can choose."""
+
 HARMS = ("lost", "error", "html", "empty", "short", "cut", "corrupt", "hangs", "slow")
 """What can happen to any answer, of the API or of the CDN."""
 

@@ -104,6 +104,13 @@ def find_model(owner: str, name: str) -> Model:
     return model
 
 
+def parameter_names() -> tuple[str, ...]:
+    """Return every parameter that some model takes, `{id}Url` of file parameters among them."""
+    items = {name: item for model in CATALOGUE.values() for name, item in model.items.items()}
+    urls = [f"{name}Url" for name, item in items.items() if item["type"] in FILE_TYPES]
+    return (*items, *urls)
+
+
 def _load() -> dict[str, Model]:
     models = {}
     folder = resources.files("orchestrator.emulator") / "catalogue"
