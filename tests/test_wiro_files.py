@@ -135,6 +135,29 @@ async def test_what_has_come_is_counted_over_all_files_whole_or_not() -> None:
         assert files.arrived_bytes == 10
 
 
+async def test_a_kept_connection_that_the_server_closes_costs_no_attempt() -> None:
+    """It is closed as the second request comes, as servers do with one that idles; the third is not answered at all."""
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            if connections < 3:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc")
+                await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener, Files(LOOPBACK) as files:
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/x.png"
+        for _ in range(2):
+            assert (await read(files, url))[1] == b"abc"
+        with pytest.raises(FileUnavailable):
+            await read(files, url)
+    assert connections == 3
+
+
 async def test_cookies_are_not_kept() -> None:
     async with serving(reply(200, b"abc", Set_Cookie="a=b")) as server:
         async with Files(LOOPBACK, resolver=Names("127.0.0.1")) as files:

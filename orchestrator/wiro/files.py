@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -15,9 +15,11 @@ from typing import ClassVar, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from orchestrator.wiro.addresses import AddressPolicy, AddressRefused, CheckedResolver
+from orchestrator.wiro.exchange import USER_AGENT, Answer, Exchange
 
 __all__ = [
     "AddressPolicy",
@@ -116,7 +118,7 @@ class Body:
     total: int | None
     validator: str | None
     content_type: str | None
-    _response: aiohttp.ClientResponse = field(repr=False)
+    _content: aiohttp.StreamReader = field(repr=False)
     _max_bytes: int = field(repr=False)
     _arrived: Callable[[int], None] = field(repr=False)
     _slow_seconds: float = field(default=SLOW_SECONDS, repr=False)
@@ -134,7 +136,7 @@ class Body:
         due = time() + self._slow_seconds
         if self.status != 416:
             with _translated(self.host, dropped=FileBroken):
-                async for chunk in self._response.content.iter_any():
+                async for chunk in self._content.iter_any():
                     reached += len(chunk)
                     self._arrived(len(chunk))
                     if reached > self._max_bytes:
@@ -187,34 +189,37 @@ class Files:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._policy = policy
-        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_seconds, sock_read=idle_seconds)
+        self._connect_seconds = connect_seconds
+        self._idle_seconds = idle_seconds
         self._answer_seconds = answer_seconds
         self._slow_seconds = slow_seconds
         self._resolver = resolver
         self._connector = connector
         self._proxy = proxy
         self._max_bytes = max_bytes
-        self._session: aiohttp.ClientSession | None = None
+        self._own: aiohttp.BaseConnector | None = None
+        self._exchange: Exchange | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=self._connector or self._own_connector(),
-            connector_owner=self._connector is None,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout,
-            headers={"Accept-Encoding": "identity"},
-            auto_decompress=False,
-            trust_env=False,
-            read_bufsize=READ_BUFFER_BYTES,
+        self._own = None if self._connector else self._own_connector()
+        connector = self._connector or self._own
+        assert connector is not None  # noqa: S101 - it is either given or our own
+        self._exchange = Exchange(
+            connector,
+            {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": USER_AGENT},
+            connect_seconds=self._connect_seconds,
+            idle_seconds=self._idle_seconds,
+            read_buffer_bytes=READ_BUFFER_BYTES,
+            proxy=self._proxy,
         )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._exchange = None
+        if self._own is not None:
+            await self._own.close()
 
     def open(self, url: str, *, offset: int = 0, validator: str | None = None) -> AbstractAsyncContextManager[Body]:
         """Ask for a file, or for what is left of it.
@@ -240,32 +245,41 @@ class Files:
     @asynccontextmanager
     async def _open(self, url: str, offset: int, validator: str | None) -> AsyncIterator[Body]:
         headers = {"Range": f"bytes={offset}-", "If-Range": validator} if offset and validator else {}
-        response = await self._answer(url, headers)
+        host, answer = await self._answer(url, headers)
         try:
-            yield self._read_head(response, offset, validator)
+            yield self._read_head(host, answer, offset, validator)
         finally:
-            response.close()
+            answer.close()
 
-    async def _answer(self, url: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
-        if self._session is None:
-            raise RuntimeError("Files is used outside its context.")
+    async def _answer(self, url: str, headers: dict[str, str]) -> tuple[str, Answer]:
+        """Return the host that answers, after redirects, and its answer."""
         target = self._permitted(url)
         for _ in range(MAX_REDIRECTS + 1):
-            with _translated(_host(target), dropped=FileUnavailable):
+            host = _host(target)
+            with _translated(host, dropped=FileUnavailable):
                 async with asyncio.timeout(self._answer_seconds):
-                    response = await self._session.get(
-                        target, headers=headers, allow_redirects=False, proxy=self._proxy
-                    )
-            if response.status not in REDIRECTS:
-                return response
-            response.close()
-            target = self._permitted(response.headers.get("Location", ""), target)
+                    answer = await self._asked(target, headers)
+            if answer.status not in REDIRECTS:
+                return host, answer
+            answer.close()
+            target = self._permitted(answer.headers.get("Location", ""), target)
         raise FileRefused(_host(target), f"it took more than {MAX_REDIRECTS} redirects")
 
-    def _read_head(self, response: aiohttp.ClientResponse, offset: int, validator: str | None) -> Body:
+    async def _asked(self, target: URL, headers: dict[str, str]) -> Answer:
+        """Ask once; once more where a server has closed a connection that was kept, which tells nothing of the file."""
+        if self._exchange is None:
+            raise RuntimeError("Files is used outside its context.")
+        try:
+            return await self._exchange.ask("GET", target, headers)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            return await self._exchange.ask("GET", target, headers)
+
+    def _read_head(self, host: str, answer: Answer, offset: int, validator: str | None) -> Body:
         """Judge an answer by its status line and headers."""
-        host, headers, most = _host(response.url), response.headers, self._max_bytes
-        start, total = _place(response, offset)
+        headers, most = answer.headers, self._max_bytes
+        start, total = _place(host, answer, offset)
         if headers.get("Content-Encoding", "identity").lower() != "identity":
             raise FileBroken(host, "it came compressed, which was not asked for")
         if total is not None and total > most:
@@ -276,7 +290,7 @@ class Files:
             raise FileBroken(host, "a part of another version came")
         stated = headers.get("Content-Type")
         return Body(
-            host, response.status, start, total, found, stated, response, most, self._arrived, self._slow_seconds
+            host, answer.status, start, total, found, stated, answer.content, most, self._arrived, self._slow_seconds
         )
 
     def _arrived(self, count: int) -> None:
@@ -308,16 +322,17 @@ def _host(url: URL) -> str:
     return url.raw_host or ""
 
 
-def _place(response: aiohttp.ClientResponse, offset: int) -> tuple[int, int | None]:
+def _place(host: str, answer: Answer, offset: int) -> tuple[int, int | None]:
     """Return where the bytes of an answer start and how large the file is (RFC 9110, 14 and 15)."""
-    host, status = _host(response.url), response.status
+    status = answer.status
     if status == 200:
-        return 0, response.content_length
+        length = answer.headers.get("Content-Length")
+        return 0, None if length is None else int(length)
     if status in {408, 429} or status >= 500:
-        raise FileUnavailable(host, f"it answered HTTP {status}", _retry_after(response))
+        raise FileUnavailable(host, f"it answered HTTP {status}", _retry_after(answer.headers))
     if 400 <= status < 500 and status != 416:
         raise FileGone(host, f"it answered HTTP {status}")
-    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", "").strip())
     if match and offset:
         first, last, size = match.groups()
         if status == 416 and size == str(offset):
@@ -327,13 +342,13 @@ def _place(response: aiohttp.ClientResponse, offset: int) -> tuple[int, int | No
     raise FileBroken(host, f"it answered HTTP {status}, which does not fit what was asked")
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds of `Retry-After`; a date is read against the server's own clock, its `Date`."""
-    text = response.headers.get("Retry-After", "")
+    text = headers.get("Retry-After", "")
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
         return float(text)
     try:
-        until, now = parsedate_to_datetime(text), parsedate_to_datetime(response.headers.get("Date", ""))
+        until, now = parsedate_to_datetime(text), parsedate_to_datetime(headers.get("Date", ""))
         return max(0.0, (until - now).total_seconds())
     except (ValueError, TypeError):
         return None
@@ -356,5 +371,5 @@ def _translated(host: str, *, dropped: type[FileError]) -> Iterator[None]:
         raise dropped(host, "the connection was lost") from error
     except ValueError as error:  # aiohttp's InvalidURL is one, and so are names that cannot be encoded
         raise FileRefused(host, "its address cannot be read") from error
-    except aiohttp.ClientError as error:
+    except (aiohttp.ClientError, HttpProcessingError) as error:
         raise FileBroken(host, "the answer broke off or is not HTTP") from error

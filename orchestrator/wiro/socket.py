@@ -13,7 +13,8 @@ import aiohttp
 from yarl import URL
 
 from orchestrator.wiro import wire
-from orchestrator.wiro.transport import FOREIGN, SESSION_HEADERS, reason
+from orchestrator.wiro.exchange import USER_AGENT
+from orchestrator.wiro.transport import FOREIGN, reason
 
 if TYPE_CHECKING:
     from aiohttp.client import ClientTimeout
@@ -72,7 +73,7 @@ class Socket:
             connector=_Connector(self._url),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
-            headers={"User-Agent": SESSION_HEADERS["User-Agent"]},
+            headers={"User-Agent": USER_AGENT},
         )
         return self
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import ssl
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -21,15 +19,14 @@ from orchestrator.wiro import wire
 from orchestrator.wiro.auth import HIDDEN, Credentials, Nonce
 from orchestrator.wiro.connections import BeforeSend, Call, ConnectionTooOldError, Connector, current_call
 from orchestrator.wiro.errors import NotSent, ReplyLost, failure
+from orchestrator.wiro.exchange import USER_AGENT, Exchange
 
 MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
-LARGE_BODY_BYTES: Final = 1 << 20
 JSON_TYPE: Final = {"Content-Type": "application/json"}
-SESSION_HEADERS: Final = {
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",
-    "User-Agent": f"orchestrator/{version('orchestrator')}",
-}
+SESSION_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
+Reply: TypeAlias = tuple[int, Mapping[str, str], bytes]
+"""Status, headers and body."""
+
 CALLBACK: Final = "callbackUrl"
 """What `/Run` takes beside the model's parameters: the address to call when the task has ended (the API page)."""
 
@@ -89,13 +86,17 @@ class Transport:
         self._now = now
         self._proxy = proxy
         self._urls: dict[str, URL] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._exchange: Exchange | None = None
+        self._uploads: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=Connector(),
+        connector, connect_seconds = Connector(), self._timeouts.connect
+        headers = SESSION_HEADERS | JSON_TYPE
+        self._exchange = Exchange(connector, headers, connect_seconds=connect_seconds, proxy=self._proxy)
+        self._uploads = aiohttp.ClientSession(
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect),
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds),
             headers=SESSION_HEADERS,
             auto_decompress=False,
         )
@@ -104,20 +105,18 @@ class Transport:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        if self._uploads is not None:
+            await self._uploads.close()  # and the connector with it
 
     async def post_json(self, endpoint: str, body: Mapping[str, Any], *, path: str | None = None) -> wire.Json:
         """Send a JSON object to `path` (the endpoint itself where None) and return the reply's."""
-        written = _encode(dict(body)).encode()
-        # aiohttp warns of large bytes objects, because joining them to the headers copies them.
-        data = written if len(written) < LARGE_BODY_BYTES else io.BytesIO(written)
+        data = _encode(dict(body)).encode()
         tokens = [str(body[name]) for name in (TOKEN_FIELDS if path is None else (CALLBACK,)) if name in body]
-        return await self._exchange(self._call(endpoint), path or endpoint, data, JSON_TYPE, tokens)
+        return await self._attempt(self._call(endpoint), self._posted(path or endpoint, data), tokens)
 
     async def post_form(self, endpoint: str, form: aiohttp.FormData, *, more_seconds: float) -> wire.Json:
         """Send a form, with `more_seconds` on top of the time that a call may take, and return the reply."""
-        return await self._exchange(self._call(endpoint, more_seconds), endpoint, form, {}, ())
+        return await self._attempt(self._call(endpoint, more_seconds), self._uploaded(endpoint, form), ())
 
     def hide(self, text: str, *tokens: str | None) -> str:
         """Return the service's words without the credentials and without these tokens."""
@@ -130,22 +129,19 @@ class Transport:
         pays = endpoint == "/Run"
         return Call(endpoint, self._before_send, self._on_send, pays, seconds, asyncio.timeout(None))
 
-    async def _exchange(
-        self, call: Call, path: str, data: Any, headers: Mapping[str, str], tokens: Iterable[str]
-    ) -> wire.Json:
-        status, reply_headers, body = await self._send(call, path, data, headers)
+    async def _attempt(self, call: Call, asking: Awaitable[Reply], tokens: Iterable[str]) -> wire.Json:
+        status, headers, body = await self._told(call, asking)
         reply: wire.Json | None
         try:
-            reply = wire.parse(_plain(body, reply_headers.get("Content-Encoding")))
+            reply = wire.parse(_plain(body, headers.get("Content-Encoding")))
         except (ValueError, zlib.error):
             reply = None
 
-        retry_after = reply_headers.get("Retry-After")
         error = failure(
             call.endpoint,
             status,
             reply,
-            retry_after=retry_after,
+            retry_after=headers.get("Retry-After"),
             now=self._now(),
             hide=lambda text: self.hide(text, *tokens),
         )
@@ -153,35 +149,47 @@ class Transport:
             raise error
         return reply or {}
 
-    async def _send(
-        self, call: Call, path: str, data: Any, headers: Mapping[str, str]
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    async def _told(self, call: Call, asking: Awaitable[Reply]) -> Reply:
         """Make the attempt; `NotSent` or `ReplyLost` hangs on nothing but whether bytes may have left."""
-        if self._session is None:
-            raise RuntimeError("The client is used before it is entered.")
-        url = self._urls.get(path) or self._urls.setdefault(path, URL(self._base + path))
-        signed = self._credentials.headers(self._nonce)
-        signed.update(headers)
         context = current_call.set(call)
         try:
-            async with (
-                call.deadline,
-                self._session.post(url, data=data, headers=signed, allow_redirects=False, proxy=self._proxy) as reply,
-            ):
-                return reply.status, reply.headers, await _body(reply)
+            async with call.deadline:
+                return await asking
         except FOREIGN as error:
             lost = ReplyLost if call.sent else NotSent
             raise lost(call.endpoint, _reason(error, call)) from None
         finally:
             current_call.reset(context)
 
+    async def _posted(self, path: str, data: bytes) -> Reply:
+        if self._exchange is None:
+            raise RuntimeError("The client is used before it is entered.")
+        answer = await self._exchange.ask("POST", self._url(path), self._credentials.headers(self._nonce), data)
+        try:
+            return answer.status, answer.headers, await _body(answer.content)
+        finally:
+            answer.close()
+
+    async def _uploaded(self, path: str, form: aiohttp.FormData) -> Reply:
+        """Send a form by aiohttp's session: it reads the file as it is sent, and uploads are few."""
+        if self._uploads is None:
+            raise RuntimeError("The client is used before it is entered.")
+        signed = self._credentials.headers(self._nonce)
+        async with self._uploads.post(
+            self._url(path), data=form, headers=signed, allow_redirects=False, proxy=self._proxy
+        ) as reply:
+            return reply.status, reply.headers, await _body(reply.content)
+
+    def _url(self, path: str) -> URL:
+        return self._urls.get(path) or self._urls.setdefault(path, URL(self._base + path))
+
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-async def _body(reply: aiohttp.ClientResponse) -> bytes:
+async def _body(content: aiohttp.StreamReader) -> bytes:
     chunks, size = [], 0
-    while chunk := await reply.content.readany():
+    while chunk := await content.readany():
         size += len(chunk)
         if size > MAX_REPLY_BYTES:
             raise ValueError("the reply is larger than 16 MB")
