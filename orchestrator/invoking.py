@@ -75,9 +75,11 @@ def carry_out(
 ) -> None:
     """Let a run go on, show how it does and how it ended, and leave with its exit code."""
     from dataclasses import replace
+    from functools import partial
 
     from orchestrator.display import Remembering, watching
     from orchestrator.reporting import answered
+    from orchestrator.streams import linked
     from orchestrator.telling import standing, summary
 
     with watching(mode(progress), sys.stderr) as shown:
@@ -89,7 +91,8 @@ def carry_out(
                 latest = replace(watcher.latest, state="stopped")
                 answered(json.dumps(latest.to_json()) if as_json else standing(latest), Exit.STOPPED)
             raise
-    answer = json.dumps(result.status.to_json()) if as_json else summary(result)
+    link = partial(linked, environment=os.environ)
+    answer = json.dumps(result.status.to_json()) if as_json else summary(result, link)
     leave(answer, signalled(number) or result.exit_code)
 
 

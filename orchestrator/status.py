@@ -23,6 +23,9 @@ class Status:
     Attributes:
         state: `running`, `finished` or `stopped`.
         counts: Tasks by state, those that are not written down yet counted as pending.
+        dropped: How many of them were begun and are no longer in the job file.
+        paid_in_vain, paid_in_vain_usd: How many tasks were paid for, as far as the service has said, and have failed or
+            been cancelled all the same; and what they have cost.
         saved_usd: What would have been paid again if requests in doubt had simply been repeated.
         attempts: Requests that the service accepted; more than tasks where some were tried again.
         uncertain, adopted, resubmitted: Requests whose reply was lost, and what became of them.
@@ -50,6 +53,9 @@ class Status:
     progress: float | None = None
     in_doubt: int = 0
     doubt_seconds_left: float | None = None
+    dropped: int = 0
+    paid_in_vain: int = 0
+    paid_in_vain_usd: Decimal = money.FREE
 
     @property
     def total(self) -> int:
@@ -67,7 +73,10 @@ class Status:
             "format": FORMAT,
             "state": self.state,
             "counts": {state.value: self.counts[state] for state in State},
+            "dropped": self.dropped,
             "cost_usd": money.text(self.cost_usd),
+            "paid_in_vain": self.paid_in_vain,
+            "paid_in_vain_usd": money.text(self.paid_in_vain_usd),
             "reserved_usd": money.text(self.reserved_usd),
             "saved_usd": money.text(self.saved_usd),
             "calls": dict(self.calls),
@@ -93,6 +102,7 @@ def status(
     seconds_left: float | None = None,
     progress: float | None = None,
     doubt_seconds_left: float | None = None,
+    paid_in_vain: tuple[int, Decimal] = (0, money.FREE),
 ) -> Status:
     """Build the status from what the ledger adds up to.
 
@@ -105,6 +115,7 @@ def status(
         seconds_left: See `Status`.
         progress: See `Status`.
         doubt_seconds_left: See `Status`.
+        paid_in_vain: How many tasks, and what they have cost, see `Status`.
     """
     counts = dict(totals.counts)
     written = sum(counts.values()) - sum(totals.dropped.values())
@@ -129,4 +140,7 @@ def status(
         progress=progress,
         in_doubt=totals.in_doubt if running else counts[State.SUBMITTING],
         doubt_seconds_left=doubt_seconds_left if running else None,
+        dropped=sum(totals.dropped.values()),
+        paid_in_vain=paid_in_vain[0],
+        paid_in_vain_usd=paid_in_vain[1],
     )

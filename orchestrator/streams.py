@@ -6,12 +6,14 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TextIO
 
 from orchestrator.errors import Exit
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from _typeshed import ReadableBuffer
 
 NOBODY_THERE: Final = frozenset({errno.EPIPE, errno.EIO})
@@ -53,6 +55,12 @@ def abandon() -> None:
     """Print no more: whoever interrupts us does not want to wait until somebody takes what is left."""
     if os.name == "posix":
         _lead_nowhere(1)
+
+
+def linked(file: Path, environment: Mapping[str, str]) -> str:
+    """Return a file's path for stdout: on a terminal that has links, one that opens it (OSC 8, the terminals' own)."""
+    has_links = sys.stdout.isatty() and ("WT_SESSION" in environment or environment.get("TERM", "dumb") != "dumb")
+    return f"\x1b]8;;{file.absolute().as_uri()}\x1b\\{file}\x1b]8;;\x1b\\" if has_links else str(file)
 
 
 class _Output(io.FileIO):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,19 +14,21 @@ from orchestrator.commands.plan import Plan
 from orchestrator.commands.rebuilding import Recovery
 from orchestrator.commands.run import Result
 from orchestrator.commands.verify import Verification
+from orchestrator.ledger import Reason
 from orchestrator.lifecycle import State
+from orchestrator.output.gallery import Place
 from orchestrator.output.manifest import NAME as MANIFEST
 from orchestrator.status import Status
 from orchestrator.tasks import Task
 from orchestrator.wording import duration, many
 
 PAID: Final = {
-    "no_outputs": ", paid for",
-    "refused": ", paid for",
-    "broken": ", paid for",
-    "lost": ", perhaps paid for",
+    "no_outputs": "paid for",
+    "refused": "paid for",
+    "broken": "paid for",
+    "lost": "perhaps paid for",
 }
-"""What is said of failures that cost money."""
+"""What is said of kinds of failures that cost money; others may have all the same."""
 
 WIDTH: Final = 60
 """How much of a value a plan shows."""
@@ -122,8 +124,7 @@ def status_text(status: Status) -> str:
     """Return where a run stands for people."""
     lines = [f"{status.state}: {status.ended:,} of {status.total:,} tasks ended"]
     lines += [f"  {number:>9,} {state}" for state, number in status.counts.items() if number]
-    lines += _in_doubt(status)
-    lines.append(_paid(status))
+    lines += [*_dropped(status), *_in_doubt(status), _paid(status), *_in_vain(status)]
     begun = status.total - status.counts[State.PENDING] - status.counts[State.SUBMITTING]
     if status.attempts > begun:
         lines.append(f"{many(status.attempts, 'attempt')} accepted by the service: some tasks were tried again")
@@ -142,6 +143,19 @@ def _paid(status: Status) -> str:
     if status.saved_usd:
         words.append(f"${money.text(status.saved_usd)} saved by finding tasks whose reply was lost")
     return ", ".join(words)
+
+
+def _in_vain(status: Status) -> list[str]:
+    """Return what was paid for and not made, if anything was."""
+    if not status.paid_in_vain:
+        return []
+    paid = f"{many(status.paid_in_vain, 'task')}, ${money.text(status.paid_in_vain_usd)}"
+    return [f"Paid for, and failed or cancelled all the same: {paid} ({MANIFEST} tells which)"]
+
+
+def _dropped(status: Status) -> list[str]:
+    """Return how many of the tasks the job file no longer holds, if there are any."""
+    return [f"Of these no longer in the job file: {many(status.dropped, 'task')}"] if status.dropped else []
 
 
 def verification_text(found: Verification, folder: Path) -> str:
@@ -183,23 +197,28 @@ def recovery_text(found: Recovery) -> str:
     return "\n".join(lines)
 
 
-def summary(result: Result) -> str:
-    """Return what a user wants to know when a run has ended."""
+def summary(result: Result, linked: Callable[[Path], str] = str) -> str:
+    """Return what a user wants to know when a run has ended.
+
+    Args:
+        result: How it ended.
+        linked: Gives the words for a file that is to be opened.
+    """
     status = result.status
     lines = [f"warning: {warning}" for warning in result.warnings]
     done = status.counts[State.DONE]
     calls = ", ".join(f"{number} {name}" for name, number in status.calls.items())
     lines.append(f"{done:,} of {many(status.total, 'task')} done, {_paid(status)}, {duration(result.seconds)}.")
-    for failure, number in result.failures:
-        kind = "" if failure.kind == "failed" else f" ({failure.kind}{PAID.get(failure.kind, '')})"
-        lines.append(f"{number} failed{kind}: {failure.message}")
-    if others := status.counts[State.FAILED] - sum(number for _, number in result.failures):
+    lines += _dropped(status)
+    lines += [f"{reason.tasks} failed{_kind(reason)}: {reason.failure.message}" for reason in result.failures]
+    if others := status.counts[State.FAILED] - sum(reason.tasks for reason in result.failures):
         lines.append(f"{others} failed for other reasons; {result.folder / MANIFEST} tells each.")
     if status.counts[State.CANCELLED]:
         lines.append(f"{status.counts[State.CANCELLED]} cancelled.")
     if result.failures or status.counts[State.CANCELLED]:
         lines.append(f"`orchestrator retry {result.folder}` tries failed and cancelled tasks again.")
-    if any(failure.kind in PAID for failure, _ in result.failures):
+    lines += _in_vain(status)
+    if any(reason.paid or reason.failure.kind in PAID for reason in result.failures):
         lines.append(
             "Of what was paid for it only asks for the files again; --pay-again makes that anew, and pays again."
         )
@@ -211,7 +230,19 @@ def summary(result: Result) -> str:
     if result.halt is not None and (status.ended < status.total or status.counts[State.CANCELLED]):
         lines.append(f"Stopped: {result.halt.message}")
     lines += [*_left(status), f"Calls:  {calls}", f"Folder: {result.folder}"]
+    page = Place(result.folder).index
+    lines += [f"Page:   {linked(page)} (open it in a browser)"] if page.is_file() else []
     return "\n".join(lines)
+
+
+def _kind(reason: Reason) -> str:
+    """Return in brackets what tells a failure from one that the model had and nobody paid for."""
+    kind = "" if reason.failure.kind == "failed" else reason.failure.kind
+    paid = PAID.get(kind, "paid for" if reason.paid else "")
+    if kind not in PAID and 0 < reason.paid < reason.tasks:
+        paid = f"{reason.paid} of them paid for"
+    words = ", ".join(filter(None, (kind, paid)))
+    return f" ({words})" if words else ""
 
 
 def standing(status: Status) -> str:

@@ -19,6 +19,7 @@ from orchestrator.ledger import (
     DamagedLedgerError,
     LedgerError,
     NotALedgerError,
+    Reason,
     SqliteLedger,
 )
 from orchestrator.lifecycle import Ending, Failure, Output, Record, State
@@ -371,8 +372,24 @@ class TestReading:
             sent = running(store, record, str(number))
             reason = Failure("model", "often") if number else FAILURE
             save(store, sent, sent.failed(reason, 40.0, UNBILLED))
-        assert store.failures(5) == [(Failure("model", "often"), 4), (FAILURE, 1)]
-        assert store.failures(1) == [(Failure("model", "often"), 4)]
+        assert store.failures(5) == [Reason(Failure("model", "often"), 4), Reason(FAILURE, 1)]
+        assert store.failures(1) == [Reason(Failure("model", "often"), 4)]
+
+    def test_what_was_paid_for_and_failed_all_the_same_is_added_up(self, store: SqliteLedger) -> None:
+        """Every request of a task counts, a done task never does, and each reason tells its own part."""
+        assert store.paid_in_vain() == (0, FREE)
+        free, paid, cancelled, made = enter(store, *map(task, range(4)))
+        sent = running(store, free, "1")
+        save(store, sent, sent.failed(FAILURE, 40.0, UNBILLED))
+        sent = running(store, paid, "2")
+        failed = save(store, sent, sent.failed(FAILURE, 40.0, PAID))
+        sent = running(store, save(store, failed, failed.retried()), "3")
+        save(store, sent, sent.failed(FAILURE, 41.0, PAID))
+        sent = running(store, cancelled, "4")
+        save(store, sent, sent.cancelled(PAID))
+        done(store, made, "5")
+        assert store.failures(5) == [Reason(FAILURE, 2, 1, Decimal("0.028"))]
+        assert store.paid_in_vain() == (2, Decimal("0.042"))
 
     def test_facts_and_counters_last(self, store: SqliteLedger, path: Path) -> None:
         """Facts are set, replaced and removed; counters add up; both are there for the next process."""

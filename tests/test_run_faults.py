@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import anyio
+import anyio.to_thread
 import pytest
 from bench import INSTANT, MODEL, Bench
 
+from orchestrator.commands.options import Options
 from orchestrator.commands.prepare import Prepared
+from orchestrator.commands.retry import retry
 from orchestrator.commands.run import Result
 from orchestrator.emulator import Profile
+from orchestrator.emulator.faults import Fault
 from orchestrator.emulator.models import CATALOGUE
 from orchestrator.engines import doubts, tracking
 from orchestrator.engines.forecast import Forecast
@@ -301,6 +307,34 @@ async def test_the_budget_is_kept_over_the_life_of_the_folder(tmp_path: Path) ->
         assert bench.service.stats.billed_usd == PRICE * 7
         assert (await bench.run(seeds=12)).exit_code is Exit.DONE
         bench.assert_paid_once(12)
+
+
+async def test_the_budget_of_a_retry_is_as_exact_as_a_runs(tmp_path: Path) -> None:
+    """All failed unbilled: two fit under the cap of the first retry, and the others wait for a higher one."""
+    fails = Fault(place="task", kind="fails", first=4)
+    async with Faulty.on(tmp_path, replace(BRISK, faults=(fails,))) as bench:
+        assert (await bench.run(attempts=1)).exit_code is Exit.SOME_FAILED
+        again = partial(retry, bench.out, settings=bench.settings, pay_again=False)
+        result = await again(Options(budget_usd=PRICE * 2 + PRICE / 2), **bench.go)
+        assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.BUDGET)
+        assert bench.service.stats.billed_usd == PRICE * 2
+        assert (await again(Options(budget_usd=PRICE * 4), **bench.go)).exit_code is Exit.DONE
+        bench.assert_paid_once(4)
+
+
+async def test_a_retry_refuses_a_budget_that_nobody_can_keep(tmp_path: Path) -> None:
+    """As a run does, where no price is stated."""
+
+    def forget_prices() -> None:
+        with bench.out.written() as store, store.transaction(durable=True):
+            tool = json.loads(store.fact("tool") or "")
+            store.state({"tool": json.dumps({**tool, "dynamicprice": "", "approximatelycost": None, "cps": None})})
+
+    async with Faulty.on(tmp_path, BRISK) as bench:
+        await bench.run(seeds=1)
+        await anyio.to_thread.run_sync(forget_prices)
+        with pytest.raises(RefusedError, match="The service states no price"):
+            await retry(bench.out, Options(budget_usd=Decimal(1)), bench.settings, pay_again=False, **bench.go)
 
 
 async def test_money_that_failures_give_back_is_used(tmp_path: Path) -> None:

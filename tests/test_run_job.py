@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import bench
 import pytest
 from bench import INSTANT, MODEL
@@ -24,6 +25,7 @@ from orchestrator.lifecycle import State
 from orchestrator.reporting import root
 from orchestrator.status import Status
 from orchestrator.steps.outcomes import Stop
+from orchestrator.steps.submit import UNORDERED
 
 pytestmark = pytest.mark.anyio
 
@@ -145,7 +147,7 @@ async def test_seeds_that_are_added_are_the_only_ones_submitted(bench: Bench) ->
 async def test_a_seed_that_is_taken_out_is_dropped_and_its_file_kept(bench: Bench) -> None:
     await bench.run(seeds=[1, 2, 3])
     result = await bench.run(seeds=[1, 3])
-    assert result.exit_code is Exit.DONE
+    assert (result.exit_code, result.status.dropped) == (Exit.DONE, 1)
     lines = {line["parameters"]["seed"]: line["index"] for line in bench.manifest()}
     assert lines == {"1": 0, "3": 1, "2": None}
     assert (await bench.run(seeds=[1, 3])).exit_code is Exit.DONE
@@ -298,3 +300,18 @@ async def test_a_job_without_tasks_is_refused(bench: Bench) -> None:
     rules = {"exclude": [{"seed": [1, 2]}], "sweep": {"seed": [1, 2]}, "parameters": {"prompt": "a boat"}}
     with pytest.raises(RefusedError, match="no tasks"):
         await bench.carry_out(rules)
+
+
+async def test_ids_that_once_did_not_grow_order_nothing_in_later_runs(bench: Bench) -> None:
+    def distrust() -> None:
+        with bench.out.written() as store, store.transaction(durable=True):
+            store.state({UNORDERED: "1"})
+
+    def placed() -> list[bool]:
+        with bench.out.opened() as store:
+            return [record.sent.newest_known is not None for record in store.everything()]
+
+    await bench.run(limit=1)
+    await anyio.to_thread.run_sync(distrust)
+    await bench.run()
+    assert await anyio.to_thread.run_sync(placed) == [True, False, False]

@@ -356,7 +356,7 @@ async def test_what_was_done_is_not_paid_for_again_without_the_user_s_word(
         assert (found.in_doubt, found.status.counts[State.FAILED]) == (TASKS, TASKS)
         result = await on.run()
         assert result.exit_code is Exit.SOME_FAILED
-        assert [(failure.kind, number) for failure, number in result.failures] == [("lost", TASKS)]
+        assert [(reason.failure.kind, reason.tasks) for reason in result.failures] == [("lost", TASKS)]
         go = {"settings": on.settings, **on.go}
         assert (await verify(on.out, repair=True, **go)).lost == TASKS
         await retry(on.out, Options(), pay_again=False, **go)

@@ -166,6 +166,6 @@ async def test_a_file_that_changed_since_the_job_was_read_is_not_sent(tmp_path: 
     bench.service.lose_replies = change
     result = await run_with(bench, [1])
     assert result.status.counts[State.FAILED] == 1
-    [(failure, _)] = result.failures
+    failure = result.failures[0].failure
     assert (failure.kind, "has changed" in failure.message) == ("invalid", True)
     assert not bench.service.stats.accepted

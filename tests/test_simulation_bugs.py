@@ -96,8 +96,8 @@ def the_intent_is_written_after_the_request(patch: pytest.MonkeyPatch) -> None:
 def the_intent_is_not_on_the_disk(patch: pytest.MonkeyPatch) -> None:
     save = Ledger.save
 
-    async def soon(self: Ledger, before: Record, after: Record, *, durable: bool) -> None:
-        await save(self, before, after, durable=durable and after.state is not State.SUBMITTING)
+    async def soon(self: Ledger, before: Record, after: Record, *, durable: bool, facts: Any = None) -> None:
+        await save(self, before, after, durable=durable and after.state is not State.SUBMITTING, facts=facts)
 
     patch.setattr(Ledger, "save", soon)
 
@@ -106,8 +106,8 @@ def the_intent_is_not_on_the_disk(patch: pytest.MonkeyPatch) -> None:
 def the_token_is_not_on_the_disk(patch: pytest.MonkeyPatch) -> None:
     save = Ledger.save
 
-    async def soon(self: Ledger, before: Record, after: Record, *, durable: bool) -> None:
-        await save(self, before, after, durable=durable and after.state is not State.RUNNING)
+    async def soon(self: Ledger, before: Record, after: Record, *, durable: bool, facts: Any = None) -> None:
+        await save(self, before, after, durable=durable and after.state is not State.RUNNING, facts=facts)
 
     patch.setattr(Ledger, "save", soon)
 
@@ -127,9 +127,9 @@ def the_token_is_written_some_seconds_later(patch: pytest.MonkeyPatch) -> None:
 def no_shield_is_around_a_save(patch: pytest.MonkeyPatch) -> None:
     save = Ledger.save
 
-    async def bare(self: Ledger, before: Record, after: Record, *, durable: bool) -> None:
+    async def bare(self: Ledger, before: Record, after: Record, *, durable: bool, facts: Any = None) -> None:
         await anyio.lowlevel.checkpoint()
-        await save(self, before, after, durable=durable)
+        await save(self, before, after, durable=durable, facts=facts)
 
     patch.setattr(Ledger, "save", bare)
 

@@ -60,7 +60,10 @@ def test_the_object_is_the_contract_s() -> None:
             "failed": 1,
             "cancelled": 0,
         },
+        "dropped": 0,
         "cost_usd": "0.028",
+        "paid_in_vain": 0,
+        "paid_in_vain_usd": "0",
         "reserved_usd": "0.02",
         "saved_usd": "0.014",
         "calls": {"Run": 4, "Task/Detail": 9},
@@ -115,7 +118,7 @@ def test_dropped_tasks_are_not_taken_for_the_file_s() -> None:
     """A task that the file no longer holds does not make one of the file's look written down."""
     found = seen(totals(done=3, dropped={State.DONE: 2}), tasks=4)
     assert found.counts[State.PENDING] == 3
-    assert (found.state, found.counts[State.DONE]) == ("stopped", 3)
+    assert (found.state, found.counts[State.DONE], found.to_json()["dropped"]) == ("stopped", 3, 2)
 
 
 def test_a_dropped_task_that_waits_holds_nothing_up() -> None:

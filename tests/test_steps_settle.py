@@ -49,6 +49,7 @@ class Service:
         most: How many tasks it gives at once, whatever it is asked for.
         moves: Done after each page.
         slips: Whether it fails every second time.
+        created_at: When all tasks were made, unix seconds; 0 where the list does not say.
         alike: The only tasks with the parameters of `BOAT`; all where None.
         asked: The tasks that were asked for one by one.
     """
@@ -63,6 +64,7 @@ class Service:
     broken: bool = False
     slips: bool = False
     deleted: bool = False
+    created_at: int = 0
     alike: Collection[int] | None = None
     asked: list[str] = field(default_factory=list)
 
@@ -76,7 +78,12 @@ class Service:
             return web.Response(text="<html>Bad gateway</html>", status=502)
         start = 0 if self.deaf else int(asked["start"])
         page = [
-            {"id": str(number), "status": "task_queue", "parameters": self.shown(number)}
+            {
+                "id": str(number),
+                "status": "task_queue",
+                "parameters": self.shown(number),
+                "createtime": str(self.created_at),
+            }
             for number in self.tasks[start : start + min(self.most, int(asked["limit"]))]
         ]
         self.moves(self)
@@ -490,3 +497,19 @@ async def test_an_older_request_of_another_run_is_not_given_what_is_ours(
     assert [(record.state, record.attempt and record.attempt.remote_id) for _, record in said] == (
         [(after, "151")] if after else []
     )
+
+
+@pytest.mark.parametrize(("ordered", "after"), [(True, State.RUNNING), (False, None)])
+async def test_ids_that_do_not_grow_give_nobody_what_may_be_another_runs(
+    tmp_path: Path, ordered: bool, after: State | None
+) -> None:
+    """The other request was sent when a larger id was there: its task may have a smaller one all the same."""
+    theirs = Foreign("theirs", BOAT, replace(doubtful(newest=300).sent, gave_up_at=time.time() - 90))
+    doubt, service = doubtful(newest=100), Service([101, 100], created_at=int(NOW) + 5, alike={101})
+    async with settling(tmp_path, service, [doubt]) as opened:
+        settler = replace(opened, others=Told(Elsewhere(open=[theirs])))
+        said = await settler.settle(
+            [Doubt(doubt, settler.clock.monotonic())], beside=list, newest=None, ordered=ordered
+        )
+    assert not isinstance(said, Outcome)
+    assert [record.state for _, record in said] == ([after] if after else [])

@@ -21,7 +21,7 @@ from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.steps.calls import Calls
 from orchestrator.steps.outcomes import Outcome, Stop, Verdict
-from orchestrator.steps.submit import Frontier, submit
+from orchestrator.steps.submit import UNORDERED, Frontier, has_grown, submit
 from orchestrator.tasks import Task
 from orchestrator.wiro import Client, Credentials
 
@@ -224,13 +224,26 @@ async def test_an_id_that_is_taken_proves_nothing(tmp_path: Path, monkeypatch: p
 
 def test_ids_that_do_not_grow_tell_nothing_any_more() -> None:
     """A request was accepted under a smaller id than one that was there before it was sent."""
+    for number, known in ((7, 5), (6, 5), (None, 7), (7, None)):  # replies that overtake each other are no sign of it
+        assert has_grown(number, known)
+    assert not has_grown(7, 7)
     frontier = Frontier(5)
-    for number, known in ((7, 5), (6, 5), (None, 7)):  # replies that overtake each other are no sign of it
-        frontier.accepted(number, known)
-    assert (frontier.newest, frontier.ordered) == (7, True)
-    frontier.accepted(7, 7)
+    frontier.distrust()
     frontier.saw(900)
     assert (frontier.newest, frontier.ordered) == (None, False)
+
+
+async def test_ids_that_once_did_not_grow_are_never_trusted_again(tmp_path: Path) -> None:
+    """The ledger holds it in the same commit as the reply that has shown it."""
+    async with rigged(tmp_path) as rig:
+        rig.frontier.saw(10**9)
+        first, second = await rig.entered(task("a"), task("b"))
+        assert await rig.ledger.read(lambda store: store.fact(UNORDERED)) is None
+        running, _ = await rig.submit(first)
+        assert (running.state, rig.frontier.ordered) == (State.RUNNING, False)
+        assert await rig.ledger.read(lambda store: store.fact(UNORDERED)) is not None
+        after, _ = await rig.submit(second)
+        assert after.sent.newest_known is None
 
 
 def test_the_frontier_only_moves_on() -> None:

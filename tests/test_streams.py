@@ -24,6 +24,7 @@ from orchestrator.emulator import Profile
 from orchestrator.errors import Exit
 from orchestrator.lifecycle import State
 from orchestrator.runs import RunFolder
+from orchestrator.streams import linked
 
 ROOT = Path(__file__).parent.parent
 CLEAN = {"PATH": "", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "TERM": "xterm", "COLUMNS": "200"}
@@ -192,3 +193,21 @@ def test_what_was_to_be_ignored_stays_ignored(desk: Path) -> None:
         process.communicate(timeout=30)
         assert process.returncode == Exit.STOPPED
     assert counts(desk)[State.DONE] == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "has_links"),
+    [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({}, False), ({"WT_SESSION": "1"}, True)],
+)
+def test_a_file_is_a_link_on_a_terminal_that_has_some(
+    monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str], has_links: bool
+) -> None:
+    path = Path("out", "a page.html")
+    assert linked(path, settings) == str(path)  # nothing but text leaves through a pipe
+    reader, writer = os.openpty()
+    with os.fdopen(reader), os.fdopen(writer, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        told = linked(path, settings)
+        monkeypatch.undo()
+    assert told.replace(f"\x1b]8;;{path.absolute().as_uri()}\x1b\\", "").replace("\x1b]8;;\x1b\\", "") == str(path)
+    assert ("\x1b" in told) is has_links

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.commands.run import Result
 from orchestrator.engines.control import Halt
 from orchestrator.errors import Exit
+from orchestrator.ledger import Reason
 from orchestrator.lifecycle import Failure, State
 from orchestrator.money import FREE
 from orchestrator.status import Status
@@ -53,7 +54,11 @@ def test_what_became_of_the_money_is_told_by_status_and_summary(
 
 def test_failures_tell_whether_they_were_paid_for_and_none_goes_without_mention() -> None:
     counts = dict.fromkeys(State, 0) | {State.FAILED: 9}
-    failures = ((Failure("refused", "No."), 3), (Failure("failed", "Out of memory."), 2), (Failure("lost", "Gone."), 1))
+    failures = (
+        Reason(Failure("refused", "No."), 3),
+        Reason(Failure("failed", "Out of memory."), 2),
+        Reason(Failure("lost", "Gone."), 1),
+    )
     told = summary(Result(Path("out"), replace(NOTHING, counts=counts), Exit.SOME_FAILED, None, 8.0, failures))
     assert told.splitlines()[1:5] == [
         "3 failed (refused, paid for): No.",
@@ -66,10 +71,47 @@ def test_failures_tell_whether_they_were_paid_for_and_none_goes_without_mention(
 
 def test_what_was_not_paid_for_is_not_paid_for_again() -> None:
     counts = dict.fromkeys(State, 0) | {State.FAILED: 2}
-    failures = ((Failure("failed", "Out of memory."), 2),)
+    failures = (Reason(Failure("failed", "Out of memory."), 2),)
     told = summary(Result(Path("out"), replace(NOTHING, counts=counts), Exit.SOME_FAILED, None, 8.0, failures))
     assert "retry out" in told
     assert "--pay-again" not in told
+
+
+def test_what_was_paid_for_and_failed_all_the_same_is_told_with_its_sum() -> None:
+    """The service says that failed tasks are not billed; where one is, it is not passed over."""
+    counts = dict.fromkeys(State, 0) | {State.FAILED: 6, State.CANCELLED: 1}
+    failures = (
+        Reason(Failure("failed", "Out of memory."), 3, 1, Decimal("0.014")),
+        Reason(Failure("timeout", "Too long."), 2, 2, Decimal("0.028")),
+        Reason(Failure("no_outputs", "Nothing."), 1, 1, Decimal("0.014")),
+    )
+    found = replace(NOTHING, counts=counts, paid_in_vain=5, paid_in_vain_usd=Decimal("0.07"))
+    told = summary(Result(Path("out"), found, Exit.SOME_FAILED, None, 8.0, failures)).splitlines()
+    assert told[1:4] == [
+        "3 failed (1 of them paid for): Out of memory.",
+        "2 failed (timeout, paid for): Too long.",
+        "1 failed (no_outputs, paid for): Nothing.",
+    ]
+    sentence = "Paid for, and failed or cancelled all the same: 5 tasks, $0.07 (manifest.jsonl tells which)"
+    assert sentence in told
+    assert any("--pay-again makes that anew" in line for line in told)
+    assert status_text(found).splitlines()[-1] == sentence
+
+
+def test_tasks_that_the_job_file_has_dropped_are_named() -> None:
+    found = replace(NOTHING, counts=dict.fromkeys(State, 0) | {State.DONE: 12}, dropped=4)
+    told = summary(Result(Path("out"), found, Exit.DONE, None, 8.0)).splitlines()
+    assert told[:2] == ["12 of 12 tasks done, $0 spent, 8 s.", "Of these no longer in the job file: 4 tasks"]
+    assert "Of these no longer in the job file: 4 tasks" in status_text(found).splitlines()
+
+
+def test_the_page_is_the_last_that_is_named(tmp_path: Path) -> None:
+    result = Result(tmp_path, NOTHING, Exit.DONE, None, 8.0)
+    assert "Page:" not in summary(result)
+    page = tmp_path / "index.html"
+    page.touch()
+    assert summary(result).splitlines()[-1] == f"Page:   {page} (open it in a browser)"
+    assert summary(result, lambda path: f"<{path.name}>").splitlines()[-1].startswith("Page:   <index.html> ")
 
 
 def test_what_the_service_has_is_told_where_a_run_stops() -> None:

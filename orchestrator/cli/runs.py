@@ -158,6 +158,7 @@ def retry(  # noqa: PLR0917 - as above
     run_folder: arguments.Run,
     only: arguments.Only = [],  # noqa: B006 - as above
     limit: arguments.Limit = None,
+    budget: arguments.Budget = None,
     pay_again: arguments.PayAgain = False,
     insecure: arguments.Insecure = False,
     as_json: arguments.Json = False,
@@ -169,7 +170,7 @@ def retry(  # noqa: PLR0917 - as above
     from orchestrator.commands.options import Options
     from orchestrator.runs import RunFolder
 
-    options = Options(only=only, limit=limit)
+    options = Options(only=only, limit=limit, budget_usd=arguments.usd("--budget", budget))
     settings = read_settings(insecure)
     carry_out(
         lambda control, watcher: command.retry(

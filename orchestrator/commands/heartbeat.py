@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Final
 
 from orchestrator.commands.workshop import Workshop
-from orchestrator.lifecycle import FINAL
+from orchestrator.ledger import SqliteLedger
+from orchestrator.lifecycle import FINAL, State
+from orchestrator.money import FREE
 from orchestrator.output.manifest import moment
 from orchestrator.status import Status, status
 
@@ -79,6 +82,8 @@ class Heartbeat:
     _estimate: Estimate = field(init=False)
     _countdown: Countdown = field(init=False)
     _ended_before: int = field(init=False)
+    _unmade: int = 0
+    _paid_in_vain: tuple[int, Decimal] = (0, FREE)
 
     def __post_init__(self) -> None:
         self._estimate = Estimate(self.shop.clock.monotonic())
@@ -103,6 +108,7 @@ class Heartbeat:
                     }
                 )
                 await self.hear()
+                await self._look()
             await shop.clock.sleep(self.seconds)
 
     async def hear(self) -> None:
@@ -111,9 +117,18 @@ class Heartbeat:
         if asked is not None and not self.shop.control.cancelling:
             self.shop.control.cancel()
 
-    def last(self) -> Status:
+    async def last(self) -> Status:
         """Show where the run stands at its end, and return it."""
+        self._paid_in_vain = await self.shop.ledger.read(SqliteLedger.paid_in_vain)
         return self._tell(None, None, running=False)
+
+    async def _look(self) -> None:
+        """Add up what was paid in vain, where there are other tasks than before that were not made."""
+        counts = self.shop.ledger.totals.counts
+        unmade = counts[State.FAILED] + counts[State.CANCELLED]
+        if unmade != self._unmade:
+            self._unmade = unmade
+            self._paid_in_vain = await self.shop.ledger.read(SqliteLedger.paid_in_vain)
 
     def _tell(self, left: float | None, doubts: float | None, *, running: bool) -> Status:
         shop = self.shop
@@ -126,6 +141,7 @@ class Heartbeat:
             seconds_left=left,
             progress=shop.listener.progress,
             doubt_seconds_left=doubts,
+            paid_in_vain=self._paid_in_vain,
         )
         shop.page.show(found)
         self.show(found)

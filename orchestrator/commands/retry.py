@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from orchestrator import logs
 from orchestrator.clock import Clock
 from orchestrator.commands.options import Options, selection
+from orchestrator.commands.pricing import check_prices
 from orchestrator.commands.resume import resume
 from orchestrator.commands.run import Result, Watcher
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
-from orchestrator.facts import resolved_job
+from orchestrator.facts import frozen_tool, resolved_job
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.runs import RunFolder
@@ -50,7 +52,11 @@ async def retry(
         OrchestratorError: It cannot start.
     """
     with folder.opened() as store:
-        selected = selection(options.only, resolved_job(store.facts()))
+        facts = store.facts()
+    job = resolved_job(facts)
+    selected = selection(options.only, job)
+    for task in islice(job.tasks(), 1):
+        check_prices(frozen_tool(facts), options.limits(job.limits), task.parameters)
     return await resume(
         folder,
         options,

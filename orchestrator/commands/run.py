@@ -37,15 +37,15 @@ from orchestrator.drafts import replace
 from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.local import Orders
 from orchestrator.errors import Exit, RefusedError, StoppedError
-from orchestrator.ledger import SqliteLedger
-from orchestrator.lifecycle import FINAL, Failure, State
+from orchestrator.ledger import Reason, SqliteLedger
+from orchestrator.lifecycle import FINAL, State
 from orchestrator.runs import RunFolder
 from orchestrator.schemas import Schemas
 from orchestrator.status import Status
 from orchestrator.steps.calls import Calls
 from orchestrator.steps.insist import insist
 from orchestrator.steps.outcomes import Stop
-from orchestrator.steps.submit import Frontier
+from orchestrator.steps.submit import UNORDERED, Frontier
 from orchestrator.sweep import JobFile
 from orchestrator.tasks import Task
 from orchestrator.wiro import Client, TaskPage
@@ -70,7 +70,7 @@ class Result:
     Attributes:
         halt: Why it stopped early, None if it did not.
         seconds: How long it took.
-        failures: The most frequent reasons of failed tasks, and how many failed for each.
+        failures: The most frequent reasons of failed tasks.
         warnings: What the job file probably does not mean.
     """
 
@@ -79,7 +79,7 @@ class Result:
     exit_code: Exit
     halt: Halt | None
     seconds: float
-    failures: tuple[tuple[Failure, int], ...] = ()
+    failures: tuple[Reason, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -182,9 +182,9 @@ async def carry_out(
     entered = int(await ledger.read(lambda store: store.fact("entered")) or 0)
     unfinished = await ledger.read(SqliteLedger.unfinished)
     pending = shop.job.total() > entered or ledger.totals.counts[State.PENDING] > 0 or bool(unfinished)
-    frontier = Frontier()
+    frontier = Frontier(ordered=await ledger.read(lambda store: store.fact(UNORDERED)) is None)
     if orders.submits and pending:
-        frontier = await _frontier(shop, insists=orders.insists)
+        await _find(frontier, shop, insists=orders.insists)
     if shop.clearing is not None:
         await shop.clearing.finish()
     engine = shop.engine(orders, entered, frontier)
@@ -206,7 +206,7 @@ async def carry_out(
     halt = halt or shop.control.halt
     if orders.submits and shop.edition > 1 and not shop.control.left:
         await engine.feed.finish()  # what an edited job file has dropped has to be known however early the run stops
-    final = heart.last()
+    final = await heart.last()
     await ledger.state(
         {"updated_at": repr(clock.now()), "seconds_left": None, "doubt_seconds_left": None, "cancel": None}
     )
@@ -245,7 +245,7 @@ def _check(prepared: Prepared, options: Options) -> Callable[[Task], bool]:
     return selection(options.only, job)
 
 
-async def _frontier(shop: Workshop, *, insists: bool) -> Frontier:
+async def _find(frontier: Frontier, shop: Workshop, *, insists: bool) -> None:
     """Learn the newest remote task there is: what this run submits is newer.
 
     Raises:
@@ -261,11 +261,9 @@ async def _frontier(shop: Workshop, *, insists: bool) -> Frontier:
         if not insists:
             raise
         shop.log.warning("going on without the service's list of tasks", why=str(error))
-        return Frontier()
-    frontier = Frontier() if page.tasks else Frontier(0)
-    for task in page.tasks:
-        frontier.saw(task.number)
-    return frontier
+        return
+    for number in [task.number for task in page.tasks] or [0]:
+        frontier.saw(number)
 
 
 async def _guard(control: Control, scope: anyio.CancelScope, clock: Clock) -> None:

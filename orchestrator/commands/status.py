@@ -15,7 +15,7 @@ def read_status(folder: RunFolder) -> Status:
     """
     running = folder.is_held() if folder.exists() else False
     with folder.opened() as store:
-        facts, totals = store.facts(), store.totals()
+        facts, totals, paid_in_vain = store.facts(), store.totals(), store.paid_in_vain()
     return status(
         totals,
         tasks=int(facts.get("total", "0")),
@@ -24,6 +24,7 @@ def read_status(folder: RunFolder) -> Status:
         updated_at=_moment(facts.get("updated_at")),
         seconds_left=_seconds(facts.get("seconds_left")),
         doubt_seconds_left=_seconds(facts.get("doubt_seconds_left")),
+        paid_in_vain=paid_in_vain,
     )
 
 

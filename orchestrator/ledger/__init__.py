@@ -11,7 +11,7 @@ from orchestrator.ledger.errors import (
 from orchestrator.ledger.opening import AT_WORK, MARK, UNREADABLE
 from orchestrator.ledger.salvage import salvage
 from orchestrator.ledger.sqlite import MANIFEST, SqliteLedger
-from orchestrator.ledger.totals import Totals
+from orchestrator.ledger.totals import Reason, Totals
 from orchestrator.ledger.writer import Ledger
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "NotALedgerError",
+    "Reason",
     "SqliteLedger",
     "Totals",
     "UnbegunLedgerError",

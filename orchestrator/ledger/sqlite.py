@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -12,9 +13,9 @@ from typing import Final, Self
 from orchestrator.ledger import moves, rows
 from orchestrator.ledger.errors import DamagedLedgerError, LedgerError, NotALedgerError
 from orchestrator.ledger.opening import AT_WORK, COMMITS, LedgerFile, commits_of
-from orchestrator.ledger.totals import Entered, Totals
+from orchestrator.ledger.totals import Entered, Reason, Totals
 from orchestrator.ledger.versions import STEPS, Step
-from orchestrator.lifecycle import FINAL, Failure, Record, State
+from orchestrator.lifecycle import FINAL, Record, State
 from orchestrator.money import from_pico
 from orchestrator.sense import is_moment
 from orchestrator.tasks import Task
@@ -32,6 +33,7 @@ _SELECT_TASKS: Final = (
     " AND number = (SELECT max(number) FROM attempts WHERE task = id)"
 )
 _FINISHED: Final = "state IN ('done', 'failed', 'cancelled')"
+_PAID: Final = "SELECT state, error, (SELECT sum(cost) FROM attempts WHERE task = id AND cost > 0) AS paid FROM tasks"
 TASK_WIDTH: Final = rows.TASK_COLUMNS.count(",") + 1
 
 
@@ -300,14 +302,24 @@ class SqliteLedger:
             found = self._db.execute("SELECT edition FROM tasks WHERE id = ?", (identity,)).fetchone()
         return None if found is None else int(found[0])
 
-    def failures(self, most: int) -> list[tuple[Failure, int]]:
-        """Return the most frequent reasons of failed tasks and how many failed for each."""
+    def failures(self, most: int) -> list[Reason]:
+        """Return the most frequent reasons of failed tasks."""
         query = (
-            "SELECT error, count(*) AS number FROM tasks WHERE state = 'failed' AND error IS NOT NULL"
-            " GROUP BY error ORDER BY number DESC LIMIT ?"
+            f"SELECT error, count(*) AS number, count(paid), coalesce(sum(paid), 0) FROM ({_PAID})"  # noqa: S608 - constants only
+            " WHERE state = 'failed' AND error IS NOT NULL GROUP BY error ORDER BY number DESC LIMIT ?"
         )
         with self._file.translated(), self._file.understood():
-            return [(rows.failure(error), number) for error, number in self._db.execute(query, (most,))]
+            return [
+                Reason(rows.failure(error), number, paid, from_pico(rows.whole(cost)))
+                for error, number, paid, cost in self._db.execute(query, (most,))
+            ]
+
+    def paid_in_vain(self) -> tuple[int, Decimal]:
+        """Return how many failed or cancelled tasks were paid for all the same, and what they have cost."""
+        query = f"SELECT count(paid), coalesce(sum(paid), 0) FROM ({_PAID}) WHERE state IN ('failed', 'cancelled')"  # noqa: S608 - constants only
+        with self._file.translated(), self._file.understood():
+            tasks, cost = self._db.execute(query).fetchone()
+            return tasks, from_pico(rows.whole(cost))
 
     def states(self, identities: Sequence[str]) -> dict[str, State]:
         """Return the states of those of the given tasks (at most `CHUNK`) that the ledger knows."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from orchestrator.lifecycle import Attempt, Record, State, reserved_usd, spent_usd
+from orchestrator.lifecycle import Attempt, Failure, Record, State, reserved_usd, spent_usd
+from orchestrator.money import FREE
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,22 @@ class Entered:
 
     new: int
     returned: Mapping[State, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why tasks have failed.
+
+    Attributes:
+        tasks: How many have failed for it.
+        paid: How many of these were paid for all the same, as far as the service has said.
+        paid_usd: What all requests of them have cost.
+    """
+
+    failure: Failure
+    tasks: int
+    paid: int = 0
+    paid_usd: Decimal = FREE
 
 
 @dataclass(slots=True)

@@ -79,8 +79,10 @@ class Ledger:
         self._asked.set()
         self._urgent.set()
 
-    async def save(self, before: Record, after: Record, *, durable: bool) -> None:
-        """Write down one move; returns when it is committed, with `durable` when it is on the disk.
+    async def save(
+        self, before: Record, after: Record, *, durable: bool, facts: Mapping[str, str | None] | None = None
+    ) -> None:
+        """Write down one move, and facts with it; returns when it is committed, with `durable` when it is on the disk.
 
         Whoever is cancelled meanwhile hears of it then: what it was told is written down in any case.
 
@@ -88,8 +90,14 @@ class Ledger:
             ClaimedError: The remote task belongs to another of our tasks.
             LedgerError: It could not be written.
         """
+
+        def work(store: SqliteLedger) -> bool:
+            dropped = store.save(before, after)
+            store.state(facts or {})
+            return dropped
+
         await self._ask(
-            lambda store: store.save(before, after),
+            work,
             lambda dropped: self.totals.apply(before, after, dropped=dropped),
             durable=durable,
             outlasting=True,

@@ -12,7 +12,7 @@ from orchestrator.ledger import ClaimedError, Ledger
 from orchestrator.lifecycle import Attempt, Record, State
 from orchestrator.money import to_pico
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
-from orchestrator.steps.elsewhere import Alone, Elsewhere, Foreign, Others
+from orchestrator.steps.elsewhere import Alone, Foreign, Others
 from orchestrator.steps.matching import (
     Intent,
     Likeness,
@@ -124,10 +124,11 @@ class Settler:
             just now.
         """
         uncertain = [doubt.record.sent for doubt in doubts]
-        if not ordered:
-            uncertain = [replace(attempt, newest_known=None) for attempt in uncertain]
         since = min(attempt.intent_at for attempt in uncertain)
         rivals = await self._rivals(doubts, since)
+        if not ordered:
+            uncertain = [_unplaced(attempt) for attempt in uncertain]
+            rivals = [_unplaced_foreign(rival) for rival in rivals]
         listing = await self.read_list([*uncertain, *(rival.attempt for rival in rivals)], newest)
         if isinstance(listing, Outcome) and rivals:
             rivals = []
@@ -139,7 +140,8 @@ class Settler:
         async with self.others.consulted({task.task_id for task in free}, since) as elsewhere:
             if elsewhere is None:
                 return Outcome(Verdict.AGAIN, "Another run with the same key is settling what is in doubt.")
-            intents += self._others_intents(beside(), elsewhere, listing, {rival.task for rival in rivals})
+            theirs = elsewhere.open if ordered else [_unplaced_foreign(request) for request in elsewhere.open]
+            intents += self._others_intents(beside(), theirs, listing, {rival.task for rival in rivals})
             free = [task for task in await self._free(free) if task.task_id not in elsewhere.claimed]
             matching = match(intents, free, self.model, self.defaults)
             if matching.adopted and elsewhere.unread and not self.insists:
@@ -264,14 +266,14 @@ class Settler:
         ]
 
     def _others_intents(
-        self, beside: Sequence[Parameters], elsewhere: Elsewhere, listing: Listing, looked_for: Collection[str]
+        self, beside: Sequence[Parameters], theirs: Sequence[Foreign], listing: Listing, looked_for: Collection[str]
     ) -> list[Intent]:
         """Return the requests that are not to be settled here, and may have made what the list shows.
 
         Of those that the list was not read for, nobody knows whether it has to show what they made.
         """
         out = [Intent("", spelt(self.sent(parameters)), None, ours=False, out=True) for parameters in beside]
-        for request in elsewhere.open:
+        for request in theirs:
             gave_up_at = request.attempt.gave_up_at
             out.append(
                 Intent(
@@ -335,3 +337,13 @@ class Settler:
         except (WiroError, TurnLostError):
             return task
         return replace(task, parameters=seen.parameters or task.parameters, model=task.model or seen.model)
+
+
+def _unplaced(attempt: Attempt) -> Attempt:
+    """Return a request without its place among the ids, which say nothing."""
+    return replace(attempt, newest_known=None)
+
+
+def _unplaced_foreign(request: Foreign) -> Foreign:
+    """Return another run's request likewise."""
+    return replace(request, attempt=_unplaced(request.attempt))

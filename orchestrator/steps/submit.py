@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from orchestrator.clock import Clock
 from orchestrator.ledger import ClaimedError, Ledger
@@ -14,6 +15,9 @@ from orchestrator.steps.outcomes import Outcome, Verdict, judge
 from orchestrator.tasks import Parameters
 from orchestrator.wiro import Accepted, WiroError
 
+UNORDERED: Final = "unordered"
+"""The fact that says that the service's ids were once seen not to grow."""
+
 
 @dataclass(slots=True)
 class Frontier:
@@ -21,7 +25,8 @@ class Frontier:
 
     Attributes:
         newest: None where the service's ids are no numbers, or none was ever seen.
-        ordered: Whether ids tell which of two tasks is the newer one, as far as has been seen.
+        ordered: Whether ids tell which of two tasks is the newer one, as far as has been seen. It never becomes true
+            again: the fact `UNORDERED` in the ledger keeps it for later runs.
     """
 
     newest: int | None = None
@@ -32,11 +37,14 @@ class Frontier:
         if remote_number is not None and self.ordered:
             self.newest = remote_number if self.newest is None else max(self.newest, remote_number)
 
-    def accepted(self, remote_number: int | None, newest_known: int | None) -> None:
-        """A request was accepted that was sent when `newest_known` was there."""
-        if remote_number is not None and newest_known is not None and remote_number <= newest_known:
-            self.newest, self.ordered = None, False
-        self.saw(remote_number)
+    def distrust(self) -> None:
+        """A request was accepted and got an id that is no larger than one that was there before."""
+        self.newest, self.ordered = None, False
+
+
+def has_grown(remote_number: int | None, newest_known: int | None) -> bool:
+    """Return whether the id of what was accepted may be the service's next one after what was there before."""
+    return remote_number is None or newest_known is None or remote_number > newest_known
 
 
 async def submit(
@@ -108,14 +116,16 @@ async def _accepted(
 ) -> tuple[Record, Outcome | None]:
     frontier.saw(reply.number)
     running = intended.accepted(reply.task_id, reply.token, clock.now())
+    grown = has_grown(reply.number, intended.sent.newest_known)
     try:
-        await ledger.save(intended, running, durable=True)
+        await ledger.save(intended, running, durable=True, facts=None if grown else {UNORDERED: "1"})
     except ClaimedError:  # the service named a task that is another one's: no proof that it has ours
         uncertain = intended.given_up(clock.now())
         ledger.count("uncertain")
         await ledger.save(intended, uncertain, durable=True)
         return uncertain, Outcome(Verdict.SETTLE, "The service gave the id of an earlier task.")
-    frontier.accepted(reply.number, intended.sent.newest_known)
+    if not grown:
+        frontier.distrust()
     return running, None
 
 

@@ -50,7 +50,11 @@
       'section.figures',
       { 'aria-label': 'Figures' },
       figure(`${number(counts.done)} of ${number(total)}`, 'tasks done', left),
-      figure(number(counts.failed + counts.cancelled), 'failed or cancelled'),
+      figure(
+        number(counts.failed + counts.cancelled),
+        'failed or cancelled',
+        status.paid_in_vain ? `${number(status.paid_in_vain)} paid for: ${usd(Number(status.paid_in_vain_usd))}` : null,
+      ),
       figure(
         usd(Number(status.cost_usd)),
         'spent',
@@ -126,20 +130,22 @@
 
   function failures() {
     const reasons = new Map();
-    for (const { state, error } of gallery.run.tasks.values()) {
+    for (const { state, error, cost } of gallery.run.tasks.values()) {
       if (state !== 'failed' || !error) continue;
       const words = error.join(': ');
-      reasons.set(words, (reasons.get(words) ?? 0) + 1);
+      const [times, paid] = reasons.get(words) ?? [0, 0];
+      reasons.set(words, [times + 1, paid + Number(cost > 0)]);
     }
     if (!reasons.size) return null;
-    const sorted = [...reasons].sort((a, b) => b[1] - a[1]).slice(0, MOST_REASONS);
+    const sorted = [...reasons].sort((a, b) => b[1][0] - a[1][0]).slice(0, MOST_REASONS);
     const look = (words) => gallery.view.set({ tab: 'wall', filters: [['error', 'is', words]] }, { silent: false });
-    const row = ([words, times]) =>
+    const row = ([words, [times, paid]]) =>
       h(
         'li',
         {},
         h('b', {}, number(times)),
         button(gallery.words.shortened(words, 200), () => look(words), { kind: 'link' }),
+        paid > 0 && h('span.quiet', {}, paid < times ? `${number(paid)} of them paid for` : 'paid for'),
       );
     return h('section.failures', {}, h('h2', {}, 'Why tasks failed'), h('ul', {}, sorted.map(row)));
   }
