@@ -23,7 +23,7 @@ from orchestrator.lifecycle import State
 from orchestrator.output.export.rows import OWN
 from orchestrator.output.gallery import Place, build
 from orchestrator.runs import RunFolder
-from orchestrator.sweep import Schema, load
+from orchestrator.sweep import Job, Schema, load
 from orchestrator.tasks import Task
 from orchestrator.wiro.catalogue import seed_model
 
@@ -146,7 +146,9 @@ def test_texts_of_a_run_stay_texts(look: Look) -> None:
 
 def test_axes_can_be_put_anywhere_and_the_address_says_where(look: Look) -> None:
     page = look()
-    page.get_by_label("Columns", exact=True).select_option(label="prompt")  # the row groups change places with it
+    page.get_by_label("Columns", exact=True).select_option(
+        label="prompt (from row groups)"
+    )  # the row groups change places with it
     assert heads(page) == ["=fox <b>", "harbour"]
     assert page.get_by_label("Row groups", exact=True).input_value() == "a.scheduler"
     page.get_by_label("Row groups", exact=True).select_option("")
@@ -191,7 +193,7 @@ def test_filters_leave_out_and_sorting_orders(look: Look) -> None:
     assert page.locator("#count").inner_text() == "32 pictures"
     page.get_by_text("failed", exact=True).first.click()
     assert seen(page) == 1
-    assert page.locator("#count").inner_text() == "0 pictures"
+    assert page.locator("#count").inner_text() == "0 of 32 pictures"
     assert page.locator(".said.filtered").count() > 5
     page.get_by_title("Take this filter off").click()
     keys(page, "/")
@@ -208,6 +210,17 @@ def test_filters_leave_out_and_sorting_orders(look: Look) -> None:
     page.get_by_label("Sorted by").select_option(label="seed")
     seeds = page.evaluate("gallery.choose.list().map((card) => gallery.run.parameters(card.task).seed)")
     assert seeds == sorted(seeds, key=int, reverse=True)
+
+
+def test_a_filter_by_state_reaches_cells_of_which_no_more_is_known(look: Look) -> None:
+    page = look()
+    page.evaluate("gallery.view.set({filters: [['state', 'is', 'running']]})")
+    expect(page.locator(".cell .said.running")).to_have_count(1)
+    expect(page.locator(".cell:not(:has(.said.filtered))")).to_have_count(1)
+    page.evaluate("gallery.view.set({filters: [['state', 'is', 'done']]})")
+    expect(cell(page, 1, 2)).to_have_text("filtered out")
+    page.evaluate("gallery.view.set({filters: [['p.steps', 'is', '20'], ['a.seed', 'ge', 42]]})")
+    expect(page.locator(".cell .said.running")).to_have_count(1)
 
 
 def test_keys_work_wherever_the_focus_is(look: Look) -> None:
@@ -237,8 +250,9 @@ def test_a_task_without_pictures_gets_no_marks(look: Look) -> None:
     assert page.evaluate("gallery.marks.picked.size") == 0
     keys(page, "Escape", "Home", "5", "e")
     scopes = page.locator("#export .check").all_inner_texts()
-    assert scopes[1:] == [
-        "All that pass the filters: 32 pictures and 1 task without any",
+    assert scopes == [
+        "All: 32 pictures and 1 task without any",
+        "The picked ones: 0 pictures",
         "Those with 4 stars or more: 1 picture",
     ]
 
@@ -323,6 +337,60 @@ def test_a_caption_stands_below_its_picture(look: Look) -> None:
     expect(captions.nth(1).locator(".star.on")).to_have_count(4)
 
 
+def test_values_from_right_to_left_turn_nothing_but_themselves(look: Look, make_run: MakeRun, tmp_path: Path) -> None:
+    labels = ["\u202eturned", "\u05e9\u05dc\u05d5\u05dd", "plain"]
+    values = [{"value": str(number), "label": label} for number, label in enumerate(labels)]
+    job = {"parameters": {"samples": 1, "scheduler": "PNDMScheduler"}, "sweep": {"prompt": values, "seed": [7, 42, 99]}}
+    page = look("#show=values", at=built(make_run(tmp_path / "turned", job, picture)))
+    assert page.locator("#cell-0-0 .names bdi").all_inner_texts() == [labels[0], "seed 7"]
+    cell(page, 0, 0).click()
+    assert page.locator("#viewer h2 bdi").all_inner_texts() == [labels[0], "seed 7"]
+    alt = page.locator("#viewer .stage img").get_attribute("alt")
+    assert alt == "\u2068turned\u2069, seed 7"
+    assert page.locator(".way.down, .way.right").first.get_attribute("title") in {
+        f"Go down: \u2068{labels[1]}\u2069",
+        f"Go right: \u2068{labels[1]}\u2069",
+        "Go right: seed 42",
+        "Go down: seed 42",
+    }
+    assert page.evaluate("gallery.words.isolated('plain')") == "plain"
+
+
+def test_a_damaged_picture_is_told_from_a_black_one(look: Look, make_run: MakeRun, tmp_path: Path) -> None:
+    def broken(task: Task, number: int) -> bytes:
+        whole = picture(task, number)
+        return whole if task.index else whole[:60] + bytes(len(whole) - 60)
+
+    job = {"parameters": {"samples": 1, "scheduler": "PNDMScheduler"}, "sweep": {"seed": [7, 42]}}
+    page = look(
+        at=built(make_run(tmp_path / "broken", {**job, "parameters": {**job["parameters"], "prompt": "x"}}, broken))
+    )
+    expect(cell(page, 0, 0)).to_have_text("file is damaged")
+    expect(cell(page, 0, 1).locator("img")).to_have_count(1)
+    cell(page, 0, 0).click()
+    expect(page.locator("#viewer .said")).to_contain_text("The file is damaged: `orchestrator verify --repair`")
+
+
+def test_a_bar_that_goes_on_beyond_a_narrow_screen_says_so(look: Look) -> None:
+    page = look(viewport={"width": 390, "height": 800})
+    bar = page.locator("#bar")
+    expect(bar).to_have_class("goes-right")
+    bar.evaluate("(bar) => bar.scrollTo(60, 0)")
+    expect(bar).to_have_class("goes-right goes-left")
+    bar.evaluate("(bar) => bar.scrollTo(bar.scrollWidth, 0)")
+    expect(bar).to_have_class("goes-left")
+    page = look()
+    expect(page.locator("#bar")).to_have_class("")
+
+
+def test_keys_are_named_only_where_there_are_any(look: Look) -> None:
+    page = look("#tab=blind")
+    expect(page.locator("#better-a .key")).to_be_visible()
+    page = look("#tab=blind", viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    expect(page.locator("#better-a")).to_be_visible()
+    expect(page.locator("#better-a .key")).to_be_hidden()
+
+
 def test_marks_last_and_can_be_taken_back(look: Look) -> None:
     page = look()
     page.locator("#sheet").focus()
@@ -387,8 +455,11 @@ def saved(page: Page, button: str, path: Path) -> str:
 
 def planned(job: Path) -> list[str]:
     """Return the ids of a job file's tasks."""
-    resolved = load(job, today=datetime(2026, 11, 22, tzinfo=UTC)).resolve(Schema.from_tool(seed_model()))
-    return [task.id for task in resolved.tasks()]
+    return [task.id for task in resolved(job).tasks()]
+
+
+def resolved(job: Path) -> Job:
+    return load(job, today=datetime(2026, 11, 22, tzinfo=UTC)).resolve(Schema.from_tool(seed_model()))
 
 
 def test_what_is_picked_becomes_the_next_job(look: Look, tmp_path: Path) -> None:
@@ -400,6 +471,39 @@ def test_what_is_picked_becomes_the_next_job(look: Look, tmp_path: Path) -> None
     assert len(wanted) == 3
     saved(page, "Job file", tmp_path / "next.yaml")
     assert planned(tmp_path / "next.yaml") == wanted
+
+
+def test_the_next_job_is_run_as_the_one_before(look: Look, make_run: MakeRun, tmp_path: Path) -> None:
+    """What the user has set stays set; where the service calls, and a path of what these tasks do not have, do not."""
+    job = {
+        "parameters": {"samples": 1, "scheduler": "PNDMScheduler"},
+        "variables": {"style": ["ink", "oil"]},
+        "sweep": {"prompt": ["a fox, {style}", "a harbour, {style}"], "seed": [7, 42]},
+        "repeat": 2,
+        "limits": {"budget_usd": 0.5, "task_timeout": "10m", "concurrency": 3},
+        "retry": {"attempts": 5},
+        "outputs": {"delete_remote": True},
+    }
+    poll = {"tracking": "poll", "outputs": {"path": "{{x}}/{seed} {prompt}"}}
+    webhook = {"tracking": "webhook", "callback_url": "https://hooks.example.com/o", "outputs": {"path": "{style}"}}
+    for name, more in {"poll": poll, "webhook": webhook}.items():
+        outputs = {**job["outputs"], **more["outputs"]}  # type: ignore[dict-item]  # mappings both
+        folder = built(make_run(tmp_path / name, {**job, **more, "outputs": outputs}, picture))
+        page = look(at=folder)
+        keys(page, "e")
+        page.locator("#export").get_by_text("All: ").click()
+        text = saved(page, "Job file", tmp_path / f"{name}-next.yaml")
+        assert text.startswith('# 8 chosen tasks of "')
+        assert "example.com" not in text
+        wanted = page.evaluate("[...gallery.run.tasks.values()].map((task) => task.id)")
+        assert sorted(planned(tmp_path / f"{name}-next.yaml")) == sorted(wanted)
+        old, new = resolved(tmp_path / f"{name}.yaml"), resolved(tmp_path / f"{name}-next.yaml")
+        assert (new.limits, new.retry, new.recipe.repeat) == (old.limits, old.retry, 2)
+        assert new.outputs.delete_remote
+        assert (new.tracking, new.outputs.path) == {
+            "poll": ("poll", "{{x}}/{seed} {prompt}"),
+            "webhook": ("auto", "{prompt}"),
+        }[name]
 
 
 def test_one_picture_alone_becomes_a_job_too(look: Look, tmp_path: Path) -> None:
@@ -461,6 +565,7 @@ def test_the_page_and_the_command_write_the_same_table(look: Look, make_run: Mak
     ledger.close()
     page = look(at=built(folder))
     keys(page, "e")
+    page.locator("#export").get_by_text("All: ").click()
     saved(page, "CSV", tmp_path / "page.csv")
     done = CliRunner().invoke(
         app, ["export", str(folder.path), "--to", "csv", "--state", "done,failed", "--out", str(tmp_path / "ours.csv")]

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.names import safe_part
 from orchestrator.sweep.expand import Expansion
 from orchestrator.sweep.recipe import Recipe
-from orchestrator.sweep.settings import Callback, Limits, Outputs, Retry, Tracking
+from orchestrator.sweep.settings import LIMITS, OUTPUTS, RETRY, Callback, Limits, Outputs, Retry, Tracking, chosen
 from orchestrator.sweep.uploads import LocalFile, Uploads
 from orchestrator.tasks import Parameters, Task
 
@@ -107,6 +107,19 @@ class Job:
     def axes_groups(self) -> list[tuple[str, ...]]:
         """Return the names of the axes and variables, outermost first; those that move together stand together."""
         return self._expansion.groups
+
+    def settings(self) -> dict[str, Any]:
+        """Return how it is run, in the words of a job file, where somebody has chosen it.
+
+        Where the service calls holds for one machine: neither that nor `tracking: webhook` is told.
+        """
+        groups = {
+            "limits": chosen(self.limits, LIMITS),
+            "retry": chosen(self.retry, RETRY),
+            "outputs": chosen(self.outputs, OUTPUTS),
+        }
+        tracking = {} if self.tracking in {"auto", "webhook"} else {"tracking": self.tracking}
+        return {name: group for name, group in groups.items() if group} | tracking
 
     @cached_property
     def _expansion(self) -> Expansion:

@@ -114,3 +114,13 @@ OUTPUTS: Keys = {
     "delete_remote": Key("Whether the service's copy is deleted once ours is verified. false by default.", FLAG),
     "thumbnails": Key("Whether the run makes small pictures for the page. true by default.", FLAG),
 }
+
+
+def chosen(held: Limits | Retry | Outputs, keys: Keys) -> dict[str, Any]:
+    """Return what is not as by default, under the names that it has in a job file; money as text."""
+    plain, found = type(held)(), {}
+    for name, key in keys.items():
+        value = getattr(held, key.attribute or name)
+        if value != getattr(plain, key.attribute or name):
+            found[name] = str(value) if isinstance(value, Decimal) else value
+    return found

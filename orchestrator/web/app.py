@@ -33,7 +33,8 @@ MOST_PORT: Final = 65535
 
 LIVE_STYLE: Final = '<link rel="stylesheet" href="../../assets/live.css" />'
 LIVE_SCRIPTS: Final = (
-    '<script src="../../assets/log.js"></script><script src="../../assets/live.js" data-token="{token}"></script>'
+    '<script src="../../assets/log.js"></script><script src="../../assets/hearing.js"></script>'
+    '<script src="../../assets/live.js" data-token="{token}"></script>'
 )
 """What the page of a run has more when it is served."""
 
@@ -161,7 +162,8 @@ class Site:
             await self._folder(request)
         if self._watch.is_full:
             raise web.HTTPServiceUnavailable(
-                text="Too many pages are open: close some.", headers={"Retry-After": str(RETRY_SECONDS)}
+                text="Too many pages are open: close some, and this one goes on by itself.",
+                headers={"Retry-After": str(RETRY_SECONDS)},
             )
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         with self._watch.reading(topic) as reader:

@@ -105,6 +105,7 @@ class Coder:
             "files": {file.sha256: self._discretion.path(file.path) for file in self._job.files.files.values()},
             "axes": [self._axis(group) for group in self._groups],
             "repeat": recipe.repeat,
+            "settings": self._job.settings(),
             "is_whole": self.is_whole,
             "columns": COLUMNS,
             "output_columns": OUTPUT_COLUMNS,

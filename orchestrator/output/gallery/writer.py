@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator import money
 from orchestrator.drafts import replace
 from orchestrator.facts import frozen_tool, resolved_job
 from orchestrator.ledger import SqliteLedger
@@ -122,7 +123,7 @@ class PageWriter:
         if status.state != "running" and status.updated_at is not None:
             now = min(now, datetime.fromisoformat(status.updated_at).timestamp())  # nothing has happened since
         busy = sum(status.counts[state] for state in (State.SUBMITTING, State.RUNNING, State.FETCHING))
-        point = (round(now, 1), status.ended, str(status.cost_usd), sum(status.calls.values()), busy)
+        point = (round(now, 1), status.ended, money.text(status.cost_usd), sum(status.calls.values()), busy)
         if self.points and (self.points[-1][1:] == point[1:] or self.points[-1][0] > now):
             return
         self.points.append(point)

@@ -11,8 +11,8 @@
   const sure = h('dialog.small', { id: 'sure', 'aria-label': 'Cancel the run' });
   const isEmpty = !gallery.run.head;
 
-  let source = null;
   let word = 'connecting';
+  let why = ''; // in a sentence
   let standing = null;
   let job = null; // the version of the job that the page was loaded with
   let isEnding = false; // somebody has asked for it here
@@ -55,37 +55,15 @@
       ending(false); // the run goes on if it could not be cancelled
     },
     gone() {
-      close('gone');
+      end('gone');
       say('The run folder has gone.');
     },
   };
 
-  function listen() {
-    if (source || document.hidden || word === 'gone') return;
-    source = new EventSource('events');
-    source.onopen = () => {
-      gallery.log.clear(); // it is told from its end again
-      tell('live');
-    };
-    source.onerror = () => {
-      tell('offline');
-      if (source?.readyState !== EventSource.CLOSED) return; // it tries again by itself
-      close('offline');
-      setTimeout(listen, AGAIN_AFTER_MS);
-    };
-    for (const [name, heard] of Object.entries(HEARD))
-      source.addEventListener(name, (event) => heard(JSON.parse(event.data)));
-  }
-
-  function close(why) {
-    source?.close();
-    source = null;
-    tell(why);
-  }
-
-  function tell(now) {
-    if (word === now) return;
-    word = now;
+  function tell(now, reason) {
+    if (now === 'live') gallery.log.clear(); // it is told from its end again
+    if (word === now && why === reason) return;
+    [word, why] = [now, reason];
     draw();
   }
 
@@ -169,7 +147,7 @@
     isEnding &&= canEnd;
     replace(
       place,
-      h(`span.word.${word}`, { role: 'status', title: 'Whether the server says what happens' }, word),
+      h(`span.word.${word}`, { role: 'status', title: 'Whether the server says what happens' }, why || word),
       h('span.quiet.pace', {}, pace()),
       isEnding && h('span.quiet', { role: 'status' }, 'cancelling…'),
       canEnd &&
@@ -194,11 +172,10 @@
   document.querySelector('header').prepend(h('a.plain', { id: 'all-runs', href: '../../' }, 'All runs'));
   document.getElementById('log').after(place);
   document.body.append(sure);
-  document.addEventListener('visibilitychange', () => (document.hidden ? close('paused') : listen()));
   if (!isEmpty) {
     gallery.on('marks', () => (saving ||= setTimeout(save, SAVED_AFTER_MS)));
     gallery.changed('marks'); // what the browser had kept
   }
   draw();
-  listen();
+  const end = gallery.hear(HEARD, tell);
 })();

@@ -2,7 +2,7 @@
 // What happens, below the pictures: what the run tells in its log, and how each task has ended.
 
 (() => {
-  const { h, replace } = gallery.dom;
+  const { h, replace, apart } = gallery.dom;
   const MOST_LINES = 500;
   const NEAR_PX = 40;
   const BAD = ['warning', 'error', 'critical', 'failed', 'cancelled'];
@@ -32,7 +32,7 @@
       .filter((axis) => axis !== axes.output)
       .map((axis) => words.shortened(axes.word(axes.value(axis, task.cards[0])), 60));
     const figures = [task.seconds && words.seconds(task.seconds), task.cost && words.usd(task.cost), task.error?.[1]];
-    return line(task.finished * 1000, task.state, task.state, [...names, ...figures].filter(Boolean).join(' · '));
+    return line(task.finished * 1000, task.state, task.state, apart([...names, ...figures].filter(Boolean)));
   }
 
   /** Put lines where they belong in time; whoever has not scrolled up sees the last one. */

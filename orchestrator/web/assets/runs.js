@@ -4,12 +4,10 @@
 (() => {
   const { h, replace } = gallery.dom;
   const { count, number, seconds, usd } = gallery.words;
-  const AGAIN_AFTER_MS = 5000;
   const NONE_AFTER_MS = 1500;
   const NAMES = { done: 'done', failed: 'failed', cancelled: 'cancelled', running: 'under way', pending: 'pending' };
   const runs = new Map(); // by name: what was told, and the element that shows it
   const place = document.getElementById('runs');
-  let source = null;
 
   const address = (path) => path.split('/').map(encodeURIComponent).join('/');
   const at = (told) => Date.parse(told.status?.updated_at ?? '') || 0;
@@ -105,32 +103,11 @@
     },
   };
 
-  function say(word) {
-    replace(document.getElementById('live'), h(`span.word.${word}`, { role: 'status' }, word));
+  function say(word, why = '') {
+    replace(document.getElementById('live'), h(`span.word.${word}`, { role: 'status' }, why || word));
   }
 
-  function listen() {
-    if (source || document.hidden) return;
-    source = new EventSource('events');
-    source.onopen = () => say('live');
-    source.onerror = () => {
-      say('offline');
-      if (source?.readyState !== EventSource.CLOSED) return; // it tries again by itself
-      close('offline');
-      setTimeout(listen, AGAIN_AFTER_MS);
-    };
-    for (const [name, heard] of Object.entries(HEARD))
-      source.addEventListener(name, (event) => heard(JSON.parse(event.data)));
-  }
-
-  function close(word) {
-    source?.close();
-    source = null;
-    say(word);
-  }
-
-  document.addEventListener('visibilitychange', () => (document.hidden ? close('paused') : listen()));
   setTimeout(arrange, NONE_AFTER_MS);
   say('connecting');
-  listen();
+  gallery.hear(HEARD, say);
 })();

@@ -7,8 +7,9 @@
   /** Make a value of an axis: `of` holds the value of each member of the axis, `labels` its names, if it has any. */
   function value(axis, of, labels) {
     const spelled = of.map((each) => gallery.run.shown(each ?? '–'));
-    const label = spelled.map((text, place) => labels?.[place] ?? text).join(' × ');
-    const text = spelled.join(' × ');
+    const joined = (texts) => (texts.length > 1 ? texts.map(gallery.words.isolated) : texts).join(' × ');
+    const label = joined(spelled.map((text, place) => labels?.[place] ?? text));
+    const text = joined(spelled);
     const named = label !== text;
     const isBare = !named && /^[\d.,+-]+$/.test(label);
     return { axis, number: axis.values.length, of, labels: labels ?? [], label, text, named, isBare, isTwin: false };
@@ -69,9 +70,9 @@
     const found = {};
     for (let number = 0; number < axes.own; number += 1) {
       const axis = axes.all[number];
-      const { of } = axis.values[at[number]];
+      const { of } = axis.values[at[number]] ?? { of: [] }; // a cell may stand for all values of an axis
       axis.names.forEach((name, member) => {
-        if (axis.sent[member] && of[member] !== null) found[name] = inForm(gallery.run.job.kinds[name], of[member]);
+        if (axis.sent[member] && (of[member] ?? null) !== null) found[name] = inForm(gallery.run.job.kinds[name], of[member]);
       });
     }
     return found;

@@ -94,7 +94,7 @@
     place.hidden = gallery.view.tab !== 'blind';
     if (place.hidden) return;
     const judged = axis();
-    const asked = `${judged?.id} ${JSON.stringify(gallery.view.filters)}`;
+    const asked = JSON.stringify([judged?.id, gallery.view.filters, gallery.view.hidden]);
     if (judged && (!blind.pair || blind.asked !== asked)) {
       blind.asked = asked;
       blind.pair = next(judged);
@@ -133,6 +133,9 @@
     );
   }
 
+  /** The key that does the same; where there is none the style leaves it out. */
+  const arrow = (sign) => h('span.key', { 'aria-hidden': 'true' }, sign);
+
   function duel() {
     const side = (card, won, words, beside, below) =>
       h(
@@ -142,22 +145,24 @@
         h(
           'button.choose',
           { type: 'button', id: `better-${won}`, onclick: () => blind.answer(won) },
+          won === 'a' && arrow('←'),
           h('span.beside-word', {}, beside),
           h('span.below-word', {}, below), // on tall screens the pictures stand below each other
+          won === 'b' && arrow('→'),
         ),
       );
     return [
       h(
         'div.pair',
         {},
-        side(blind.pair[0], 'a', 'The first one', '← Left', '← The upper one'),
-        side(blind.pair[1], 'b', 'The second one', 'Right →', 'The lower one →'),
+        side(blind.pair[0], 'a', 'The first one', 'Left', 'The upper one'),
+        side(blind.pair[1], 'b', 'The second one', 'Right', 'The lower one'),
       ),
       h(
         'div.between',
         {},
-        button('Equally good', () => blind.answer('tie'), { title: 'Equally good (↓)', id: 'tie' }),
-        button('Skip', blind.skip, { title: 'Skip (↑)', id: 'skip' }),
+        button(['Equally good', arrow('↓')], () => blind.answer('tie'), { title: 'Equally good (↓)', id: 'tie' }),
+        button(['Skip', arrow('↑')], blind.skip, { title: 'Skip (↑)', id: 'skip' }),
         button('Take back', blind.undo, { title: 'Take the last answer back (U)', id: 'take-back' }),
       ),
     ];

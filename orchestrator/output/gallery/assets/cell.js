@@ -2,9 +2,11 @@
 // One cell: its pictures, or what is to be said in their place, and the marks on them.
 
 (() => {
-  const { h, icon } = gallery.dom;
+  const { h, icon, apart } = gallery.dom;
   const MOST_SHOWN = 9;
   const SHARP_ABOVE = 420; // pixels of the screen from which on a thumbnail is not enough
+  const MOST_EXAMINED = 36_000_000; // pixels
+  const sound = new Set(); // keys of pictures that were read to their end
   const SAYINGS = {
     pending: 'pending',
     submitting: 'being sent',
@@ -22,11 +24,31 @@
   function picture(card, width) {
     const full = !card.thumbnail || width * window.devicePixelRatio > SHARP_ABOVE;
     const image = h('img', { alt: '', decoding: 'async', draggable: false, src: full ? card.src : card.thumbnail });
+    const isWhole = () => image.getAttribute('src') === card.src;
     image.addEventListener('error', () => {
-      if (image.getAttribute('src') !== card.src) image.src = card.src;
-      else image.replaceWith(said('file is missing', 'failed'));
+      if (isWhole()) image.replaceWith(said('file is missing', 'failed'));
+      else image.src = card.src;
     });
+    // A file that a thumbnail could be made of is sound; without thumbnails each would have to be read through.
+    const isUnsure = !card.thumbnail && gallery.run.job.settings?.outputs?.thumbnails !== false;
+    const words = () => said('file is damaged', 'failed');
+    if (isUnsure) image.addEventListener('load', () => isWhole() && examine(card, image, words));
     return image;
+  }
+
+  /** Put words in the place of an image that is damaged: of such a file browsers show a part, or nothing but black. */
+  function examine(card, image, words) {
+    const pixels = image.naturalWidth * image.naturalHeight;
+    if (sound.has(card.key) || pixels > MOST_EXAMINED || card.kind.includes('svg')) return;
+    const look = async () => {
+      try {
+        (await createImageBitmap(image)).close();
+        sound.add(card.key);
+      } catch {
+        image.replaceWith(words());
+      }
+    };
+    (window.requestIdleCallback ?? setTimeout)(() => image.isConnected && look());
   }
 
   function said(words, state, more = null) {
@@ -43,8 +65,8 @@
   function content(card, width) {
     if (isPicture(card)) return picture(card, width);
     if (card.src) return other(card);
-    const { state, error } = card.task;
-    const now = state === 'pending' ? (gallery.run.stateAt(card.task.at) ?? 'pending') : state;
+    const { error } = card.task;
+    const now = gallery.run.state(card.task);
     return said(SAYINGS[now] ?? now, now, error ? gallery.words.shortened(error[1], 90) : null);
   }
 
@@ -113,7 +135,7 @@
     return h(
       'div.caption',
       {},
-      show.includes('values') && h('div.names', { dir: 'auto' }, names(card).join(' · ')),
+      show.includes('values') && h('div.names', { dir: 'auto' }, apart(names(card))),
       facts(card).length > 0 && h('div.facts', {}, facts(card).join(' · ')),
     );
   }
@@ -135,5 +157,5 @@
     return `${said.join(', ')}: ${card.task.state}${several}${rated}${mark.reject ? ', rejected' : ''}${picked}`;
   }
 
-  gallery.cell = { pictures, mosaic, caption, lines, label, said, isPicture, names, content, SAYINGS };
+  gallery.cell = { pictures, mosaic, caption, lines, label, said, examine, isPicture, names, content, SAYINGS };
 })();

@@ -12,14 +12,21 @@
   };
   const BY_TYPE = { choice: ['is', 'not'], number: ['ge', 'le', 'is', 'not'], text: ['has', 'lacks', 'is', 'not'] };
   const STATES = ['done', 'failed', 'cancelled', 'pending', 'running'];
+  const UNDER_WAY = ['submitting', 'running', 'fetching'];
   let chosen = null;
   let ordered = null;
   let asked = '';
 
+  /** A state as people look for it: on its way to the service or back, a task runs. */
+  function state({ task }) {
+    const now = gallery.run.state(task);
+    return UNDER_WAY.includes(now) ? 'running' : now;
+  }
+
   function own() {
     const mark = (card) => gallery.marks.of(card.key);
     return [
-      { id: 'state', name: 'state', type: 'choice', of: (card) => card.task.state, options: () => STATES },
+      { id: 'state', name: 'state', type: 'choice', of: state, options: () => STATES },
       { id: 'stars', name: 'stars', type: 'number', of: (card) => mark(card).stars },
       {
         id: 'rejected',
@@ -79,11 +86,24 @@
     return (card) => test(String(chosen.of(card)).toLowerCase(), wanted);
   }
 
-  /** One function that says whether a picture passes all filters. */
+  /** One function that says whether a picture stands at a place of which no value is hidden. */
+  function unhidden() {
+    const off = gallery.axes.all
+      .map((axis) => [axis, new Set(gallery.view.hidden[axis.id] ?? [])])
+      .filter(([, hidden]) => hidden.size);
+    const isSeen = (card, at) =>
+      off.every(([axis, hidden]) => !hidden.has(gallery.axes.number(axis, card, at)));
+    return (card) => !off.length || isSeen(card, card.task.at) || card.task.cells.some((at) => isSeen(card, at));
+  }
+
+  /** One function that says whether a picture is shown: nothing of it is hidden, and it passes all filters. */
   function matcher() {
-    const tests = gallery.view.filters.map(predicate);
+    const tests = [unhidden(), ...gallery.view.filters.map(predicate)];
     return (card) => tests.every((test) => test(card));
   }
+
+  /** Whether all there is may be shown. */
+  const isAll = () => !gallery.view.filters.length && Object.values(gallery.view.hidden).every((each) => !each.length);
 
   function compare(a, b) {
     if (typeof a === 'number' && typeof b === 'number') return a - b;
@@ -100,9 +120,11 @@
     return keyed.map((each) => each[2]);
   }
 
-  /** Every picture that passes, and every task without one; the same array as long as these are the same. */
+  const cards = () => [...gallery.run.tasks.values()].flatMap((task) => task.cards);
+
+  /** Every picture that is shown, and every task without one; the same array as long as these are the same. */
   function passing() {
-    chosen ??= [...gallery.run.tasks.values()].flatMap((task) => task.cards).filter(matcher());
+    chosen ??= cards().filter(matcher());
     return chosen;
   }
 
@@ -112,22 +134,22 @@
     return ordered;
   }
 
+  const looksAt = (...ids) => [...gallery.view.filters.map(([id]) => id), gallery.view.sort].some((id) => ids.includes(id));
+
   /** Whether what is shown, or its order, depends on marks. */
-  const looksAtMarks = () => {
-    const { filters, sort } = gallery.view;
-    return [...filters.map(([id]) => id), sort].some((id) => ['stars', 'rejected', 'tag', 'note'].includes(id));
-  };
+  const looksAtMarks = () => looksAt('stars', 'rejected', 'tag', 'note');
 
   const forget = () => ([chosen, ordered] = [null, null]);
 
   gallery.atOnce('tasks', forget);
+  gallery.atOnce('head', () => looksAt('state') && forget());
   gallery.atOnce('marks', () => looksAtMarks() && forget());
   gallery.atOnce('view', () => {
-    const { filters, sort, descending } = gallery.view;
-    const now = JSON.stringify([filters, sort, descending]);
+    const { filters, hidden, sort, descending } = gallery.view;
+    const now = JSON.stringify([filters, hidden, sort, descending]);
     if (now !== asked) forget();
     asked = now;
   });
 
-  gallery.choose = { OPERATORS, BY_TYPE, fields, field, matcher, passing, list, looksAtMarks };
+  gallery.choose = { OPERATORS, BY_TYPE, fields, field, matcher, unhidden, isAll, cards, passing, list, looksAtMarks };
 })();

@@ -110,6 +110,18 @@
     return `${points.slice(0, head).join('')}…${points.slice(points.length - (most - 1 - head)).join('')}`;
   }
 
+  // What turns the direction of the text around it, and letters that run from right to left.
+  const TURNING = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+  const MAY_TURN = /[\u0590-\u08ff\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+  /** A text that is to stand among others where there are no elements: it turns nothing but itself. */
+  const isolated = (text) => (MAY_TURN.test(text) ? `\u2068${text.replace(TURNING, '')}\u2069` : text);
+
+  /** Texts beside each other: whichever way one of them runs, the others stay as they are. */
+  function apart(texts, between = ' · ') {
+    return texts.flatMap((text, place) => [place > 0 && between, h('bdi', {}, text)]);
+  }
+
   /** Let an element hold these instead; what had the focus in it has it again, if it has an id and is still there. */
   function replace(element, ...children) {
     const focused = element.contains(document.activeElement) ? document.activeElement.id : '';
@@ -140,6 +152,6 @@
 
   document.addEventListener('close', () => place && document.body.append(place), { capture: true }); // of a dialog
 
-  gallery.dom = { h, svg, icon, button, select, checkbox, replace, settle, say };
-  gallery.words = { count, number: (value) => number.format(value), usd, seconds, bytes, time, shortened };
+  gallery.dom = { h, svg, icon, button, select, checkbox, replace, settle, say, apart };
+  gallery.words = { count, number: (value) => number.format(value), usd, seconds, bytes, time, shortened, isolated };
 })();

@@ -16,9 +16,28 @@
     return h(
       'div.group.filters',
       {},
+      gallery.axes.all.map(hidden),
       filters.map(chip),
       quick(),
       draft ? editor() : button('Filter', begin, { iconName: 'filter', title: 'Filter (/)', id: 'filter' }),
+    );
+  }
+
+  /** What is hidden of an axis: it holds for all views, so it is said in all of them. */
+  function hidden(axis) {
+    const off = gallery.view.hidden[axis.id]?.length;
+    const show = () => {
+      gallery.view.set({ hidden: { ...gallery.view.hidden, [axis.id]: [] } });
+      redraw('filter');
+    };
+    return (
+      off > 0 &&
+      button(`${off} of ${axis.values.length} hidden: ${axis.name}`, show, {
+        iconName: 'close',
+        kind: 'chip',
+        title: 'Show all again',
+        id: `hidden-${axis.id}`,
+      })
     );
   }
 

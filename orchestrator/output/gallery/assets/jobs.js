@@ -57,16 +57,38 @@
     return `{${body}, label: ${quoted(label)}}`;
   }
 
-  /** A job file whose tasks are exactly these: what differs moves together. */
-  function file(tasks, name) {
+  /** A setting of the job's: a number, a flag or a text. */
+  const plain = (value) => (PLAIN.test(value) || typeof value === 'boolean' ? String(value) : quoted(String(value)));
+
+  /** How the job was run, as far as that fits (a path may name what these tasks do not have) and the page tells it. */
+  function settings(names) {
+    const { repeat, settings: held } = gallery.run.job;
+    const known = ([, text]) => text === undefined || names.includes(text);
+    const fits = ([name, value]) => name !== 'path' || [...value.matchAll(/\{\{|\}\}|\{([^{}]*)\}/g)].every(known);
+    const lines = Object.entries(held ?? {}).flatMap(([name, value]) => {
+      if (typeof value !== 'object') return `${name}: ${plain(value)}`;
+      const inside = Object.entries(value).filter(fits);
+      return inside.length ? [`${name}:`, ...inside.map(([each, of]) => `  ${each}: ${plain(of)}`)] : [];
+    });
+    return repeat > 1 ? [`repeat: ${repeat} # each of them, as in the job before`, ...lines] : lines;
+  }
+
+  /** Tasks with what they send, and each row once: repetitions of a task are one. */
+  function rows(tasks) {
     const all = tasks.map((task) => ({ held: new Map(named(task)), labels: labels(task) }));
+    return [...new Map(all.map((row) => [JSON.stringify([...row.held].sort()), row])).values()];
+  }
+
+  /** A job file that makes these tasks again: what differs moves together. */
+  function file(tasks, name) {
+    const all = rows(tasks);
     const names = [...new Set(all.flatMap(({ held }) => [...held.keys()]))];
     const differs = (each) => new Set(all.map(({ held }) => JSON.stringify(held.get(each)))).size > 1;
     const moving = names.filter(differs);
     const fixed = names.filter((each) => !differs(each));
     const swept = moving.length ? moving : fixed.splice(0, 1);
     const lines = [
-      `# ${tasks.length} chosen ${tasks.length === 1 ? 'task' : 'tasks'} of ${JSON.stringify(gallery.run.job.name)}; add an axis to sweep them further.`,
+      `# ${gallery.words.count(all.length, 'chosen task')} of ${JSON.stringify(gallery.run.job.name)}; add an axis to sweep them further.`,
       `name: ${quoted(name)}`,
       `model: ${quoted(gallery.run.job.model)}`,
       ...(fixed.length
@@ -79,6 +101,7 @@
       ]),
     ];
     if (swept.length > 1) lines.push(`zip: [[${swept.map(key).join(', ')}]] # these move together`);
+    lines.push(...settings(names));
     return `${lines.join('\n')}\n`;
   }
 

@@ -20,13 +20,14 @@
     return (card, at) => places.get(`${number(inner, card, at)}.${number(outer, card, at)}`);
   }
 
-  /** Whether a picture is among those that the pickers beside the grid choose. */
+  /** Whether a picture is among those that the pickers beside the grid choose: of one value, or of all that are shown. */
   function picker() {
-    const wanted = gallery.view
-      .picked()
-      .map((axis) => [axis, gallery.view.pick(axis)])
-      .filter(([, number]) => number >= 0);
-    return (card, at) => wanted.every(([axis, number]) => gallery.axes.number(axis, card, at) === number);
+    const wanted = gallery.view.picked().map((axis) => {
+      const number = gallery.view.pick(axis);
+      const several = new Set(gallery.axes.visible(axis).map((value) => value.number));
+      return [axis, number < 0 ? several : new Set([number])];
+    });
+    return (card, at) => wanted.every(([axis, numbers]) => numbers.has(gallery.axes.number(axis, card, at)));
   }
 
   function grid() {
@@ -38,7 +39,8 @@
     const isPicked = picker();
     const passes = gallery.choose.matcher();
     const cells = new Map();
-    const left = new Set(); // cells whose pictures do not pass
+    const left = new Set(); // cells whose pictures are not shown
+    const placed = new Set();
     for (const task of gallery.run.tasks.values()) {
       for (const at of [task.at, ...task.cells]) {
         for (const card of task.cards) {
@@ -46,8 +48,12 @@
           const row = column === undefined ? undefined : rowOf(card, at);
           if (row === undefined) continue;
           const key = row * columns.length + column;
-          if (!passes(card)) left.add(key);
-          else if (cells.has(key)) cells.get(key).push(card);
+          if (!passes(card)) {
+            left.add(key);
+            continue;
+          }
+          placed.add(card);
+          if (cells.has(key)) cells.get(key).push(card);
           else cells.set(key, [card]);
         }
       }
@@ -61,6 +67,8 @@
       rows,
       cards,
       most,
+      placed,
+      passes,
       isLeft,
       at: (row, column) => place(rows[row], columns[column]),
       x,
@@ -122,7 +130,9 @@
   function absent(model, row, column) {
     if (model.kind === 'wall') return null;
     if (model.isLeft(row, column)) return 'filtered';
-    return gallery.run.stateAt(model.at(row, column));
+    const at = model.at(row, column);
+    const state = gallery.run.stateAt(at);
+    return state && !model.passes(gallery.run.unheard(at, state)) ? 'filtered' : state;
   }
 
   /** All of the view that decides what stands where. */

@@ -26,8 +26,8 @@
       figures(),
       progress(),
       failures(),
-      gallery.view.filters.length > 0 &&
-        h('p.quiet', { role: 'status' }, `Below, only ${left(passes)} that pass the filters are counted.`),
+      !gallery.choose.isAll() &&
+        h('p.quiet', { role: 'status' }, `Below, only what is shown is counted: ${left(passes)}.`),
       axes.map((axis, at) => table(axis, tallies[at])),
     );
   }
@@ -45,6 +45,7 @@
     const calls = Object.values(status.calls).reduce((sum, each) => sum + each, 0);
     const left =
       status.state === 'running' && status.seconds_left !== null ? `about ${seconds(status.seconds_left)} left` : null;
+    const stars = rated();
     const ended = (Date.parse(status.updated_at) - Date.parse(status.started_at)) / 1000;
     return h(
       'section.figures',
@@ -66,7 +67,7 @@
         'calls to the service',
         counts.done ? `${(calls / counts.done).toFixed(1)} for each task done` : null,
       ),
-      figure(number(rated()), 'pictures with stars'),
+      figure(number(stars), 'pictures with stars', stars ? null : 'Give some, and the tables below compare them.'),
     );
   }
 
@@ -170,9 +171,9 @@
     return count(found, 'task');
   }
 
-  /** What each value of each axis adds up to, in one pass over the tasks that pass the filters. */
+  /** What each value of each axis adds up to, in one pass over the tasks that are shown. */
   function tally(axes, passes) {
-    const isAll = gallery.view.filters.length === 0;
+    const isAll = gallery.choose.isAll();
     const all = axes.map((axis) => axis.values.map(() => ({ ...blank(), expected: isAll ? expected(axis) : 0 })));
     for (const task of gallery.run.tasks.values()) {
       const cards = task.cards.filter(passes);
@@ -219,7 +220,7 @@
   }
 
   function table(axis, sums) {
-    const values = gallery.axes.ordered(axis);
+    const values = gallery.axes.visible(axis);
     const shown = opened.has(axis.id) ? values : values.slice(0, MOST_ROWS);
     const mean = (sum, total, times) =>
       sums[sum.number][times] ? sums[sum.number][total] / sums[sum.number][times] : null;

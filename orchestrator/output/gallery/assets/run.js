@@ -185,5 +185,15 @@
     return run.job.is_whole && run.head.status.state !== 'finished' ? 'pending' : null;
   };
 
+  /** The state that a task is in by now: one that is planned may be under way. */
+  run.state = (task) => (task.state === 'pending' ? (run.stateAt(task.at) ?? 'pending') : task.state);
+
+  /** What stands for the task of a cell of which no more is known than its state. */
+  run.unheard = (at, state) => {
+    const none = { cost: null, seconds: null, finished: null, error: null, index: null, attempts: 0 };
+    const task = { id: '', at, state, cells: [], own: {}, shots: [], warnings: [], ...none };
+    return { task, n: 0, key: '', src: null };
+  };
+
   gallery.run = run;
 })();

@@ -3,6 +3,7 @@
 
 (() => {
   const { h, icon, button, replace, say } = gallery.dom;
+  const BEST = 4; // stars, and more
   const TYPES = { csv: 'text/csv', json: 'application/json', yaml: 'application/yaml' };
   let dialog = null;
   let scope = 'shown';
@@ -38,16 +39,24 @@
     return done;
   }
 
-  const scopes = () => {
-    const shown = gallery.choose.list();
-    const picked = gallery.compare.found(gallery.marks.picked);
-    const starred = shown.filter((card) => card.src && gallery.marks.of(card.key).stars >= 4);
-    return {
-      picked: ['The picked ones', picked],
-      shown: ['All that pass the filters', shown],
-      starred: ['Those with 4 stars or more', starred],
+  /** What can be exported: a name, and the pictures. What is hidden is in none of them. */
+  function scopes() {
+    const { choose, compare, marks, layout } = gallery;
+    const shown = choose.list();
+    const isAll = choose.isAll();
+    const picked = compare.found(marks.picked);
+    const seen = picked.filter(choose.unhidden());
+    const hidden = picked.length - seen.length;
+    const starred = shown.filter((card) => card.src && marks.of(card.key).stars >= BEST);
+    const found = {
+      shown: isAll ? ['All', shown] : ['What is shown', shown, choose.cards()],
+      picked: ['The picked ones', seen, hidden ? picked : null],
+      starred: [`${isAll ? 'Those' : 'What is shown'} with ${BEST} stars or more`, starred],
     };
-  };
+    const grid = gallery.view.tab === 'grid' ? layout.current(1).placed : null;
+    if (!grid || grid.size === shown.length) return found;
+    return { grid: ['What stands in the grid', shown.filter((card) => grid.has(card)), shown], ...found };
+  }
 
   const base = () => gallery.run.job.name.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^[-.]+/, '').slice(0, 60) || 'run';
 
@@ -71,20 +80,21 @@
   }
 
   function show() {
-    if (gallery.marks.picked.size) scope = 'picked';
-    else if (scope === 'picked') scope = 'shown';
+    scope = gallery.marks.picked.size && gallery.choose.isAll() ? 'picked' : Object.keys(scopes())[0]; // what is seen
     draw();
     if (!dialog.open) dialog.showModal();
   }
 
-  function counted(found) {
-    const pictures = found.filter((card) => card.src).length;
-    const bare = found.length - pictures;
+  /** How much there is, of how much; hidden pictures and those that do not pass the filters make the difference. */
+  function counted(found, all) {
+    const pictures = (cards) => cards.filter((card) => card.src).length;
+    const bare = found.length - pictures(found);
     const more = bare ? ` and ${gallery.words.count(bare, 'task')} without any` : '';
-    return `${gallery.words.count(pictures, 'picture')}${more}`;
+    const few = all && pictures(all) > pictures(found) ? `${gallery.words.number(pictures(found))} of ` : '';
+    return `${few}${gallery.words.count(pictures(few ? all : found), 'picture')}${more}`;
   }
 
-  function option(name, [words, found]) {
+  function option(name, [words, found, all]) {
     const choose = () => {
       scope = name;
       draw();
@@ -97,7 +107,7 @@
       disabled: !found.length,
       onchange: choose,
     });
-    return h('label.check', {}, input, h('span', {}, `${words}: ${counted(found)}`));
+    return h('label.check', {}, input, h('span', {}, `${words}: ${counted(found, all)}`));
   }
 
   function choice(label, words, act, disabled = false) {

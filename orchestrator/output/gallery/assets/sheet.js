@@ -229,7 +229,7 @@
       element.append(gallery.cell.pictures(cards, size.width, isActive ? sheet.active.n : -1));
       if (gallery.cell.lines()) element.append(gallery.cell.caption(cards));
     } else if (state) element.append(gallery.cell.said(gallery.cell.SAYINGS[state], state));
-    else element.classList.add('void');
+    else if (sheet.model.kind === 'grid') element.classList.add('void');
     return element;
   }
 

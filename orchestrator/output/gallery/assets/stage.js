@@ -48,17 +48,16 @@
   }
 
   /** The whole picture over its thumbnail, so that something is there at once. */
-  function image(card, words) {
-    const whole = h('img', { src: card.src, alt: words, draggable: false });
-    whole.addEventListener('error', () => {
-      whole.replaceWith(
-        gallery.cell.said('The file is missing: `orchestrator verify --repair` fetches it again.', 'failed'),
-      );
+  function image(card, alt) {
+    const whole = h('img', { src: card.src, alt, draggable: false });
+    const words = (what) =>
+      gallery.cell.said(`The file is ${what}: \`orchestrator verify --repair\` fetches it again.`, 'failed');
+    whole.addEventListener('error', () => whole.replaceWith(words('missing')));
+    whole.addEventListener('load', () => {
+      whole.style.backgroundImage = 'none';
+      gallery.cell.examine(card, whole, () => words('damaged'));
     });
-    if (card.thumbnail) {
-      whole.style.backgroundImage = `url("${card.thumbnail}")`;
-      whole.addEventListener('load', () => (whole.style.backgroundImage = 'none'));
-    }
+    if (card.thumbnail) whole.style.backgroundImage = `url("${card.thumbnail}")`;
     if (card.width) Object.assign(whole, { width: card.width, height: card.height });
     return whole;
   }
@@ -82,7 +81,7 @@
   }
 
   /** Make a stage for a picture under a zoom; `words` are what a screen reader says of it. */
-  function stage(card, shared, words = gallery.cell.names(card).join(', ')) {
+  function stage(card, shared, words = gallery.cell.names(card).map(gallery.words.isolated).join(', ')) {
     const content = h('div.held', {}, media(card, words));
     const element = h('div.stage', {}, content);
     const made = {

@@ -6,6 +6,7 @@
   const { count, usd, seconds, number } = gallery.words;
   const NAMES = { grid: 'Grid', wall: 'Wall', blind: 'Blind', overview: 'Overview' };
   const SIDES = { x: 'Columns', y: 'Rows', ox: 'Column groups', oy: 'Row groups' };
+  const GROUPS = ['ox', 'oy'];
   const SHOWABLE = { state: 'State', cost: 'Cost', time: 'Time', values: 'Values' };
   const SIZES = { least: 56, most: 640 };
 
@@ -17,11 +18,20 @@
     gallery.on('view', drawBar);
     gallery.on('tasks', () => bar().contains(document.activeElement) || drawBar());
     gallery.on('marks', drawCount);
+    bar().addEventListener('scroll', hint, { passive: true });
+    new ResizeObserver(hint).observe(bar());
     drawTop();
     drawBar();
   }
 
   const bar = () => document.getElementById('bar');
+
+  /** Show to which sides the bar goes on: on a narrow screen it scrolls. */
+  function hint() {
+    const { scrollLeft, clientWidth, scrollWidth, classList } = bar();
+    classList.toggle('goes-left', scrollLeft > 2);
+    classList.toggle('goes-right', scrollLeft + clientWidth < scrollWidth - 2);
+  }
 
   function drawTop() {
     const { status } = gallery.run.head;
@@ -107,17 +117,21 @@
       showsSheet && looks(),
     );
     drawCount();
+    hint();
   }
 
   function arrangement() {
     return h('div.group', {}, Object.keys(SIDES).map(side), gallery.view.picked().map(pick));
   }
 
-  /** The choice of an axis for a side of the grid, and the way to its values. */
+  /** The choice of an axis for a side of the grid, and the way to its values. One that stands elsewhere moves here. */
   function side(name) {
-    const axes = gallery.axes.wide().map((axis) => [axis.id, axis.name]);
+    const wide = gallery.axes.wide();
     const axis = gallery.view.axis(name);
-    if (!axis && gallery.view.picked().length === 0) return null;
+    if (!axis && GROUPS.includes(name) && wide.length < 2) return null; // one axis makes no groups
+    const elsewhere = (id) => Object.keys(SIDES).find((other) => other !== name && gallery.view[other] === id);
+    const from = (id) => (elsewhere(id) ? ` (from ${SIDES[elsewhere(id)].toLowerCase()})` : '');
+    const axes = wide.map((each) => [each.id, `${each.name}${from(each.id)}`]);
     const chooser = select(
       SIDES[name],
       [['', '–'], ...axes],
@@ -243,10 +257,13 @@
   function drawCount() {
     const place = document.getElementById('count');
     if (!place) return;
-    const found = gallery.choose.passing().filter((card) => card.src).length;
+    const pictures = (cards) => [...cards].reduce((sum, card) => sum + Number(card.src !== null), 0);
+    const all = pictures(gallery.choose.cards());
+    const found = pictures(gallery.view.tab === 'grid' ? gallery.layout.current(1).placed : gallery.choose.passing());
     const loading = gallery.run.isLoading() ? ', loading…' : '';
-    const words = `${count(found, 'picture')}${loading}`;
+    const words = `${found < all ? `${number(found)} of ` : ''}${count(all, 'picture')}${loading}`;
     if (place.textContent !== words) place.textContent = words;
+    hint();
   }
 
   /** Make pictures larger or smaller by a factor. */

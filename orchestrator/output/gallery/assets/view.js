@@ -153,7 +153,12 @@
   /** The axes that are on no side of the grid. */
   view.picked = () => gallery.axes.wide().filter((axis) => !sides.some((side) => view[side] === axis.id));
 
-  view.pick = (axis) => view.picks[axis.id] ?? (axis === gallery.axes.output ? -1 : 0);
+  /** The number of the value that is picked of an axis, -1 for all; of a hidden one the first that is shown. */
+  view.pick = (axis) => {
+    const number = view.picks[axis.id] ?? (axis === gallery.axes.output ? -1 : 0);
+    if (!view.hidden[axis.id]?.includes(number)) return number;
+    return gallery.axes.visible(axis)[0]?.number ?? number;
+  };
 
   view.tabs = TABS;
   gallery.view = view;

@@ -2,7 +2,7 @@
 // One picture as large as the window: arrow keys go along the axes of the grid, and what they change is marked.
 
 (() => {
-  const { h, icon, button, replace } = gallery.dom;
+  const { h, icon, button, replace, apart } = gallery.dom;
   const zoom = gallery.stage.zoom();
   const viewer = { card: null };
   let dialog = null;
@@ -99,11 +99,10 @@
   function way(name, rows, columns) {
     const found = target(rows, columns);
     const changed = found && differing(viewer.card, found.cards[0]);
-    const words = changed
-      ? changed
-          .map((axis) => gallery.words.shortened(gallery.axes.word(gallery.axes.value(axis, found.cards[0])), 28))
-          .join(', ')
-      : '';
+    const words = (changed ?? [])
+      .map((axis) => gallery.words.shortened(gallery.axes.word(gallery.axes.value(axis, found.cards[0])), 28))
+      .map(gallery.words.isolated)
+      .join(', ');
     const made = button(words, () => viewer.go(rows, columns), {
       iconName: name,
       title: `Go ${name}${words && `: ${words}`}`,
@@ -137,16 +136,11 @@
 
   function head() {
     const { card } = viewer;
-    const names = gallery.cell.names(card, 60).map((name) => h('span', { dir: 'auto' }, name));
     const close = button('', viewer.close, { iconName: 'close', title: 'Close (Esc)', id: 'viewer-close' });
     return h(
       'div.title',
       {},
-      h(
-        'h2',
-        {},
-        names.flatMap((name, place) => (place ? [' · ', name] : [name])),
-      ),
+      h('h2', {}, apart(gallery.cell.names(card, 60))),
       close,
     );
   }
