@@ -361,10 +361,8 @@ def test_a_damaged_picture_is_told_from_a_black_one(look: Look, make_run: MakeRu
         whole = picture(task, number)
         return whole if task.index else whole[:60] + bytes(len(whole) - 60)
 
-    job = {"parameters": {"samples": 1, "scheduler": "PNDMScheduler"}, "sweep": {"seed": [7, 42]}}
-    page = look(
-        at=built(make_run(tmp_path / "broken", {**job, "parameters": {**job["parameters"], "prompt": "x"}}, broken))
-    )
+    job = {"parameters": {"prompt": "x", "samples": 1, "scheduler": "PNDMScheduler"}, "sweep": {"seed": [7, 42]}}
+    page = look(at=built(make_run(tmp_path / "broken", job, broken)))
     expect(cell(page, 0, 0)).to_have_text("file is damaged")
     expect(cell(page, 0, 1).locator("img")).to_have_count(1)
     cell(page, 0, 0).click()
@@ -482,13 +480,13 @@ def test_the_next_job_is_run_as_the_one_before(look: Look, make_run: MakeRun, tm
         "repeat": 2,
         "limits": {"budget_usd": 0.5, "task_timeout": "10m", "concurrency": 3},
         "retry": {"attempts": 5},
-        "outputs": {"delete_remote": True},
     }
-    poll = {"tracking": "poll", "outputs": {"path": "{{x}}/{seed} {prompt}"}}
-    webhook = {"tracking": "webhook", "callback_url": "https://hooks.example.com/o", "outputs": {"path": "{style}"}}
+    told = {"path": "{{x}}/{seed} {prompt}", "delete_remote": True}
+    poll = {"tracking": "poll", "outputs": told}
+    address = "https://hooks.example.com/o"
+    webhook = {"tracking": "webhook", "callback_url": address, "outputs": {**told, "path": "{style}"}}
     for name, more in {"poll": poll, "webhook": webhook}.items():
-        outputs = {**job["outputs"], **more["outputs"]}  # type: ignore[dict-item]  # mappings both
-        folder = built(make_run(tmp_path / name, {**job, **more, "outputs": outputs}, picture))
+        folder = built(make_run(tmp_path / name, {**job, **more}, picture))
         page = look(at=folder)
         keys(page, "e")
         page.locator("#export").get_by_text("All: ").click()

@@ -158,6 +158,25 @@ def test_pictures_appear_while_the_run_goes_on_and_nothing_else_moves(
     assert page.url.endswith("#tab=grid")
 
 
+@pytest.mark.parametrize("place", ["", "run/full/"])
+def test_one_page_too_many_says_so_and_goes_on_when_another_has_closed(
+    browser: Browser, served: Served, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    if not (served.outputs / "full").exists():
+        served.run("full")
+    monkeypatch.setattr("orchestrator.web.watch.MOST_READERS", 0)
+    page = browser.new_page()
+    page.clock.install()
+    page.goto(served.base + place)
+    expect(page.locator(".word.offline")).to_have_text(
+        "Too many pages are open: close some, and this one goes on by itself."
+    )
+    monkeypatch.undo()
+    page.clock.fast_forward(6000)
+    expect(page.locator(".word")).to_have_text("live")
+    page.context.close()
+
+
 def test_the_log_is_told_as_it_grows(page: Page, served: Served, going_on: tuple[str, GoingOn]) -> None:
     name, run = going_on
     run.say("run started")

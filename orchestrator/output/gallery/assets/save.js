@@ -112,7 +112,8 @@
 
   function choice(label, words, act, disabled = false) {
     const made = button(label, act, { kind: 'big', disabled });
-    made.append(h('small', {}, words));
+    const parts = words.split('`').map((part, place) => (place % 2 ? h('code', {}, part) : part));
+    made.append(h('small', {}, parts));
     return made;
   }
 

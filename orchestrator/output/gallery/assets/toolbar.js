@@ -134,7 +134,7 @@
     const axes = wide.map((each) => [each.id, `${each.name}${from(each.id)}`]);
     const chooser = select(
       SIDES[name],
-      [['', '–'], ...axes],
+      [['', 'none'], ...axes],
       gallery.view[name],
       (id) => gallery.view.place(name, id),
       { id: `side-${name}` },
