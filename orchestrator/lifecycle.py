@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from orchestrator.money import FREE
+from orchestrator.money import FREE, to_pico
 from orchestrator.tasks import Task
 
 
@@ -295,6 +295,18 @@ class Record:
             ended_at=ending.at,
         )
         return replace(self, state=state, attempt=attempt)
+
+
+def counted(before: Record, after: Record) -> Mapping[str, int]:
+    """Return by how much a move adds to the counters of a run: of requests in doubt, and of what became of them."""
+    was = before.state is State.SUBMITTING and before.sent.uncertain
+    if not was and after.state is State.SUBMITTING and after.sent.uncertain:
+        return {"uncertain": 1}
+    if was and after.state is State.RUNNING:
+        return {"adopted": 1, "saved": to_pico(after.sent.reserved_usd)}
+    if was and after.state is State.PENDING:
+        return {"resubmitted": 1}
+    return {}
 
 
 def reserved_usd(attempt: Attempt | None) -> Decimal:

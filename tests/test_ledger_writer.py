@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sqlite3
@@ -19,6 +20,7 @@ import pytest
 from orchestrator.clock import SystemClock, VirtualClock
 from orchestrator.ledger import ClaimedError, ConflictError, Ledger, LedgerError, SqliteLedger
 from orchestrator.lifecycle import Record, State
+from orchestrator.money import to_pico
 from orchestrator.steps.saving import shielded
 from orchestrator.tasks import Task
 from orchestrator.threads import in_thread
@@ -278,6 +280,42 @@ async def test_closing_writes_what_is_left(tmp_path: Path) -> None:
             return reader.totals().counters
 
     assert await in_thread(counters) == {"calls Run": 50}
+
+
+async def test_a_move_and_what_it_counts_are_one_commit(tmp_path: Path) -> None:
+    """A kill right after what was in doubt is settled takes no counter with it."""
+    async with at_work(tmp_path, 1) as bench:
+        before, sent = intended(0)
+        doubt = sent.given_up(12.0)
+        moves = (before, sent, doubt, doubt.accepted("2221", None, 13.0))
+        for one, next_one in itertools.pairwise(moves):
+            await bench.ledger.save(one, next_one, durable=True)
+        assert bench.commits == 3
+
+        def counters() -> dict[str, int]:
+            with SqliteLedger(tmp_path / "ledger.sqlite", read_only=True) as reader:
+                return reader.totals().counters
+
+        assert await in_thread(counters) == bench.ledger.totals.counters
+        assert bench.ledger.totals.counters == {"uncertain": 1, "adopted": 1, "saved": to_pico(RESERVE)}
+
+
+async def test_counts_that_find_no_room_go_with_the_next_commit(tmp_path: Path) -> None:
+    """Nobody waits for them who could be told, and what is counted has happened."""
+    async with at_work(tmp_path) as bench:
+        failed = anyio.Event()
+
+        async def full(_: Callable[[], Any]) -> Any:
+            failed.set()
+            raise LedgerError(tmp_path / "ledger.sqlite", "database or disk is full")
+
+        bench.ledger._hop = full
+        bench.ledger.count("calls Run", 3)
+        with anyio.fail_after(5):
+            await failed.wait()
+        bench.ledger._hop = bench.gate
+        assert (await bench.ledger.read(SqliteLedger.totals)).counters in ({}, {"calls Run": 3})
+        assert (await bench.ledger.read(SqliteLedger.totals)).counters == {"calls Run": 3}
 
 
 async def test_counts_need_nobody_to_wait(tmp_path: Path) -> None:

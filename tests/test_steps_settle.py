@@ -370,7 +370,7 @@ async def test_a_task_that_another_of_ours_has_is_nobodys(tmp_path: Path) -> Non
         await settler.ledger.save(running, running.accepted("101", "token", NOW), durable=False)
         [(doubt, after)] = await certain(settler, lost)
         assert (doubt.record.task.id, after.state) == ("b", State.PENDING)
-        assert settler.ledger.totals.counters == {"resubmitted": 1}
+        assert settler.ledger.totals.counters["resubmitted"] == 1
 
 
 async def certain(settler: Settler, record: Record) -> list[tuple[Doubt, Record]]:
@@ -430,7 +430,7 @@ async def test_without_a_list_what_is_due_can_be_sent_again(tmp_path: Path, ago:
     async with settling(tmp_path, Service([], broken=True), [doubtful()]) as settler:
         said = await settler.resend([Doubt(doubtful(), settler.clock.monotonic() - ago)])
         assert [record.state for _, record in said] == after
-        assert settler.ledger.totals.counters == ({"resubmitted": 1} if after else {})
+        assert settler.ledger.totals.counters.get("resubmitted", 0) == bool(after)
 
 
 @dataclass

@@ -104,7 +104,6 @@ class Doubts:
         if record.state is not State.SUBMITTING or record.sent.gave_up_at is not None:
             return record
         after = record.given_up(min(self._clock.now(), record.sent.intent_at + LONGEST_REQUEST_SECONDS))
-        self._ledger.count("uncertain")
         await self._ledger.save(record, after, durable=True)
         return after
 
@@ -117,7 +116,6 @@ class Doubts:
         last = record.sent
         newest = newest_before(last, None)
         after = record.intended(last.intent_at, last.reserved_usd, newest).given_up(self._unproven_until)
-        self._ledger.count("uncertain")
         await self._ledger.save(record, after, durable=True)
         return after
 

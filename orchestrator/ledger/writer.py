@@ -12,7 +12,7 @@ from orchestrator.clock import Clock
 from orchestrator.ledger.errors import ClaimedError, ConflictError
 from orchestrator.ledger.sqlite import SqliteLedger
 from orchestrator.ledger.totals import Entered, Totals
-from orchestrator.lifecycle import Record
+from orchestrator.lifecycle import Record, counted
 from orchestrator.tasks import Task
 from orchestrator.threads import Hop, in_thread
 from orchestrator.waiting import Turn
@@ -82,26 +82,28 @@ class Ledger:
     async def save(
         self, before: Record, after: Record, *, durable: bool, facts: Mapping[str, str | None] | None = None
     ) -> None:
-        """Write down one move, and facts with it; returns when it is committed, with `durable` when it is on the disk.
+        """Write down one move, what it counts and facts with it; returns when it is committed.
 
-        Whoever is cancelled meanwhile hears of it then: what it was told is written down in any case.
+        With `durable` that is when it is on the disk. Whoever is cancelled meanwhile hears of it then: what it was told
+        is written down in any case.
 
         Raises:
             ClaimedError: The remote task belongs to another of our tasks.
             LedgerError: It could not be written.
         """
+        counts = counted(before, after)
 
         def work(store: SqliteLedger) -> bool:
             dropped = store.save(before, after)
             store.state(facts or {})
+            store.count(counts)
             return dropped
 
-        await self._ask(
-            work,
-            lambda dropped: self.totals.apply(before, after, dropped=dropped),
-            durable=durable,
-            outlasting=True,
-        )
+        def follow(dropped: bool) -> None:
+            self.totals.apply(before, after, dropped=dropped)
+            self._add(counts)
+
+        await self._ask(work, follow, durable=durable, outlasting=True)
 
     async def enter(self, tasks: Sequence[Task], edition: int, rank: int) -> Entered:
         """Write down the next tasks of the job file, the first of which has `rank` in the order of submission."""
@@ -131,7 +133,7 @@ class Ledger:
     def count(self, name: str, number: int = 1) -> None:
         """Add to a counter; committed with the next write, at the latest after `IDLE_SECONDS`."""
         self._counts[name] += number
-        self.totals.counters[name] = self.totals.counters.get(name, 0) + number
+        self._add({name: number})
         self._asked.set()
 
     async def read(self, work: Callable[[SqliteLedger], T]) -> T:
@@ -157,6 +159,11 @@ class Ledger:
                 raise ticket.error
         return ticket.value  # type: ignore[return-value]  # set together with `done`; None is a T then
 
+    def _add(self, counts: Mapping[str, int]) -> None:
+        counters = self.totals.counters
+        for name, number in counts.items():
+            counters[name] = counters.get(name, 0) + number
+
     async def _idle(self) -> None:
         if not self._counts and not self._closing.is_set():
             await self._asked.wait()
@@ -178,6 +185,8 @@ class Ledger:
         except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it, and raises it
             for ticket in batch:
                 ticket.error = ticket.error or error
+            if not self._closing.is_set():
+                self._counts.update(counts)  # nobody waits for them: they go with the next commit
         for ticket in batch:
             if ticket.then is not None and ticket.error is None:
                 ticket.then(ticket.value)

@@ -9,8 +9,7 @@ from typing import Final
 
 from orchestrator.clock import Clock
 from orchestrator.ledger import ClaimedError, Ledger
-from orchestrator.lifecycle import Attempt, Record, State
-from orchestrator.money import to_pico
+from orchestrator.lifecycle import Attempt, Record
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
 from orchestrator.steps.elsewhere import Alone, Foreign, Others
 from orchestrator.steps.matching import (
@@ -209,11 +208,6 @@ class Settler:
             await shielded(self.ledger.save(before, after, durable=True))
         except ClaimedError:
             return False
-        if after.state is State.PENDING:
-            self.ledger.count("resubmitted")
-        elif after.attempt is not None:
-            self.ledger.count("adopted")
-            self.ledger.count("saved", to_pico(after.attempt.reserved_usd))
         return True
 
     async def _page(self, start: int) -> TaskPage | Outcome:

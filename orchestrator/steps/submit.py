@@ -105,7 +105,6 @@ async def submit(
         return await _not_accepted(intended, outcome, ledger, clock, hopeless=hopeless), outcome
     except BaseException:
         if intended.state is State.SUBMITTING:  # cancelled while the request was out
-            ledger.count("uncertain")
             await ledger.save(intended, intended.given_up(clock.now()), durable=True)
         raise
     return await _accepted(intended, accepted, frontier, ledger, clock)
@@ -121,7 +120,6 @@ async def _accepted(
         await ledger.save(intended, running, durable=True, facts=None if grown else {UNORDERED: "1"})
     except ClaimedError:  # the service named a task that is another one's: no proof that it has ours
         uncertain = intended.given_up(clock.now())
-        ledger.count("uncertain")
         await ledger.save(intended, uncertain, durable=True)
         return uncertain, Outcome(Verdict.SETTLE, "The service gave the id of an earlier task.")
     if not grown:
@@ -132,7 +130,6 @@ async def _accepted(
 async def _not_accepted(intended: Record, outcome: Outcome, ledger: Ledger, clock: Clock, *, hopeless: bool) -> Record:
     if outcome.verdict is Verdict.SETTLE:
         after = intended.given_up(clock.now())
-        ledger.count("uncertain")
     elif hopeless:
         after = intended.rejected(outcome.failure, clock.now())
     else:
