@@ -35,6 +35,15 @@ def test_a_clock_that_jumps_ends_no_task_and_has_nobody_wait(seconds: float) -> 
     assert verdict.story[-1][0] < 120
 
 
+def test_a_clock_that_jumps_while_the_reply_is_written_down_ends_no_task() -> None:
+    """The task counted as one that had run for a day, and was ended at the first look."""
+    verdict = play(
+        History(seed=60602, seeds=1, disk_seconds=0.3, events=(Event("clock jumps", at=2.0, seconds=86400.0),))
+    )
+    assert (verdict.violation, verdict.paid) == (None, 1)
+    assert verdict.story[-1][0] < 120
+
+
 def test_one_slip_does_not_make_an_empty_list_complete() -> None:
     """The list showed nothing for minutes, and a task that was missing from it was said not to exist, once."""
     events = (Event("run unanswered", number=1), Event("look gone", number=8))

@@ -170,16 +170,17 @@ class LocalEngine:
     async def _carry(self, record: Record, in_lobby: bool) -> None:
         """Carry a task until it has ended, is in doubt, or stays for the next run."""
         remote: RemoteTask | None = None
+        is_new = False
         try:
             while record.state not in FINAL:
                 before = record
                 if record.state is State.PENDING:
-                    record = await self._submit(record)
+                    record, is_new = await self._submit(record), True
                     if in_lobby:
                         self._lobby.leave()
                         in_lobby = False
                 elif record.state is State.RUNNING:
-                    record, remote = await self.tracker.track(record)
+                    record, remote = await self.tracker.track(record, is_new=is_new)
                     if record.state is not State.RUNNING:
                         self.slots.release()
                         self.control.changed.notify()

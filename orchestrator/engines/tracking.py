@@ -83,14 +83,18 @@ class Tracker:
     def __post_init__(self) -> None:
         self.control.on_hurry(self.rounds.let_go)
 
-    async def track(self, record: Record) -> tuple[Record, RemoteTask | None]:
+    async def track(self, record: Record, *, is_new: bool = False) -> tuple[Record, RemoteTask | None]:
         """Follow a running task.
+
+        Args:
+            record: The task.
+            is_new: Whether the service accepted it a moment ago; else the wall clock has to tell how long it has run.
 
         Returns:
             The record, and what the service last said: running no longer, or still running where the run is left.
         """
         with self.listener.following(record, partial(self.rounds.hurry, record.task.id)) as ear:
-            watch = self._watch(record, ear)
+            watch = self._watch(record, ear, 0.0 if is_new else self._passed(record))
             try:
                 return await self._follow(record, watch)
             finally:
@@ -120,8 +124,8 @@ class Tracker:
             if over is not None:
                 return over, None
 
-    def _watch(self, record: Record, ear: Ear) -> _Watch:
-        passed, now = self._passed(record), self.clock.monotonic()
+    def _watch(self, record: Record, ear: Ear, passed: float) -> _Watch:
+        now = self.clock.monotonic()
         course = self.forecast.begin(record.task.parameters, now - passed)
         repeats = delays(self.random, FIRST_REPEAT_SECONDS, LONGEST_REPEAT_SECONDS)
         ahead = self.clock.now() - now
