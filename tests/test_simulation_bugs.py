@@ -15,23 +15,27 @@ from typing import Any, Final
 import anyio.lowlevel
 import pytest
 
+from orchestrator import lifecycle
 from orchestrator.commands import retry
-from orchestrator.engines import pacing
+from orchestrator.engines import pacing, tracking
 from orchestrator.engines.budget import Budget
+from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.doubts import Doubts
 from orchestrator.engines.local import LocalEngine
 from orchestrator.engines.pacing import Schedule
 from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
-from orchestrator.ledger import ClaimedError, Ledger, Totals, moves
-from orchestrator.lifecycle import Failure, Output, Record, State
+from orchestrator.ledger import ClaimedError, Ledger, Totals, moves, writer
+from orchestrator.lifecycle import Attempt, Failure, Output, Record, State
 from orchestrator.output.keeper import ManifestKeeper
 from orchestrator.simulation import Event, History, draw, play, process
 from orchestrator.steps import fetch, matching, settle, submit
 from orchestrator.steps.calls import Calls, First, Urgency
+from orchestrator.steps.clearing import Clearing
 from orchestrator.steps.fetch import Fetcher
 from orchestrator.steps.landing import Landing
+from orchestrator.steps.outcomes import Stop
 from orchestrator.steps.recognise import Kind
 from orchestrator.steps.settle import Settler
 from orchestrator.wiro import Acceptance, ReplyLost
@@ -226,6 +230,24 @@ def the_model_is_not_compared(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(matching, "_finds", of_any)
 
 
+@planted(twins=True, earlier=3, events=(Event("run lost", 1),))
+def nobody_asks_whether_a_task_is_older(patch: pytest.MonkeyPatch) -> None:
+    older = matching.is_older
+    patch.setattr(matching, "is_older", lambda task, attempt: older(task, attempt) and None)
+    patch.setattr(matching, "_is_made", lambda _found, intent: not intent.out)
+
+
+@planted(twins=True, earlier=3, events=(Event("run lost", 1),))
+def the_newest_task_that_was_known_counts_as_a_newer_one(patch: pytest.MonkeyPatch) -> None:
+    older = matching.is_older
+
+    def lenient(task: Any, attempt: Any) -> bool | None:
+        is_newest = attempt is not None and task.number is not None and task.number == attempt.newest_known
+        return False if is_newest else older(task, attempt)
+
+    patch.setattr(matching, "is_older", lenient)
+
+
 @planted(rate=0.5, seeds=2, events=(Event("run unanswered", 1),))
 def nobody_remembers_the_newest_task(patch: pytest.MonkeyPatch) -> None:
     intended = Record.intended
@@ -244,6 +266,105 @@ def what_cannot_be_delivered_is_pending_again(patch: pytest.MonkeyPatch) -> None
         return replace(self, state=State.PENDING, outputs=outputs, failure=failure, finished_at=at)
 
     patch.setattr(Record, "undelivered", undelivered)
+
+
+# The user's word
+
+
+@planted(seeds=4, run_seconds=10.0, events=(Event("hour interrupt", at=4.0),))
+def what_runs_is_ended_where_the_user_leaves(patch: pytest.MonkeyPatch) -> None:
+    def ruthless(self: Control, stop: Stop, message: str) -> None:
+        self.cancel()
+        self.halt = Halt(stop, message)
+
+    patch.setattr(Control, "leave", ruthless)
+
+
+@planted(seeds=12, run_seconds=10.0, places=2, events=(Event("hour poor", at=5.0, seconds=100.0),))
+def what_runs_is_ended_where_the_balance_is_used_up(patch: pytest.MonkeyPatch) -> None:
+    close = Control.close
+
+    def ruthless(self: Control, stop: Stop, message: str) -> None:
+        self.cancelling |= stop is Stop.BALANCE
+        close(self, stop, message)
+
+    patch.setattr(Control, "close", ruthless)
+
+
+@planted(events=(Event("task late", 1, seconds=100.0),))
+def minutes_are_taken_for_seconds(patch: pytest.MonkeyPatch) -> None:
+    begin = Tracker.__post_init__
+
+    def short(self: Tracker) -> None:
+        self.timeout_seconds /= 60
+        begin(self)
+
+    patch.setattr(Tracker, "__post_init__", short)
+
+
+@planted(seeds=4, run_seconds=60.0, events=(Event("hour cancel", at=8.0),))
+def what_is_cancelled_runs_on(patch: pytest.MonkeyPatch) -> None:
+    async def deaf(*_: object, **__: object) -> bool:
+        return True
+
+    patch.setattr(tracking, "end", deaf)
+
+
+@planted(seeds=12, run_seconds=10.0, places=2, rate=10.0, events=(Event("hour cancel", at=8.0),))
+def tasks_are_begun_after_the_user_said_stop(patch: pytest.MonkeyPatch) -> None:
+    def cancel(self: Control) -> None:
+        self.cancelling = True
+        self._hurry()
+
+    patch.setattr(Control, "cancel", cancel)
+
+
+@planted(delete_remote=True)
+def copies_are_deleted_before_ours_are_recorded(patch: pytest.MonkeyPatch) -> None:
+    owe = Clearing.owe
+
+    async def hasty(self: Clearing, record: Record) -> None:
+        await owe(self, record)
+        await self.clear(record)
+
+    patch.setattr(Clearing, "owe", hasty)
+
+
+# What is told
+
+
+@planted(events=(Event("run unanswered", 1),))
+def what_is_adopted_counts_as_sent_again(patch: pytest.MonkeyPatch) -> None:
+    counted = lifecycle.counted
+
+    def confused(before: Record, after: Record) -> Mapping[str, int]:
+        counts = counted(before, after)
+        return {"resubmitted": 1} if "adopted" in counts else counts
+
+    patch.setattr(writer, "counted", confused)
+
+
+@planted(events=(Event("run lost", 1), *(Event("process killed", number) for number in range(20, 120, 9))))
+def what_became_of_a_doubt_is_counted_in_a_commit_of_its_own(patch: pytest.MonkeyPatch) -> None:
+    save = Ledger.save
+    patch.setattr(writer, "counted", lambda *_: {})
+
+    async def then_count(self: Ledger, before: Record, after: Record, *, durable: bool) -> None:
+        await save(self, before, after, durable=durable)
+        for name, number in lifecycle.counted(before, after).items():
+            self.count(name, number)
+
+    patch.setattr(Ledger, "save", then_count)
+
+
+@planted(attempts=3, events=(Event("task fails", 1),))
+def a_second_try_takes_the_place_of_the_first_in_the_sums(patch: pytest.MonkeyPatch) -> None:
+    replaced = Totals._replace
+
+    def confused(self: Totals, before: Attempt | None, after: Attempt | None) -> None:
+        replaced(self, before and after and replace(before, number=after.number), after)
+
+    patch.setattr(Totals, "_replace", confused)
 
 
 # States

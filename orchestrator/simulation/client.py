@@ -74,24 +74,31 @@ class SimulatedClient(Client):
         await self._exchange("/Task/List", self._world.befalls("list"))
         page = self._world.service.page(start, limit, self._world.now())
         self._world.tell(f"list from {start}: {', '.join(task.task_id for task in page.tasks)}")
+        if limit == 1 and page.tasks:
+            self._rules.saw(int(page.tasks[0].task_id))
         # Where it shows nothing at all when it is asked for the newest task alone, nobody could know better.
         is_cut = self._world.passed() < self._world.history.cut_seconds and limit > 1 and self._world.history.earlier
         return TaskPage((), None) if is_cut else page
 
-    async def cancel(self, *, task_id: str, token: str | None) -> None:
+    async def cancel(self, *, task_id: str, token: str | None) -> None:  # noqa: ARG002 - the id says it
         """See `Client.cancel`."""
-        await self.kill(task_id=task_id, token=token)
+        await self._end("/Task/Cancel", task_id)
 
-    async def kill(self, *, task_id: str, token: str | None) -> None:
+    async def kill(self, *, task_id: str, token: str | None) -> None:  # noqa: ARG002 - the id says it
         """See `Client.kill`."""
-        del token
-        await self._exchange("/Task/Kill", self._world.befalls("end"))
-        self._world.service.stop(int(task_id), self._world.now())
+        await self._end("/Task/Kill", task_id)
 
     async def delete_outputs(self, token: str) -> None:
         """See `Client.delete_outputs`."""
         await self._exchange("/Task/InputOutputDelete", None)
-        self._world.service.tasks[int(token.rpartition("-")[2])].deleted = True
+        remote = self._world.service.tasks[int(token.rpartition("-")[2])]
+        self._rules.cleared(remote)
+        remote.deleted = True
+
+    async def _end(self, endpoint: str, task_id: str) -> None:
+        await self._exchange(endpoint, self._world.befalls("end"))
+        self._rules.obedience.ends(self._world.service.tasks[int(task_id)])
+        self._world.service.stop(int(task_id), self._world.now())
 
     async def _answered(self, request: Request, kind: str, event: Event | None) -> Accepted:
         """Wait for the answer to a request to `/Run`, as long as a client waits."""
@@ -111,7 +118,7 @@ class SimulatedClient(Client):
         if kind == "claimed" and first.request is not request and first.request and first.request.owner:
             request.given_up_at = world.now()
             return Accepted(str(first.number), first.token)
-        self._rules.replied(request)
+        self._rules.replied(request, int(answer.task_id))
         if kind == "hurried":
             await world.hurried()
         return answer

@@ -18,6 +18,10 @@ FORECASTING: Final = 0.1
 """The share of histories with the real forecast, whose arithmetic costs as much as all else that happens in them."""
 
 
+TWINS: Final = 0.3
+"""The share of histories in which somebody else has tasks just like ours."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One misfortune.
@@ -72,6 +76,7 @@ class History:
         lag_seconds: How long after its acceptance a task shows in the list, at most.
         shows: How the list shows parameters: `all`, as `text`, or only those that are no `defaults`.
         events: What goes wrong.
+        twins: Whether somebody else has tasks just like ours, before the run and meanwhile.
         forecasts: Whether looks are where they pay most by what was seen; otherwise they come at set ages.
     """
 
@@ -98,6 +103,7 @@ class History:
     shows: str = "all"
     events: tuple[Event, ...] = ()
     forecasts: bool = True
+    twins: bool = False
 
     @property
     def tasks(self) -> int:
@@ -188,6 +194,7 @@ def draw(seed: int) -> History:
         shows=rng.choice(("all", "all", "text", "defaults")),
         events=tuple(_event(rng, "run" if number in {1, 2} else None) for number in range(count)),
         forecasts=rng.random() < FORECASTING,
+        twins=rng.random() < TWINS,
     )
 
 

@@ -88,6 +88,8 @@ def _through(world: World, rules: Rules) -> int:
             return start
         if isinstance(ending, Result):
             world.tell(f"it ends: {ending.halt.message if ending.halt else ending.exit_code.name}")
+            with SqliteLedger(world.folder.ledger) as store:
+                rules.books.told(ending.status, store)
             if _is_over(ending):
                 if endings == world.history.retries:
                     return start

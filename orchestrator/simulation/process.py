@@ -197,6 +197,7 @@ async def _main(world: World, rules: Rules, store: Store) -> Result | None:
     control = Control()
 
     def hurry() -> None:
+        rules.obedience.told(cancelled=False)
         control.leave(Stop.INTERRUPTED, "Interrupted.")
         control.forced.set()
 
@@ -205,7 +206,7 @@ async def _main(world: World, rules: Rules, store: Store) -> Result | None:
     async with anyio.create_task_group() as group:
         group.start_soon(_watch, world)
         with anyio.CancelScope() as scope:
-            group.start_soon(_befall, world, control, scope)
+            group.start_soon(_befall, world, rules, control, scope)
             result = await _work(world, rules, store, control)
         group.cancel_scope.cancel()
     return result
@@ -260,7 +261,7 @@ async def _watch(world: World) -> None:
     world.violate("the process does not come to an end")
 
 
-async def _befall(world: World, control: Control, scope: anyio.CancelScope) -> None:
+async def _befall(world: World, rules: Rules, control: Control, scope: anyio.CancelScope) -> None:
     """Let come what comes at a moment."""
     while world.coming:
         event = world.coming[0]
@@ -273,12 +274,14 @@ async def _befall(world: World, control: Control, scope: anyio.CancelScope) -> N
             case "kill":
                 world.die(event)
             case "cancel":
+                rules.obedience.told(cancelled=True)
                 control.cancel()
             case _ if not control.begun:
                 scope.cancel()
             case "hurry":
                 world.hurry()
             case _:
+                rules.obedience.told(cancelled=False)
                 control.leave(Stop.INTERRUPTED, "Interrupted.")
 
 

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import FINAL, TABLE, Event, Record, State
-from orchestrator.simulation.service import PRICE_USD, Remote, Request, picture
+from orchestrator.simulation.books import Books
+from orchestrator.simulation.obedience import Obedience
+from orchestrator.simulation.service import MODEL, PRICE_USD, Remote, Request, picture
 from orchestrator.simulation.world import World
 from orchestrator.sweep import Job
 from orchestrator.tasks import Parameters, canonical_json
@@ -22,6 +24,9 @@ OLDEST_INTENT_SECONDS: Final = 10.0
 SAVED_SECONDS: Final = 2.0
 """How soon after a reply the ledger holds what it says; a commit takes a third of a second at most."""
 
+SEEN_SECONDS: Final = 1.0
+"""How long after the process has learned of a task its intents say that they are newer."""
+
 SPACING: Final = 1.02
 SLACK: Final = 1e-6
 PAUSE_SECONDS: Final = 1.0
@@ -30,7 +35,12 @@ MADE: Final = frozenset({"", "silent", "hidden", "veiled", "unfinished"})
 
 
 class Rules:
-    """Watches one world."""
+    """Watches one world.
+
+    Attributes:
+        books: What a run says of itself.
+        obedience: What the user has said.
+    """
 
     def __init__(self, world: World, job: Job) -> None:
         self._world = world
@@ -39,10 +49,15 @@ class Rules:
         self._alike = Counter(self._tasks.values())
         self._states: dict[str, State] = {}
         self._intents: dict[str, float] = {}
+        self._seen: list[tuple[float, int]] = []
+        self._newest_before: dict[str, int] = {}
+        self._mistaken: set[str] = set()
         self._unsaved: deque[tuple[float, Request]] = deque()
         self._written: deque[float] = deque(maxlen=max(1, math.floor(world.history.rate)))
         self._held_until = self._slow_since = -math.inf
         self._over_at = 0.0
+        self.books = Books(world)
+        self.obedience = Obedience(world)
 
     # Calls
 
@@ -51,6 +66,9 @@ class Rules:
         self._written.clear()
         self._unsaved.clear()
         self._intents.clear()
+        self._seen.clear()
+        self.books.begun()
+        self.obedience.begun()
         self._held_until = self._slow_since = -math.inf
         self._states = store.states(tuple(self._tasks))  # a machine that went down may have lost what was not promised
         known = store.claimed([str(remote.number) for remote in self._world.service.ours])
@@ -68,6 +86,7 @@ class Rules:
         if now < self._held_until - SLACK:
             self._broken(f"{endpoint} is called {self._held_until - now:.3f} s before the service wants another call")
         sent.append(now)
+        self.books.called(endpoint)
 
     def throttled(self, written_at: float, retry_after: float | None) -> None:
         """The service says that calls come too fast; of calls that were already out only the first one slows us."""
@@ -103,9 +122,14 @@ class Rules:
             self._world.tell(f"{remote.number} is accepted: {canonical_json(remote.parameters)}")
             self._accepted(remote)
 
-    def replied(self, request: Request) -> None:
+    def saw(self, number: int) -> None:
+        """The process learns of a task: whatever it sends from now on is newer."""
+        self._seen.append((self._world.now(), number))
+
+    def replied(self, request: Request, number: int) -> None:
         """The reply to one is here."""
         request.answered = True
+        self.saw(number)
         self._unsaved.append((self._world.now() + SAVED_SECONDS, request))
 
     def _accepted(self, remote: Remote) -> None:
@@ -119,7 +143,7 @@ class Rules:
             self._broken(f"one task is paid for twice: {numbers}, for {self._alike[kind]} alike")
         if len(alike) > self._alike[kind] * history.attempts * (1 + history.retries):
             self._broken(f"a task is tried {len(alike)} times")
-        if len(due) == len(ours) or not any(each.is_excused for each in ours):
+        if not self._mistaken and (len(due) == len(ours) or not any(each.is_excused for each in ours)):
             self._within_limits(due, now)
 
     def _within_limits(self, due: Sequence[Remote], now: float) -> None:
@@ -148,7 +172,11 @@ class Rules:
         if said.state is not before or ((before, state) not in MOVES and before is not state):
             self._broken(f"a task that was {before} is {state}")
         if before is not state is State.SUBMITTING:
-            self._intents[identity] = self._world.now()
+            self._intents[identity] = now = self._world.now()
+            known = (number for at, number in self._seen if at <= now - SEEN_SECONDS)
+            self._newest_before[identity] = max(known, default=0)
+            self.obedience.intended()
+        self.books.moved(said, record)
         if record.attempt is not None and record.attempt.remote_id is not None:
             self._claimed(record, int(record.attempt.remote_id))
         if state is State.DONE:
@@ -156,9 +184,16 @@ class Rules:
 
     def _claimed(self, record: Record, number: int) -> None:
         remote = self._world.service.tasks[number]
-        if remote.request is None:
+        kind = canonical_json(remote.parameters)
+        is_alike = remote.model == MODEL and kind == self._tasks[record.task.id]
+        if remote.request is None and not is_alike:
             self._broken(f"{number} belongs to somebody else, and is taken for ours")
-        elif canonical_json(remote.parameters) != self._tasks[record.task.id]:
+        elif remote.request is None and number <= self._newest_before.get(record.task.id, 0):
+            self._broken(f"{number} is older than the request that is said to have made it")
+        elif remote.request is None:  # nobody can tell them apart
+            remote.taken_by = record.task.id
+            self._mistaken.add(kind)
+        elif not is_alike:
             self._broken(f"{number} is another task of ours")
         elif remote.request.owner not in {None, record.task.id}:
             self._broken(f"{number} is taken for two tasks")
@@ -185,6 +220,11 @@ class Rules:
             if not path.is_file() or path.read_bytes() != picture(number, place):
                 self._broken(f"{output.path} is not what {number} has made")
 
+    def cleared(self, remote: Remote) -> None:
+        """The service is told to delete its copies: ours are recorded."""
+        if remote.owner is None or self._states.get(remote.owner) is not State.DONE:
+            self._broken(f"the service's copies of {remote.number} are deleted before ours are recorded")
+
     def rested(self, *, in_peace: bool) -> None:
         """No process is alive: what is lost with it is given up, and the manifest tells of files that are there."""
         for remote in self._world.service.ours:
@@ -192,6 +232,8 @@ class Rules:
                 remote.request.given_up_at = self._world.now()
                 if in_peace:
                     self._broken(f"{remote.number} was named by the service, and the process ended without saving it")
+        if in_peace:
+            self.obedience.rested()
         self._over_at = self._world.passed()
         for line in self._lines().values():
             for place, output in enumerate(line["outputs"]):
@@ -217,11 +259,12 @@ class Rules:
         if ended < len(self._tasks) and not (self._is_spent() and ended + states[State.PENDING] == len(self._tasks)):
             self._broken(f"{len(self._tasks) - ended} tasks have not ended")
         ours = self._world.service.ours
-        excused = {canonical_json(remote.parameters) for remote in ours if remote.is_excused}
+        excused = {canonical_json(remote.parameters) for remote in ours if remote.is_excused} | self._mistaken
         for remote in ours:  # where one came too late there are two for one task, and either may be the one it has
             if remote.request and remote.request.owner is None and canonical_json(remote.parameters) not in excused:
                 self._broken(f"{remote.number} was accepted, and nobody knows of it")
         self._none_lost(records.values())
+        self.books.ended(store)
         self._in_time()
         lines = self._lines()
         places = [line["index"] for line in lines.values()]
@@ -233,7 +276,8 @@ class Rules:
     def _is_spent(self) -> bool:
         """Return whether the budget does not hold another task."""
         budget, now = self._job.limits.budget_usd, self._world.now()
-        due = [each.price_usd for each in self._world.service.ours if not each.is_free(now)]
+        counted = (each for each in self._world.service.tasks.values() if each.request or each.taken_by)
+        due = [each.price_usd for each in counted if not each.is_free(now)]
         return budget is not None and sum(due, self._world.history.samples * PRICE_USD) > budget
 
     def _none_lost(self, records: Iterable[Record]) -> None:

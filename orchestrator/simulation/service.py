@@ -61,7 +61,10 @@ class Request:
 
 @dataclass(eq=False, slots=True)
 class Remote:
-    """A task as the service has it; `request` is None where it is somebody else's."""
+    """A task as the service has it; `request` is None where it is somebody else's.
+
+    One that nobody can tell from ours may be taken for one of ours all the same, `taken_by` which says.
+    """
 
     number: int
     model: str
@@ -75,11 +78,17 @@ class Remote:
     stopped_at: float | None = None
     deleted: bool = False
     samples: int = 1
+    taken_by: str | None = None
 
     @property
     def token(self) -> str:
         """What opens it."""
         return f"token-{self.number}"
+
+    @property
+    def owner(self) -> str | None:
+        """The task of ours whose it is in the ledger, by id."""
+        return self.request.owner if self.request else self.taken_by
 
     @property
     def price_usd(self) -> Decimal:
@@ -133,8 +142,9 @@ class Service:
 
     def __post_init__(self) -> None:
         """Fill the account with what it has had before, and see strangers coming."""
-        for each in range(self.history.earlier):
-            self._strange(self.began_at - 1000.0 + each)
+        for each in range(self.history.earlier):  # the newest of them is like one of ours
+            is_twin = self.history.twins and (self.history.earlier - each) % 2 == 1
+            self._strange(self.began_at - 1000.0 + each, is_twin=is_twin)
         if self.history.strangers_seconds:
             self._send(self.began_at, None)
 
@@ -149,7 +159,7 @@ class Service:
         while self._wire and self._wire[0][0] <= now:
             at, _, what = heapq.heappop(self._wire)
             if what is None:
-                self._strange(at)
+                self._strange(at, is_twin=self.history.twins and chance(self.history.seed, "twin", at) < 0.5)
                 if at < self.began_at + HORIZON_SECONDS:
                     self._send(at + self.history.strangers_seconds, None)
                 continue
@@ -228,22 +238,24 @@ class Service:
         self.ours.append(remote)
         return Accepted(str(remote.number), remote.token)
 
-    def _strange(self, at: float) -> None:
-        """Somebody else has a task: like ours but for its seed, or exactly like one of ours for another model."""
-        number = self._next_number()
-        other = number % 2 == 0
+    def _strange(self, at: float, *, is_twin: bool) -> None:
+        """Somebody else has a task, like ours but for its seed or exactly like one of ours, also for another model."""
+        number, history = self._next_number(), self.history
+        other = not is_twin and number % 2 == 0
         self.tasks[number] = Remote(
             number=number,
             model=OTHER_MODEL if other else MODEL,
             parameters={
                 **DEFAULTS,
                 "prompt": "a boat",
-                "seed": str(1 + number // 2 % self.history.seeds if other else number),
+                "samples": history.samples,
+                "seed": str(1 + number // 2 % history.seeds if other or is_twin else number),
             },
             accepted_at=at,
             ends_at=at + STRANGER_SECONDS,
             shown_at=at,
-            unveiled_at=at + self.history.veiled_seconds,
+            unveiled_at=at + history.veiled_seconds,
+            samples=history.samples,
         )
 
     def _next_number(self) -> int:
