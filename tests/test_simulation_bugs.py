@@ -349,8 +349,8 @@ def what_became_of_a_doubt_is_counted_in_a_commit_of_its_own(patch: pytest.Monke
     save = Ledger.save
     patch.setattr(writer, "counted", lambda *_: {})
 
-    async def then_count(self: Ledger, before: Record, after: Record, *, durable: bool) -> None:
-        await save(self, before, after, durable=durable)
+    async def then_count(self: Ledger, before: Record, after: Record, *, durable: bool, facts: Any = None) -> None:
+        await save(self, before, after, durable=durable, facts=facts)
         for name, number in lifecycle.counted(before, after).items():
             self.count(name, number)
 
