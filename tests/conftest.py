@@ -28,6 +28,15 @@ from orchestrator.wiro.catalogue import seed_model
 
 RECORDINGS = Path(__file__).parent / "recordings"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+UNWANTED = (
+    # pages of the address bar's own, in each window, which cost more than the page under test
+    *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup"),
+    # what playwright turns off in a list that this one replaces
+    *("AimEnabled", "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades"),
+    *("MediaRouter", "OptimizationHints", "PaintHolding", "PreconnectToSearch", "ThirdPartyStoragePartitioning"),
+)
+"""Features of the browser."""
+
 QUIET = [
     "--headless",
     "--no-sandbox",
@@ -36,6 +45,7 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    f"--disable-features={','.join(UNWANTED)}",
 ]
 STARTED = 1_795_000_000.0
 OPENING = {

@@ -6,17 +6,35 @@ import json
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
+from unittest.mock import patch
 
 from anyio.from_thread import start_blocking_portal
 
 from orchestrator.emulator import Emulator, Profile
+from orchestrator.emulator.models import CATALOGUE
+
+SHORTEST_SECONDS: Final = 0.1
+
+
+@contextmanager
+def stating(seconds: float) -> Iterator[None]:
+    """Let emulators state that a task takes so long; until a run has seen some, it looks when that says so."""
+    said = {
+        name: replace(model, tool={**model.tool, "computingtime": f"{seconds:.1f} seconds"})
+        for name, model in CATALOGUE.items()
+    }
+    with patch.dict(CATALOGUE, said):
+        yield
 
 
 @contextmanager
 def served(profile: Profile, **more: Any) -> Iterator[Emulator]:
-    """Let an emulator be there meanwhile; see its own arguments."""
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(Emulator(profile, **more)) as service:
+    """Let an emulator be there meanwhile, one that states how long its tasks take; see its own arguments."""
+    emulator = Emulator(profile, **more)
+    usual = stating(max(SHORTEST_SECONDS, profile.queue_seconds[1] + profile.run_seconds_median))
+    with usual, start_blocking_portal() as portal, portal.wrap_async_context_manager(emulator) as service:
         yield service
 
 
