@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.lifecycle import State
@@ -67,6 +68,18 @@ def test_a_large_grid_gets_smaller_pictures() -> None:
     assert laid_out(sheet(4, 6), 1.0, measure).width == SIDES[0]
     assert laid_out(sheet(40, 30), 1.0, measure).width < SIDES[0]
     assert laid_out(sheet(200, 200), 1.0, measure).width == SIDES[1]
+
+
+@pytest.mark.parametrize("times", [2, 8])
+def test_letters_and_gaps_grow_with_the_pictures(times: int) -> None:
+    """A sheet of twice the size is the same sheet, seen from nearer; a small one keeps letters that can be read."""
+    drawn = sheet(6, 3, 2)
+    usual, large = (laid_out(drawn, 1.0, measure, side) for side in (SIDES[0], SIDES[0] * times))
+    assert (large.sizes.text, large.left, large.width) == tuple(
+        times * each for each in (usual.sizes.text, usual.left, usual.width)
+    )
+    assert large.size(whole(drawn))[0] == times * usual.size(whole(drawn))[0]
+    assert laid_out(drawn, 1.0, measure, 32).sizes == usual.sizes
 
 
 def test_words_below_pictures_have_their_room() -> None:

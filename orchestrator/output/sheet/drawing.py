@@ -15,10 +15,9 @@ from orchestrator.output.checked import WORDS, Checked, Found
 from orchestrator.output.gallery.place import Place
 from orchestrator.output.gallery.thumbnails import FORMATS, MOST_PIXELS, SIDE, preview, upright
 from orchestrator.output.sheet.grid import Cell, Sheet
-from orchestrator.output.sheet.layout import GAP, MARGIN, SMALL, TEXT, TITLE, Layout, Part, mosaic
+from orchestrator.output.sheet.layout import Layout, Part, mosaic
 from orchestrator.output.sheet.lettering import Lettering, line_height
 
-_SEAM: Final = 2
 _ROOMY_LINES: Final = 4
 """A box of fewer lines has room for a word and not for a sentence."""
 _STATES: Final = {
@@ -91,15 +90,16 @@ class Artist:
         return left, top, left + self.layout.width - 1, top + self.layout.height - 1
 
     def _title(self, draw: ImageDraw.ImageDraw, width: int) -> None:
-        lower = MARGIN + line_height(TITLE)
-        write = self.lettering.write
-        write(draw, (MARGIN, MARGIN, width - MARGIN, lower), self.title, TITLE, self.colours.ink)
-        box = (MARGIN, lower, width - MARGIN, lower + line_height(SMALL))
-        write(draw, box, self.subtitle, SMALL, self.colours.quiet)
+        sizes, write = self.layout.sizes, self.lettering.write
+        left, right, lower = sizes.margin, width - sizes.margin, sizes.margin + line_height(sizes.title)
+        write(draw, (left, left, right, lower), self.title, sizes.title, self.colours.ink)
+        box = (left, lower, right, lower + line_height(sizes.small))
+        write(draw, box, self.subtitle, sizes.small, self.colours.quiet)
 
     def _heads(self, draw: ImageDraw.ImageDraw, part: Part) -> None:
         """Write the labels of columns, those of outer axes once over all columns that share them."""
-        bottom = self.layout.top - GAP
+        sizes = self.layout.sizes
+        pitch, bottom = line_height(sizes.text), self.layout.top - sizes.gap
         for depth in reversed(range(len(self.layout.heads))):
             top = bottom - self.layout.heads[depth]
             for first, last in _runs([self.sheet.columns[column][: depth + 1] for column in part.columns]):
@@ -107,34 +107,34 @@ class Artist:
                 left = self.layout.x(columns[0], part.columns[0])
                 right = self.layout.x(columns[-1], part.columns[0]) + self.layout.width
                 word = self.sheet.columns[columns[0]][depth]
-                tall = line_height(TEXT) * len(
-                    self.lettering.lines(word, TEXT, right - left, max(1, (bottom - top) // line_height(TEXT)))
-                )
+                most = max(1, (bottom - top) // pitch)
+                tall = pitch * len(self.lettering.lines(word, sizes.text, right - left, most))
                 is_inmost = depth == len(self.layout.heads) - 1
-                self.lettering.write(draw, (left, bottom - tall, right, bottom), word, TEXT, self.colours.ink)
+                self.lettering.write(draw, (left, bottom - tall, right, bottom), word, sizes.text, self.colours.ink)
                 if not is_inmost:
-                    draw.line((left, bottom + 1, right - 1, bottom + 1), self.colours.line)
-            bottom = top - GAP
+                    draw.line((left, bottom + 1, right - 1, bottom + 1), self.colours.line, sizes.line)
+            bottom = top - sizes.gap
 
     def _label(self, draw: ImageDraw.ImageDraw, part: Part, row: int) -> None:
         """Write the label of a row: the outer axis's word where it changes, then the inner one's."""
-        words = self.sheet.rows[row]
+        sizes, words = self.layout.sizes, self.sheet.rows[row]
         top = self.layout.y(row, part.rows[0])
-        right, bottom = self.layout.left - 2 * GAP, top + self.layout.height
+        right, bottom = self.layout.left - 2 * sizes.gap, top + self.layout.height
         before = self.sheet.rows[row - 1] if row > part.rows[0] else ()
         is_new = [words[: depth + 1] != before[: depth + 1] for depth in range(len(words))]
         for depth, word in enumerate(words):
             is_inmost = depth == len(words) - 1
             if not (is_new[depth] or is_inmost):
                 continue
-            room = (bottom - top) // line_height(TEXT) - (0 if is_inmost else len(words) - 1 - depth)
-            lines = self.lettering.lines(word, TEXT, right - MARGIN, max(1, room))
-            lower = top + len(lines) * line_height(TEXT)
+            room = (bottom - top) // line_height(sizes.text) - (0 if is_inmost else len(words) - 1 - depth)
+            lines = self.lettering.lines(word, sizes.text, right - sizes.margin, max(1, room))
+            lower = top + len(lines) * line_height(sizes.text)
             colour = self.colours.ink if is_inmost else self.colours.quiet
-            self.lettering.write(draw, (MARGIN, top, right, lower), word, TEXT, colour)
-            top = lower + GAP // 2
+            self.lettering.write(draw, (sizes.margin, top, right, lower), word, sizes.text, colour)
+            top = lower + sizes.gap // 2
 
     def _cell(self, canvas: Image.Image, draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], cell: Cell) -> None:
+        sizes = self.layout.sizes
         left, top, right, bottom = box
         if not cell.outputs:
             state = _STATES.get(cell.state, cell.state.value)
@@ -147,14 +147,13 @@ class Artist:
             inner = (
                 round(left + column * wide),
                 round(top + row * tall),
-                round(left + (column + 1) * wide) - 1 - (_SEAM if column < across - 1 else 0),
-                round(top + (row + 1) * tall) - 1 - (_SEAM if row < below - 1 else 0),
+                round(left + (column + 1) * wide) - 1 - (sizes.seam if column < across - 1 else 0),
+                round(top + (row + 1) * tall) - 1 - (sizes.seam if row < below - 1 else 0),
             )
             self._output(canvas, draw, inner, output)
         if cell.word:
-            self.lettering.write(
-                draw, (left, bottom + GAP // 2, right, bottom + self.layout.word), cell.word, SMALL, self.colours.ink
-            )
+            place = (left, bottom + sizes.gap // 2, right, bottom + self.layout.word)
+            self.lettering.write(draw, place, cell.word, sizes.small, self.colours.ink)
 
     def _output(
         self, canvas: Image.Image, draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], output: Output
@@ -184,16 +183,17 @@ class Artist:
         is_text: bool = False,
     ) -> None:
         """Fill a box with words in the place of a picture, or with a word where there is no room for them."""
+        sizes = self.layout.sizes
         left, top, right, bottom = box
         draw.rectangle(box, self.colours.bad_ground if is_bad else self.colours.hole)
-        most = max(1, (bottom - top - 2 * GAP) // line_height(SMALL))
+        most = max(1, (bottom - top - 2 * sizes.gap) // line_height(sizes.small))
         shown = word if word and most < _ROOMY_LINES else words
-        lines = self.lettering.lines(shown, SMALL, right - left - 2 * GAP, most)
-        tall = len(lines) * line_height(SMALL)
-        start = top + GAP if is_text else top + (bottom + 1 - top - tall) // 2
-        inner = (left + GAP, start, right - GAP, start + tall)
+        lines = self.lettering.lines(shown, sizes.small, right - left - 2 * sizes.gap, most)
+        tall = len(lines) * line_height(sizes.small)
+        start = top + sizes.gap if is_text else top + (bottom + 1 - top - tall) // 2
+        inner = (left + sizes.gap, start, right - sizes.gap, start + tall)
         colour = self.colours.bad if is_bad else self.colours.ink if is_text else self.colours.quiet
-        self.lettering.write(draw, inner, shown, SMALL, colour, is_centred=not is_text)
+        self.lettering.write(draw, inner, shown, sizes.small, colour, is_centred=not is_text)
 
 
 def _picture(place: Place, output: Output, width: int, height: int) -> Image.Image | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 from math import ceil, sqrt
 from typing import Final
@@ -20,18 +20,41 @@ SUITING_PIXELS: Final = 24_000_000
 SIDES: Final = (256, 96)
 """How wide pictures are where nobody has chosen it, at most and at least."""
 
-GAP: Final = 6
-MARGIN: Final = 16
-GROUP_GAP: Final = 14
-TEXT: Final = 15
-SMALL: Final = 13
-TITLE: Final = 19
 _HEAD_LINES: Final = 3
 _WORD_LINES: Final = 2
-_LEFT: Final = (56, 220)
 
 Measure = Callable[[str, int], int]
 """Gives the width of a text in letters of a size, in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How tall letters are and how wide what stands between and beside pictures, in pixels.
+
+    Attributes:
+        text, small, title: Letters of labels, of what is less than them, and of the title.
+        gap, group_gap, seam: Between cells, further between groups of them, and between the pictures of one.
+        margin: Around all.
+        narrow, wide: How wide the labels of rows are, at least and at most.
+        line: Of lines.
+    """
+
+    text: int = 15
+    small: int = 13
+    title: int = 19
+    gap: int = 6
+    group_gap: int = 14
+    seam: int = 2
+    margin: int = 16
+    narrow: int = 56
+    wide: int = 220
+    line: int = 1
+
+    @classmethod
+    def beside(cls, width: int) -> Sizes:
+        """Return those that suit pictures of a width: with larger ones than those nobody chose, all grow likewise."""
+        factor = max(1.0, width / SIDES[0])
+        return cls(*(round(factor * size) for size in astuple(cls())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +76,7 @@ class Layout:
         top: How tall everything above the first row is.
         heads: How tall the labels of columns are, those of the outer axis first.
         column_groups, row_groups: How many columns and rows stand together.
+        sizes: Of letters and gaps.
     """
 
     width: int
@@ -63,22 +87,23 @@ class Layout:
     heads: tuple[int, ...]
     column_groups: int
     row_groups: int
+    sizes: Sizes
 
     def x(self, column: int, first: int = 0) -> int:
         """Return where a column begins in a part whose first one is given."""
         apart = column // self.column_groups - first // self.column_groups
-        return self.left + (column - first) * (self.width + GAP) + apart * GROUP_GAP
+        return self.left + (column - first) * (self.width + self.sizes.gap) + apart * self.sizes.group_gap
 
     def y(self, row: int, first: int = 0) -> int:
         """Return where a row begins."""
         apart = row // self.row_groups - first // self.row_groups
-        return self.top + (row - first) * (self.height + self.word + GAP) + apart * GROUP_GAP
+        return self.top + (row - first) * (self.height + self.word + self.sizes.gap) + apart * self.sizes.group_gap
 
     def size(self, part: Part) -> tuple[int, int]:
         """Return the width and the height of a part."""
         last, lowest = part.columns[-1], part.rows[-1]
-        right = self.x(last, part.columns[0]) + self.width + MARGIN
-        return right, self.y(lowest, part.rows[0]) + self.height + self.word + MARGIN
+        right = self.x(last, part.columns[0]) + self.width + self.sizes.margin
+        return right, self.y(lowest, part.rows[0]) + self.height + self.word + self.sizes.margin
 
     def parts(self, sheet: Sheet) -> Iterator[Part]:
         """Yield the parts of a sheet, line by line, all about as large as each other."""
@@ -124,40 +149,42 @@ def mosaic(count: int) -> tuple[int, int]:
 
 def _measured(sheet: Sheet, shape: float, measure: Measure, width: int) -> Layout:
     height = max(16, round(width * shape))
-    sides = sheet.sides
+    sides, sizes = sheet.sides, Sizes.beside(width)
     words = [cell.word for cell in sheet.cells.values() if cell.word]
-    longest = max((measure(word, SMALL) for word in words), default=0)
+    longest = max((measure(word, sizes.small) for word in words), default=0)
     word_lines = min(_WORD_LINES, ceil(longest * 1.15 / width))
     heads = tuple(
-        _tall([column[depth] for column in sheet.columns], measure, _span(sheet, depth, width))
+        _tall([column[depth] for column in sheet.columns], measure, sizes, _span(sheet, depth, width + sizes.gap))
         for depth in range(len(sheet.columns[0]))
     )
-    widest = max((measure(word, TEXT) for line in sheet.rows for word in line), default=0)
-    left = MARGIN + (max(_LEFT[0], min(_LEFT[1], widest)) + 2 * GAP if sheet.rows[0] else 0)
+    widest = max((measure(word, sizes.text) for line in sheet.rows for word in line), default=0)
+    label = max(sizes.narrow, min(sizes.wide, widest)) + 2 * sizes.gap
+    above = sizes.margin + line_height(sizes.title) + line_height(sizes.small) + 2 * sizes.gap
     return Layout(
         width=width,
         height=height,
-        word=word_lines * line_height(SMALL) + GAP if words else 0,
-        left=left,
-        top=MARGIN + line_height(TITLE) + line_height(SMALL) + 2 * GAP + sum(heads) + GAP * len(heads),
+        word=word_lines * line_height(sizes.small) + sizes.gap if words else 0,
+        left=sizes.margin + (label if sheet.rows[0] else 0),
+        top=above + sum(heads) + sizes.gap * len(heads),
         heads=heads,
         column_groups=len(sides.x[-1]) if len(sides.x) > 1 else max(1, len(sheet.columns)),
         row_groups=len(sides.y[-1]) if len(sides.y) > 1 and not sides.flows else max(1, len(sheet.rows)),
+        sizes=sizes,
     )
 
 
-def _span(sheet: Sheet, depth: int, width: int) -> int:
-    """Return how wide the label of a column is: one of an outer axis stands over several columns."""
+def _span(sheet: Sheet, depth: int, pitch: int) -> int:
+    """Return how far the label of a column reaches: one of an outer axis stands over several columns."""
     inner = 1
     for axis in sheet.sides.x[depth + 1 :]:
         inner *= len(axis)
-    return inner * (width + GAP) - GAP
+    return inner * pitch
 
 
-def _tall(words: Sequence[str], measure: Measure, width: int) -> int:
-    """Return how tall labels are that stand in boxes of a width."""
-    longest = max(measure(word, TEXT) for word in dict.fromkeys(words))
-    return min(_HEAD_LINES, ceil(longest * 1.15 / width)) * line_height(TEXT)
+def _tall(words: Sequence[str], measure: Measure, sizes: Sizes, span: int) -> int:
+    """Return how tall labels are that reach over a span of columns and the gap behind them."""
+    longest = max(measure(word, sizes.text) for word in dict.fromkeys(words))
+    return min(_HEAD_LINES, ceil(longest * 1.15 / (span - sizes.gap))) * line_height(sizes.text)
 
 
 def _most(count: int, bears: Callable[[int], bool]) -> int:
