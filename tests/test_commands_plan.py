@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
-from orchestrator.commands.plan import plan, prepared, tasks
+from orchestrator.commands.plan import called, plan, prepared, tasks
 from orchestrator.commands.prepare import Prepared, bind, binding
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError
@@ -143,7 +143,7 @@ async def test_the_first_tasks_say_what_they_leave_out(tmp_path: Path) -> None:
     path.write_text(json.dumps({"model": JOB["model"], "sweep": {"prompt": ["a boat", "a ship"]}, "repeat": 2}))
     options = Options(out=tmp_path / "out")
     ready = await prepared(path, options, Settings(), SystemClock())
-    text = plan_text(plan(ready, options), list(tasks(ready, options)))
+    text = plan_text(plan(ready, options), [task for task, _ in tasks(ready, options)])
     first, *others = text.split("Task ")[1:]
     assert "differs" not in first
     assert len(others) == 3
@@ -198,6 +198,12 @@ def test_what_is_done_costs_nothing_more(tmp_path: Path, samples: list[int], lim
     assert (planned.total, planned.new) == (now.job.total(), len([each for each in left if each.id not in known]))
     assert planned.failed == now.job.total() - len(left)
     assert planned.dropped == len([each for each in held if each.id not in set(now.job.ids())])
+    states = {
+        task.id: "failed" if task.id in failed else "pending" if task.id in known else "new" for task in now.job.tasks()
+    }
+    shown = list(states) if limit is None else [task.id for task in left[:limit]]
+    assert [(task.id, called(state)) for task, state in tasks(now, options)] == [(id_, states[id_]) for id_ in shown]
+    assert planned.limit == (limit if limit and limit < len(left) else None)
 
 
 def test_nothing_left_is_within_every_budget(ready: Ready) -> None:
@@ -212,4 +218,4 @@ def test_a_folded_cell_is_chosen_by_its_label(ready: Ready) -> None:
     for label in ("owl", "bird"):
         assert plan(ready({"sweep": {"prompt": twins, "seed": [1, 2]}}), Options(only=[f"prompt={label}"])).total == 2
     pairs = ready({"sweep": {"prompt": twins, "seed": [1, 2]}, "zip": [["prompt", "seed"]]})
-    assert [task.axes["seed"] for task in tasks(pairs, Options(only=["prompt=bird"]))] == [2]
+    assert [task.axes["seed"] for task, _ in tasks(pairs, Options(only=["prompt=bird"]))] == [2]

@@ -121,14 +121,15 @@ def plan(  # noqa: PLR0917 - as above
     ready = wait(lambda: command.prepared(job, options, read_settings(insecure), clock()))
     if not tasks:
         planned = command.plan(ready, options)
-        first = islice(command.tasks(ready, options), FIRST_TASKS)
-        print(json.dumps(planned.to_json()) if as_json else telling.plan_text(planned, list(first)))
+        first = [task for task, _ in islice(command.tasks(ready, options), FIRST_TASKS)]
+        print(json.dumps(planned.to_json()) if as_json else telling.plan_text(planned, first))
         return
     for warning in (*ready.warnings, *ready.job.warnings):
         print(f"warning: {warning}", file=sys.stderr)
     encode = json.JSONEncoder(ensure_ascii=False).encode
-    for task in command.tasks(ready, options):
-        line = encode(command.describe(task)) if as_json else f"{task.index:>7}  {task.path}"
+    for task, state in command.tasks(ready, options):
+        named = f"{task.index:>7}  {command.called(state):<10}  {task.path}"
+        line = encode(command.describe(task, state)) if as_json else named
         sys.stdout.write(f"{line}\n")
 
 

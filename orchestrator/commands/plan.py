@@ -32,6 +32,9 @@ CALLS_PER_TASK: Final = 3
 LEFT: Final = (None, State.PENDING, State.SUBMITTING, State.RUNNING)
 """What tasks that still have to be paid for are; None is new."""
 
+STARTED: Final = frozenset({None, State.PENDING})
+"""What tasks are that a run would start; None is new."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -45,7 +48,7 @@ class Plan:
         cost_usd: What the new and the unfinished ones will cost, None where no price is known.
         exact: Whether that is what the service states, not an estimate.
         seconds: How long they will take, roughly.
-        limit: The number of tasks that cost and time are for, where the user gave one.
+        limit: The number of tasks that cost and time are for, where the user gave one and there are more.
     """
 
     name: str
@@ -145,23 +148,34 @@ def plan(ready: Prepared, options: Options) -> Plan:
         cost_usd=bill.total_usd,
         exact=bill.exact,
         seconds=_seconds(known or computing_seconds(ready.tool), limits, bill.tasks),
-        limit=options.limit,
+        limit=options.limit if bill.tasks < sum(counts[state] for state in LEFT) else None,
         warnings=(*ready.warnings, *job.warnings, *_number_of_tasks(job), *_over_budget(limits, spent, bill)),
     )
 
 
-def tasks(ready: Prepared, options: Options) -> Iterator[Task]:
-    """Give the tasks of a plan one by one."""
-    selected = selection(options.only, ready.job)
-    return islice(filter(selected, ready.job.tasks()), options.limit)
+def tasks(ready: Prepared, options: Options) -> Iterator[tuple[Task, State | None]]:
+    """Give the tasks of a plan one by one, each with its state, None for a new one.
+
+    With `--limit` these are only the ones that a run would start.
+    """
+    found = _stated(ready, filter(selection(options.only, ready.job), ready.job.tasks()))
+    if options.limit is None:
+        return found
+    return islice((each for each in found if each[1] in STARTED), options.limit)
 
 
-def describe(task: Task) -> dict[str, Any]:
+def called(state: State | None) -> str:
+    """Return what `plan --tasks` calls a state."""
+    return "new" if state is None else state.value
+
+
+def describe(task: Task, state: State | None) -> dict[str, Any]:
     """Return the object that `plan --tasks --json` prints for a task."""
     return {
         "format": FORMAT,
         "task": task.id,
         "index": task.index,
+        "state": called(state),
         "parameters": dict(task.parameters),
         "axes": dict(task.axes),
         "labels": dict(task.labels),
@@ -178,17 +192,23 @@ def _count_chosen(ready: Prepared, options: Options, bill: Bill) -> tuple[Counte
     bill.clear()
     counts = Counter[State | None]()
     kept = 0
-    selected, all_tasks = selection(options.only, ready.job), ready.job.tasks()
-    with _opened(ready) as store:
-        while chunk := list(islice(all_tasks, CHUNK)):
-            states = store.states([task.id for task in chunk]) if store is not None else {}
-            kept += len(states)
-            for task in filter(selected, chunk):
-                state = states.get(task.id)
-                counts[state] += 1
-                if state in LEFT and bill.tasks != options.limit:
-                    bill.add(task.parameters)
+    selected = selection(options.only, ready.job)
+    for task, state in _stated(ready, ready.job.tasks()):
+        kept += state is not None
+        if selected(task):
+            counts[state] += 1
+            if state in LEFT and bill.tasks != options.limit:
+                bill.add(task.parameters)
     return counts, kept
+
+
+def _stated(ready: Prepared, found: Iterator[Task]) -> Iterator[tuple[Task, State | None]]:
+    """Give tasks with their states in the run folder, None for those that it does not know."""
+    with _opened(ready) as store:
+        while chunk := list(islice(found, CHUNK)):
+            states = {} if store is None else store.states([task.id for task in chunk])
+            for task in chunk:
+                yield task, states.get(task.id)
 
 
 def _count_all(ready: Prepared, bill: Bill) -> Counter[State | None]:
