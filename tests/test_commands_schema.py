@@ -56,9 +56,9 @@ class Bench:
         path.write_text(json.dumps({"model": MODEL, "parameters": {"prompt": "a boat"}} | job))
         return path
 
-    async def plan(self, settings: Settings | None = None, hours: float = 0.0, **options: Any) -> Plan:
+    async def plan(self, settings: Settings | None = None, clock: Clock | None = None, **options: Any) -> Plan:
         chosen = Options(**{"out": self.folder / "out"} | options)
-        ready = await prepared(self.path(), chosen, settings or self.settings, Later(hours))
+        ready = await prepared(self.path(), chosen, settings or self.settings, clock or Later())
         return await to_thread.run_sync(plan, ready, chosen)
 
     async def run(self, **options: Any) -> Result:
@@ -92,7 +92,7 @@ async def test_plan_without_a_key_goes_by_what_was_said_before(bench: Bench) -> 
         await bench.plan(nobody)
     assert (await bench.plan()).warnings == ()
     for hours, age in ((0.0, "less than an hour"), (1.5, "an hour"), (47.5, "47 hours"), (72.5, "3 days")):
-        (warning,) = (await bench.plan(nobody, hours)).warnings
+        (warning,) = (await bench.plan(nobody, Later(hours))).warnings
         assert warning == f"The model's schema is as the service gave it {age} ago: WIRO_API_KEY is not set."
     with pytest.raises(RefusedError, match="WIRO_API_KEY is not set"):
         await bench.plan(nobody, refresh_schema=True)
@@ -148,9 +148,9 @@ async def test_a_fresh_schema_replaces_the_folder_s(bench: Bench, monkeypatch: p
     grain = {"id": "grain", "type": "number", "default": "7", "required": False}
     wider = {**tool, "parameters": [{**group, "items": [*group["items"], grain]}]}
     monkeypatch.setitem(CATALOGUE, MODEL, replace(CATALOGUE[MODEL], tool=wider))
-    assert (await bench.plan()).new == 0
-    changed = await bench.plan(refresh_schema=True)
+    assert (await bench.plan(clock=bench.clock)).new == 0
+    changed = await bench.plan(clock=bench.clock, refresh_schema=True)
     assert (changed.new, changed.dropped) == (1, 1)
-    assert (await bench.plan()).new == 0, "a plan changes nothing"
+    assert (await bench.plan(clock=bench.clock)).new == 0, "a plan changes nothing"
     await bench.run(refresh_schema=True)
     assert bench.sent()["grain"] == 7

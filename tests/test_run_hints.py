@@ -30,7 +30,7 @@ from orchestrator.wiro import CALLBACK
 pytestmark = pytest.mark.anyio
 
 TASKS = 8
-SERVICE: dict[str, Any] = {"plain_bytes": 300, "queue_seconds": (0, 0), "run_seconds_median": 0.8, "concurrency": 30}
+SERVICE: dict[str, Any] = {"plain_bytes": 300, "queue_seconds": (0, 0), "run_seconds_median": 0.4, "concurrency": 30}
 PUBLIC = "https://hooks.example.com/here"
 BIND = "127.0.0.1:0"
 
@@ -38,7 +38,7 @@ BIND = "127.0.0.1:0"
 @pytest.fixture
 def looked_at_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks are looked at every so often, whatever the forecast says: the first ones of a model would have to wait."""
-    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.3)
+    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.15)
 
 
 class Watcher:
@@ -118,7 +118,7 @@ async def test_a_socket_that_is_asked_for_and_not_known_is_warned_of(tmp_path: P
 @pytest.mark.usefixtures("looked_at_soon")
 @pytest.mark.parametrize("kind", KINDS["socket"])
 async def test_a_bad_socket_loses_nothing(tmp_path: Path, kind: str) -> None:
-    fault = Fault(place="socket", kind=kind, after_seconds=0.2, seconds=0.5)
+    fault = Fault(place="socket", kind=kind, after_seconds=0.1, seconds=0.25)
     async with Emulator(Profile(**SERVICE, faults=(fault,))) as service:
         result = await run_with(tmp_path, service)
         assert result.exit_code is Exit.DONE
@@ -187,7 +187,7 @@ async def test_a_port_that_is_taken_costs_a_warning_and_no_more(tmp_path: Path) 
 @pytest.mark.usefixtures("looked_at_soon")
 @pytest.mark.parametrize("kind", KINDS["callback"])
 async def test_bad_callbacks_lose_nothing(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SERVICE, "faults", (Fault(place="callback", kind=kind, seconds=1.0),))
+    monkeypatch.setitem(SERVICE, "faults", (Fault(place="callback", kind=kind, seconds=0.5),))
     result = await run_with(tmp_path, None, tracking="webhook", callback_url=PUBLIC, callback_bind=BIND)
     assert result.exit_code is Exit.DONE
     assert result.status.calls["Task/Detail"] < 6 * TASKS

@@ -15,8 +15,8 @@ from typing import Any
 
 import anyio
 import pytest
+from hurry import HurriedClock
 
-from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
 from orchestrator.commands.run import run
 from orchestrator.config import Settings
@@ -55,10 +55,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Stats]:
     (folder / "job.yaml").write_text(json.dumps(JOB), "utf-8")
 
     async def make() -> Stats:
-        async with Emulator(PROFILE) as service:
+        clock = HurriedClock(20)
+        async with Emulator(PROFILE, now=clock.now, sleep=clock.sleep) as service:
             settings = Settings("emulated-key", "emulated-secret", service.base_url)
             options = Options(out=folder / "out")
-            clock = SystemClock()
             done = await run(folder / "job.yaml", options, settings, control=Control(), clock=clock, watcher=Watcher())
             assert done.exit_code is Exit.DONE
             return service.stats

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from served import stating
 
 from orchestrator.clock import SystemClock
 from orchestrator.errors import Exit
@@ -43,7 +44,8 @@ async def test_it_is_killed_and_everything_agrees(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(killed.JOB, "sweep", {"seed": list(range(6))})
     limits: Any = killed.JOB["limits"]
     monkeypatch.setitem(limits, "settle_after", "0.5s")
-    went = await sweep(0, tmp_path, ENVIRONMENT, SystemClock())
+    with stating(1.0):
+        went = await sweep(0, tmp_path, ENVIRONMENT, SystemClock())
     assert (went.ended, [count for count in went.counts if not count.held]) == (DONE, [])
     assert (len(went.killed), len(went.counts)) == (1, 19)
 
