@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -34,3 +36,46 @@ def replace(path: Path, content: bytes) -> None:
     draft = draft_of(path)
     draft.write_bytes(content)
     draft.replace(path)
+
+
+def replace_for_good(path: Path, content: bytes) -> None:
+    """Let a file hold this, and not return before that is on the disk.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    draft = draft_of(path)
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, on the disk: a power cut takes what lies in them otherwise.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        with suppress(OSError):  # one that may be written and not read is synced in the system's own time
+            sync_folder(each.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder be on the disk.
+
+    Raises:
+        OSError: They cannot be.
+    """
+    if os.name == "nt":
+        return  # Windows has no way to do it
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

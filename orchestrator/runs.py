@@ -13,7 +13,7 @@ from typing import Final
 import filelock
 
 from orchestrator import facts
-from orchestrator.drafts import replace
+from orchestrator.drafts import make_folder, replace_for_good, sync_folder
 from orchestrator.errors import LockedError, RefusedError
 from orchestrator.ledger import MARK, DamagedLedgerError, NotALedgerError, SqliteLedger
 from orchestrator.mounts import network_file_system
@@ -90,7 +90,7 @@ class RunFolder:
             RefusedError: A folder cannot be made, or not be written, or is none for a ledger.
         """
         try:
-            self.files.mkdir(parents=True, exist_ok=True)
+            make_folder(self.files)
             _probe(self.path)
             if state is not None:
                 self._point_to(state.resolve())
@@ -207,8 +207,10 @@ class RunFolder:
         else:
             place = str(self.path.resolve())
             own = base / f"{self.path.resolve().name}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
-            own.mkdir(parents=True, exist_ok=True, mode=0o700)
-            replace(self.pointer, f"{own}\n".encode())
+            make_folder(base)
+            own.mkdir(exist_ok=True, mode=0o700)
+            sync_folder(base)
+            replace_for_good(self.pointer, f"{own}\n".encode())
 
     def _lock(self) -> filelock.BaseFileLock:
         return filelock.FileLock(self.state / ".lock", mode=0o600)

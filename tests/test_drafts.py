@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.drafts import draft_of, replace
+from orchestrator.drafts import draft_of, make_folder, replace, replace_for_good
+from orchestrator.simulation.disk import Disk
 
 MINE = b"none of its business"
 
@@ -43,3 +44,30 @@ def test_a_link_in_the_file_s_place_gives_way(tmp_path: Path, victim: Path, cont
     path.symlink_to(victim)
     replace(path, content)
     assert (path.read_bytes(), path.is_symlink(), victim.read_bytes()) == (content, False, MINE)
+
+
+def cut(disk: Disk) -> None:
+    """Have the power fail: whatever was not synced is as it was before."""
+    disk.unplugged(lambda _: 0.3)()
+
+
+def test_what_is_replaced_for_good_outlasts_a_power_cut(tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    replace(path, b"one")
+    disk = Disk(tmp_path)
+    with disk.watched():
+        replace_for_good(path, b"two")
+        cut(disk)
+        assert path.read_bytes() == b"two"
+        replace(path, b"three")
+        cut(disk)
+    assert path.read_bytes() == b"two"
+
+
+def test_a_folder_that_is_made_outlasts_a_power_cut(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    with disk.watched():
+        make_folder(tmp_path / "one" / "two" / "three")
+        (tmp_path / "four").mkdir()
+        cut(disk)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["one", "three", "two"]

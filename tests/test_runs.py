@@ -14,6 +14,7 @@ from orchestrator.errors import Exit, LockedError, RefusedError
 from orchestrator.facts import frozen_tool, resolved_job
 from orchestrator.ledger import DamagedLedgerError, NotALedgerError, SqliteLedger
 from orchestrator.runs import Binding, RunFolder
+from orchestrator.simulation.disk import Disk
 from orchestrator.sweep import Job, Schema, load
 
 TOOL = json.loads((Path(__file__).parent / "recordings" / "tool_detail_studio_trigger.json").read_text())["tool"][0]
@@ -198,6 +199,16 @@ class TestTheLedgersPlace:
         assert {path.name for path in folder.path.iterdir()} == {"files", "ledger.path"}
         with again.opened() as store:
             assert store.facts() == WHOLE
+
+    def test_a_power_cut_leaves_the_way_there(self, tmp_path: Path) -> None:
+        """Without it the ledger, and with it all that was paid for, would seem to be missing."""
+        folder, disk = RunFolder(tmp_path / "outputs" / "run"), Disk(tmp_path)
+        with disk.watched():
+            folder.make(tmp_path / "local", network=nowhere)
+            state = folder.state
+            disk.unplugged(lambda _: 0.3)()
+        assert folder.state == state
+        assert state.is_dir()
 
     def test_two_runs_of_one_name_do_not_meet(self, tmp_path: Path) -> None:
         """Each run folder has a folder of its own below `--state`."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
+import stat
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import anyio.lowlevel
@@ -30,7 +34,7 @@ from orchestrator.ledger import ClaimedError, Ledger, Totals, moves, writer
 from orchestrator.lifecycle import Attempt, Failure, Output, Record, State
 from orchestrator.output.keeper import ManifestKeeper
 from orchestrator.simulation import Event, History, draw, play, process
-from orchestrator.steps import fetch, matching, settle, submit
+from orchestrator.steps import fetch, landing, matching, settle, submit
 from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.steps.clearing import Clearing
 from orchestrator.steps.fetch import Fetcher
@@ -462,6 +466,35 @@ def a_second_holds_one_call_too_many(patch: pytest.MonkeyPatch) -> None:
 @planted()
 def calls_are_a_little_too_close(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pacing, "MARGIN", 1.0)
+
+
+# Power cuts
+
+CUTS = tuple(Event("process unplugged", number) for number in range(70, 400, 45))
+
+
+@planted(seeds=6, concurrency=1, run_seconds=0.5, events=CUTS)
+def a_file_is_not_on_the_disk(patch: pytest.MonkeyPatch) -> None:
+    def sync(handle: int) -> None:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.fsync(handle)
+
+    patch.setattr(landing, "os", SimpleNamespace(**{**vars(os), "fsync": sync}))
+
+
+@planted(seeds=6, concurrency=1, run_seconds=0.5, events=CUTS)
+def a_file_s_name_is_not_on_the_disk(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(landing, "sync_folder", lambda _: None)
+
+
+@planted(seeds=6, concurrency=1, run_seconds=0.5, events=CUTS)
+def a_folder_s_name_is_not_on_the_disk(patch: pytest.MonkeyPatch) -> None:
+    def make(root: Path, parts: Any) -> Path:
+        folder = root.joinpath(*parts)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    patch.setattr(landing, "_make_folder", make)
 
 
 # Files and progress

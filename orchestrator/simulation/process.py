@@ -10,7 +10,7 @@ import selectors
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -68,7 +68,7 @@ def job(history: History) -> Job:
             MODEL,
             {"prompt": "a boat", "negative": "", "samples": history.samples},
             axes=(Axis("seed", Kind.TEXT, (Listed(cells),)),),
-            path="{seed}",
+            path="{prompt}/{seed}",
             repeat=history.repeat,
         ),
         Limits(
@@ -148,17 +148,22 @@ def live(world: World, rules: Rules) -> Result | BaseException | None:
     loop.set_exception_handler(lambda *_: None)
     store = Store(world.folder.ledger, world, rules)
     rules.begun(store)
+    disk = world.disk
     main = loop.create_task(_main(world, rules, store))
     main.add_done_callback(lambda _: loop.stop())
+    restore = []
     try:
-        loop.run_forever()
+        with disk.watched() if disk else nullcontext():
+            loop.run_forever()
         if not world.dead:
             return main.exception() or main.result()
-        restore = store.unplugged() if world.unplugged else lambda: None
+        if disk and world.unplugged:
+            restore = [store.unplugged(), disk.unplugged(world.chance)]
     finally:
         _bury(loop)
         store.close()
-    restore()
+    for each in restore:
+        each()
     return None
 
 

@@ -56,6 +56,7 @@ class Rules:
         self._written: deque[float] = deque(maxlen=max(1, math.floor(world.history.rate)))
         self._held_until = self._slow_since = -math.inf
         self._over_at = 0.0
+        self._is_shaken = False
         self.books = Books(world)
         self.obedience = Obedience(world)
 
@@ -71,6 +72,8 @@ class Rules:
         self.obedience.begun()
         self._held_until = self._slow_since = -math.inf
         self._states = store.states(tuple(self._tasks))  # a machine that went down may have lost what was not promised
+        if self._is_shaken:
+            self._outlasted(store)
         known = store.claimed([str(remote.number) for remote in self._world.service.ours])
         for remote in self._world.service.ours:
             if remote.request and remote.request.owner and str(remote.number) not in known:
@@ -220,6 +223,12 @@ class Rules:
             if not path.is_file() or path.read_bytes() != picture(number, place):
                 self._broken(f"{output.path} is not what {number} has made")
 
+    def _outlasted(self, store: SqliteLedger) -> None:
+        """The power was cut: what the ledger calls done is on the disk."""
+        for record in store.everything():
+            if record.state is State.DONE:
+                self._delivered(record)
+
     def cleared(self, remote: Remote) -> None:
         """The service is told to delete its copies: ours are recorded."""
         if remote.owner is None or self._states.get(remote.owner) is not State.DONE:
@@ -234,6 +243,7 @@ class Rules:
                     self._broken(f"{remote.number} was named by the service, and the process ended without saving it")
         if in_peace:
             self.obedience.rested()
+        self._is_shaken = self._world.unplugged
         self._over_at = self._world.passed()
         for line in self._lines().values():
             for place, output in enumerate(line["outputs"]):
@@ -246,8 +256,11 @@ class Rules:
         manifest = self._world.folder.manifest
         if not manifest.is_file():
             return {}
-        lines = manifest.read_text("utf-8").splitlines(keepends=True)
-        return {held["task"]: held for held in (json.loads(line) for line in lines if line.endswith("\n"))}
+        lines = manifest.read_text("utf-8", "replace").splitlines(keepends=True)
+        held = [_read(line) for line in lines if line.endswith("\n")]
+        if None in held and not self._world.unplugged:
+            self._broken("a line of the manifest cannot be read")
+        return {each["task"]: each for each in held if each}
 
     # The end
 
@@ -305,3 +318,12 @@ class Rules:
 
     def _broken(self, what: str) -> None:
         self._world.violate(what)
+
+
+def _read(line: str) -> dict[str, Any] | None:
+    """Return what a line of the manifest says, None where a power cut has spoilt it."""
+    try:
+        held: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return held

@@ -11,6 +11,7 @@ import anyio.lowlevel
 
 from orchestrator.clock import VirtualClock
 from orchestrator.runs import RunFolder
+from orchestrator.simulation.disk import Disk
 from orchestrator.simulation.history import Event, History, chance
 from orchestrator.simulation.service import Service
 
@@ -34,6 +35,7 @@ class World:
         hurry: Asks the process to end at once, as a user does who presses Ctrl-C twice.
         steps: How many steps processes have taken: commits, requests, replies, files.
         coming: What comes at a moment, the next first.
+        disk: What outlasts a power cut; None where none comes.
         story: What has happened, for people to read, each with its time.
     """
 
@@ -50,6 +52,7 @@ class World:
         self.story: list[tuple[float, str]] = []
         self.hurry: Callable[[], None] = lambda: None
         self.coming = sorted((event for event in history.events if event.what in TIMED), key=lambda event: event.at)
+        self.disk = Disk(folder.path) if any(event.kind == "unplugged" for event in history.events) else None
         self._died_at: float | None = None
         self._jumped = 0.0
         self._counts: Counter[str] = Counter()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from orchestrator.drafts import sync_folder
 from orchestrator.steps import recognise
 from orchestrator.steps.recognise import Kind
 
@@ -127,7 +128,7 @@ class Landing:
             self._path.unlink()
         else:
             self._path.replace(final)
-        _sync_folder(final.parent)
+        sync_folder(final.parent)
         return Landed(str(place), self.size, sha256, kind)
 
     def abandon(self, *, keep: bool) -> str:
@@ -211,7 +212,7 @@ def _make_folder(root: Path, parts: Sequence[str]) -> Path:
             is_link = stat.S_ISLNK(folder.lstat().st_mode)
         except FileNotFoundError:
             folder.mkdir(parents=True, exist_ok=True)
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
         else:
             if is_link and not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root)):
                 raise OSError(errno.ELOOP, "a link leads out of the folder of the outputs")
@@ -223,13 +224,3 @@ def _begin_to_sync(handle: int, start: int, end: int) -> None:
     if hasattr(os, "posix_fadvise"):
         with suppress(OSError):  # a file system that does not know of it
             os.posix_fadvise(handle, start, end - start, os.POSIX_FADV_DONTNEED)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows has no way to do it
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
