@@ -10,7 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -236,6 +236,28 @@ class TestTheSideFile:
             with SqliteLedger(path, read_only=read_only) as store:
                 assert store.fact("said") == "last"
         assert stat.S_IMODE(path.with_name("ledger.sqlite-wal").stat().st_mode) == 0o600
+
+    def test_looking_at_an_older_one_after_a_kill_does_no_harm(self, path: Path) -> None:
+        """Whoever reads an older one reads a copy of it, and has closed the ledger itself: they may be killed, too."""
+        killed(path)
+        with SqliteLedger(path, read_only=True, steps=NEWER) as store:
+            assert path.with_name("ledger.sqlite-wal").exists()
+            assert store.fact("said") == "last"
+        with SqliteLedger(path, steps=NEWER) as store:
+            assert store.fact("said") == "last"
+
+    @pytest.mark.parametrize(("steps", "raised"), [((), NotALedgerError), (BROKEN, DamagedLedgerError)])
+    @pytest.mark.parametrize("read_only", [True, False])
+    def test_who_cannot_open_it_after_a_kill_does_no_harm(
+        self, path: Path, steps: Sequence[Step], raised: type[LedgerError], read_only: bool
+    ) -> None:
+        """A program that is too old, or that fails on the way to a later version, leaves what the right one needs."""
+        killed(path)
+        for _ in range(2):
+            with pytest.raises(raised):
+                SqliteLedger(path, read_only=read_only, steps=steps)
+        with SqliteLedger(path) as store:
+            assert store.fact("said") == "last"
 
     def test_in_peace_it_goes(self, path: Path) -> None:
         """One who ends in peace leaves the file alone, and it can be copied without another."""

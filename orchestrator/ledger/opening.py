@@ -114,10 +114,11 @@ class LedgerFile:
                 self._lack_nothing(db, marked)
                 if not read_only:
                     return db
-                db = _migrated_copy(db, steps) if older else db
+                db = self._migrated_copy(db, steps) if older else db
                 db.execute("PRAGMA query_only = ON")
             except BaseException:
-                db.close()
+                with suppress(LedgerError):
+                    self.close(db)
                 raise
         return db
 
@@ -179,6 +180,18 @@ class LedgerFile:
         if version == 0 and not may_be_empty:
             raise UnbegunLedgerError(f"{self.path} holds no run yet: `orchestrator run` fills it.")
         return version
+
+    def _migrated_copy(self, db: sqlite3.Connection, steps: Sequence[Step]) -> sqlite3.Connection:
+        """Return an up-to-date copy of an older ledger, in a file without a name that goes when it is closed."""
+        copy = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        try:
+            db.backup(copy)
+            self.close(db)
+            _migrate(copy, steps)
+        except BaseException:
+            copy.close()
+            raise
+        return copy
 
     def _make_private(self) -> None:
         try:
@@ -255,12 +268,3 @@ def _migrate(db: sqlite3.Connection, steps: Sequence[Step]) -> None:
 
 def _version_of(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _migrated_copy(db: sqlite3.Connection, steps: Sequence[Step]) -> sqlite3.Connection:
-    """Return an up-to-date copy of an older ledger, in a file without a name that goes when it is closed."""
-    copy = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    with closing(db):
-        db.backup(copy)
-    _migrate(copy, steps)
-    return copy
