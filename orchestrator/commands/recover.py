@@ -208,8 +208,8 @@ def _replace(folder: RunFolder, draft: Path) -> None:
     """Put the new ledger in the damaged one's place; what SQLite kept beside that one must not be taken for its own."""
     for suffix in ("-wal", "-shm", MARK):
         folder.ledger.with_name(folder.ledger.name + suffix).unlink(missing_ok=True)
+    draft.with_name(draft.name + MARK).unlink(missing_ok=True)  # before a kill can leave it without its ledger
     draft.replace(folder.ledger)
-    draft.with_name(draft.name + MARK).unlink(missing_ok=True)
 
 
 def _remove(draft: Path) -> None:
