@@ -133,6 +133,18 @@ def test_a_disk_that_is_not_there_is_not_passed_over_for_another_one(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_run_is_tried_where_the_machine_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk each of its processes would have to be waited for."""
+    monkeypatch.setattr(
+        rounds, "machine", lambda *_: iter([Finding("a disk", held=True), Finding("a lock", held=False)])
+    )
+    said: list[str] = []
+    verdict = proved(0, 7, say=said.append)
+    assert ([each.said for each in verdict.violations], verdict.counts["rounds"]) == (["a lock"], 0)
+    assert said[1:] == ["  holds  a disk", "  FAILS  a lock", said[-1]]
+    assert "mend this first" in said[-1]
+
+
 def test_a_disk_that_is_full_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     async def full(*_: object) -> Sweep:
         raise ExceptionGroup("", [OSError(errno.ENOSPC, "No space left on device")])

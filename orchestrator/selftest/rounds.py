@@ -42,10 +42,10 @@ Say = Callable[[str], None]
 async def prove(
     seconds: float, seed: int | None, environment: Mapping[str, str], *, clock: Clock, say: Say | None = None
 ) -> Verdict:
-    """Look at the machine, and go through rounds.
+    """Look at the machine, and go through rounds if it can be relied on.
 
     Args:
-        seconds: For how long; a round that has begun is finished, and there is always one.
+        seconds: For how long; a round that has begun is finished, and there is at least one.
         seed: The first round's, from which all others follow; None draws it where there is time for several.
         environment: The variables of this process. No credentials of it are used.
         clock: Time.
@@ -58,7 +58,7 @@ async def prove(
     began = clock.monotonic()
     rounds = Rounds(environment, clock, say or _to_nobody)
     await rounds.look_at_machine()
-    for each in _seeds(first):
+    for each in _seeds(first) if not rounds.violations else ():
         await rounds.go_through(each)
         if clock.monotonic() - began >= seconds:
             break
@@ -97,6 +97,8 @@ class Rounds:
         async with self._folder() as folder:
             self._say(f"This machine, and the disk of {folder.parent}")
             self._found(await in_thread(lambda: list(machine(folder, state_folder(self._environment)))))
+        if self.violations:
+            self._say("No run is tried on a machine that cannot be relied on: mend this first.")
 
     async def go_through(self, seed: int) -> None:
         """Play histories, then kill a run."""
