@@ -26,7 +26,7 @@
   }
 
   function create(id, name, names, sent) {
-    const axis = { id, name, names, sent, values: [], numbers: new Map() };
+    const axis = { id, name, names, sent, place: axes.all.length, values: [], numbers: new Map() };
     axes.all.push(axis);
     axes.byId.set(id, axis);
     return axis;
@@ -86,7 +86,7 @@
   }
 
   /** The number of a shot's value on an axis. */
-  axes.number = (axis, shot, at = shot.task.at) => (axis === axes.output ? shot.n : at[axes.all.indexOf(axis)]);
+  axes.number = (axis, shot, at = shot.task.at) => (axis === axes.output ? shot.n : at[axis.place]);
 
   /** A value in short words; a bare number says what it is a number of. */
   axes.word = (value) => (value.isBare ? `${value.axis.name} ${value.label}` : value.label);

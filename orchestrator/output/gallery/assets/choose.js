@@ -13,8 +13,10 @@
   const BY_TYPE = { choice: ['is', 'not'], number: ['ge', 'le', 'is', 'not'], text: ['has', 'lacks', 'is', 'not'] };
   const STATES = ['done', 'failed', 'cancelled', 'pending', 'running'];
   const UNDER_WAY = ['submitting', 'running', 'fetching'];
+  let every = null;
   let chosen = null;
   let ordered = null;
+  let counted = null;
   let asked = '';
 
   /** A state as people look for it: on its way to the service or back, a task runs. */
@@ -120,7 +122,19 @@
     return keyed.map((each) => each[2]);
   }
 
-  const cards = () => [...gallery.run.tasks.values()].flatMap((task) => task.cards);
+  /** Every picture, and every task without one; the same array until there are more. */
+  function cards() {
+    every ??= [...gallery.run.tasks.values()].flatMap((task) => task.cards);
+    return every;
+  }
+
+  const pictures = (of) => of.reduce((sum, card) => sum + Number(card.src !== null), 0);
+
+  /** How many pictures there are, and how many of them are shown. */
+  function counts() {
+    counted ??= { all: pictures(cards()), shown: pictures(passing()) };
+    return counted;
+  }
 
   /** Every picture that is shown, and every task without one; the same array as long as these are the same. */
   function passing() {
@@ -139,8 +153,9 @@
   /** Whether what is shown, or its order, depends on marks. */
   const looksAtMarks = () => looksAt('stars', 'rejected', 'tag', 'note');
 
-  const forget = () => ([chosen, ordered] = [null, null]);
+  const forget = () => ([chosen, ordered, counted] = [null, null, null]);
 
+  gallery.atOnce('tasks', () => (every = null));
   gallery.atOnce('tasks', forget);
   gallery.atOnce('head', () => looksAt('state') && forget());
   gallery.atOnce('marks', () => looksAtMarks() && forget());
@@ -151,5 +166,5 @@
     asked = now;
   });
 
-  gallery.choose = { OPERATORS, BY_TYPE, fields, field, matcher, unhidden, isAll, cards, passing, list, looksAtMarks };
+  gallery.choose = { OPERATORS, BY_TYPE, fields, field, matcher, unhidden, isAll, cards, counts, passing, list, looksAtMarks };
 })();

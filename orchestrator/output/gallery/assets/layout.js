@@ -41,6 +41,7 @@
     const cells = new Map();
     const left = new Set(); // cells whose pictures are not shown
     const placed = new Set();
+    let pictures = 0;
     for (const task of gallery.run.tasks.values()) {
       for (const at of [task.at, ...task.cells]) {
         for (const card of task.cards) {
@@ -52,6 +53,7 @@
             left.add(key);
             continue;
           }
+          if (card.src && !placed.has(card)) pictures += 1;
           placed.add(card);
           if (cells.has(key)) cells.get(key).push(card);
           else cells.set(key, [card]);
@@ -68,6 +70,7 @@
       cards,
       most,
       placed,
+      pictures,
       passes,
       isLeft,
       at: (row, column) => place(rows[row], columns[column]),

@@ -257,9 +257,8 @@
   function drawCount() {
     const place = document.getElementById('count');
     if (!place) return;
-    const pictures = (cards) => [...cards].reduce((sum, card) => sum + Number(card.src !== null), 0);
-    const all = pictures(gallery.choose.cards());
-    const found = pictures(gallery.view.tab === 'grid' ? gallery.layout.current(1).placed : gallery.choose.passing());
+    const { all, shown } = gallery.choose.counts();
+    const found = gallery.view.tab === 'grid' ? gallery.layout.current(1).pictures : shown;
     const loading = gallery.run.isLoading() ? ', loading…' : '';
     const words = `${found < all ? `${number(found)} of ` : ''}${count(all, 'picture')}${loading}`;
     if (place.textContent !== words) place.textContent = words;
