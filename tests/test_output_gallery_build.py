@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,14 @@ def test_what_was_noted_of_the_runs_progress_stays(folder: RunFolder) -> None:
     place.write("head", {**head, "key": "another run", "progress": early})
     made(folder)
     assert place.read("head")["progress"][0][0] == NOW
+
+
+def test_the_same_amount_in_other_digits_is_no_progress(folder: RunFolder) -> None:
+    status = read_status(folder)
+    with folder.opened() as ledger:
+        for usd in ("0.0840", "0.084"):
+            build(folder.path, ledger, replace(status, cost_usd=Decimal(usd)), NOW)
+    assert [point[2] for point in Place(folder.path).read("head")["progress"]] == ["0.084"]
 
 
 def test_a_page_that_is_built_later_ends_its_progress_where_the_run_ended(folder: RunFolder) -> None:

@@ -269,6 +269,21 @@ def test_filters_hold_for_the_overview_and_the_ranking(page: Page) -> None:
     assert page.locator(".ranking tbody th").first.inner_text() == "DDIMScheduler"
 
 
+def test_a_filter_leaves_no_empty_columns_rows_or_groups(page: Page) -> None:
+    keys(page, "ArrowRight", "4", "ArrowDown", "ArrowRight", "5")
+    page.evaluate("gallery.view.set({filters: [['stars', 'ge', 3]]})")
+    expect(page.locator(".column")).to_have_text(["EulerDiscreteScheduler", "PNDMScheduler"])
+    expect(page.locator(".said.filtered")).to_have_count(2)
+    page.evaluate("gallery.view.set({x: 'a.prompt', y: '', ox: 'a.scheduler'})")
+    expect(page.locator(".span")).to_have_text(["EulerDiscreteScheduler", "PNDMScheduler"])
+    expect(page.locator(".column")).to_have_text(["a lighthouse at dusk", "a harbour in fog"])
+    page.evaluate("gallery.view.set({filters: [['stars', 'ge', 5]]})")
+    expect(page.locator(".span")).to_have_text(["PNDMScheduler"])
+    expect(page.locator("#cell-0-0 img")).to_have_count(1)
+    page.evaluate("gallery.view.set({tab: 'overview'})")
+    expect(page.locator(".values tbody th")).to_have_text(["a harbour in fog", "PNDMScheduler"])
+
+
 def test_two_axes_can_be_groups_too(page: Page) -> None:
     page.get_by_label("Column groups", exact=True).select_option(label="scheduler (from columns)")
     expect(page.locator(".span")).to_have_text(["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"])
@@ -413,7 +428,7 @@ def test_only_answers_that_were_given_here_are_taken_back(page: Page) -> None:
             gallery.marks.take({duels: [{at: 1, a, b, won: 'b'}]});
         }"""
     )
-    page.evaluate("gallery.view.set({tab: 'blind', judge: 'a.prompt'})")
+    page.evaluate("gallery.view.set({tab: 'blind', judge: 'a.prompt'}); gallery.flush()")
     keys(page, "ArrowLeft")
     page.evaluate("gallery.view.set({judge: 'a.scheduler'})")
     keys(page, "u")

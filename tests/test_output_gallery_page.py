@@ -194,7 +194,7 @@ def test_filters_leave_out_and_sorting_orders(look: Look) -> None:
     page.get_by_text("failed", exact=True).first.click()
     assert seen(page) == 1
     assert page.locator("#count").inner_text() == "0 of 32 pictures"
-    assert page.locator(".said.filtered").count() > 5
+    assert page.locator(".cell").count() == 1  # the other columns and rows have nothing to show
     page.get_by_title("Take this filter off").click()
     keys(page, "/")
     page.get_by_label("Value", exact=True).fill("harbour")

@@ -43,11 +43,10 @@
   /** The labels of the outer axis above the columns that are in view. */
   function spans(model, size, first, last, left) {
     const made = [];
-    const width = model.x ? gallery.axes.visible(model.x).length : 1;
     const groups = new Set(model.columns.slice(first, last).map((line) => line.group));
     for (const group of groups) {
-      const start = group * width;
-      const end = start + width - 1;
+      const start = model.columns.findIndex((line) => line.group === group);
+      const end = model.columns.findLastIndex((line) => line.group === group);
       const span = h('div.span', { 'aria-hidden': 'true' }, label(model.columns[start].outer));
       span.style.left = `${size.left + left(model.columns[start], start)}px`;
       span.style.width = `${left(model.columns[end], end) - left(model.columns[start], start) + size.width}px`;

@@ -30,18 +30,15 @@
     return (card, at) => wanted.every(([axis, numbers]) => numbers.has(gallery.axes.number(axis, card, at)));
   }
 
-  function grid() {
+  /** Put pictures where they stand among columns and rows: those that are shown, and where others were left out. */
+  function filled(columns, rows, passes) {
     const [x, y, ox, oy] = ['x', 'y', 'ox', 'oy'].map(gallery.view.axis);
-    const columns = lines(x, ox);
-    const rows = lines(y, oy);
     const columnOf = finder(columns, x, ox);
     const rowOf = finder(rows, y, oy);
     const isPicked = picker();
-    const passes = gallery.choose.matcher();
     const cells = new Map();
-    const left = new Set(); // cells whose pictures are not shown
+    const left = new Set();
     const placed = new Set();
-    let pictures = 0;
     for (const task of gallery.run.tasks.values()) {
       for (const at of [task.at, ...task.cells]) {
         for (const card of task.cards) {
@@ -53,31 +50,60 @@
             left.add(key);
             continue;
           }
-          if (card.src && !placed.has(card)) pictures += 1;
           placed.add(card);
           if (cells.has(key)) cells.get(key).push(card);
           else cells.set(key, [card]);
         }
       }
     }
-    const cards = (row, column) => cells.get(row * columns.length + column) ?? [];
-    const most = [...cells.values()].reduce((found, each) => Math.max(found, each.length), 1);
-    const isLeft = (row, column) => left.has(row * columns.length + column);
+    return { columns, rows, x, y, ox, oy, passes, cells, left, placed };
+  }
+
+  /** Whether a cell has something to show by the filters: pictures, or a task that is still to come. */
+  function hasSomething({ columns, rows, passes, cells, left }, row, column) {
+    const key = row * columns.length + column;
+    if (cells.has(key) || left.has(key)) return cells.has(key);
+    const at = place(rows[row], columns[column]);
+    const state = gallery.run.stateAt(at);
+    return state !== null && passes(gallery.run.unheard(at, state));
+  }
+
+  /** These lines of a grid, its groups numbered anew. */
+  function some(of, isKept) {
+    const kept = of.filter((_, number) => isKept(number));
+    const groups = new Map([...new Set(kept.map((line) => line.group))].map((group, number) => [group, number]));
+    return kept.map((line) => ({ ...line, group: groups.get(line.group) }));
+  }
+
+  /** Leave out columns and rows of which the filters leave nothing. */
+  function narrowed(found) {
+    if (gallery.choose.isAll()) return found;
+    const { columns, rows } = found;
+    const [across, down] = [new Set(), new Set()];
+    for (let row = 0; row < rows.length; row += 1) {
+      for (let column = 0; column < columns.length; column += 1) {
+        if ((across.has(column) && down.has(row)) || !hasSomething(found, row, column)) continue;
+        across.add(column);
+        down.add(row);
+      }
+    }
+    if (across.size === columns.length && down.size === rows.length) return found;
+    const isAcross = (column) => across.has(column);
+    return filled(some(columns, isAcross), some(rows, (row) => down.has(row)), found.passes);
+  }
+
+  function grid() {
+    const [x, y, ox, oy] = ['x', 'y', 'ox', 'oy'].map(gallery.view.axis);
+    const found = narrowed(filled(lines(x, ox), lines(y, oy), gallery.choose.matcher()));
+    const { columns, rows, cells, left, placed } = found;
     return {
+      ...found,
       kind: 'grid',
-      columns,
-      rows,
-      cards,
-      most,
-      placed,
-      pictures,
-      passes,
-      isLeft,
+      cards: (row, column) => cells.get(row * columns.length + column) ?? [],
+      most: [...cells.values()].reduce((most, each) => Math.max(most, each.length), 1),
+      pictures: [...placed].reduce((sum, card) => sum + Number(card.src !== null), 0),
+      isLeft: (row, column) => left.has(row * columns.length + column),
       at: (row, column) => place(rows[row], columns[column]),
-      x,
-      y,
-      ox,
-      oy,
     };
   }
 

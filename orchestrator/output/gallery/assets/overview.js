@@ -27,7 +27,7 @@
       progress(),
       failures(),
       !gallery.choose.isAll() &&
-        h('p.quiet', { role: 'status' }, `Below, only what is shown is counted: ${left(passes)}.`),
+        h('section.quiet', { role: 'status' }, `Below, only what is shown is counted: ${left(passes)}.`),
       axes.map((axis, at) => table(axis, tallies[at])),
     );
   }
@@ -209,23 +209,24 @@
   }
 
   /** A number with a bar beside it that shows how it stands among the others. */
-  function scaled(value, top, words) {
+  function scaled(value, top, words, isBest = false) {
     return h(
       'td',
       {},
       value === null
         ? h('span.quiet', {}, '–')
-        : [h('span.value', {}, words), gallery.plot.bar([[top ? value / top : 0, 'share']], words)],
+        : [h(isBest ? 'span.value.best' : 'span.value', {}, words), gallery.plot.bar([[top ? value / top : 0, 'share']], words)],
     );
   }
 
   function table(axis, sums) {
-    const values = gallery.axes.visible(axis);
+    const isAll = gallery.choose.isAll();
+    const values = gallery.axes.visible(axis).filter(({ number: at }) => sums[at].tasks || sums[at].expected || isAll);
     const shown = opened.has(axis.id) ? values : values.slice(0, MOST_ROWS);
     const mean = (sum, total, times) =>
       sums[sum.number][times] ? sums[sum.number][total] / sums[sum.number][times] : null;
     const top = (total, times) => Math.max(...shown.map((value) => mean(value, total, times) ?? 0));
-    const tops = { cost: top('cost', 'priced'), time: top('time', 'timed') };
+    const tops = { cost: top('cost', 'priced'), time: top('time', 'timed'), stars: shown.length > 1 ? top('stars', 'rated') : 0 };
     const isJudged = shown.some((value) => sums[value.number].rated || sums[value.number].rejected);
     const row = (value) => line(axis, value, sums[value.number], tops, isJudged);
     const names = [axis.name, 'done', 'failed', 'cost', 'time', ...(isJudged ? ['stars', 'rejected'] : [])];
@@ -285,7 +286,7 @@
       h('td', {}, sum.failed ? h('span.value.bad', {}, number(sum.failed)) : h('span.quiet', {}, '0')),
       scaled(cost, tops.cost, usd(cost)),
       scaled(time, tops.time, seconds(time)),
-      isJudged && scaled(stars, 5, stars === null ? '' : `${stars.toFixed(1)} ★ (${sum.rated})`),
+      isJudged && scaled(stars, 5, stars === null ? '' : `${stars.toFixed(1)} ★ (${sum.rated})`, stars === tops.stars),
       isJudged && h('td', {}, sum.rejected ? number(sum.rejected) : h('span.quiet', {}, '0')),
     );
   }

@@ -54,22 +54,21 @@
 
   /** The width of a cell that suits the window, where nobody has chosen one. */
   function fitting(columns, left, ratio) {
-    const groups = gallery.view.axis('ox') ? gallery.axes.visible(gallery.view.axis('ox')).length : 1;
-    const room = box.clientWidth - left - 2 * GAP - (groups - 1) * GROUP_GAP;
+    const room = box.clientWidth - left - 2 * GAP - (columns.at(-1)?.group ?? 0) * GROUP_GAP;
     if (gallery.view.tab === 'wall')
       return Math.floor(room / (isNarrow() ? 2 : Math.max(1, Math.round(room / ON_WALL))) - GAP);
     const least = isNarrow() ? 104 : 128;
     const most = Math.max(200, (box.clientHeight - 90) / ROWS_IN_SIGHT / ratio);
-    return Math.floor(Math.max(least, Math.min(most, room / Math.max(columns, 1) - GAP)));
+    return Math.floor(Math.max(least, Math.min(most, room / Math.max(columns.length, 1) - GAP)));
   }
 
-  function measure(most) {
+  function measure() {
     const isWall = gallery.view.tab === 'wall';
+    const { most, columns } = isWall ? { most: 1, columns: [] } : gallery.layout.current(1);
     const [beside, below] = gallery.cell.mosaic(most);
     const left = isWall || !(gallery.view.y || gallery.view.oy) ? 0 : isNarrow() ? 84 : 164;
     const ratio = (aspect() * below) / beside;
-    const count = (side) => (gallery.view.axis(side) ? gallery.axes.visible(gallery.view.axis(side)).length : 1);
-    const width = gallery.view.size || fitting(isWall ? 1 : count('x') * count('ox'), left, ratio);
+    const width = gallery.view.size || fitting(columns, left, ratio);
     const across = Math.max(1, Math.floor((box.clientWidth - left - GAP) / (width + GAP)));
     const top = isWall ? 0 : (gallery.view.ox ? 30 : 0) + (gallery.view.x ? 40 : 0);
     return { width, left, top, across, ratio };
@@ -80,7 +79,7 @@
 
   function layOut() {
     const isWall = gallery.view.tab === 'wall';
-    size = measure(isWall ? 1 : gallery.layout.current(1).most);
+    size = measure();
     sheet.model = gallery.layout.current(size.across);
     const { columns, rows } = sheet.model;
     const captions = gallery.cell.lines() * CAPTION_LINE;
