@@ -120,6 +120,11 @@ def _moment(text: str) -> None:
         raise ValueError(f"{text[:20]!r} is no time")
 
 
+def _share(text: str) -> None:
+    if not 0 <= float(text) <= 1:
+        raise ValueError(f"{text[:20]!r} is no share")
+
+
 _FORMS: Final[Mapping[str, Callable[[str], object]]] = MappingProxyType(
     {
         "edition": _whole,
@@ -128,6 +133,7 @@ _FORMS: Final[Mapping[str, Callable[[str], object]]] = MappingProxyType(
         "started_at": _moment,
         "updated_at": _moment,
         "seconds_left": _moment,
+        "progress": _share,
         UNPROVEN: _moment,
         "doubt_seconds_left": _moment,
     }

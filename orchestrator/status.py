@@ -12,6 +12,9 @@ from orchestrator.ledger import Totals
 from orchestrator.lifecycle import FINAL, State
 
 FORMAT: Final = 1
+PASSING: Final = ("seconds_left", "doubt_seconds_left", "progress")
+"""The facts that a run at work keeps of itself and that say nothing once it has ended."""
+
 CALLS: Final = "calls "
 """What the names of counters that count calls begin with."""
 
@@ -89,6 +92,7 @@ class Status:
             "started_at": self.started_at,
             "updated_at": self.updated_at,
             "seconds_left": self.seconds_left,
+            "progress": self.progress,
         }
 
 
@@ -137,7 +141,7 @@ def status(
         started_at=started_at,
         updated_at=updated_at,
         seconds_left=seconds_left if running else None if not finished else 0.0,
-        progress=progress,
+        progress=round(progress, 3) if running and progress is not None else None,
         in_doubt=totals.in_doubt if running else counts[State.SUBMITTING],
         doubt_seconds_left=doubt_seconds_left if running else None,
         dropped=sum(totals.dropped.values()),

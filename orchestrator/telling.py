@@ -123,7 +123,11 @@ def model_text(model: Model) -> str:
 def status_text(status: Status) -> str:
     """Return where a run stands for people."""
     lines = [f"{status.state}: {status.ended:,} of {status.total:,} tasks ended"]
-    lines += [f"  {number:>9,} {state}" for state, number in status.counts.items() if number]
+    lines += [
+        f"  {number:>9,} {state}{_share_done(status) if state is State.RUNNING else ''}"
+        for state, number in status.counts.items()
+        if number
+    ]
     lines += [*_dropped(status), *_in_doubt(status), _paid(status), *_in_vain(status)]
     begun = status.total - status.counts[State.PENDING] - status.counts[State.SUBMITTING]
     if status.attempts > begun:

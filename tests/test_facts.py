@@ -38,7 +38,9 @@ def test_all_of_it_or_nothing() -> None:
             check({other: value for other, value in FACTS.items() if other != name})
 
 
-@pytest.mark.parametrize("name", ["edition", "entered", "total", "started_at", "updated_at", "seconds_left"])
+@pytest.mark.parametrize(
+    "name", ["edition", "entered", "total", "started_at", "updated_at", "seconds_left", "progress"]
+)
 @pytest.mark.parametrize("value", ["", "x", "nan", "-1", "1e999", "9" * 400])
 def test_what_makes_no_sense_is_told_and_left_out(name: str, value: str) -> None:
     facts = FACTS | {name: value}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
 from orchestrator.commands.run import Result, run
+from orchestrator.commands.status import read_status
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Fault, Profile
 from orchestrator.emulator.faults import KINDS
@@ -21,10 +24,11 @@ from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
 from orchestrator.engines.local import LocalEngine
 from orchestrator.errors import Exit
-from orchestrator.ledger import SqliteLedger
+from orchestrator.ledger import NotALedgerError, SqliteLedger
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
 from orchestrator.steps.outcomes import Stop
+from orchestrator.threads import in_thread
 from orchestrator.wiro import CALLBACK
 
 pytestmark = pytest.mark.anyio
@@ -97,6 +101,26 @@ async def test_with_the_socket_each_task_needs_about_one_look(tmp_path: Path, tr
         assert service.stats.calls["Task/Detail"] < 1.6 * TASKS
     assert any(status.progress and 0 < status.progress < 1 for status in watcher.shown)
     assert [line for line in log_of(tmp_path) if line["level"] == "warning"] == []
+
+
+async def test_how_far_tasks_are_is_in_the_folder_while_they_run(tmp_path: Path) -> None:
+    """For `status`, and gone once the run has ended."""
+    folder, seen = RunFolder(tmp_path / "out"), list[float]()
+
+    async def watch() -> None:
+        while True:
+            with suppress(NotALedgerError):
+                progress = (await in_thread(partial(read_status, folder))).progress
+                seen.extend([] if progress is None else [progress])
+            await anyio.sleep(0.02)
+
+    slow = Profile(**SERVICE | {"run_seconds_median": 1.5})
+    async with Emulator(slow) as service, anyio.create_task_group() as group:
+        group.start_soon(watch)
+        await run_with(tmp_path, service)
+        group.cancel_scope.cancel()
+    assert any(0 < progress < 1 for progress in seen)
+    assert (await in_thread(partial(read_status, folder))).progress is None
 
 
 @pytest.mark.usefixtures("looked_at_soon")

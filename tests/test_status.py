@@ -76,6 +76,7 @@ def test_the_object_is_the_contract_s() -> None:
         "started_at": "2026-11-22T10:00:00.000Z",
         "updated_at": "2026-11-22T10:05:00.000Z",
         "seconds_left": 12.5,
+        "progress": None,
     }
 
 
@@ -105,6 +106,12 @@ def test_a_run_is_finished_when_nothing_is_left(held: Totals, running: bool, sta
     """Running while a process is at work, finished when every task has ended, stopped otherwise."""
     found = seen(held, running=running, seconds_left=7.0)
     assert (found.state, found.seconds_left) == (state, left)
+
+
+@pytest.mark.parametrize(("running", "shown"), [(True, 0.333), (False, None)])
+def test_how_far_tasks_are_is_told_while_they_are_followed(running: bool, shown: float | None) -> None:
+    found = status(totals(running=2), tasks=5, running=running, started_at=None, updated_at=None, progress=1 / 3)
+    assert (found.progress, found.to_json()["progress"]) == (shown, shown)
 
 
 def test_tasks_not_written_down_yet_are_pending() -> None:

@@ -129,6 +129,7 @@ def test_what_the_service_has_is_told_where_a_run_stops() -> None:
 @pytest.mark.parametrize(("progress", "words"), [(None, "3 running · $0"), (0.426, "3 running (43%) · $0")])
 def test_how_far_running_tasks_are_is_told_where_it_is_known(progress: float | None, words: str) -> None:
     found = replace(NOTHING, counts={**NOTHING.counts, State.RUNNING: 3}, progress=progress)
+    assert words.partition(" ·")[0] in status_text(found).splitlines()[1]
     assert describe(found, 0.0) == words
 
 

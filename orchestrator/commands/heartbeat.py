@@ -97,14 +97,15 @@ class Heartbeat:
             now = shop.clock.monotonic()
             left = self._estimate.seconds(self._ended() - self._ended_before, shop.job.total() - self._ended(), now)
             doubts = self._countdown.seconds(shop.ledger.totals.in_doubt, now)
-            self._tell(left, doubts, running=True)
+            told = self._tell(left, doubts, running=True)
             if now - written >= 2 * self.seconds:
                 written = now
                 await shop.ledger.state(
                     {
                         "updated_at": repr(shop.clock.now()),
-                        "seconds_left": None if left is None else repr(left),
-                        "doubt_seconds_left": None if doubts is None else repr(doubts),
+                        "seconds_left": _held(told.seconds_left),
+                        "doubt_seconds_left": _held(told.doubt_seconds_left),
+                        "progress": _held(told.progress),
                     }
                 )
                 await self.hear()
@@ -150,3 +151,8 @@ class Heartbeat:
     def _ended(self) -> int:
         totals = self.shop.ledger.totals
         return sum(totals.counts[state] - totals.dropped[state] for state in FINAL)
+
+
+def _held(number: float | None) -> str | None:
+    """Return how a ledger keeps a number."""
+    return None if number is None else repr(number)

@@ -41,7 +41,7 @@ from orchestrator.ledger import Reason, SqliteLedger
 from orchestrator.lifecycle import FINAL, State
 from orchestrator.runs import RunFolder
 from orchestrator.schemas import Schemas
-from orchestrator.status import Status
+from orchestrator.status import PASSING, Status
 from orchestrator.steps.calls import Calls
 from orchestrator.steps.insist import insist
 from orchestrator.steps.outcomes import Stop
@@ -207,9 +207,7 @@ async def carry_out(
     if orders.submits and shop.edition > 1 and not shop.control.left:
         await engine.feed.finish()  # what an edited job file has dropped has to be known however early the run stops
     final = await heart.last()
-    await ledger.state(
-        {"updated_at": repr(clock.now()), "seconds_left": None, "doubt_seconds_left": None, "cancel": None}
-    )
+    await ledger.state({"updated_at": repr(clock.now()), "cancel": None, **dict.fromkeys(PASSING)})
     left_out = orders.submits and halt is not None and not engine.feed.exhausted
     exit_code = _exit_code(shop, halt, left_out=left_out)
     seconds = clock.monotonic() - started

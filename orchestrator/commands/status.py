@@ -22,13 +22,14 @@ def read_status(folder: RunFolder) -> Status:
         running=running,
         started_at=_moment(facts.get("started_at")),
         updated_at=_moment(facts.get("updated_at")),
-        seconds_left=_seconds(facts.get("seconds_left")),
-        doubt_seconds_left=_seconds(facts.get("doubt_seconds_left")),
+        seconds_left=_number(facts.get("seconds_left")),
+        progress=_number(facts.get("progress")),
+        doubt_seconds_left=_number(facts.get("doubt_seconds_left")),
         paid_in_vain=paid_in_vain,
     )
 
 
-def _seconds(held: str | None) -> float | None:
+def _number(held: str | None) -> float | None:
     return None if held is None else float(held)
 
 
