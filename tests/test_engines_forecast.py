@@ -124,7 +124,7 @@ def test_of_those_that_outlast_all_others_one_is_looked_at_as_usual() -> None:
     """The others wait for what that finds out: once it ends, the time at which it did is theirs, too."""
     forecast, longer = outlasting(12.0)
     first, second = (forecast.next_look(course, PRICE, 12.0) - 12.0 for course in longer[:2])
-    assert second > 2 * first
+    assert second > 1.7 * first
     edition = forecast.edition
     forecast.left(longer[0])
     forecast.ended(longer[0], 24.0, 24.0)
@@ -133,6 +133,24 @@ def test_of_those_that_outlast_all_others_one_is_looked_at_as_usual() -> None:
         forecast.saw(course, 24.0, queued=False, progress=None)
     again = [forecast.next_look(course, PRICE, 25.0) - 24.0 for course in longer[1:]]
     assert max(again) < 0.8 * second
+
+
+def test_those_that_come_later_need_no_looks_where_the_first_ones_ran_on() -> None:
+    """Between the ages at which the first kind ends and that the others have come to, nothing has ended."""
+    forecast, _ = outlasting(18.0)
+    later = forecast.begin({}, 10.0)
+    forecast.saw(later, 8.0, queued=False, progress=None)
+    assert forecast.next_look(later, PRICE, 18.0) > 15.0
+
+
+def test_of_those_that_come_to_outlast_the_others_at_once_one_is_looked_at_as_usual() -> None:
+    """Whoever is seen to does not wait until that is taken in with all else."""
+    forecast, longer = outlasting(7.0)
+    forecast.next_look(longer[0], PRICE, 100.0)
+    for course in longer:
+        forecast.saw(course, 12.0, queued=False, progress=None)
+    first, *others = (forecast.next_look(course, PRICE, 100.0) - 12.0 for course in longer)
+    assert min(others) > 2 * first
 
 
 def test_with_no_history_it_backs_off_smoothly() -> None:
@@ -212,6 +230,16 @@ def test_likely_done_is_what_has_run_longer_than_most() -> None:
     course = forecast.begin({"steps": 40}, 1000.0)
     assert forecast.likely_done(course, 33.0)
     assert not forecast.likely_done(course, 27.0)
+
+
+def test_likely_done_is_told_from_the_latest_look_on() -> None:
+    """One that still ran a moment ago has most probably not ended since, however old it is."""
+    forecast = Forecast(6.0)
+    follow(forecast, lognormal(30.0, 0.3), 100)
+    course = forecast.begin({"steps": 40}, 1000.0)
+    forecast.saw(course, 33.0, queued=False, progress=None)
+    assert not forecast.likely_done(course, 34.0)
+    assert forecast.likely_done(course, 45.0)
 
 
 def test_what_was_learned_serves_the_next_run() -> None:

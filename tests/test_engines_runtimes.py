@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from orchestrator.engines.runtimes import LEVELS, MIDDLE, SHAPE, STEP, Runtimes
 
@@ -73,6 +73,18 @@ def test_the_slow_ones_that_are_left_over_do_not_speak_for_all() -> None:
     assert quantile(runtimes, 0.5, [(100.0 + number, 9.0, 0.0) for number in range(4)]) < 7.5
 
 
+def test_those_that_are_left_over_tell_of_a_second_hump_beyond_them() -> None:
+    """Of 25 that were accepted at once 15 took six seconds; whatever the others take, it is none between."""
+    runtimes = Runtimes.expecting(6.0)
+    for number in range(15):
+        runtimes.saw(0.0, 5.2 + 0.1 * number, 5.4 + 0.1 * number, 0.0)
+    running = [(0.0, 18.0, 0.0)] * 10
+    assert quantile(runtimes, 0.5, running) < 8
+    assert quantile(runtimes, 0.58, running) < 10
+    assert quantile(runtimes, 0.65, running) > 17
+    assert quantile(runtimes, 0.65) < 7
+
+
 def test_a_service_that_has_become_slower_is_followed_within_a_few_tasks() -> None:
     runtimes = taught([6.0] * 200)
     for number in range(3):
@@ -92,6 +104,7 @@ def test_what_the_parameters_explain_is_taken_off() -> None:
     st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e6), st.floats(-20, 20)), max_size=20),
     st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1e6), st.floats(-20, 20)), max_size=20),
 )
+@settings(deadline=None)
 def test_whatever_was_seen_the_outlook_is_a_distribution(
     seen: list[tuple[float, float, float]], running: list[tuple[float, float, float]]
 ) -> None:

@@ -96,10 +96,11 @@ class Forecast:
         self._bar = Line([0.05, 0.9], [0.1, 0.15], BAR_NOISE)
         self.edition = 0
         self._courses: dict[Course, None] = {}
-        self._longer: list[Course] = []
+        self._longer: dict[Course, None] = {}
         self._plans: dict[tuple[object, ...], Plan] = {}
         self._masses: list[float] = []
-        self._seconds: list[float] = []
+        self._ended = [0.0, 0.0]
+        self._seconds = [1.0, 1.0]
         self._usual_seconds, self._announced_seconds, self._announced_longest = 0.0, 1.0, math.inf
         self._refreshed_at = self._learned_at = -math.inf
 
@@ -140,14 +141,18 @@ class Forecast:
         self._refresh(now)
         if not self._runtimes.seen and course is next(iter(self._courses), None):
             price /= min(SCOUTED, len(self._courses))
-        elif self._longer and course is not self._longer[0] and self._runs_longer(course):
+        elif course is not next(iter(self._longer), course) and self._runs_longer(course):
             price *= min(SCOUTED, len(self._longer))
         moment = self._plan(course, price).after(course.seen_at)
         return min(max(moment, course.seen_at + SOONEST_SECONDS), course.seen_at + LATEST_SECONDS)
 
     def likely_done(self, course: Course, age: float) -> bool:
-        """Return whether more tasks than not have ended at such an age."""
-        return age >= self._waits.usual_seconds + self._usual_seconds * math.exp(self._work.of(course.numbers))
+        """Return whether more tasks than not have ended at such an age, of those that ran when it was last seen to."""
+        factor = math.exp(self._work.of(course.numbers))
+        before, now = (
+            self._share(self._ended, (at - self._waited(course, at)) / factor) for at in (course.seen_at, age)
+        )
+        return now - before > (1 - before) / 2
 
     def saw(self, course: Course, age: float, *, queued: bool, progress: float | None) -> None:
         """A look has shown that a task is still under way.
@@ -165,10 +170,13 @@ class Forecast:
         course.left_queue_by = min(course.left_queue_by, age)
         if progress is not None and progress >= CLEAR_BAR:
             course.bars.append((age, progress))
+        if self._runs_longer(course):
+            self._longer[course] = None
 
     def left(self, course: Course) -> None:
         """A task is followed no longer, for whatever reason."""
         self._courses.pop(course, None)
+        self._longer.pop(course, None)
 
     def ended(self, course: Course, age: float, elapsed_seconds: float | None) -> None:
         """A look has shown that a task has come to its own end since the one before.
@@ -224,7 +232,7 @@ class Forecast:
             return
         self._refreshed_at = now
         running = list(islice((course for course in self._courses if course.left_queue_by < math.inf), CROWD))
-        self._longer = [course for course in running if self._runs_longer(course)]
+        self._longer = {course: None for course in running if self._runs_longer(course)}
         found = self._runtimes.outlook(
             [(course.accepted_at, self._ran(course), self._work.of(course.numbers)) for course in running]
         )
@@ -233,7 +241,8 @@ class Forecast:
         self._masses = [0.0, *found[first:last]]
         start = self._runtimes.base - (MIDDLE + 0.5) * STEP
         self._seconds = [math.exp(start + place * STEP) for place in range(first, last + 1)]
-        self._usual_seconds = self._seconds[bisect_right(list(accumulate(self._masses)), 0.5) - 1]
+        self._ended = list(accumulate(self._masses))
+        self._usual_seconds = self._seconds[bisect_right(self._ended, 0.5) - 1]
         self._plans.clear()
         usual, longest = self._usual_seconds, self._runtimes.longest
         if abs(math.log(usual / self._announced_seconds)) > NEWS or longest > LONGER * self._announced_longest:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Final
 
 STEP: Final = 0.05
@@ -157,11 +158,12 @@ class Runtimes:
 
         Args:
             running: Tasks that still run: when they were accepted, for how many seconds they ran at least, and the
-                logarithm of what their parameters explain. Where many run past their time, the level has changed.
+                logarithm of what their parameters explain. They belong to the shape as those do that have ended;
+                where more of them run past their time than that can explain, the level has changed.
         """
         self._settle(min((started for started, _, _ in running), default=math.inf))
-        level = _product(self._now(), self._outlasting(running))
-        shape = self._shaped()
+        shape = self._shaped() if math.isinf(self.longest) else _smoothed(self._expected(running))
+        level = _product(self._now(), self._outlasting(running, shape))
         found = [0.0] * (len(level) + len(shape) - 1)
         for place, share in enumerate(level):
             if share > SLIGHT:
@@ -169,15 +171,33 @@ class Runtimes:
                     found[distance] += share * part
         return found
 
-    def _outlasting(self, running: Sequence[tuple[float, float, float]]) -> list[float]:
+    def _expected(self, running: Sequence[tuple[float, float, float]]) -> list[float]:
+        """Return what was counted together with what these tasks will add, by Kaplan and Meier's estimate.
+
+        Each adds itself beyond where it is, as those do that ended there: where half of all have ended and the others
+        still run, there is a second hump, and it is not between the two.
+        """
+        middle = math.fsum((place - LEVELS) * share for place, share in enumerate(self._now()))
+        places = (math.ceil(self._place(seconds, work) - middle) for _, seconds, work in running)
+        lasting = Counter(min(SHAPE, max(-SHAPE, place)) for place in places)
+        total = left = math.fsum(self.counts) + len(running)
+        ahead, found = 1.0, []
+        for place, count in enumerate(self.counts, -SHAPE):
+            ended = ahead * min(1.0, count / left) if left > 0 else 0.0
+            found.append(total * ended)
+            ahead -= ended
+            left -= count + lasting[place]
+        found[-1] += total * ahead
+        return found
+
+    def _outlasting(self, running: Sequence[tuple[float, float, float]], shape: Sequence[float]) -> list[float]:
         """Return how likely it is for each level that these tasks still run, the likeliest as 1.
 
         Once others were seen, each may also be of a kind that was not; then it says nothing of the level.
         """
-        self._shaped()
         strange = UNLIKELY if math.isinf(self.longest) else UNSEEN / (UNSEEN + math.fsum(self.counts))
         ages = Counter(round(self._place(seconds, work)) for _, seconds, work in running)
-        lasting = [math.log(strange + (1 - strange) * max(0.0, 1 - ended)) for ended in self._ended]
+        lasting = [math.log(strange + (1 - strange) * max(0.0, 1 - ended)) for ended in accumulate(shape, initial=0.0)]
         reach = len(lasting) - 1
         logs = [
             sum(number * lasting[min(max(0, place - level + SHAPE), reach)] for place, number in ages.items())
