@@ -7,7 +7,8 @@ through a dozen such places, most of which let it pass at once.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import heapq
+import itertools
 from types import TracebackType
 
 import anyio
@@ -49,17 +50,18 @@ class Turn:
 
 
 class Room:
-    """Lets in so many at a time, in the order in which they came.
+    """Lets in so many at a time, the lowest rank first, and those of one rank in the order in which they came.
 
     Attributes:
         free: How many more may come in at once.
     """
 
-    __slots__ = ("_queue", "free")
+    __slots__ = ("_order", "_queue", "free")
 
     def __init__(self, places: int) -> None:
         self.free = places
-        self._queue: deque[Turn] = deque()
+        self._queue: list[tuple[float, int, Turn]] = []
+        self._order = itertools.count()
 
     def enter_now(self) -> bool:
         """Come in where that is possible without waiting; return whether it was."""
@@ -68,25 +70,27 @@ class Room:
         self.free -= 1
         return True
 
-    async def enter(self) -> None:
+    async def enter(self, rank: float = 0.0) -> None:
         """Wait to be let in."""
         if self.enter_now():
             return
         turn = Turn()
-        self._queue.append(turn)
+        entry = (rank, next(self._order), turn)
+        heapq.heappush(self._queue, entry)
         try:
             await turn.wait()
         except BaseException:
             if turn.is_set():  # it was let in and cancelled in the same moment
                 self.leave()
             else:
-                self._queue.remove(turn)
+                self._queue.remove(entry)
+                heapq.heapify(self._queue)
             raise
 
     def leave(self) -> None:
         """Make room for the next one."""
         if self._queue:
-            self._queue.popleft().set()
+            heapq.heappop(self._queue)[2].set()
         else:
             self.free += 1
 

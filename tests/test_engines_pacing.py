@@ -161,6 +161,15 @@ def test_the_likely_done_go_first_and_routine_is_not_starved() -> None:
     assert moments[Urgency.LIKELY_DONE][0] < moments[Urgency.ROUTINE][0] < moments[Urgency.SUBMIT][-20]
 
 
+def test_who_comes_first_is_seen_among_those_that_are_connected_too() -> None:
+    """Fifteen routine looks wait to be written, with room for more: a submit is written next."""
+    looks = [Caller(urgency=Urgency.ROUTINE) for _ in range(15)]
+    written = drive(20, [*looks, Caller(arrives=0.2, urgency=Urgency.SUBMIT)]).written
+    [submitted] = [at for at, caller in written if caller.urgency is Urgency.SUBMIT]
+    assert submitted < 0.2 + 2.5 * 1.02 / 20
+    assert len(written) == 16
+
+
 def test_a_cancelled_call_gives_its_room_back() -> None:
     """Whoever is cancelled between turn and write, or in the queue, leaves nothing behind."""
     gone = [Caller(fate="cancelled", patience=0.01 * number, connects=5.0) for number in range(50)]

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from orchestrator.clock import VirtualClock
-from orchestrator.engines.rounds import JITTER, PRICE_SECONDS, SHARE, Rounds
+from orchestrator.engines.rounds import JITTER, LEAST_SOUGHT, PRICE_SECONDS, SHARE, SOUGHT, Rounds
 from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.wiro import Client, Credentials
 
@@ -172,13 +172,28 @@ def test_a_look_gets_dearer_when_calls_wait_for_their_turn_and_cheap_again() -> 
         async def nothing(_client: Client) -> None:
             pass
 
-        assert rounds.price == PRICE_SECONDS
+        assert rounds.price() == PRICE_SECONDS
         for _number in range(40):
             await calls.make(Urgency.SUBMIT, nothing)
-        assert rounds.price > 10
+        assert rounds.price() > 10
         calls._pacing.seconds = 0.0  # type: ignore[attr-defined]  # the pacing of this test
         for _number in range(60):
             await calls.make(Urgency.SUBMIT, nothing)
-        assert rounds.price < 1.1 * PRICE_SECONDS
+        assert rounds.price() < 1.1 * PRICE_SECONDS
 
     in_virtual_time(work, turn_seconds=2.0)
+
+
+def test_while_places_are_sought_looks_get_cheaper_until_they_use_the_calls() -> None:
+    """Not below a bound, and no cheaper than they are otherwise where there are more than the calls allow."""
+
+    async def work(clock: Counted, rounds: Rounds, _: Calls) -> None:
+        assert rounds.price(sought=True) == pytest.approx(SOUGHT * PRICE_SECONDS)
+        for _number in range(100):
+            await moments(clock, rounds, [1.0])
+        assert rounds.price(sought=True) == pytest.approx(LEAST_SOUGHT * PRICE_SECONDS)
+        await moments(clock, rounds, [1.0] * 500)
+        assert rounds.price(sought=True) == pytest.approx(PRICE_SECONDS)
+        assert rounds.price() == PRICE_SECONDS
+
+    in_virtual_time(work)

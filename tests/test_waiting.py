@@ -73,6 +73,23 @@ async def test_a_room_serves_in_the_order_of_coming() -> None:
     assert room.free == 2
 
 
+async def test_a_room_lets_the_lowest_rank_in_first() -> None:
+    room, order = Room(1), []
+
+    async def enter(rank: float) -> None:
+        await room.enter(rank)
+        order.append(rank)
+        room.leave()
+
+    assert room.enter_now()
+    async with anyio.create_task_group() as group:
+        for rank in (3.0, 1.0, 2.0, 0.5):
+            group.start_soon(enter, rank)
+        await anyio.wait_all_tasks_blocked()
+        room.leave()
+    assert (order, room.free) == ([0.5, 1.0, 2.0, 3.0], 1)
+
+
 async def test_one_who_is_let_in_and_cancelled_at_once_leaves_again() -> None:
     room = Room(1)
     assert room.enter_now()

@@ -120,8 +120,9 @@ class Schedule:
 class _Turn:
     """One call between being let in and being written."""
 
-    def __init__(self, first: First | None) -> None:
+    def __init__(self, first: First | None, place: float) -> None:
         self.first = first
+        self.place = place
         self.granted = Turn()
         self.granted_at = 0.0
         self.written_at: float | None = None
@@ -149,9 +150,8 @@ class Pacer:
     @asynccontextmanager
     async def turn(self, urgency: Urgency, first: First | None = None) -> AsyncIterator[None]:
         """Wait to be let in; the block makes one call, and `first` is done right before its request is written."""
-        turn = _Turn(first)
-        place = self._clock.monotonic() - HEAD_START_SECONDS[urgency]
-        entry = (place, next(self._order), turn)
+        turn = _Turn(first, self._clock.monotonic() - HEAD_START_SECONDS[urgency])
+        entry = (turn.place, next(self._order), turn)
         heapq.heappush(self._waiting, entry)
         self._let_in()
         try:
@@ -178,12 +178,15 @@ class Pacer:
             TurnLostError: The moment is too far off to wait for it here: ask for another turn.
         """
         turn = self._current.get()
-        async with self._near:
+        await self._near.enter(turn.place)
+        try:
             if turn.first is not None:
                 await turn.first()
             async with self._gate:
                 turn.written_at = await self._moment(turn)
                 self.schedule.sent(turn.written_at)
+        finally:
+            self._near.leave()
         self._leave()
 
     async def _moment(self, turn: _Turn) -> float:

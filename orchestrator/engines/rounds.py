@@ -21,6 +21,13 @@ PRICE_SECONDS: Final = 0.65
 SCARCE: Final = 8.0
 """By how much of the time that calls wait for their turn a look gets dearer."""
 
+SOUGHT, LEAST_SOUGHT = 0.2, 0.05
+"""How much of its price a look costs while others wait for the places of tasks that may have ended: at first, and at
+least, for where calls stand idle it costs less and less."""
+
+CHEAPER: Final = 0.98
+"""By this factor it does with each look that came when it was due, and dearer with each that came late."""
+
 SHARE: Final = 0.8
 """The share of the allowed calls that looks may take; the rest is left to submits."""
 
@@ -56,12 +63,17 @@ class Rounds:
         self._turns: dict[str, _Turn] = {}
         self._sooner = anyio.Event()
         self._next_at = -math.inf
+        self._sought = SOUGHT
         self._ahead = clock.now() - clock.monotonic()
 
-    @property
-    def price(self) -> float:
-        """What a look costs just now, in seconds of lag: it grows with the time that calls wait for their turn."""
-        return PRICE_SECONDS + SCARCE * self._calls.wait_seconds
+    def price(self, *, sought: bool = False) -> float:
+        """Return what a look costs just now, in seconds of lag: it grows with the time that calls wait for their turn.
+
+        Args:
+            sought: Whether others wait for the places of tasks that may have ended: then calls are not to stand idle.
+        """
+        price = PRICE_SECONDS + SCARCE * self._calls.wait_seconds
+        return price * self._sought if sought else price
 
     async def wait(self, seconds: float, task: str = "") -> bool:
         """Wait until a look that is due in so many seconds may be taken.
@@ -123,8 +135,10 @@ class Rounds:
             moment = max(self._due[0][0], self._next_at)
             if moment > now:
                 return moment - now
-            _, _, turn = heapq.heappop(self._due)
+            due, _, turn = heapq.heappop(self._due)
             if not turn.over.is_set():
+                changed = self._sought * CHEAPER if now - due < self._gap else self._sought / CHEAPER
+                self._sought = min(1.0, max(LEAST_SOUGHT, changed))
                 turn.granted = True
                 turn.over.set()
                 self._next_at = max(self._next_at, now - BURST_SECONDS) + self._gap

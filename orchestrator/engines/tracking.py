@@ -30,9 +30,6 @@ ENDING_SECONDS: Final = 1.0
 """How often a task that is to end is looked at."""
 
 ENDING_PATIENCE_SECONDS: Final = 60.0
-SOUGHT: Final = 0.2
-"""How much of its price a look costs while others wait for the places of tasks that may have ended."""
-
 UNENDING_SECONDS: Final = 10.0
 """How often one is looked at that did not end within that time."""
 
@@ -144,7 +141,7 @@ class Tracker:
         if watch.ending_since is not None:
             return ENDING_SECONDS
         now = self.clock.monotonic()
-        price = self.rounds.price * self.listener.patience(watch.ear) * (SOUGHT if self.slots.sought else 1.0)
+        price = self.rounds.price(sought=self.slots.sought) * self.listener.patience(watch.ear)
         wait = self.forecast.next_look(watch.course, price, now) - watch.age(now)
         self._tell_news()
         return max(0.0, min(wait, max(ENDING_SECONDS, self.timeout_seconds - watch.age(now))))
