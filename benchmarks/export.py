@@ -7,6 +7,7 @@ Each line is a process of its own, start-up included; the run folders hold tasks
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -32,8 +33,11 @@ CHUNK = 500
 
 def main() -> None:
     """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--tasks", type=int, nargs="+", default=SIZES, metavar="N")
+    sizes = parser.parse_args().tasks
     print("| tasks | kind | CPU s | peak MB | MB written |\n| --- | --- | --- | --- | --- |")
-    for size in SIZES:
+    for size in sizes:
         with tempfile.TemporaryDirectory() as home:
             folder = made(Path(home), size)
             for kind in KINDS:

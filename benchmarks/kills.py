@@ -27,6 +27,7 @@ from typing import Any
 
 PROGRAM = (sys.executable, "-m", "orchestrator")
 LONGEST_SECONDS = 900.0
+DOUBTS = ("uncertain", "adopted", "resubmitted")
 
 JOB = """
 name: kills
@@ -113,10 +114,16 @@ def told(out: Path, environment: dict[str, str], tasks: int, exit_code: int) -> 
         "files beside them": (len(files - suspect - set(outputs)), 0),
         "credentials sent with downloads": (stats["leaks"], 0),
     }
+    print("| what | found | should be |\n| --- | --- | --- |")
     for what, (count, wanted) in counts.items():
-        print(f"{what}: {count}{'' if count == wanted else f'  <- should be {wanted}'}")
-    print(f"uncertain {found['uncertain']}, adopted {found['adopted']}, sent again {found['resubmitted']}")
-    print(f"faults met: {stats['faults']}; answers of the CDN: {stats['downloads']}; calls: {stats['calls']}")
+        print(f"| {what} | {count} | {wanted}{'' if count == wanted else ' **broken**'} |")
+    for what, met in (
+        ("faults", stats["faults"]),
+        ("answers of the CDN", stats["downloads"]),
+        ("calls", stats["calls"]),
+    ):
+        print(f"| {what} | {', '.join(f'{name} {number}' for name, number in met.items())} | |")
+    print(f"| requests in doubt, adopted, sent again | {', '.join(str(found[name]) for name in DOUBTS)} | |")
     return all(count == wanted for count, wanted in counts.values())
 
 

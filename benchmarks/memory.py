@@ -1,9 +1,10 @@
-"""How much memory a run takes at its peak, for 1,000, 10,000 and 100,000 tasks.
+"""How much memory a run takes at its peak, for 1,000 tasks and for 100,000.
 
-    python benchmarks/memory.py --tasks 1000 10000
+    python benchmarks/memory.py
 
-Each run is a process of its own, start-up included, and so is the emulated service, which answers at once: one output
-of 20 kB a task, 64 tasks under way, no thumbnails. 100,000 tasks take a quarter of an hour.
+Each run is a process of its own, start-up included; 64 tasks are under way at a time, no thumbnails. The service is
+another one and answers at once: see `instant.py`. The run folder lies in memory where the system has a folder for that,
+which is not the memory of the process that is measured.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ import argparse
 import os
 import subprocess
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
+import instant
 import sweep
 from goals import Goal
 
-SIZES = (1_000, 10_000, 100_000)
+from orchestrator.simulation.play import MEMORY
+
+SIZES = (1_000, 100_000)
 
 
 def main() -> None:
@@ -25,12 +30,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tasks", type=int, nargs="+", default=SIZES, metavar="N")
     parser.add_argument("--url", help=sweep.URL_HELP)
-    parser.add_argument("--folder", type=Path, help="where the runs lie, a folder for temporary files by default")
+    place = MEMORY if MEMORY.is_dir() else None
+    parser.add_argument("--folder", type=Path, default=place, help="where the runs lie")
     arguments = parser.parse_args()
     print("| tasks | peak MB | CPU ms per task |\n| --- | --- | --- |")
     peaks = []
     for tasks in arguments.tasks:
-        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder, sweep.service(arguments.url) as environment:
+        with (
+            tempfile.TemporaryDirectory(dir=arguments.folder) as folder,
+            nullcontext(arguments.url) if arguments.url else instant.serving() as base_url,
+            sweep.service(base_url) as environment,
+        ):
             peak, cpu_seconds = measured(sweep.our_command(tasks, Path(folder)), environment)
         peaks.append(peak)
         print(f"| {tasks:,} | {peak:.0f} | {1000 * cpu_seconds / tasks:.2f} |", flush=True)
