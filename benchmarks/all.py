@@ -2,10 +2,10 @@
 
     python benchmarks/all.py
 
-Takes a quarter of an hour on two cores that have nothing else to do. First those whose figures are seconds, or ratios of
-seconds, have the machine to themselves, one after the other. Then those that count, or that measure within virtual time
-or their own CPU time, go side by side. `--only` names some of them, `--quick` does less of each, which tells whether
-all of it works and not much more, `--thorough` does more. `--docs` puts all tables and the pictures into docs/.
+Takes a quarter of an hour on two cores that have nothing else to do. Those whose figures are seconds, or ratios of
+seconds, have the machine to themselves, one after the other. Those that count, or measure within virtual time or their
+own CPU time, then go side by side. `--only` names some of them, `--quick` does less of each, which tells whether all of
+it works and not much more, `--thorough` does more. `--docs` puts all tables and the pictures into docs/.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
 
 A server in a process of its own sends bytes that lie in its memory. In each round the clients fetch the same files, one
 client after the other. What is told of ours is the program's own way of fetching (addresses checked, hashed,
-synchronised with the disk, renamed) without Python's start, which `start.py` tells; curl and aria2c do not hash.
+synchronised with the disk, renamed) without Python's start, which `start.py` tells. curl and aria2c only write; what
+curl takes with sha256sum and sync behind it, which does the same as ours, is told too.
 `--folder /dev/shm` leaves the disk out.
 """
 
@@ -36,6 +37,7 @@ LOADS = {"8 x 64 MB": (8, 64, 0), "1 x 256 MB": (1, 256, 0), "8 x 32 MB, 1 Gbit/
 """How many files of how many megabytes come over a link of how many bytes a second, 0 for as many as there can be."""
 
 PIECE = 2**17
+CURL_AND_ALL = "curl, sha256sum, sync"
 PEERS = {"curl": "curl", "aria2c": "aria2"}
 """Programs, and the Debian packages that have them."""
 
@@ -77,7 +79,8 @@ def main() -> None:
 def measured(urls: Sequence[str], peers: Sequence[str], folder: Path | None) -> dict[str, Cost]:
     """Let each client fetch all files once."""
     found = {}
-    for client in (*peers, "orchestrator"):
+    hashed = [CURL_AND_ALL] if "curl" in peers else []
+    for client in (*peers, *hashed, "orchestrator"):
         with tempfile.TemporaryDirectory(dir=folder) as out:
             found[client] = COMMANDS[client](urls, Path(out))
             sizes = [path.stat().st_size for path in Path(out).iterdir() if path.suffix == ".bin"]
@@ -89,6 +92,14 @@ def curl(urls: Sequence[str], out: Path) -> Cost:
     """All at once in one process, as `--parallel` does it."""
     named = [word for url in urls for word in ("--output", str(out / url.rpartition("/")[2]), url)]
     return timed(["curl", "--silent", "--fail", "--parallel", *named], quiet=True)
+
+
+def curl_and_all(urls: Sequence[str], out: Path) -> Cost:
+    """curl, and then what it leaves out."""
+    fetched, files = curl(urls, out), [str(out / url.rpartition("/")[2]) for url in urls]
+    hashed, written = timed(["sha256sum", *files], quiet=True), timed(["sync", *files])
+    costs = (fetched, hashed, written)
+    return Cost(sum(cost.seconds for cost in costs), sum(cost.cpu_seconds for cost in costs))
 
 
 def aria2c(urls: Sequence[str], out: Path) -> Cost:
@@ -104,13 +115,14 @@ def ours(urls: Sequence[str], out: Path) -> Cost:
     return Cost(**json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=600).stdout))
 
 
-COMMANDS = {"curl": curl, "aria2c": aria2c, "orchestrator": ours}
+COMMANDS = {"curl": curl, "aria2c": aria2c, CURL_AND_ALL: curl_and_all, "orchestrator": ours}
 
 
 def timed(command: list[str], *, quiet: bool = False) -> Cost:
-    """Run a command to its end; one that is `quiet` has no say on the screen."""
+    """Run a command to its end; nobody listens to one that is `quiet`."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=True, timeout=600, stderr=subprocess.DEVNULL if quiet else None)
+    unheard = subprocess.DEVNULL if quiet else None
+    subprocess.run(command, check=True, timeout=600, stdout=unheard, stderr=unheard)
     seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     return Cost(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 

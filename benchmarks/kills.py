@@ -117,12 +117,8 @@ def told(out: Path, environment: dict[str, str], tasks: int, exit_code: int) -> 
     print("| what | found | should be |\n| --- | --- | --- |")
     for what, (count, wanted) in counts.items():
         print(f"| {what} | {count} | {wanted}{'' if count == wanted else ' **broken**'} |")
-    for what, met in (
-        ("faults", stats["faults"]),
-        ("answers of the CDN", stats["downloads"]),
-        ("calls", stats["calls"]),
-    ):
-        print(f"| {what} | {', '.join(f'{name} {number}' for name, number in met.items())} | |")
+    for what in ("faults", "downloads", "calls"):
+        print(f"| {what} | {', '.join(f'{name} {number}' for name, number in stats[what].items())} | |")
     print(f"| requests in doubt, adopted, sent again | {', '.join(str(found[name]) for name in DOUBTS)} | |")
     return all(count == wanted for count, wanted in counts.values())
 

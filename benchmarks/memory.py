@@ -51,9 +51,12 @@ def main() -> None:
 
 def measured(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
     """Run a command to its end; return its peak in megabytes, and its seconds of CPU."""
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        finally:
+            process.kill()
     assert process.returncode == 0
     return used.ru_maxrss / 1024, used.ru_utime + used.ru_stime
 
