@@ -58,10 +58,10 @@ class Part:
 
 PARTS = {
     "sweep": Part(
-        "A whole sweep", "--tasks 2000 --rounds 5", "--tasks 200 --rounds 1", "--tasks 5000 --rounds 9", True, True
+        "A whole sweep", "--tasks 2000 --rounds 5", "--tasks 500 --rounds 1", "--tasks 5000 --rounds 9", True, True
     ),
     "downloads": Part("Big files", "--rounds 5", "--rounds 1", "--rounds 15", alone=True),
-    "start": Part("The first submit", "", "--tasks 100000 --rounds 1", "--rounds 9", True, True),
+    "start": Part("The first submit", "", "--tasks 20000 --held 2000 --rounds 1", "--rounds 9", True, True),
     "memory": Part("Memory", "", "--tasks 200 400", "--tasks 1000 10000 100000", elsewhere=True),
     "polling": Part("Looking at tasks", "", "--tasks 200 --runs 1", "--runs 20"),
     "hints": Part("Told by the service", "--tasks 200", "--tasks 50 --only socket", "--tasks 1000"),

@@ -190,7 +190,7 @@ class Coder:
     def _axis(self, group: tuple[Axis, ...]) -> dict[str, Any]:
         values, labels = [], {}
         for number, cells in enumerate(zip(*(axis.cells() for axis in group), strict=True)):
-            values.append([self._cell(cell) for cell in cells])
+            values.append(tuple([self._cell(cell) for cell in cells]))
             if any(cell.label is not None for cell in cells):
                 labels[number] = [cell.label for cell in cells]
         return {
