@@ -194,6 +194,19 @@ async def test_a_page_that_brings_only_known_tasks_is_not_the_end(tmp_path: Path
     assert set(range(21, 171)) <= set(seen)
 
 
+@pytest.mark.parametrize("most", [3, 4, OVERLAP])
+async def test_short_pages_get_further_while_tasks_come(tmp_path: Path, most: int) -> None:
+    """A page whose tasks are all known was passed over, nothing joined the next one, and the reading began anew."""
+
+    def moves(service: Service) -> None:
+        if service.calls % 8 == 0:
+            service.tasks = [service.tasks[0] + 1, *service.tasks]
+
+    service = Service(list(range(60, 0, -1)), most=most, moves=moves)
+    assert set(range(21, 61)) <= set(await numbers(tmp_path, service, [doubtful(newest=20)]))
+    assert service.calls < 80
+
+
 async def test_tasks_that_go_while_it_is_read_make_no_gap(tmp_path: Path) -> None:
     """Tasks that are deleted pull the others up, past the edge of a page: the reading steps back."""
 

@@ -171,14 +171,15 @@ class Settler:
         """
         read_from, read_at = self.clock.monotonic(), self.clock.now()
         found: dict[str, RemoteTask] = {}
-        start = idle = 0
+        start = idle = longest = 0
         for _ in range(MOST_PAGES):
             page = await self._page(start)
             if isinstance(page, Outcome):
                 return page
             fresh = [task for task in page.tasks if task.task_id not in found]
             if found and fresh and len(fresh) == len(page.tasks):
-                start = max(0, start - PAGE)  # tasks have gone from the list, and nothing joins the two pages
+                back = max(OVERLAP, len(page.tasks))
+                start = max(0, start - back)  # tasks have gone from the list, and nothing joins the two pages
                 continue
             found.update((task.task_id, task) for task in fresh)
             if page.tasks and all(is_older(page.tasks[-1], attempt) for attempt in uncertain):
@@ -188,8 +189,8 @@ class Settler:
             idle = 0 if fresh else idle + 1
             if not page.tasks or idle == MOST_IDLE_PAGES:
                 break
-            overlap = OVERLAP if fresh or len(page.tasks) > OVERLAP else 0  # the few last ones are known: look beyond
-            start += max(1, len(page.tasks) - overlap)
+            longest = max(longest, len(page.tasks))
+            start += _step(len(page.tasks), longest, fresh=bool(fresh))
         return Outcome(Verdict.AGAIN, "The service's list of tasks is not complete.")
 
     def _certain(self, doubt: Doubt, matching: Matching, listing: Listing) -> Record | None:
@@ -341,3 +342,16 @@ def _unplaced(attempt: Attempt) -> Attempt:
 def _unplaced_foreign(request: Foreign) -> Foreign:
     """Return another run's request likewise."""
     return replace(request, attempt=_unplaced(request.attempt))
+
+
+def _step(shown: int, longest: int, *, fresh: bool) -> int:
+    """Return how much further down the list its next page is to begin.
+
+    Args:
+        shown: How many tasks the last page showed.
+        longest: How many the longest one did: a shorter one is the last.
+        fresh: Whether any of them was new.
+    """
+    if fresh or shown > OVERLAP:
+        return max(1, shown - OVERLAP)
+    return shown if shown < longest else max(1, shown - 1)
