@@ -21,7 +21,7 @@ import pytest
 
 from orchestrator import lifecycle
 from orchestrator.commands import retry
-from orchestrator.engines import pacing, tracking
+from orchestrator.engines import pacing, slots, tracking
 from orchestrator.engines.budget import Budget
 from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.doubts import Doubts
@@ -34,7 +34,7 @@ from orchestrator.ledger import ClaimedError, Ledger, Totals, moves, writer
 from orchestrator.lifecycle import Attempt, Failure, Output, Record, State
 from orchestrator.output.keeper import ManifestKeeper
 from orchestrator.simulation import Event, History, draw, play, process
-from orchestrator.steps import fetch, landing, matching, settle, submit
+from orchestrator.steps import fetch, landing, matching, outcomes, settle, submit
 from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.steps.clearing import Clearing
 from orchestrator.steps.fetch import Fetcher
@@ -466,6 +466,46 @@ def a_second_holds_one_call_too_many(patch: pytest.MonkeyPatch) -> None:
 @planted()
 def calls_are_a_little_too_close(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pacing, "MARGIN", 1.0)
+
+
+# Progress
+
+
+@planted(seeds=12, rate=10.0, concurrency=2, events=(Event("hour outage", at=3.0, seconds=400.0),))
+def waits_grow_without_bound(patch: pytest.MonkeyPatch) -> None:
+    delays = outcomes.delays
+
+    def growing(random: Any, first: float = 0.5, most: float = 30.0) -> Iterator[float]:
+        return delays(random, first, most * 1e9)
+
+    for module in ("submitting", "tracking", "local"):
+        patch.setattr(sys.modules[f"orchestrator.engines.{module}"], "delays", growing)
+
+
+@planted(seeds=4, rate=10.0, events=(Event("hour full", at=0.3, seconds=400.0),))
+def a_full_account_is_asked_less_and_less_often(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(slots, "LONGEST_PAUSE_SECONDS", 3600.0)
+
+
+@planted(rate=10.0, veiled_seconds=0.0, events=(Event("run unanswered", 1),))
+def doubts_are_looked_up_too_seldom(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sys.modules["orchestrator.engines.doubts"], "FIRST_WAIT_SECONDS", 600.0)
+
+
+@planted(rate=10.0, run_seconds=4.0, events=(Event("look gone", 2),))
+def a_task_that_is_not_shown_at_once_is_left_for_long(patch: pytest.MonkeyPatch) -> None:
+    waits = outcomes.delays
+
+    def long(random: Any, first: float = 0.5, most: float = 30.0) -> Iterator[float]:
+        return waits(random, 200 * first, 200 * most)
+
+    patch.setattr(tracking, "delays", long)
+
+
+@planted(seeds=12, rate=10.0, events=(Event("look throttled", 1), Event("look throttled", 2)))
+def who_was_slowed_down_stays_slow(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(pacing, "RECOVERY_SECONDS", math.inf)
+    patch.setattr(pacing, "SLOWER", 0.1)
 
 
 # Power cuts

@@ -44,6 +44,16 @@ def test_a_clock_that_jumps_while_the_reply_is_written_down_ends_no_task() -> No
     assert verdict.story[-1][0] < 120
 
 
+def test_a_doubt_is_settled_although_others_use_the_account() -> None:
+    """Pages of four tasks were passed over while new ones came, and the list was read from its beginning each time."""
+    events = (Event("run unanswered", number=2),)
+    verdict = play(
+        History(seed=90254, seeds=1, repeat=2, strangers_seconds=5.0, cut_seconds=150.0, page=4, events=events)
+    )
+    assert (verdict.violation, verdict.paid) == (None, 2)
+    assert verdict.story[-1][0] < 250
+
+
 def test_one_slip_does_not_make_an_empty_list_complete() -> None:
     """The list showed nothing for minutes, and a task that was missing from it was said not to exist, once."""
     events = (Event("run unanswered", number=1), Event("look gone", number=8))

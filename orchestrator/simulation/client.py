@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from orchestrator.simulation.history import Event
 from orchestrator.simulation.rules import Rules
 from orchestrator.simulation.service import Request
-from orchestrator.simulation.world import World
+from orchestrator.simulation.world import TIMEOUT_SECONDS, World
 from orchestrator.tasks import Parameters
 from orchestrator.wiro import (
     Accepted,
@@ -24,9 +24,6 @@ from orchestrator.wiro import (
     TaskPage,
     WiroError,
 )
-
-TIMEOUT_SECONDS: Final = 60.0
-"""How long the client waits for a reply, as the real one does."""
 
 
 class SimulatedClient(Client):
@@ -112,6 +109,7 @@ class SimulatedClient(Client):
         if kind in {"unanswered", "late"} or slow > TIMEOUT_SECONDS or answer is None:
             raise ReplyLost("/Run", "the connection dropped")
         if isinstance(answer, WiroError):
+            self._rules.progress.refused()
             raise answer
         await world.step(f"the service says {answer.task_id}")
         first = world.service.ours[0]

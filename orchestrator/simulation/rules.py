@@ -13,6 +13,7 @@ from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import FINAL, TABLE, Event, Record, State
 from orchestrator.simulation.books import Books
 from orchestrator.simulation.obedience import Obedience
+from orchestrator.simulation.progress import Progress
 from orchestrator.simulation.service import MODEL, PRICE_USD, Remote, Request, picture
 from orchestrator.simulation.world import World
 from orchestrator.sweep import Job
@@ -40,6 +41,7 @@ class Rules:
     Attributes:
         books: What a run says of itself.
         obedience: What the user has said.
+        progress: What could move.
     """
 
     def __init__(self, world: World, job: Job) -> None:
@@ -59,6 +61,7 @@ class Rules:
         self._is_shaken = False
         self.books = Books(world)
         self.obedience = Obedience(world)
+        self.progress = Progress(world, len(self._tasks))
 
     # Calls
 
@@ -72,6 +75,7 @@ class Rules:
         self.obedience.begun()
         self._held_until = self._slow_since = -math.inf
         self._states = store.states(tuple(self._tasks))  # a machine that went down may have lost what was not promised
+        self.progress.begun(self._states)
         if self._is_shaken:
             self._outlasted(store)
         known = store.claimed([str(remote.number) for remote in self._world.service.ours])
@@ -180,6 +184,7 @@ class Rules:
             self._newest_before[identity] = max(known, default=0)
             self.obedience.intended()
         self.books.moved(said, record)
+        self.progress.moved(said, record)
         if record.attempt is not None and record.attempt.remote_id is not None:
             self._claimed(record, int(record.attempt.remote_id))
         if state is State.DONE:

@@ -16,10 +16,19 @@ from orchestrator.simulation.history import Event, History, chance
 from orchestrator.simulation.service import Service
 
 BEGAN_AT: Final = 1_800_000_000.0
+TIMEOUT_SECONDS: Final = 60.0
+"""How long the client waits for a reply, as the real one does."""
+
 TIMED: Final = frozenset({"hour interrupt", "hour hurry", "hour cancel", "hour kill", "clock jumps"})
 """What befalls a process, or the clock, at a moment; other hours are weather, and the service knows them."""
 
 SKEW_SECONDS: Final = 3600.0
+ECHO_SECONDS: Final = 60.0
+"""For how long after a misfortune whoever has met it may wait before trying again."""
+
+HOURS_SECONDS: Final = {"outage": ECHO_SECONDS, "storm": 400.0}
+"""The same for hours; after many 429s the next call may come five minutes later, and the others slowly."""
+
 MOST_TURNS: Final = 8
 """How many turns others may get until a process that is hurried goes on: its end then meets it here or there."""
 
@@ -53,6 +62,7 @@ class World:
         self.hurry: Callable[[], None] = lambda: None
         self.coming = sorted((event for event in history.events if event.what in TIMED), key=lambda event: event.at)
         self.disk = Disk(folder.path) if any(event.kind == "unplugged" for event in history.events) else None
+        self._calm_from = 0.0
         self._died_at: float | None = None
         self._jumped = 0.0
         self._counts: Counter[str] = Counter()
@@ -90,7 +100,14 @@ class World:
         event = self._by_number.get((victim, self._counts[victim]))
         if event is not None:
             self.tell(event.what)
+            self._calm_from = max(self._calm_from, self.now() + ECHO_SECONDS + _held_seconds(event))
         return event
+
+    def calm_from(self) -> float:
+        """Return the moment from which on no misfortune that has come, nor a wait for it to pass, is in the way."""
+        hours = (event for event in self.history.events if event.victim == "hour" and event.at <= self.passed())
+        ends = (BEGAN_AT + event.at + event.seconds + HOURS_SECONDS.get(event.kind, 0.0) for event in hours)
+        return max(self._calm_from, *ends, 0.0)
 
     def weather(self, kind: str) -> bool:
         """Return whether it is such an hour."""
@@ -152,3 +169,10 @@ class World:
 def _place(event: Event) -> str:
     """Return what is counted until it befalls."""
     return event.what if event.victim == "disk" else event.victim
+
+
+def _held_seconds(event: Event) -> float:
+    """Return for how long a request of ours is held up."""
+    if event.what == "run late":
+        return TIMEOUT_SECONDS + event.seconds
+    return event.seconds if event.what == "run slow" else 0.0
