@@ -54,9 +54,15 @@ def wait(work: Callable[[], Awaitable[T]]) -> T:
 
     import anyio
 
+    found: list[T] = []
+
+    async def keep() -> None:
+        found.append(await work())  # what is returned is spelt out at the end, where asyncio looks for its own handler
+
     gc.freeze()  # what is loaded by now stays: there is no garbage to look for among it
     gc.set_threshold(GARBAGE, 20, 20)
-    return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    anyio.run(keep, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    return found[0]
 
 
 def stoppable(

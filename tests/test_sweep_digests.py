@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import product
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import given, strategies as st
 
+from orchestrator.sweep import digests as quick
 from orchestrator.sweep.axes import Axis, Cell, Drawn, Listed, cell
 from orchestrator.sweep.digests import digests, kept_places
-from orchestrator.sweep.grid import Grid, spelled_id
+from orchestrator.sweep.grid import KEPT, Grid, spelled_id
 from orchestrator.sweep.recipe import Recipe
 from orchestrator.sweep.schema import Kind
 from orchestrator.tasks import task_id
@@ -56,5 +59,33 @@ def test_as_the_plain_way(grid: Grid, data: st.DataObject) -> None:
     for ordinal, (digits, here) in enumerate(cells):
         if not any(all(digits[level] in fitting for level, fitting in rule) for rule in rules):
             expected.append((ordinal, task_id(MODEL, here.parameters)))
-    found = digests(grid, kept_places(rules, grid.sizes))
+    with patch.object(quick, "NARROW", data.draw(st.sampled_from([1, 16]))):
+        found = digests(grid, kept_places(rules, grid.sizes))
     assert [(ordinal, spelled_id(digest)) for ordinal, digest in found] == expected
+
+
+def test_a_rule_is_looked_at_only_where_it_may_fit() -> None:
+    """Thousands of rules that each leave out one cell cost no more than one at each place."""
+    looked = 0
+
+    class Places(frozenset[int]):
+        def __contains__(self, place: object) -> bool:
+            nonlocal looked
+            looked += 1
+            return super().__contains__(place)
+
+    rules = [[(0, Places({number % 100})), (1, frozenset({number // 100}))] for number in range(2000)]
+    kept = kept_places(rules, [100, 50])
+    assert [list(kept([place])) for place in range(100)] == [list(range(20, 50))] * 100
+    assert looked == len(rules)
+
+
+def test_values_of_a_long_list_are_not_prepared_before_they_are_needed() -> None:
+    """Three hundred thousand prompts would take as much memory again, and more."""
+    grid = Grid(Recipe(MODEL, {}, axes=(plain("prompt", KEPT + 1),), path="{prompt}"))
+    tracemalloc.start()
+    try:
+        assert grid.ready(0, 7).fragment == '"prompt":"prompt7"'
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()

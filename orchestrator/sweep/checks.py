@@ -7,10 +7,11 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import product
 
 from orchestrator.names import safe_part
-from orchestrator.sweep.axes import Spaced
+from orchestrator.sweep.axes import Cell, Spaced
 from orchestrator.sweep.expand import Expansion
 from orchestrator.sweep.grid import Derived, Grid, Here
 from orchestrator.sweep.items import Given
+from orchestrator.sweep.lookup import Lookup
 from orchestrator.sweep.problems import Mark, Problems, did_you_mean, shorten
 from orchestrator.sweep.recipe import Matcher, Recipe, Rule
 from orchestrator.sweep.scalars import plain
@@ -181,18 +182,23 @@ def _unreached(recipe: Recipe) -> Iterator[str]:
 
 def _idle_rules(recipe: Recipe) -> Iterator[str]:
     """Yield a sentence for each rule of `exclude` that fits no cell; axes that move together are looked at together."""
-    axes = {axis.name: axis for axis in recipe.axes}
+    values = {axis.name: Lookup(axis) for axis in recipe.axes}
     groups = {name: group for group in recipe.zipped for name in group}
     for number, rule in enumerate(recipe.exclude, 1):
         wheels: dict[tuple[str, ...], list[tuple[str, Matcher]]] = {}
         for name, matcher in rule:
             wheels.setdefault(groups.get(name, (name,)), []).append((name, matcher))
         for conditions in wheels.values():
-            fits = (map(matcher.matches, axes[name].cells()) for name, matcher in conditions)
-            if not any(map(all, zip(*fits, strict=True))):
+            places = min((values[name].candidates(matcher) for name, matcher in conditions), key=len)
+            cells = ([values[name].cell(place) for name, _ in conditions] for place in places)
+            if not any(all(map(_fits, conditions, each)) for each in cells):
                 told = " and ".join(f"`{name}`" for name, _ in conditions)
                 value = "value" if len(conditions) == 1 else "pair of values" if len(conditions) == 2 else "values"
                 yield f"Rule {number} of `exclude` matches nothing: no {value} of {told} fits it."
+
+
+def _fits(condition: tuple[str, Matcher], value: Cell) -> bool:
+    return condition[1].matches(value)
 
 
 def _same_labels(recipe: Recipe) -> Iterator[str]:

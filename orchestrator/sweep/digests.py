@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from math import prod
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from orchestrator.sweep.grid import Grid, Here
 
 Fitting: TypeAlias = Sequence[tuple[int, frozenset[int]]]
 """A rule of `exclude`: wheels, and the places on them that fit it."""
+
+NARROW: Final = 16
+"""A rule that fits so few places of a wheel is looked at only where one of them is reached."""
+
+_Parted: TypeAlias = tuple[Sequence[tuple[int, frozenset[int]]], frozenset[int] | None]
+"""A rule: what it asks of the other wheels, and the places of the last one that it leaves out, None for all."""
 
 Kept: TypeAlias = Callable[[Sequence[int]], Sequence[int]]
 """Gives the places of the last wheel that count, for a place on each of the others."""
@@ -24,20 +32,31 @@ def kept_places(rules: Sequence[Fitting], sizes: Sequence[int]) -> Kept:
         sizes: The number of places on each wheel, at least one wheel.
     """
     last = len(sizes) - 1
-    everything = range(sizes[last])
-    parted = [
-        (
-            [(level, fitting) for level, fitting in rule if level != last],
-            [fitting for level, fitting in rule if level == last],
-        )
-        for rule in rules
-    ]
+    never: set[int] = set()
+    anywhere: list[_Parted] = []
+    narrow: dict[tuple[int, int], list[_Parted]] = defaultdict(list)
+    for rule in rules:
+        others = [(level, fitting) for level, fitting in rule if level != last]
+        own = [fitting for level, fitting in rule if level == last]
+        parted = others, frozenset.intersection(*own) if own else None
+        if not others:
+            never |= frozenset.intersection(*own)
+            continue
+        level, least = min(others, key=lambda each: len(each[1]))
+        if len(least) <= NARROW:
+            for place in least:
+                narrow[level, place].append(parted)
+        else:
+            anywhere.append(parted)
+    places = range(sizes[last])
+    everything = [place for place in places if place not in never] if never else places
 
     def kept(digits: Sequence[int]) -> Sequence[int]:
         out: set[int] = set()
-        for others, own in parted:
+        here = (narrow[each] for each in enumerate(digits) if each in narrow)
+        for others, own in chain(anywhere, *here):
             if all(digits[level] in fitting for level, fitting in others):
-                out.update(frozenset(everything).intersection(*own))
+                out.update(everything if own is None else own)
         return [place for place in everything if place not in out] if out else everything
 
     return kept

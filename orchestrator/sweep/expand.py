@@ -17,7 +17,8 @@ from orchestrator.sweep.digests import Fitting, digests, kept_places
 from orchestrator.sweep.grid import Grid, Here, spelled_id
 from orchestrator.sweep.injective import tells_apart
 from orchestrator.sweep.listing import Listing, Notes, in_order
-from orchestrator.sweep.recipe import Matcher, Recipe
+from orchestrator.sweep.lookup import Lookup
+from orchestrator.sweep.recipe import Recipe
 from orchestrator.sweep.tally import Tally, of_cells, of_wheels, sent
 from orchestrator.tasks import Scalar, Task
 
@@ -118,17 +119,21 @@ class Expansion:
         firsts: dict[object, int] = {}
         twins: dict[int, list[int]] = defaultdict(list)
         for digit in range(size):
-            first = firsts.setdefault(tuple(self._effect(place, digit) for place in wheel), digit)
+            effects = [self._effect(place, digit) for place in wheel]
+            first = firsts.setdefault(effects[0] if len(effects) == 1 else tuple(effects), digit)
             if first != digit:
                 twins[first].append(digit)
         return _Classes(list(firsts.values()), dict(twins))
 
-    def _effect(self, place: int, digit: int) -> tuple[str, str, bool]:
-        """Return all of a value that can tell in what is sent."""
+    def _effect(self, place: int, digit: int) -> object:
+        """Return all of a value that can tell in what is sent: mostly the value itself, of which there may be many."""
         grid = self._grid
+        axis = grid.axes[place]
+        if axis.name not in grid.referenced and isinstance(sent := axis.cell(digit).sent, str):
+            return sent
         ready = grid.ready(place, digit)
         templated = ready.parts is not None
-        text = ready.cell.text if grid.axes[place].name in grid.referenced or templated else ""
+        text = ready.cell.text if axis.name in grid.referenced or templated else ""
         return ready.fragment, text, templated
 
     @cached_property
@@ -235,13 +240,10 @@ class Expansion:
     @cached_property
     def _exclude(self) -> list[Fitting]:
         wheel_of = self._grid.wheel_of
+        found = {axis.name: Lookup(axis) for axis in self._grid.axes}
         return [
-            [(wheel_of[name], self._fitting(name, matcher)) for name, matcher in rule] for rule in self._recipe.exclude
+            [(wheel_of[name], found[name].fitting(matcher)) for name, matcher in rule] for rule in self._recipe.exclude
         ]
-
-    def _fitting(self, name: str, matcher: Matcher) -> frozenset[int]:
-        axis = self._grid.axes[self._grid.position[name]]
-        return frozenset(place for place, cell in enumerate(axis.cells()) if matcher.matches(cell))
 
     def _at(self, ordinal: int, here: Here) -> Here:
         """Return the place of a listed cell, `here` moved or that of an `include` row."""

@@ -17,7 +17,7 @@ from orchestrator.sweep.templates import Parts, Ref, names, parse, render
 from orchestrator.tasks import ID_VERSION, Scalar, Task, canonical_json
 
 KEPT = 10_000
-"""Axes of up to this many values are prepared once; those of longer computed ones are made when they are needed."""
+"""Axes of up to this many values are prepared once; what belongs to those of longer ones is made when it is needed."""
 
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS: Final = [first + second for first in _LETTERS for second in _LETTERS]
@@ -126,10 +126,7 @@ class Grid:
 
     @cached_property
     def _kept(self) -> list[list[Ready] | None]:
-        return [
-            [self._ready(axis, cell) for cell in axis.cells()] if len(axis) <= KEPT or not axis.computed else None
-            for axis in self.axes
-        ]
+        return [[self._ready(axis, cell) for cell in axis.cells()] if len(axis) <= KEPT else None for axis in self.axes]
 
     def ready(self, position: int, place: int) -> Ready:
         """Return the prepared cell at a place of an axis."""

@@ -63,11 +63,15 @@ class _Proof:
         if len(places) == 1 or any(axis.distinct for axis in axes):
             return True
         positions = [self._grid.position[axis.name] for axis in axes]
+        if len(positions) == 1:
+            return len({self._sign(positions[0], place) for place in places}) == len(places)
         told = {tuple(self._sign(position, place) for position in positions) for place in places}
         return len(told) == len(places)
 
     def _sign(self, position: int, place: int) -> str:
-        """Return by what a value is known: what is sent of it, or its text in templates."""
+        """Return by what a value is known: what is sent of it (as it stands, where that is text), or its own text."""
+        if isinstance(sent := self._grid.axes[position].cell(place).sent, str):
+            return sent
         ready = self._grid.ready(position, place)
         return ready.fragment or ready.cell.text
 

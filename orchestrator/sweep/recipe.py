@@ -38,7 +38,7 @@ class Matcher:
             return False
         if not self.bounds:
             return True
-        number = _as_number(value)
+        number = as_number(value)
         return number is not None and all(_within(number, word, bound) for word, bound in self.bounds)
 
 
@@ -128,11 +128,12 @@ def _equal(wanted: Scalar | Decimal, value: Scalar, label: str | None) -> bool:
     if isinstance(wanted, bool) or isinstance(value, bool):
         return wanted is value
     if isinstance(wanted, Decimal):
-        return _as_number(value) == wanted
+        return as_number(value) == wanted
     return wanted == str(value)
 
 
-def _as_number(value: Scalar) -> Decimal | None:
+def as_number(value: Scalar) -> Decimal | None:
+    """Return the number that a value is or spells, None where it is none."""
     if value is None or isinstance(value, bool):
         return None
     try:
