@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -114,6 +114,23 @@ async def test_the_manifest_is_in_order_at_the_end(tmp_path: Path) -> None:
     )
     async with process(tmp_path) as again:
         assert await again.fact() is not None
+
+
+async def test_lines_that_are_there_are_not_written_anew(tmp_path: Path) -> None:
+    """At the end they only change their places."""
+    async with process(tmp_path) as run:
+        told = [replace(record, warnings=("told",)) for record in await run.finish(4, 1, told=False)]
+        for record in told:
+            run.keeper.finished(record)
+    assert run.path.read_text() == "".join(manifest.line(record, MODEL) for record in reversed(told))
+
+
+async def test_a_manifest_that_somebody_changed_meanwhile_is_written_anew(tmp_path: Path) -> None:
+    async with process(tmp_path) as run:
+        (record,) = await run.finish(1)
+        await run.lines(1)
+        run.path.write_text(run.path.read_text().replace("files/1-0.png", "files/2-0.png"))
+    assert run.path.read_text() == manifest.line(record, MODEL)
 
 
 async def test_a_manifest_in_order_is_left_alone(tmp_path: Path) -> None:

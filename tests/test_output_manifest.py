@@ -184,6 +184,54 @@ def test_a_rewrite_that_fails_leaves_the_old_manifest(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def at(place: int) -> Record:
+    """Return a finished task that stands there in the grid."""
+    return replace(DONE, task=replace(TASK, id=f"task-{place}", index=place, labels={"prompt": "ß" * place}))
+
+
+@given(st.permutations(range(5)))
+def test_lines_are_put_in_order_as_they_are(tmp_path_factory: pytest.TempPathFactory, order: list[int]) -> None:
+    """What comes of it is what writing them anew gives, in whatever order they came."""
+    path = tmp_path_factory.mktemp("run") / manifest.NAME
+    manifest.append(path, [manifest.line(at(3 * number), MODEL) for number in order])
+    assert manifest.put_in_order(path, [(f"task-{3 * number}", 3 * number) for number in range(5)])
+    assert path.read_text() == "".join(manifest.line(at(3 * number), MODEL) for number in range(5))
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("lines", "places"),
+    [
+        pytest.param([at(1), at(0)], [("task-0", 0)], id="a line too many"),
+        pytest.param([at(0)], [("task-0", 0), ("task-1", 1)], id="a line is missing"),
+        pytest.param([at(1), at(0), at(1)], [("task-0", 0), ("task-1", 1)], id="a task has two"),
+        pytest.param([at(1), at(0)], [("task-0", 0), ("other", 1)], id="another task"),
+        pytest.param([at(1), at(0)], [("task-0", 0), ("task-1", 2)], id="another place"),
+        pytest.param([at(0), replace(at(1), dropped=True)], [("task-0", 0), ("task-1", None)], id="no place"),
+        pytest.param([], [("task-0", 0)], id="no line at all"),
+    ],
+)
+def test_lines_that_do_not_fit_are_left_as_they_are(
+    tmp_path: Path, lines: list[Record], places: list[tuple[str, int | None]]
+) -> None:
+    path = tmp_path / manifest.NAME
+    manifest.append(path, [manifest.line(each, MODEL) for each in lines])
+    before = path.read_bytes()
+    assert not manifest.put_in_order(path, places)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "torn", ["{", LINE[:-1], '{"format": 1, "task": "x", "index": 1e3, "state": "done"}\n', "\xff\n"]
+)
+def test_what_is_no_line_of_ours_is_not_put_in_order(tmp_path: Path, torn: str) -> None:
+    path = tmp_path / manifest.NAME
+    path.write_text(LINE + torn, "latin-1")
+    assert not manifest.put_in_order(path, [(TASK.id, TASK.index), ("x", 1000)])
+    assert path.read_text("latin-1") == LINE + torn
+
+
 def test_a_manifest_is_read_back(tmp_path: Path) -> None:
     """A line says again what it was written of, all but the token and what was known before the request."""
     path = tmp_path / manifest.NAME

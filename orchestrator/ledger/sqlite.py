@@ -282,6 +282,12 @@ class SqliteLedger:
         """Yield every failed or cancelled task, and done ones too or not, in the order of places, dropped ones last."""
         yield from self._stream("state IN ('failed', 'cancelled')" if undone else _FINISHED, chunk)
 
+    def places(self) -> Iterator[tuple[str, int | None]]:
+        """Yield id and place of every done, failed or cancelled task, in the order of places, dropped ones first."""
+        query = f"SELECT id, place FROM tasks WHERE {_FINISHED} ORDER BY place, id"  # noqa: S608 - a constant only
+        with self._file.translated():
+            yield from self._db.execute(query)
+
     def everything(self, chunk: int = CHUNK) -> Iterator[Record]:
         """Yield every task in the order of places, dropped ones last."""
         yield from self._stream("1", chunk)

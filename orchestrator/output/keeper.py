@@ -28,6 +28,7 @@ class ManifestKeeper:
         self._clock = clock
         self._hop = hop
         self._lines: list[str] = []
+        self._written: str | None = None
         self._told = anyio.Event()
         self._closing = anyio.Event()
 
@@ -41,7 +42,7 @@ class ManifestKeeper:
 
         What ends while that goes on comes after it: the ledger is read as it was at the first moment.
         """
-        stale = await self._ledger.read(lambda store: None if self._in_order(store) else store.frozen())
+        stale = await self._ledger.read(self._stale)
         if stale is not None:
             await self._hop(partial(self._rewrite, stale))
         while True:
@@ -51,7 +52,7 @@ class ManifestKeeper:
             self._told = anyio.Event()
             lines, self._lines = self._lines, []
             if lines:
-                await self._hop(partial(manifest.append, self._path, lines))
+                await self._hop(partial(self._append, lines))
             elif self._closing.is_set():
                 break
         if not await self._ledger.read(self._in_order):
@@ -66,7 +67,21 @@ class ManifestKeeper:
     def _in_order(self, store: SqliteLedger) -> bool:
         return store.fact(MANIFEST) == self._stamp()
 
+    def _stale(self, store: SqliteLedger) -> SqliteLedger | None:
+        """Return the ledger as it is now where the manifest does not tell what it holds."""
+        self._written = self._stamp()
+        return None if store.fact(MANIFEST) == self._written else store.frozen()
+
+    def _append(self, lines: list[str]) -> None:
+        is_ours = self._written == self._stamp()
+        manifest.append(self._path, lines)
+        self._written = self._stamp() if is_ours else None
+
     def _put_in_order(self) -> str:
+        """Put the lines in order as they are, or where that cannot be, write them anew; return the new stamp."""
+        with SqliteLedger(self._ledger.store.path, read_only=True) as ledger:
+            if self._written == self._stamp() and manifest.put_in_order(self._path, ledger.places()):
+                return self._stamp()
         self._rewrite(SqliteLedger(self._ledger.store.path, read_only=True))
         return self._stamp()
 
@@ -80,3 +95,4 @@ class ManifestKeeper:
     def _rewrite(self, source: SqliteLedger) -> None:
         with source:
             manifest.rewrite(self._path, source.finished(), self._model)
+        self._written = self._stamp()
