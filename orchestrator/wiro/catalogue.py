@@ -72,6 +72,7 @@ class Prices:
         self.depends_on = frozenset(
             name for entry in self._entries for name in (*entry["inputs"], *MATTERS.get(_method(entry), ()))
         )
+        self._names = tuple(self.depends_on)
         self._known: dict[tuple[str, ...], Price | None] = {}
 
     def of(self, parameters: Mapping[str, Any]) -> Price | None:
@@ -81,7 +82,7 @@ class Prices:
         only names, are computed as far as the inputs allow and are not exact; so is the service's own estimate, which
         stands where no entry fits. None where the catalogue says nothing.
         """
-        values = tuple(repr(parameters.get(name)) for name in self.depends_on)
+        values = tuple(map(repr, map(parameters.get, self._names)))
         if values not in self._known:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()

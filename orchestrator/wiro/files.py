@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -39,6 +39,9 @@ READ_BUFFER_BYTES = 2**18
 SLOW_BYTES = 2**15
 SLOW_SECONDS = 60.0
 """So much has to come in so long: a server that drips holds nobody up."""
+
+FOREIGN = (AddressRefused, aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
+"""What a request raises; time-outs are `OSError`."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -135,21 +138,27 @@ class Body:
         time = asyncio.get_running_loop().time
         due = time() + self._slow_seconds
         if self.status != 416:
-            with _translated(self.host, dropped=FileBroken):
-                async for chunk in self._content.iter_any():
-                    reached += len(chunk)
-                    self._arrived(len(chunk))
-                    if reached > self._max_bytes:
-                        raise FileTooLarge(self.host, f"more than {self._max_bytes} bytes came")
-                    yield chunk
-                    if time() >= due:
-                        if reached - marked < SLOW_BYTES:
-                            raise FileUnavailable(self.host, "it sends too slowly")
-                        marked, due = reached, time() + self._slow_seconds
+            while chunk := await self._next():
+                reached += len(chunk)
+                self._arrived(len(chunk))
+                if reached > self._max_bytes:
+                    raise FileTooLarge(self.host, f"more than {self._max_bytes} bytes came")
+                yield chunk
+                if time() >= due:
+                    if reached - marked < SLOW_BYTES:
+                        raise FileUnavailable(self.host, "it sends too slowly")
+                    marked, due = reached, time() + self._slow_seconds
         if self.total is not None and reached != self.total:
             raise FileBroken(
                 self.host, "fewer bytes came than it has" if reached < self.total else "more bytes came than it has"
             )
+
+    async def _next(self) -> bytes:
+        """Return what has come by now, or comes next; nothing at the end."""
+        try:
+            return await self._content.readany()
+        except FOREIGN as error:
+            raise _outcome(error, self.host, dropped=FileBroken) from error
 
 
 class Files:
@@ -256,9 +265,11 @@ class Files:
         target = self._permitted(url)
         for _ in range(MAX_REDIRECTS + 1):
             host = _host(target)
-            with _translated(host, dropped=FileUnavailable):
+            try:
                 async with asyncio.timeout(self._answer_seconds):
                     answer = await self._asked(target, headers)
+            except FOREIGN as error:
+                raise _outcome(error, host, dropped=FileUnavailable) from error
             if answer.status not in REDIRECTS:
                 return host, answer
             answer.close()
@@ -354,22 +365,18 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-@contextmanager
-def _translated(host: str, *, dropped: type[FileError]) -> Iterator[None]:
-    """Turn the errors of the network and of aiohttp into ours; `dropped` says what a lost connection is."""
-    try:
-        yield
-    except FileError:
-        raise
-    except AddressRefused as error:
-        raise FileRefused(host, "its name stands for an address that is not a public one") from error
-    except TimeoutError as error:
-        raise FileUnavailable(host, "it took too long to answer") from error
-    except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
-        raise FileUnavailable(host, "it could not be reached") from error
-    except (aiohttp.ClientConnectionError, OSError) as error:
-        raise dropped(host, "the connection was lost") from error
-    except ValueError as error:  # aiohttp's InvalidURL is one, and so are names that cannot be encoded
-        raise FileRefused(host, "its address cannot be read") from error
-    except (aiohttp.ClientError, HttpProcessingError) as error:
-        raise FileBroken(host, "the answer broke off or is not HTTP") from error
+def _outcome(error: Exception, host: str, *, dropped: type[FileError]) -> FileError:
+    """Return what an error of the network or of aiohttp means; `dropped` says what a lost connection is."""
+    match error:
+        case AddressRefused():
+            return FileRefused(host, "its name stands for an address that is not a public one")
+        case TimeoutError():
+            return FileUnavailable(host, "it took too long to answer")
+        case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
+            return FileUnavailable(host, "it could not be reached")
+        case aiohttp.ClientConnectionError() | OSError():
+            return dropped(host, "the connection was lost")
+        case ValueError():  # aiohttp's InvalidURL is one, and so are names that cannot be encoded
+            return FileRefused(host, "its address cannot be read")
+        case _:
+            return FileBroken(host, "the answer broke off or is not HTTP")
