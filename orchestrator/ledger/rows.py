@@ -25,6 +25,9 @@ SUM_ATTEMPTS: Final = (
 )
 """Spent, reserved, the highest cost, how many were accepted, and how many are in doubt."""
 
+PLACES: Final = "SELECT id, place FROM tasks WHERE state IN ('done', 'failed', 'cancelled') ORDER BY place, id"
+"""Which tasks have ended, and where in the grid they stand."""
+
 Row = tuple[Any, ...]
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 

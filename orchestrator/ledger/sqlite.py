@@ -283,10 +283,9 @@ class SqliteLedger:
         yield from self._stream("state IN ('failed', 'cancelled')" if undone else _FINISHED, chunk)
 
     def places(self) -> Iterator[tuple[str, int | None]]:
-        """Yield id and place of every done, failed or cancelled task, in the order of places, dropped ones first."""
-        query = f"SELECT id, place FROM tasks WHERE {_FINISHED} ORDER BY place, id"  # noqa: S608 - a constant only
+        """Yield id and place of what `finished` yields, dropped tasks first."""
         with self._file.translated():
-            yield from self._db.execute(query)
+            yield from self._db.execute(rows.PLACES)
 
     def everything(self, chunk: int = CHUNK) -> Iterator[Record]:
         """Yield every task in the order of places, dropped ones last."""

@@ -54,12 +54,11 @@ class _Stream:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self.content = self
 
-    async def iter_any(self) -> AsyncIterator[bytes]:
-        """Give them."""
-        if self._data:
-            yield self._data
+    async def readany(self) -> bytes:
+        """Give them, and then no more."""
+        data, self._data = self._data, b""
+        return data
 
 
 def _wire(data: bytes) -> Any:
