@@ -321,6 +321,8 @@ def test_a_picked_value_that_is_hidden_gives_way_to_one_that_is_shown(page: Page
     expect(page.locator("#cell-0-0")).to_have_attribute(
         "aria-label", "a lighthouse at dusk, EulerDiscreteScheduler: done"
     )
+    page.evaluate("gallery.view.set({show: ['values']})")
+    expect(page.locator("#cell-0-0 .names")).to_have_text("EulerDiscreteScheduler")  # the row has its own name
     page.evaluate("gallery.view.set({picks: {'a.scheduler': -1}})")
     expect(page.locator("#cell-0-0 img")).to_have_count(2)
 

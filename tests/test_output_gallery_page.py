@@ -366,7 +366,7 @@ def test_a_damaged_picture_is_told_from_a_black_one(look: Look, make_run: MakeRu
     expect(cell(page, 0, 0)).to_have_text("file is damaged")
     expect(cell(page, 0, 1).locator("img")).to_have_count(1)
     cell(page, 0, 0).click()
-    expect(page.locator("#viewer .said")).to_contain_text("The file is damaged: `orchestrator verify --repair`")
+    expect(page.locator("#viewer .said")).to_contain_text("The file is damaged: orchestrator verify --repair fetches")
 
 
 def test_a_bar_that_goes_on_beyond_a_narrow_screen_says_so(look: Look) -> None:
@@ -387,6 +387,8 @@ def test_keys_are_named_only_where_there_are_any(look: Look) -> None:
     page = look("#tab=blind", viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     expect(page.locator("#better-a")).to_be_visible()
     expect(page.locator("#better-a .key")).to_be_hidden()
+    page.locator("#help-open").click()
+    expect(page.locator("#help h3").first).to_have_text("With fingers")
 
 
 def test_marks_last_and_can_be_taken_back(look: Look) -> None:

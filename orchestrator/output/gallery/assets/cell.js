@@ -2,7 +2,7 @@
 // One cell: its pictures, or what is to be said in their place, and the marks on them.
 
 (() => {
-  const { h, icon, apart } = gallery.dom;
+  const { h, icon, apart, sentence } = gallery.dom;
   const MOST_SHOWN = 9;
   const SHARP_ABOVE = 420; // pixels of the screen from which on a thumbnail is not enough
   const MOST_EXAMINED = 36_000_000; // pixels
@@ -53,7 +53,7 @@
 
   function said(words, state, more = null) {
     const sign = state === 'failed' ? icon('warn') : null;
-    return h(`div.said.${state}`, {}, sign, h('span', {}, words), more && h('small', {}, more));
+    return h(`div.said.${state}`, {}, sign, h('span', {}, sentence(words)), more && h('small', {}, more));
   }
 
   /** What stands for an output that is no picture. */
@@ -120,10 +120,15 @@
     ].filter(Boolean);
   }
 
+  /** The axes that a caption tells of: those that the heads of columns and rows do not, if there are any. */
+  function untold() {
+    const rest = gallery.view.tab === 'grid' ? gallery.view.picked() : [];
+    return rest.length ? rest : gallery.axes.wide();
+  }
+
   /** The values that a picture stands for, as short words. */
-  function names(card, most = 40) {
-    const values = gallery.axes
-      .wide()
+  function names(card, most = 40, axes = gallery.axes.wide()) {
+    const values = axes
       .map((axis) => gallery.axes.value(axis, card))
       .filter(Boolean);
     return values.map((value) => gallery.words.shortened(gallery.axes.word(value), most));
@@ -135,7 +140,7 @@
     return h(
       'div.caption',
       {},
-      show.includes('values') && h('div.names', { dir: 'auto' }, apart(names(card))),
+      show.includes('values') && h('div.names', { dir: 'auto' }, apart(names(card, 40, untold()))),
       facts(card).length > 0 && h('div.facts', {}, facts(card).join(' · ')),
     );
   }

@@ -122,6 +122,9 @@
     return texts.flatMap((text, place) => [place > 0 && between, h('bdi', {}, text)]);
   }
 
+  /** A sentence in which commands stand between backticks. */
+  const sentence = (words) => words.split('`').map((part, place) => (place % 2 ? h('code', {}, part) : part));
+
   /** Let an element hold these instead; what had the focus in it has it again, if it has an id and is still there. */
   function replace(element, ...children) {
     const focused = element.contains(document.activeElement) ? document.activeElement.id : '';
@@ -152,6 +155,6 @@
 
   document.addEventListener('close', () => place && document.body.append(place), { capture: true }); // of a dialog
 
-  gallery.dom = { h, svg, icon, button, select, checkbox, replace, settle, say, apart };
+  gallery.dom = { h, svg, icon, button, select, checkbox, replace, settle, say, apart, sentence };
   gallery.words = { count, number: (value) => number.format(value), usd, seconds, bytes, time, shortened, isolated };
 })();

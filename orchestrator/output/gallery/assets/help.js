@@ -26,6 +26,8 @@
 
   gallery.help = () => {
     const dialog = document.getElementById('help');
+    const parts = Object.entries(gallery.keys.parts);
+    if (matchMedia('(hover: none)').matches) parts.unshift(parts.pop()); // who has fingers alone looks for those
     const part = ([title, lines]) => h('section', {}, h('h3', {}, title), h('dl', {}, lines.map(line)));
     replace(
       dialog,
@@ -35,7 +37,7 @@
         h('h2', {}, 'Keys'),
         button('', () => dialog.close(), { iconName: 'close', title: 'Close (Esc)' }),
       ),
-      h('div.help', {}, Object.entries(gallery.keys.parts).map(part)),
+      h('div.help', {}, parts.map(part)),
     );
     dialog.showModal();
   };

@@ -2,7 +2,7 @@
 // What leaves the page: files, and what is copied; and the dialog in which to choose.
 
 (() => {
-  const { h, icon, button, replace, say } = gallery.dom;
+  const { h, icon, button, replace, say, sentence } = gallery.dom;
   const BEST = 4; // stars, and more
   const TYPES = { csv: 'text/csv', json: 'application/json', yaml: 'application/yaml' };
   let dialog = null;
@@ -112,8 +112,7 @@
 
   function choice(label, words, act, disabled = false) {
     const made = button(label, act, { kind: 'big', disabled });
-    const parts = words.split('`').map((part, place) => (place % 2 ? h('code', {}, part) : part));
-    made.append(h('small', {}, parts));
+    made.append(h('small', {}, sentence(words)));
     return made;
   }
 

@@ -75,7 +75,7 @@
       h(
         'div.title',
         {},
-        h('h2', { dir: 'auto' }, axis.name),
+        h('h2', {}, 'Values of ', h('bdi', {}, axis.name)),
         button('', () => dialog.close(), { iconName: 'close', title: 'Close (Esc)' }),
       ),
       h(
@@ -90,6 +90,7 @@
         {},
         values.slice(0, MOST_LISTED).map((value) => line(value, off)),
       ),
+      h('p.quiet', {}, 'What is not ticked is hidden in every view, not compared and not exported.'),
       rest > 0 && h('p.quiet', {}, `and ${gallery.words.count(rest, 'more value')}`),
     );
   }
