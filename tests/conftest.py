@@ -33,7 +33,14 @@ UNWANTED = (
     *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup"),
     # what playwright turns off in a list that this one replaces
     *("AimEnabled", "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades"),
-    *("MediaRouter", "OptimizationHints", "PaintHolding", "PreconnectToSearch", "ThirdPartyStoragePartitioning"),
+    *(
+        "MediaRouter",
+        "OptimizationHints",
+        "PaintHolding",
+        "PreconnectToSearch",
+        "SpareRendererForSitePerProcess",
+        "ThirdPartyStoragePartitioning",
+    ),
 )
 """Features of the browser."""
 
