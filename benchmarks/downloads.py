@@ -16,7 +16,6 @@ import json
 import math
 import os
 import re
-import resource
 import shutil
 import socket
 import subprocess
@@ -30,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from costs import Cost, timed
 from goals import Goal
 
 MEGABYTE = 2**20
@@ -40,14 +40,6 @@ PIECE = 2**17
 CURL_AND_ALL = "curl, sha256sum, sync"
 PEERS = {"curl": "curl", "aria2c": "aria2"}
 """Programs, and the Debian packages that have them."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a client needed for a load."""
-
-    seconds: float
-    cpu_seconds: float
 
 
 def main() -> None:
@@ -116,15 +108,6 @@ def ours(urls: Sequence[str], out: Path) -> Cost:
 
 
 COMMANDS = {"curl": curl, "aria2c": aria2c, CURL_AND_ALL: curl_and_all, "orchestrator": ours}
-
-
-def timed(command: list[str], *, quiet: bool = False) -> Cost:
-    """Run a command to its end; nobody listens to one that is `quiet`."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    unheard = subprocess.DEVNULL if quiet else None
-    subprocess.run(command, check=True, timeout=600, stdout=unheard, stderr=unheard)
-    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Cost(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def fetch(out: Path, urls: Sequence[str]) -> Cost:

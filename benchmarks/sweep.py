@@ -14,17 +14,16 @@ import hashlib
 import hmac
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from costs import Cost, timed
 from goals import Goal
 
 URL_HELP = "the base URL of another service, which answers at once and has the emulator's credentials or your own"
@@ -49,14 +48,6 @@ sweep:
 outputs: {{thumbnails: false}}
 limits: {{requests_per_second: 100000, concurrency: {in_flight}, max_tasks: 1000000}}
 """
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a client needed, start-up included."""
-
-    seconds: float
-    cpu_seconds: float
 
 
 def main() -> None:
@@ -131,16 +122,6 @@ def our_command(tasks: int, folder: Path) -> list[str]:
 def plain_command(tasks: int, folder: Path) -> list[str]:
     """Return the command that runs the plain loop."""
     return [sys.executable, __file__, "plain", str(tasks), str(folder / f"plain-{tasks}")]
-
-
-def timed(command: list[str], environment: dict[str, str]) -> Cost:
-    """Run a command to its end."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.perf_counter()
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-    seconds = time.perf_counter() - started
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Cost(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def plain(tasks: int, folder: Path) -> None:

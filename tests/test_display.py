@@ -6,29 +6,11 @@ import io
 import sys
 
 import pytest
+from nothing import NOTHING
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from orchestrator.display import MODES, Live, Terminal, terminal, watching
-from orchestrator.lifecycle import State
-from orchestrator.money import FREE
-from orchestrator.status import Status
-
-NOTHING = Status(
-    state="stopped",
-    counts=dict.fromkeys(State, 0),
-    cost_usd=FREE,
-    reserved_usd=FREE,
-    saved_usd=FREE,
-    attempts=0,
-    calls={},
-    uncertain=0,
-    adopted=0,
-    resubmitted=0,
-    started_at=None,
-    updated_at=None,
-    seconds_left=None,
-)
 
 
 def test_the_log_goes_to_what_stderr_is_just_now(monkeypatch: pytest.MonkeyPatch) -> None:

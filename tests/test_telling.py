@@ -7,32 +7,15 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from nothing import NOTHING
 
 from orchestrator.commands.run import Result
 from orchestrator.engines.control import Halt
 from orchestrator.errors import Exit
 from orchestrator.ledger import Reason
 from orchestrator.lifecycle import Failure, State
-from orchestrator.money import FREE
-from orchestrator.status import Status
 from orchestrator.steps.outcomes import Stop
 from orchestrator.telling import describe, standing, status_text, summary
-
-NOTHING = Status(
-    state="stopped",
-    counts=dict.fromkeys(State, 0),
-    cost_usd=FREE,
-    reserved_usd=FREE,
-    saved_usd=FREE,
-    attempts=0,
-    calls={},
-    uncertain=0,
-    adopted=0,
-    resubmitted=0,
-    started_at=None,
-    updated_at=None,
-    seconds_left=None,
-)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,9 @@ from orchestrator.web.guard import Guard
 from orchestrator.web.shelf import Shelf
 from orchestrator.web.watch import Watch
 
+# A browser that goes away while the server opens a file for it leaves that to the garbage collector, which tells of it.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file <_io.BufferedReader:ResourceWarning")
+
 HARMFUL = "<img src=x onerror='window.harmed=1'>"
 JOB = {"parameters": {"samples": 1}, "sweep": {"prompt": ["a fox", HARMFUL], "seed": [1, 2, 3]}}
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
