@@ -82,8 +82,7 @@ def page(request: pytest.FixtureRequest, browser: Browser, folder: RunFolder) ->
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_nothing_keeps_anybody_out(page: Page, view: str) -> None:
-    page.goto(page.url.partition("#")[0])
-    page.reload()
+    page.goto(page.url.partition("#")[0])  # it loads anew, since the address has lost its end
     page.wait_for_selector(".cell")
     for step in VIEWS[view]:
         if step.startswith("#"):
