@@ -17,7 +17,7 @@ from orchestrator.commands.sharing import SEEN_SECONDS, among_others
 from orchestrator.config import Settings
 from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.facts import ANEW
-from orchestrator.lane import RUN, LaneFile, Neighbours, lane_folder
+from orchestrator.lane import RUN, WORD_SECONDS, LaneFile, Neighbours, lane_folder
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Record
 from orchestrator.money import FREE
@@ -38,14 +38,16 @@ def blocking_calls_are_errors() -> None:
 
 
 @asynccontextmanager
-async def sharing(folder: Path, state: Path | None, said: LogCapture, clock: VirtualClock) -> AsyncIterator[Others]:
+async def sharing(
+    folder: Path, state: Path | None, said: LogCapture, clock: VirtualClock, slots: Slots | None = None
+) -> AsyncIterator[Others]:
     run = RunFolder(folder)
     run.make()
     settings = Settings("key", None, URL, state=state)
     log = structlog.wrap_logger(None, processors=[said])
     with SqliteLedger(run.ledger) as store:
         ledger = Ledger(store, clock, inline)
-        slots = Slots(Capacity(None), clock)
+        slots = slots or Slots(Capacity(None), clock)
         async with anyio.create_task_group() as group:
             group.start_soon(ledger.run)
             try:
@@ -105,6 +107,20 @@ async def test_a_run_that_breaks_off_leaves_no_word(tmp_path: Path) -> None:
         async with sharing(tmp_path / "run", tmp_path / "state", LogCapture(), VirtualClock()):
             raise ValueError
     assert word_left(tmp_path / "state") is None
+
+
+async def test_a_run_begins_with_the_places_that_the_one_before_was_told(tmp_path: Path) -> None:
+    """By a refusal that named them, within a day."""
+    clock, bounded = VirtualClock(), []
+    for stated in (None, 3, None):
+        slots = Slots(Capacity(None), clock)
+        async with sharing(tmp_path / "run", tmp_path / "state", LogCapture(), clock, slots):
+            bounded.append(not slots.capacity.fits(3))
+            slots.capacity.refused(3, stated, clock.monotonic())
+    assert bounded == [False, False, True]
+    slots, later = Slots(Capacity(None), clock), VirtualClock(clock.now() + WORD_SECONDS + 1)
+    async with sharing(tmp_path / "run", tmp_path / "state", LogCapture(), later, slots):
+        assert slots.capacity.fits(3)
 
 
 async def moved(clock: VirtualClock, seconds: float) -> None:

@@ -226,6 +226,16 @@ def test_the_bound_is_probed_now_and_then_up_to_the_users_number() -> None:
     assert capacity.next_chance(5, 1000.0) == math.inf
 
 
+def test_what_an_earlier_run_was_told_is_begun_with_and_one_more_is_tried_at_once() -> None:
+    capacity, told = Capacity(None), list[int | None]()
+    capacity.expect(5)
+    assert [capacity.room(active, 100.0) for active in (4, 5, 6)] == [True, True, False]
+    told.append(capacity.told)
+    capacity.refused(5, 5, 100.5)
+    assert [capacity.room(5, at) for at in (101.0, 100.5 + PROBE_SECONDS)] == [False, True]
+    assert [*told, capacity.told] == [None, 5]
+
+
 def test_the_longer_it_goes_well_the_sooner_it_is_probed() -> None:
     """Half the wait after each place that is found, a second at least, and the whole one after a refusal."""
     capacity = Capacity(None)

@@ -126,13 +126,15 @@ def live_in(lane: Path, here: Path) -> None:
                 file.word_of(member.run, NOW - 100)
                 file.folder_of(member.run)
         file.leave_word(run, NOW - 100, ["17", "18"])
+        assert (file.told_places(NOW - 100) or 1) >= 1
+        file.tell_places(25, NOW)
         for pool in pools:
             pool.leave(run, NOW + 10)
 
 
 def harm_lane_rows(path: Path, chance: Dice) -> object:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        table = chance.choice(("runs", "shares", "words"))
+        table = chance.choice(("runs", "shares", "words", "places"))
         column = chance.choice([row[1] for row in db.execute(f"PRAGMA table_info({table})")])
         value: Any = chance.choice([*(each for each in STRANGE if not isinstance(each, (list, dict))), b"\xff", b""])
         with suppress(sqlite3.Error, OverflowError, UnicodeEncodeError):  # the table does not take it
@@ -142,7 +144,7 @@ def harm_lane_rows(path: Path, chance: Dice) -> object:
 
 def harm_lane_tables(path: Path, chance: Dice) -> object:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        table = chance.choice(("runs", "shares", "words"))
+        table = chance.choice(("runs", "shares", "words", "places"))
         db.execute(f"DROP TABLE {table}")
         if chance.random() < 0.7:
             db.execute(f"CREATE TABLE {table} (run TEXT, holder TEXT)")
@@ -184,6 +186,7 @@ def test_the_lane_s_file(tmp_path: Path, harm: Harm, seed: int) -> None:
             file.enter(run, tmp_path / run, NOW)
             Pool(file, "calls", lingers=True).renew(run, 5.0, using=None, wanted=3, now=NOW)
         file.leave_word("b", NOW - 100, ["15", "16"])
+        file.tell_places(25, NOW)
     for number in range(EACH // 2):
         lane = tmp_path / f"lane-{number}"
         shutil.copytree(sound, lane)

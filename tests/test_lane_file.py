@@ -35,6 +35,16 @@ def test_each_account_at_each_service_has_its_own(tmp_path: Path) -> None:
     assert all(place.parent == tmp_path / "lanes" and place.name.isalnum() for place in places)
 
 
+def test_the_places_that_were_told_last_are_known_to_the_next_run(tmp_path: Path) -> None:
+    with opened(tmp_path) as file:
+        assert file.told_places(0.0) is None
+        file.tell_places(5, NOW)
+        file.tell_places(25, NOW + DAY)
+    with opened(tmp_path) as file:
+        assert file.told_places(NOW + DAY) == 25
+        assert file.told_places(NOW + DAY + 1) is None
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="files that are open cannot be deleted there")
 def test_another_process_that_ends_takes_nothing_away(tmp_path: Path) -> None:
     """It would take itself for the last one, if opening the file twice here had dropped the locks of the first time."""
@@ -111,6 +121,8 @@ def test_a_damaged_one_is_set_aside(tmp_path: Path, content: bytes) -> None:
         "UPDATE shares SET cap = 0",
         "UPDATE shares SET expires_at = x'00'",
         "UPDATE words SET remote_ids = x'ff'",
+        "UPDATE places SET units = 0",
+        "UPDATE places SET told_at = 'then'",
         "DROP TABLE shares; CREATE TABLE shares (run TEXT)",
     ],
 )
@@ -119,6 +131,7 @@ def test_one_whose_rows_make_no_sense_is_set_aside(tmp_path: Path, damage: str) 
     with opened(tmp_path) as file:
         file.enter("a", tmp_path, NOW)
         file.leave_word("a", NOW, ["1"])
+        file.tell_places(5, NOW)
         Pool(file, "calls", lingers=True).renew("a", 5.0, using=None, wanted=3, now=NOW)
     with closing(sqlite3.connect(tmp_path / "runs.sqlite")) as db:
         db.executescript(damage)

@@ -106,15 +106,21 @@ async def among_others(
             pool = Pool(file, "places", lingers=False)
             lease = places_lease(pool, run, slots, clock=clock, hop=hop)
             await lease.renew()
+            told = await hop(partial(file.told_places, clock.now() - WORD_SECONDS))
         except LaneError as error:
             if settings.state is not None:
                 log.warning("cannot share a key with other runs: start none, or set ORCHESTRATOR_HOME", why=str(error))
             yield Alone()
             return
+        if told is not None:
+            slots.capacity.expect(told)
         group = await stack.enter_async_context(_kept(lease))
         group.start_soon(_stay, file, run, clock, log, hop)
         yield Neighbours(file, run, model, hop)
         await _leave_word(file, run, ledger, clock, hop)
+        if slots.capacity.told is not None:
+            with suppress(LaneError):  # then the next run finds out by itself
+                await hop(partial(file.tell_places, slots.capacity.told, clock.now()))
 
 
 @asynccontextmanager

@@ -46,6 +46,15 @@ class Capacity:
         self._not_before = -math.inf
         self._pause = FIRST_PAUSE_SECONDS
 
+    @property
+    def told(self) -> int | None:
+        """How many tasks of the account may be active by the latest refusal that named it; None where none has."""
+        return None if math.isinf(self._stated) else int(self._stated)
+
+    def expect(self, units: int) -> None:
+        """Begin with what an earlier run was told; as soon as so many are active one more is tried."""
+        self._learned = units
+
     def room(self, active: int, now: float) -> bool:
         """Return whether one more may be submitted now, with `active` holding places."""
         if active >= self.allowed:

@@ -48,6 +48,10 @@ _TABLES: Final = (
         since      REAL NOT NULL,   -- what was sent before is not in it
         remote_ids TEXT NOT NULL    -- a line each
     ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS places (
+        units   INTEGER NOT NULL,   -- how many tasks may run at a time, as the service has said
+        told_at REAL NOT NULL
+    )""",
 )
 
 _NONSENSE: Final = {
@@ -59,6 +63,7 @@ _NONSENSE: Final = {
     f" OR typeof(active) <> 'integer' OR active NOT BETWEEN 0 AND {MOST_UNITS}"
     " OR typeof(left_by) NOT IN ('text', 'null')",
     "words": "typeof(run) <> 'text' OR typeof(since) <> 'real' OR typeof(remote_ids) <> 'text'",
+    "places": f"typeof(units) <> 'integer' OR units NOT BETWEEN 1 AND {MOST_UNITS} OR typeof(told_at) <> 'real'",
 }
 """Rows that nobody can have written, by their tables: SQLite takes any value for any column."""
 
@@ -166,6 +171,18 @@ class LaneFile:
             found = self._db.execute("SELECT remote_ids FROM words WHERE run = ? AND since <= ?", (run, since))
             row = found.fetchone()
         return None if row is None else set(row[0].splitlines())
+
+    def tell_places(self, units: int, now: float) -> None:
+        """Write down for the next run how many tasks may run at a time, as far as is known at a moment."""
+        with self.transaction():
+            self._db.execute("DELETE FROM places")
+            self._db.execute("INSERT INTO places VALUES (?, ?)", (min(units, MOST_UNITS), now))
+
+    def told_places(self, since: float) -> int | None:
+        """Return how many tasks may run at a time; None where that was not told since a moment (unix seconds)."""
+        with self._translated():
+            row = self._db.execute("SELECT units FROM places WHERE told_at >= ?", (since,)).fetchone()
+        return None if row is None else int(row[0])
 
     def members(self, since: float) -> list[Member]:
         """Return the runs that were at work at a moment (unix seconds) or later."""
