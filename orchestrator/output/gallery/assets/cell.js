@@ -6,6 +6,7 @@
   const MOST_SHOWN = 9;
   const SHARP_ABOVE = 420; // pixels of the screen from which on a thumbnail is not enough
   const MOST_EXAMINED = 36_000_000; // pixels
+  const IDLE_WITHIN_MS = 500; // what waits for it keeps its cell in memory
   const sound = new Set(); // keys of pictures that were read to their end
   const SAYINGS = {
     pending: 'pending',
@@ -39,7 +40,7 @@
   /** Put words in the place of an image that is damaged: of such a file browsers show a part, or nothing but black. */
   function examine(card, image, words) {
     const pixels = image.naturalWidth * image.naturalHeight;
-    if (sound.has(card.key) || pixels > MOST_EXAMINED || card.kind.includes('svg')) return;
+    if (!image.isConnected || sound.has(card.key) || pixels > MOST_EXAMINED || card.kind.includes('svg')) return;
     const look = async () => {
       try {
         (await createImageBitmap(image)).close();
@@ -48,7 +49,7 @@
         image.replaceWith(words());
       }
     };
-    (window.requestIdleCallback ?? setTimeout)(() => image.isConnected && look());
+    (window.requestIdleCallback ?? setTimeout)(() => image.isConnected && look(), { timeout: IDLE_WITHIN_MS });
   }
 
   function said(words, state, more = null) {

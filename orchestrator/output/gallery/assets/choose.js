@@ -100,6 +100,7 @@
 
   /** One function that says whether a picture is shown: nothing of it is hidden, and it passes all filters. */
   function matcher() {
+    if (isAll()) return () => true;
     const tests = [unhidden(), ...gallery.view.filters.map(predicate)];
     return (card) => tests.every((test) => test(card));
   }
@@ -132,13 +133,16 @@
 
   /** How many pictures there are, and how many of them are shown. */
   function counts() {
-    counted ??= { all: pictures(cards()), shown: pictures(passing()) };
+    if (!counted) {
+      const all = pictures(cards());
+      counted = { all, shown: isAll() ? all : pictures(passing()) };
+    }
     return counted;
   }
 
   /** Every picture that is shown, and every task without one; the same array as long as these are the same. */
   function passing() {
-    chosen ??= cards().filter(matcher());
+    chosen ??= isAll() ? cards() : cards().filter(matcher());
     return chosen;
   }
 
