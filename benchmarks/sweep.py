@@ -26,7 +26,8 @@ from statistics import median
 from costs import Cost, timed
 from goals import Goal
 
-URL_HELP = "the base URL of another service, which answers at once and has the emulator's credentials or your own"
+URL_HELP = """the base URL of another service, which answers at once and has the emulator's credentials or your own, as
+`orchestrator emulator --profile benchmarks/sweep.yaml` does"""
 KEY, SECRET = "emulated-key", "emulated-secret"  # what the emulator accepts
 IN_FLIGHT = 64
 
@@ -142,8 +143,12 @@ def plain(tasks: int, folder: Path) -> None:
         async with places:
             parameters = {"prompt": "a lighthouse at dusk", "seed": str(seed), "steps": 20, "samples": 1}
             model = f"{base_url}/Run/Hevok/Studio-Trigger"
-            async with session.post(model, json=parameters, headers=headers()) as reply:
-                token = (await reply.json())["socketaccesstoken"]
+            token = None
+            while token is None:  # refused where so many may not run at once
+                async with session.post(model, json=parameters, headers=headers()) as reply:
+                    token = (await reply.json()).get("socketaccesstoken")
+                if token is None:
+                    await asyncio.sleep(0.1)
             while True:
                 detail = f"{base_url}/Task/Detail"
                 async with session.post(detail, json={"tasktoken": token}, headers=headers()) as reply:
