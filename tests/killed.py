@@ -1,6 +1,9 @@
-"""The command line, killed with SIGKILL when it comes to a named point for the n-th time.
+"""The command line in processes of its own, killed with SIGKILL when they come to a named point for the n-th time.
 
-    python tests/killed.py POINT NTH run job.yaml …
+    python tests/killed.py
+
+reads an order from each line that comes, JSON as in `Order`, carries it out in a process that it forks, and answers
+with that one's exit code. What the program needs is loaded once: processes that are to be killed are there at once.
 
 The points are laid around the product's own functions from here; the product knows nothing of them.
 """
@@ -8,51 +11,120 @@ The points are laid around the product's own functions from here; the product kn
 from __future__ import annotations
 
 import functools
+import importlib
+import json
 import os
+import pkgutil
 import signal
+import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+import orchestrator
+from orchestrator.commands import recover
 from orchestrator.ledger import opening
+from orchestrator.ledger.opening import LedgerFile
 from orchestrator.ledger.sqlite import SqliteLedger
+from orchestrator.ledger.versions import STEPS, Step
 from orchestrator.output import manifest
-from orchestrator.steps.landing import Landing
+from orchestrator.steps.download import download
+from orchestrator.steps.landing import SUSPECT, Landing
 from orchestrator.steps.settle import Settler
+from orchestrator.wiro import Client
 from orchestrator.wiro.connections import Connector, current_call
 from orchestrator.wiro.transport import Transport
 
-MOVES = {
-    "pending>submitting",
-    "submitting>running",
-    "submitting>submitting",
-    "submitting>pending",
-    "running>fetching",
-    "running>pending",
-    "fetching>done",
-}
-COMMITS = {*MOVES, "tasks entered", "facts"}
-RENAMES = {"job.yaml": "the job's copy", ".part": "a file", ".new": "the manifest"}
+LONGEST_SECONDS = 60
 
-POINTS = (
-    *(f"{what} {when} the commit" for what in sorted(COMMITS) for when in ("before", "after")),
-    "a request is paid for and not yet written",
-    "a reply is read and not yet written down",
-    "a piece of a file is written",
-    "a file before its rename",
-    "a file after its rename",
-    "the manifest before a line is added",
-    "the manifest after a line is added",
-    "the manifest before its rename",
-    "the manifest after its rename",
-    "the list is read",
-    "a statement of a version",
-    "a version before the commit",
-    "the ledger is up to date",
+NEXT: Step = (
+    "ALTER TABLE tasks ADD COLUMN touched INTEGER NOT NULL DEFAULT 0",
+    "UPDATE tasks SET touched = touched + 1",
+    "CREATE TABLE moved AS SELECT * FROM attempts",
+    "DELETE FROM attempts",
+    "INSERT INTO attempts SELECT * FROM moved",
+    "DROP TABLE moved",
 )
+"""A version to come, which touches every task, and moves what has been paid for out of its table and back."""
+
+
+def around_each(*things: str) -> tuple[str, ...]:
+    return tuple(f"{thing} {when}" for thing in things for when in ("before", "after"))
+
+
+POINTS: Mapping[str, tuple[str, ...]] = {
+    "run": (
+        *around_each(
+            "tasks entered",
+            "facts",
+            "pending>submitting",
+            "submitting>running",
+            "submitting>submitting",
+            "submitting>pending",
+            "submitting>failed",
+            "running>fetching",
+            "running>pending",
+            "running>failed",
+            "fetching>done",
+            "fetching>failed",
+            "the rename of a file",
+            "the rename of a suspect file",
+            "the rename of the manifest",
+            "the rename of a part of the page",
+            "the rename of a thumbnail",
+            "a line is added to the manifest",
+        ),
+        "a request is paid for and not yet written",
+        "a reply is read and not yet written down",
+        "a commit and not yet its mark",
+        "a piece of a file is written",
+        "a copy is deleted on the service and that not yet written down",
+        "the list is read",
+        "the first version: a statement",
+        "the first version: the commit",
+        "the first version: the checkpoint",
+        "the ledger is up to date",
+    ),
+    "upgrade": ("the next version: a statement", "the next version: the commit", "the next version: the checkpoint"),
+    "retry": around_each("failed>pending", "failed>fetching", "cancelled>pending"),
+    "cancel": around_each("running>cancelled"),
+    "repair": around_each("done>fetching"),
+    "recover": (
+        "the damaged ledger is kept",
+        "a commit of the new ledger before",
+        "a commit of the new ledger after",
+        "a part of the damaged ledger is taken away",
+        *around_each("the rename of the ledger"),
+    ),
+}
+"""By the command that comes to them; an upgrade is a run with a later version of the program."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a process is to do.
+
+    Attributes:
+        arguments: The command line's.
+        folder: Where it is given.
+        home: Where it keeps what outlives a run.
+        said: The file that takes all that is printed.
+        point: Where the process is killed, empty for nowhere.
+        nth: At which time that it comes there.
+        is_later: Whether the program is a later version, whose ledgers are other ones, see `NEXT`.
+    """
+
+    arguments: Sequence[str]
+    folder: str
+    home: str
+    said: str
+    point: str
+    nth: int
+    is_later: bool
 
 
 class Killer:
@@ -72,30 +144,49 @@ def lay(killer: Killer) -> None:
     """Lay every point of `POINTS`."""
     lay_around_commits(killer)
     lay_around_versions(killer)
+    lay_around_renames(killer)
     after_await(
         Connector, "connect", killer, "a request is paid for and not yet written", lambda: current_call.get().pays
     )
-    after_await(Transport, "_send", killer, "a reply is read and not yet written down", lambda: True)
-    after_await(Settler, "read_list", killer, "the list is read", lambda: True)
+    after_await(Transport, "_told", killer, "a reply is read and not yet written down")
+    after_await(Client, "delete_outputs", killer, "a copy is deleted on the service and that not yet written down")
+    after_await(Settler, "read_list", killer, "the list is read")
+    around(LedgerFile, "note", killer, before="a commit and not yet its mark")
     around(Landing, "flush", killer, after="a piece of a file is written")
-    around(
-        manifest,
-        "append",
-        killer,
-        before="the manifest before a line is added",
-        after="the manifest after a line is added",
-    )
-    rename = Path.replace
+    line = "a line is added to the manifest"
+    around(manifest, "append", killer, before=f"{line} before", after=f"{line} after")
+    around(recover, "_keep", killer, after="the damaged ledger is kept")
+
+
+def lay_around_renames(killer: Killer) -> None:
+    rename, unlink = Path.replace, Path.unlink
 
     @functools.wraps(rename)
     def replace(self: Path, target: Path) -> Path:
-        what = RENAMES.get(self.suffix)
-        killer.passes(f"{what} before its rename")
+        what = f"the rename of {renamed(target)}"
+        killer.passes(f"{what} before")
         result = rename(self, target)
-        killer.passes(f"{what} after its rename")
+        killer.passes(f"{what} after")
         return result
 
+    @functools.wraps(unlink)
+    def take_away(self: Path, missing_ok: bool = False) -> None:
+        unlink(self, missing_ok)
+        if self.name.startswith("ledger.sqlite-"):
+            killer.passes("a part of the damaged ledger is taken away")
+
     Path.replace = replace  # type: ignore[assignment,method-assign]  # the same, with a point on either side
+    Path.unlink = take_away  # type: ignore[method-assign]  # the same, with a point behind it
+
+
+def renamed(target: Path) -> str:
+    """Return what it is that is put at its final name."""
+    if "files" in target.parts:
+        return "a suspect file" if SUSPECT in target.parts else "a file"
+    if target.suffix == ".webp":
+        return "a thumbnail"
+    known = {"manifest.jsonl": "the manifest", "ledger.sqlite": "the ledger"}
+    return known.get(target.name, "a part of the page" if target.suffix in {".js", ".html"} else "")
 
 
 def lay_around_commits(killer: Killer) -> None:
@@ -116,35 +207,35 @@ def lay_around_commits(killer: Killer) -> None:
         held.clear()
         with transaction(self, durable=durable):
             yield
-            for what in held or ["facts"]:
-                killer.passes(f"{what} before the commit")
-        for what in held or ["facts"]:
-            killer.passes(f"{what} after the commit")
+            what = ["a commit of the new ledger"] if self.path.suffix == ".new" else held or ["facts"]
+            for each in what:
+                killer.passes(f"{each} before")
+        for each in what:
+            killer.passes(f"{each} after")
 
     SqliteLedger.save = noted_save  # type: ignore[method-assign]  # the same, noted
     SqliteLedger.enter = noted_enter  # type: ignore[assignment,method-assign]  # likewise
     SqliteLedger.transaction = noted_transaction  # type: ignore[method-assign]  # likewise
 
 
-class Deadly(tuple[str, ...]):
-    """The statements that make a version of the ledger, with a point before each and after the last."""
-
-    __slots__ = ()
-    killer: ClassVar[Killer]
-
-    def __iter__(self) -> Iterator[str]:
-        for statement in super().__iter__():
-            self.killer.passes("a statement of a version")
-            yield statement
-        self.killer.passes("a version before the commit")
-
-
 def lay_around_versions(killer: Killer) -> None:
-    """A ledger is made by going through all its versions."""
-    Deadly.killer = killer
-    defaults = SqliteLedger.__init__.__kwdefaults__ or {}
-    defaults["steps"] = tuple(map(Deadly, defaults["steps"]))
-    around(opening, "_migrate", killer, after="the ledger is up to date")
+    """A ledger is made by going through all its versions; SQLite tells of each statement before it is carried out."""
+    migrate = opening._migrate
+
+    def traced(db: sqlite3.Connection, steps: Sequence[Step]) -> None:
+        version = "the next version" if opening._version_of(db) else "the first version"
+        named = {"COMMIT": "the commit", "PRAGMA wal_checkpoint": "the checkpoint"}
+
+        def passes(statement: str) -> None:
+            if statement in named or not statement.startswith(("PRAGMA", "BEGIN")):
+                killer.passes(f"{version}: {named.get(statement, 'a statement')}")
+
+        db.set_trace_callback(passes)
+        migrate(db, steps)
+        db.set_trace_callback(None)
+        killer.passes("the ledger is up to date")
+
+    opening._migrate = traced
 
 
 def around(owner: Any, name: str, killer: Killer, *, before: str = "", after: str = "") -> None:
@@ -161,7 +252,7 @@ def around(owner: Any, name: str, killer: Killer, *, before: str = "", after: st
     setattr(owner, name, wrapped)
 
 
-def after_await(owner: Any, name: str, killer: Killer, point: str, applies: Callable[[], bool]) -> None:
+def after_await(owner: Any, name: str, killer: Killer, point: str, applies: Callable[[], bool] = lambda: True) -> None:
     """Lay a point after an async function."""
     function: Callable[..., Awaitable[Any]] = getattr(owner, name)
 
@@ -175,11 +266,50 @@ def after_await(owner: Any, name: str, killer: Killer, point: str, applies: Call
     setattr(owner, name, wrapped)
 
 
+def defaults_of(function: Any) -> dict[str, Any]:
+    found: dict[str, Any] = function.__kwdefaults__
+    return found
+
+
+def load() -> None:
+    """Load what any command may need."""
+    for module in pkgutil.walk_packages(orchestrator.__path__, "orchestrator."):
+        if module.name != "orchestrator.__main__":
+            importlib.import_module(module.name)
+
+
+def an_order() -> Order:
+    """Wait for orders, and fork a process for each: there alone, this returns."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            return Order(**json.loads(line))
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+        sys.stdout.flush()
+    sys.exit()
+
+
+def prepare(order: Order) -> None:
+    """Become the process that an order asks for."""
+    signal.alarm(LONGEST_SECONDS)  # one that never ends does
+    said = os.open(order.said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    os.chdir(order.folder)
+    os.environ["ORCHESTRATOR_HOME"] = order.home
+    defaults_of(download)["attempts"] = 1  # what comes broken is a suspect at once, and failed
+    if order.is_later:
+        defaults_of(SqliteLedger.__init__)["steps"] = (*STEPS, NEXT)
+    if order.point:
+        lay(Killer(order.point, order.nth))
+
+
 if __name__ == "__main__":
     from orchestrator.cli import main
 
-    point, nth, *command = sys.argv[1:]
-    if point:
-        lay(Killer(point, int(nth)))
-    sys.argv = ["orchestrator", *command]
+    load()
+    order = an_order()
+    prepare(order)
+    sys.argv = ["orchestrator", *order.arguments]
     main()
