@@ -169,8 +169,7 @@ def watching(mode: Mode, stream: TextIO | None) -> Iterator[Shown]:
     elif mode == "live" or (mode == "auto" and stream.isatty()):
         columns = (
             BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total}"),
-            TextColumn("{task.fields[words]}"),
+            TextColumn("{task.completed:.0f}/{task.total}  {task.fields[words]}"),  # one: the end of it is cut, if any
         )
         console = Console(file=stream)
         progress = Progress(*columns, console=console, transient=True, refresh_per_second=4)

@@ -24,6 +24,9 @@ LOCK_PATIENCE_SECONDS: Final = 1.0
 EMULATOR: Final = "emulator"
 """What stands for the address of the service where it is emulated: its ports change."""
 
+MOST_NAMED: Final = 5
+"""How many run folders are named to whoever names the one that holds them."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -150,7 +153,7 @@ class RunFolder:
             NotALedgerError: There is none, or it is damaged, or of a later version.
         """
         if not self.exists():
-            raise NotALedgerError(f"{self.path} is not a run folder: it holds no {self.ledger.name}.")
+            raise NotALedgerError(f"{self.path} is not a run folder: {self._what_instead()}")
         self.check_presence()
         store = SqliteLedger(self.ledger, read_only=True, run_folder=self.path)
         try:
@@ -189,6 +192,18 @@ class RunFolder:
             return True
         told = (self.manifest, self.log, self.ledger.with_name(f"{self.ledger.name}{MARK}"))
         return any(path.is_file() for path in told) or (self.files.is_dir() and any(self.files.iterdir()))
+
+    def _what_instead(self) -> str:
+        """Say what is wrong with a folder without a run, and which ones in it hold some."""
+        if not self.path.is_dir():
+            return "there is no such folder."
+        told = f"it holds no {self.ledger.name}."
+        with suppress(OSError):
+            below = sorted(str(each) for each in self.path.iterdir() if each.is_dir() and RunFolder(each).exists())
+            if below:
+                rest = f" and {len(below) - MOST_NAMED:,} more" if len(below) > MOST_NAMED else ""
+                return f"{told} Those in it are {', '.join(below[:MOST_NAMED])}{rest}."
+        return told
 
     @property
     def _way_out(self) -> str:

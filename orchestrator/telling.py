@@ -168,6 +168,8 @@ def verification_text(found: Verification, folder: Path) -> str:
     for name in ("missing", "damaged", "repaired", "lost"):
         if number := getattr(found, name):
             lines[-1] += f", {number:,} {name}"
+    if found.missing + found.damaged > found.repaired and not found.lost and found.halt is None:
+        lines.append(f"`orchestrator verify {folder} --repair` fetches what is not well again, without paying.")
     if found.lost:
         lines.append(
             f"What is lost was paid for: `orchestrator retry {folder}` asks the service for it again without paying,"

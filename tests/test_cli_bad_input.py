@@ -264,6 +264,14 @@ def test_a_folder_without_a_run(desk: Desk, command: str) -> None:
     desk.refused(command, place, says=rf"{re.escape(place)} is not a run folder", settings={"WIRO_API_KEY": KEY})
 
 
+def test_a_port_that_is_none(desk: Desk) -> None:
+    """The system would take it for another one, and the emulator would listen there."""
+    for option, port in (("--port", "99999"), ("--cdn-port", "-1")):
+        done = desk.run("emulator", option, port)
+        assert (done.returncode, done.stdout) == (Exit.REFUSED, "")
+        assert f"Invalid value for '{option}'" in done.stderr
+
+
 def test_a_ledger_that_is_none(desk: Desk) -> None:
     desk.write("ledger.sqlite", "This is no database, however long one looks at it." * 50)
     for command in ("status", "verify", "retry", "cancel"):

@@ -48,6 +48,7 @@ async def test_a_lost_task_counts_until_it_is_there(tmp_path: Path) -> None:
         told = verification_text(found, folder.path)
         assert f"files/{record.task.path}-{record.task.short_id} is lost (lost): It has gone.\n" in told
         assert f"`orchestrator retry {folder.path}` asks the service for it again without paying" in told
+        assert "--repair" not in told
         found = await look_at(bench, repair=True)
         assert (found.repaired, found.lost, found.well) == (1, 0, True)
         assert (await look_at(bench)).ok == TASKS
@@ -66,6 +67,7 @@ async def test_what_is_still_to_be_fetched_is_missing(tmp_path: Path) -> None:
             store.save(lost, lost.refetched())
         found = await look_at(bench)
         assert (found.ok, found.missing, found.well) == (TASKS - 1, 1, False)
+        assert f"`orchestrator verify {folder.path} --repair`" in verification_text(found, folder.path)
 
 
 async def test_a_folder_in_the_place_of_a_file_is_left_to_its_owner(tmp_path: Path) -> None:

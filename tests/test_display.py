@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 
 import pytest
 from nothing import NOTHING
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from orchestrator.display import MODES, Live, Terminal, terminal, watching
+from orchestrator.lifecycle import State
 
 
 def test_the_log_goes_to_what_stderr_is_just_now(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +51,17 @@ def test_a_bar_shows_what_is_waited_for_as_it_is_now() -> None:
         assert progress.tasks[0].fields["words"] == "Stopping: 3"
         bar.show(NOTHING)
         assert progress.tasks[0].fields["words"] == "Stopping: 2"
+
+
+def test_a_narrow_terminal_shows_how_far_it_is_and_not_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Screen()
+    counts = {**NOTHING.counts, State.DONE: 4, State.PENDING: 12, State.RUNNING: 8}
+    with watching("live", stream) as watcher:
+        watcher.show(replace(NOTHING, state="running", counts=counts, seconds_left=12.0))
+    assert "4/24  12 pending" in stream.getvalue()

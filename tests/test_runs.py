@@ -116,6 +116,18 @@ def test_a_lock_that_cannot_be_used_is_refused(folder: RunFolder) -> None:
     assert not folder.is_held()
 
 
+def test_where_no_run_is_it_is_said_where_some_are(tmp_path: Path) -> None:
+    """Whoever names the folder of all runs, or misspells one, is told how to go on."""
+    with pytest.raises(NotALedgerError, match=r"gone is not a run folder: there is no such folder\.$"):
+        RunFolder(tmp_path / "gone").opened()
+    for number in range(7):
+        (tmp_path / f"run-{number}").mkdir()
+        SqliteLedger(tmp_path / f"run-{number}" / "ledger.sqlite").close()
+    (tmp_path / "other").mkdir()
+    with pytest.raises(NotALedgerError, match=r"Those in it are \S+run-0, .*\S+run-4 and 2 more\.$"):
+        RunFolder(tmp_path).opened()
+
+
 def test_a_ledger_is_opened_to_read(folder: RunFolder) -> None:
     """A folder without a ledger is no run folder; with one it is read."""
     with pytest.raises(NotALedgerError, match=f"{folder.path} is not a run folder"):

@@ -21,7 +21,7 @@ app = typer.Typer()
 
 @app.command()
 def gallery(run_folder: arguments.Run, as_json: arguments.Json = False) -> None:
-    """Build the page of a run folder, index.html, anew; a run keeps it up to date by itself."""
+    """Build the page of a run folder anew. A run keeps it, index.html, up to date by itself."""
     from orchestrator.commands.gallery import gallery as build
     from orchestrator.runs import RunFolder
 
@@ -53,7 +53,7 @@ def export(  # noqa: PLR0917 - the command line passes each option by name
     font: Annotated[Path | None, typer.Option(help="sheet: a font for its labels.", metavar="FILE")] = None,
     as_json: arguments.Json = False,
 ) -> None:
-    """Write tables, an archive of the page or contact sheets of a run, into its folder exports/."""
+    """Write tables, an archive or contact sheets. They go into the folder exports/ of the run."""
     from orchestrator.commands.export import Wanted, export as write
     from orchestrator.output.export import Pictures
     from orchestrator.output.sheet import Look

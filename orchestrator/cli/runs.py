@@ -46,7 +46,7 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     as_json: arguments.Json = False,
     progress: arguments.Shown = "auto",
 ) -> None:
-    """Run a job, or go on with it: only what is new or unfinished is submitted."""
+    """Run a job, or go on with it. Only what is new or unfinished is submitted."""
     from orchestrator.asking import asking
     from orchestrator.commands import run as command
     from orchestrator.commands.options import Options
@@ -108,7 +108,7 @@ def plan(  # noqa: PLR0917 - as above
     tasks: Annotated[bool, typer.Option("--tasks", help="Print every task, one a line.")] = False,
     as_json: arguments.Json = False,
 ) -> None:
-    """Show what a run would do and cost; nothing is submitted."""
+    """Show what a run would do and cost. Nothing is submitted."""
     from orchestrator import telling
     from orchestrator.commands import plan as command
     from orchestrator.commands.options import Options
@@ -139,7 +139,7 @@ def status(
     as_json: arguments.Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Look again every second until it stands still.")] = False,
 ) -> None:
-    """Show where a run stands, also while another process is at work in it."""
+    """Show where a run stands. Another process may be at work in it."""
     import time
 
     from orchestrator import telling
@@ -165,7 +165,7 @@ def retry(  # noqa: PLR0917 - as above
     as_json: arguments.Json = False,
     progress: arguments.Shown = "auto",
 ) -> None:
-    """Give failed and cancelled tasks another try, and go on with the run."""
+    """Give failed and cancelled tasks another try. The run goes on with them."""
     from orchestrator import display
     from orchestrator.commands import retry as command
     from orchestrator.commands.options import Options
@@ -191,7 +191,7 @@ def retry(  # noqa: PLR0917 - as above
 
 @app.command()
 def cancel(run_folder: arguments.Run, insecure: arguments.Insecure = False, as_json: arguments.Json = False) -> None:
-    """End what runs on the service; tasks that were not submitted stay pending."""
+    """End what runs on the service. Tasks that were not submitted stay pending."""
     from orchestrator import display, telling
     from orchestrator.commands import cancel as command
     from orchestrator.display import watching
@@ -216,7 +216,7 @@ def verify(
     insecure: arguments.Insecure = False,
     as_json: arguments.Json = False,
 ) -> None:
-    """Check every file against the manifest; with --repair fetch again, without paying again."""
+    """Check every file against the manifest. With --repair what is not well is fetched again, without paying again."""
     from orchestrator import telling
     from orchestrator.commands import verify as command
     from orchestrator.display import watching
@@ -248,7 +248,7 @@ def recover(  # noqa: PLR0917 - as above
     as_json: arguments.Json = False,
     progress: arguments.Shown = "auto",
 ) -> None:
-    """Make a damaged ledger anew from all that is left of the run; nothing is submitted."""
+    """Make a damaged ledger anew. It takes all that is left of the run, and submits nothing."""
     from orchestrator import display, telling
     from orchestrator.commands import recover as command
     from orchestrator.commands.options import Options

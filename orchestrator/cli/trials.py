@@ -22,8 +22,8 @@ app = typer.Typer()
 
 @app.command()
 def emulator(  # noqa: PLR0917 - as above
-    port: Annotated[int, typer.Option(help="The API's port, 0 for any free one.")] = 8750,
-    cdn_port: Annotated[int, typer.Option(help="The port of the outputs, 0 for any free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The API's port, 0 for any free one.")] = 8750,
+    cdn_port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the outputs, 0 for any free one.")] = 0,
     state: Annotated[Path | None, typer.Option(help="Keep its state in this folder.", metavar="DIR")] = None,
     key: Annotated[str, typer.Option(help="The API key that it accepts.")] = "emulated-key",
     secret: arguments.Secret = "emulated-secret",  # noqa: S107 - it opens nothing but the emulator
@@ -54,7 +54,7 @@ def emulator(  # noqa: PLR0917 - as above
 
 @app.command()
 def selftest(chaos: arguments.Chaos = 0, seed: arguments.Seed = None, as_json: arguments.Json = False) -> None:
-    """Try on this machine what is promised, in about a minute: no key, no network, and nothing stays behind."""
+    """Try on this machine what is promised. It takes a minute, no key and no network, and leaves nothing behind."""
     from orchestrator.selftest import prove
 
     say = None if as_json else partial(print, flush=True)
