@@ -43,6 +43,9 @@ FRESH_SWEEPS = 10
 SLOWLY = "a dusk that takes long"
 """What a sweep shows some of whose tasks run long enough to be cancelled."""
 
+NEED_COPIES = {"repair", "recover"}
+"""What can make up for all that is lost only as long as the service has its copies."""
+
 KILL = -signal.SIGKILL
 EVERY = [(command, point) for command, points in POINTS.items() for point in points]
 
@@ -110,7 +113,8 @@ def processes() -> Iterator[Processes]:
 class Sweep:
     """One job and its run folder, gone on with until it is done."""
 
-    def __init__(self, folder: Path, on: Processes, number: int, dice: random.Random, point: str = "") -> None:
+    def __init__(self, folder: Path, on: Processes, number: int, dice: random.Random, goal: tuple[str, str]) -> None:
+        command, point = goal
         self.on = on
         self.dice = dice
         self.folder = folder
@@ -120,7 +124,7 @@ class Sweep:
         self.ledger = self.out / "ledger.sqlite"
         self.job = folder / f"job-{number}.yaml"
         self.home = folder / "home"
-        self.deletes = "deleted" in point or (number % 2 == 1 and not point.startswith("done"))
+        self.deletes = "deleted" in point or (number % 2 == 1 and command not in NEED_COPIES)
         self.is_new = True
         self.is_begun = self.is_later = self.is_damaged = self.was_damaged = False
         job = {
@@ -168,7 +172,7 @@ class Sweep:
             return self.is_slow
         if "deleted" in point:
             return self.deletes
-        return not (self.is_later if command == "upgrade" else command == "repair" and self.deletes)
+        return not (self.is_later if command == "upgrade" else command in NEED_COPIES and self.deletes)
 
     def _lead_to(self, command: str, point: str) -> None:
         """Bring it to where a command has something to do."""
@@ -289,7 +293,7 @@ def kill_at(chosen: Sequence[tuple[str, str]], folder: Path, dice: random.Random
     """Kill one sweep after the other at the chosen points, in this order; return how many kills there were."""
     sweeps = 0
     with processes() as on:
-        sweep = Sweep(folder, on, sweeps, dice)
+        sweep = Sweep(folder, on, sweeps, dice, chosen[0])
         for command, point in chosen:
             nth = dice.choice((1, 1, 2, 5)) if command in {"run", "upgrade"} else 1
             idle = 0
@@ -297,7 +301,7 @@ def kill_at(chosen: Sequence[tuple[str, str]], folder: Path, dice: random.Random
                 sweep.finish()
                 sweeps, idle, nth = sweeps + 1, idle + 1, 1
                 assert idle < FRESH_SWEEPS, f"{point}: never came"
-                sweep = Sweep(folder, on, sweeps, dice, point)
+                sweep = Sweep(folder, on, sweeps, dice, (command, point))
         sweep.finish()
         return on.kills
 
