@@ -314,6 +314,8 @@ def test_what_is_hidden_is_neither_compared_nor_exported(page: Page) -> None:
     expect(by_scheduler).to_have_text(["DDIMScheduler"])
     page.get_by_role("button", name="2 of 3 hidden: scheduler").click()
     expect(by_scheduler).to_have_count(3)
+    page.evaluate("gallery.view.set({tab: 'wall', hidden: {'a.scheduler': [0, 1, 2]}})")
+    expect(page.locator("#nothing")).to_have_text("All of it is hidden.")
 
 
 def test_a_picked_value_that_is_hidden_gives_way_to_one_that_is_shown(page: Page) -> None:

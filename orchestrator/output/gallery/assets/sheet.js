@@ -25,7 +25,7 @@
     box = document.getElementById('sheet');
     canvas = h('div.canvas', { role: 'presentation' });
     box.append(canvas);
-    nothing = h('p.empty', { id: 'nothing', hidden: true }, 'No picture passes the filters.');
+    nothing = h('p.empty', { id: 'nothing', hidden: true });
     box.after(nothing);
     box.addEventListener('scroll', () => gallery.changed('scroll'), { passive: true });
     box.addEventListener('focus', () => box.matches(':focus-visible') && reveal());
@@ -123,12 +123,19 @@
     }
     const { columns, rows } = sheet.model;
     nothing.hidden = rows.length > 0 || gallery.run.isLoading();
+    nothing.textContent = why();
     const [firstRow, lastRow] = range(rows, size.pitchY, box.scrollTop, box.clientHeight - size.top);
     const [firstColumn, lastColumn] = range(columns, size.pitchX, box.scrollLeft, box.clientWidth - size.left);
     drawHead(firstColumn, lastColumn);
     for (const [number, row] of drawn) if (number < firstRow || number >= lastRow) drop(number, row);
     for (let number = firstRow; number < lastRow; number += 1) drawRow(number, firstColumn, lastColumn);
     point();
+  }
+
+  /** Why there is nothing to show. */
+  function why() {
+    if (gallery.view.filters.length) return 'No picture passes the filters.';
+    return gallery.choose.isAll() ? 'There is no picture yet.' : 'All of it is hidden.';
   }
 
   function shaped() {
