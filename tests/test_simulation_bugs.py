@@ -31,10 +31,11 @@ from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
 from orchestrator.ledger import ClaimedError, Ledger, Totals, moves, writer
-from orchestrator.lifecycle import Attempt, Failure, Output, Record, State
+from orchestrator.lifecycle import Attempt, Ending, Failure, Output, Record, State
+from orchestrator.output import manifest
 from orchestrator.output.keeper import ManifestKeeper
 from orchestrator.simulation import Event, History, draw, play, process
-from orchestrator.steps import fetch, landing, matching, outcomes, settle, submit
+from orchestrator.steps import download, fetch, landing, matching, outcomes, settle, submit, track
 from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.steps.clearing import Clearing
 from orchestrator.steps.fetch import Fetcher
@@ -47,8 +48,8 @@ from orchestrator.wiro import Acceptance, ReplyLost
 MOST_HISTORIES: Final = 60
 """Within how many histories a bug is found that is looked for where it may be; most take a handful."""
 
-MOST_OF_ANY: Final = 1500
-"""Within how many it is found that nobody looks for."""
+MOST_OF_ANY: Final = 500
+"""How many are played for a bug that nobody looks for."""
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -403,7 +404,84 @@ def outputs_that_come_later_are_not_waited_for(patch: pytest.MonkeyPatch) -> Non
     patch.setattr(fetch, "LOOKS_FOR_OUTPUTS", 1)
 
 
+@planted(seeds=1, repeat=1, attempts=2, events=tuple(Event("task fails", number) for number in (1, 2, 3)))
+def a_failing_task_is_tried_once_too_often(patch: pytest.MonkeyPatch) -> None:
+    concluded = track.concluded
+
+    def eager(record: Record, remote: Any, attempts: int, now: float, **words: Any) -> Record:
+        return concluded(record, remote, attempts + 1, now, **words)
+
+    patch.setattr(track, "concluded", eager)
+
+
+@planted(seeds=12, run_seconds=4.0, rate=25.0, latency_seconds=2.0, events=(Event("hour cancel", at=4.0),))
+def what_is_told_to_end_counts_as_cancelled(patch: pytest.MonkeyPatch) -> None:
+    look = Tracker._look
+
+    async def blind(self: Tracker, record: Record, watch: Any) -> Any:
+        if watch.ending_since is None:
+            return await look(self, record, watch)
+        ending = Ending("task_cancel", None, Decimal(0), None, self.clock.now())
+        after = record.cancelled(ending)
+        await self.ledger.save(record, after, durable=False)
+        return track.Sight(after)
+
+    patch.setattr(Tracker, "_look", blind)
+
+
+@planted(seeds=4, events=(Event("look gone", 2),))
+def what_is_not_shown_once_is_lost(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tracking, "GONE_SECONDS", -1.0)
+
+
+@planted(seeds=4, events=tuple(Event("hour outage", at=at, seconds=20.0) for at in (6.0, 9.0, 12.0)))
+def files_that_cannot_be_reached_are_lost(patch: pytest.MonkeyPatch) -> None:
+    reason = download._reason
+    patch.setattr(download, "_reason", lambda error: "broken" if reason(error) == "unavailable" else reason(error))
+
+
+@planted(samples=2)
+def the_last_output_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    concluded = Fetcher._concluded
+
+    async def short(self: Fetcher, record: Record, got: Any, *rest: Any) -> Record:
+        return await concluded(self, record, got[:1], *rest)
+
+    patch.setattr(Fetcher, "_concluded", short)
+
+
+@planted(delete_remote=True, events=tuple(Event("process killed", number) for number in range(30, 300, 13)))
+def what_is_owed_is_deleted_though_the_task_is_not_done(patch: pytest.MonkeyPatch) -> None:
+    async def always(*_: object) -> bool:
+        return True
+
+    patch.setattr(Clearing, "_is_done", always)
+
+
 # Limits
+
+
+@planted(seeds=12, places=2, concurrency=2, strangers_seconds=5.0)
+def a_refused_task_gives_its_place_back_twice(patch: pytest.MonkeyPatch) -> None:
+    refused = Slots.refused
+
+    def twice(self: Slots, stated: int | None) -> None:
+        refused(self, stated)
+        self.release()
+
+    patch.setattr(Slots, "refused", twice)
+
+
+@planted(concurrency=1, seeds=6, events=(Event("run lost", 1), Event("run lost", 2)))
+def a_doubt_that_is_settled_keeps_its_place(patch: pytest.MonkeyPatch) -> None:
+    settled = LocalEngine._settled
+
+    def greedy(self: LocalEngine, group: Any, record: Record) -> None:
+        if record.state is State.PENDING:
+            self.slots.take()
+        settled(self, group, record)
+
+    patch.setattr(LocalEngine, "_settled", greedy)
 
 
 @planted()
@@ -546,6 +624,11 @@ def any_bytes_are_a_picture(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Landing, "_look", lambda _: (Kind("png", "image/png", lambda _: True), True))
 
 
+@planted(events=(Event("task fails", 1),), attempts=1)
+def the_manifest_leaves_out_what_has_failed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(manifest, "FINAL", {State.DONE})
+
+
 @planted()
 def the_manifest_is_never_mended(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ManifestKeeper, "_in_order", lambda *_: True)
@@ -598,9 +681,10 @@ def main() -> None:
     """Print how many histories each takes: of those in which it may show, and of any; and what is found then."""
     sys.stdout.write("| planted bug | where it may show | anywhere | what gives it away |\n| --- | --- | --- | --- |\n")
     for name, bug in BUGS.items():
-        suited, _ = found(bug, suitable(bug))
+        suited, shown = found(bug, suitable(bug))
         histories, violation = found(bug, map(draw, range(MOST_OF_ANY)))
-        sys.stdout.write(f"| {name} | {suited} | {histories} | {violation or 'NOT FOUND'} |\n")
+        anywhere = str(histories) if violation else f"over {MOST_OF_ANY}"
+        sys.stdout.write(f"| {name} | {suited} | {anywhere} | {violation or shown or 'NOT FOUND'} |\n")
         sys.stdout.flush()
 
 

@@ -42,10 +42,11 @@ class SimulatedFiles(Files):
         if kind == "gone" or world.service.tasks[number].deleted:
             raise FileGone(HOST, "it answered HTTP 404")
         data = PAGE if kind == "page" else picture(number, output)
-        first = offset if validator else 0
+        version = f'"{kind == "page"}"'
+        first = offset if validator == version else 0
         arrives = data[first : len(data) // 2] if kind == "broken" else data[first:]
         status = 206 if first else 200
-        validator, stream = f'"{kind == "page"}"', _wire(arrives)
+        validator, stream = version, _wire(arrives)
         yield Body(HOST, status, first, len(data), validator, "image/png", stream, LARGEST, self._arrived)
 
 

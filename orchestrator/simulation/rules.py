@@ -31,6 +31,9 @@ SEEN_SECONDS: Final = 1.0
 SPACING: Final = 1.02
 SLACK: Final = 1e-6
 PAUSE_SECONDS: Final = 1.0
+MANY_FILES: Final = 3
+"""So many misfortunes of files may befall one of them, which is then given up."""
+
 MADE: Final = frozenset({"", "silent", "hidden", "veiled", "unfinished"})
 """The fates of tasks whose outputs can be had."""
 
@@ -299,8 +302,9 @@ class Rules:
         return budget is not None and sum(due, self._world.history.samples * PRICE_USD) > budget
 
     def _none_lost(self, records: Iterable[Record]) -> None:
-        victims = {event.what for event in self._world.history.events}
-        if any(what.startswith(("file", "clock")) or what == "look gone" for what in victims):
+        events = self._world.history.events
+        victims = {event.what for event in events}
+        if sum(event.victim == "file" for event in events) >= MANY_FILES or "clock jumps" in victims:
             return  # what was made may be impossible to have, or seem to be late
         for record in records:
             if record.attempt is None and record.state is State.FAILED and "run invalid" not in victims:
