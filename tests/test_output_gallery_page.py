@@ -641,6 +641,17 @@ def test_the_ranking_knows_how_sure_it_is(look: Look) -> None:
     assert many[0]["low"] < many[0]["strength"] < many[0]["high"]
 
 
+def test_what_was_paid_for_and_failed_all_the_same_is_told(look: Look) -> None:
+    page = look("#tab=wall")
+    page.evaluate(
+        "() => {for (const task of gallery.run.tasks.values()) if (task.state === 'failed') task.cost = 0.014;"
+        " Object.assign(gallery.run.head.status, {paid_in_vain: 1, paid_in_vain_usd: '0.014'});}"
+    )
+    page.locator("#tab-overview").click()
+    assert page.locator(".failures li span").all_inner_texts() == ["paid for"]
+    assert page.locator(".figure small", has_text="paid for").all_inner_texts() == ["1 paid for: $0.014"]
+
+
 def test_the_overview_counts_by_each_value(look: Look) -> None:
     page = look("#tab=overview")
     table = page.locator("table.values", has_text="By scheduler")
