@@ -123,7 +123,7 @@ class Sweep:
         self.out = folder / f"out-{number}"
         self.ledger = self.out / "ledger.sqlite"
         self.job = folder / f"job-{number}.yaml"
-        self.home = folder / "home"
+        self.home = folder / f"home-{number}"
         self.deletes = "deleted" in point or (number % 2 == 1 and command not in NEED_COPIES)
         self.is_new = True
         self.is_begun = self.is_later = self.is_damaged = self.was_damaged = False
@@ -192,9 +192,8 @@ class Sweep:
             case "recover":
                 self.dice.choice(DAMAGES)(self.ledger)
                 self.is_damaged = self.was_damaged = True
-                self.home = self.home.with_name(
-                    f"{self.home.name}-on"
-                )  # else what was left is waited for, for a minute
+                # on another machine: here the places of what was left on the service are kept free for a minute
+                self.home = self.home.with_name(f"{self.home.name}-on")
 
     def _start(self, command: str, point: str = "", nth: int = 0) -> int:
         arguments: dict[str, Sequence[object]] = {
