@@ -159,7 +159,10 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--docs", action="store_true", help="put tables and pictures into docs/")
     elsewhere = ", ".join(name for name, part in PARTS.items() if part.elsewhere)
     parser.add_argument("--url", help=f"another service for {elsewhere}, see `sweep.py -h`")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.docs and (arguments.quick or arguments.url):
+        parser.error("the figures in docs/ are those of a whole run here: --docs goes without --quick and --url")
+    return arguments
 
 
 def command_line(name: str, arguments: argparse.Namespace) -> list[str]:
