@@ -162,6 +162,9 @@ def asked() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.docs and (arguments.quick or arguments.url):
         parser.error("the figures in docs/ are those of a whole run here: --docs goes without --quick and --url")
+    if arguments.docs:
+        for name in ("goals", *PARTS):  # rather now than when all of it has been measured
+            marked(name, PAGE.read_text(encoding="utf-8"))
     return arguments
 
 
