@@ -185,6 +185,14 @@ def test_the_marked_picture_is_the_one_that_is_pointed_at(page: Page) -> None:
     expect(page.locator("#compare .caption").nth(0).locator(".star.on")).to_have_count(1)
 
 
+def test_a_comparison_that_is_opened_again_begins_with_its_first_picture(page: Page) -> None:
+    """Also where it was closed a moment ago, and nobody has heard of that yet."""
+    keys(page, *PICK_THREE, "c", "ArrowRight", "ArrowRight")
+    expect(page.locator("#compare .caption").nth(2)).to_have_attribute("aria-current", "true")
+    page.evaluate("document.getElementById('compare').close(); gallery.compare.show()")
+    expect(page.locator("#compare .caption").nth(0)).to_have_attribute("aria-current", "true")
+
+
 def test_taking_one_out_brings_the_next_picked_one_in(page: Page) -> None:
     keys(page, *PICK_THREE, "ArrowDown", " ", "ArrowLeft", " ", "c")
     assert page.locator("#compare h2").inner_text() == "Compare 4 pictures; 1 more is picked"

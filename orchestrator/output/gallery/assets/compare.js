@@ -48,8 +48,9 @@
 
   compare.show = () => {
     const shown = pictures(gallery.marks.picked).slice(0, MOST);
-    if (shown.length < 2) gallery.dom.say('Pick two to four pictures first: Space, or their corner.');
-    else open(shown);
+    if (shown.length < 2) return gallery.dom.say('Pick two to four pictures first: Space, or their corner.');
+    active = 0; // that the one before was closed may not have been heard of yet
+    return open(shown);
   };
 
   /** Show what the address names, once the page has it. */
