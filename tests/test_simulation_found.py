@@ -54,6 +54,14 @@ def test_a_doubt_is_settled_although_others_use_the_account() -> None:
     assert verdict.story[-1][0] < 250
 
 
+def test_a_doubt_is_settled_although_our_own_tasks_come_quickly() -> None:
+    """More came than a page holds while the next one was waited for, and the first one was read a thousand times."""
+    events = (Event("process hurried", number=28),)
+    verdict = play(History(seed=1092, seeds=6, repeat=3, rate=1.5, page=2, events=events))
+    assert (verdict.violation, verdict.paid) == (None, 18)
+    assert verdict.story[-1][0] < 250
+
+
 def test_one_slip_does_not_make_an_empty_list_complete() -> None:
     """The list showed nothing for minutes, and a task that was missing from it was said not to exist, once."""
     events = (Event("run unanswered", number=1), Event("look gone", number=8))

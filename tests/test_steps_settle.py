@@ -194,6 +194,18 @@ async def test_a_page_that_brings_only_known_tasks_is_not_the_end(tmp_path: Path
     assert set(range(21, 171)) <= set(seen)
 
 
+async def test_more_that_come_at_once_than_a_page_holds_are_read_too(tmp_path: Path) -> None:
+    """The first page was asked for a thousand times: nothing joined it and what had been read."""
+
+    def moves(service: Service) -> None:
+        if service.calls == 1:
+            service.tasks = [*range(160, 60, -1), *service.tasks]
+
+    service = Service(list(range(60, 0, -1)), most=20, moves=moves)
+    assert set(range(21, 61)) <= set(await numbers(tmp_path, service, [doubtful(newest=20)]))
+    assert service.calls < 20
+
+
 @pytest.mark.parametrize("most", [3, 4, OVERLAP])
 async def test_short_pages_get_further_while_tasks_come(tmp_path: Path, most: int) -> None:
     """A page whose tasks are all known was passed over, nothing joined the next one, and the reading began anew."""

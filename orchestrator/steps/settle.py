@@ -177,10 +177,11 @@ class Settler:
             if isinstance(page, Outcome):
                 return page
             fresh = [task for task in page.tasks if task.task_id not in found]
-            if found and fresh and len(fresh) == len(page.tasks):
-                back = max(OVERLAP, len(page.tasks))
-                start = max(0, start - back)  # tasks have gone from the list, and nothing joins the two pages
-                continue
+            if found and fresh and len(fresh) == len(page.tasks):  # nothing joins this page and what was read before
+                if start:
+                    start = max(0, start - max(OVERLAP, len(page.tasks)))
+                    continue
+                found.clear()  # more have come than a page holds: from the newest one on again
             found.update((task.task_id, task) for task in fresh)
             if page.tasks and all(is_older(page.tasks[-1], attempt) for attempt in uncertain):
                 return Listing(found, read_from, read_at)
