@@ -126,7 +126,7 @@ class Sweep:
         self.home = folder / f"home-{number}"
         self.deletes = "deleted" in point or (number % 2 == 1 and command not in NEED_COPIES)
         self.is_new = True
-        self.is_begun = self.is_later = self.is_damaged = self.was_damaged = False
+        self.is_begun = self.is_later = self.is_damaged = self.was_damaged = self.lacks_a_file = False
         job = {
             "model": "Hevok/Studio-Trigger",
             "parameters": {"samples": 1, "prompt": self.prompt},
@@ -189,6 +189,7 @@ class Sweep:
                 if not self._files():
                     self._start("run")
                 self.dice.choice(self._files()).unlink()
+                self.lacks_a_file = True
             case "recover":
                 self.dice.choice(DAMAGES)(self.ledger)
                 self.is_damaged = self.was_damaged = True
@@ -212,9 +213,12 @@ class Sweep:
         return code
 
     def _mend(self) -> None:
+        """Let what was harmed be made up for, of which the command that was killed may have done a part."""
         if self.is_damaged:
             assert self._start("recover") == Exit.DONE
-        self.is_damaged = False
+        if self.lacks_a_file:
+            self._start("repair")
+        self.is_damaged = self.lacks_a_file = False
 
     def _files(self) -> list[Path]:
         return [path for path in (self.out / "files").rglob("*.png") if ".suspect" not in path.parts]

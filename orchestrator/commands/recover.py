@@ -63,7 +63,9 @@ async def recover(
         raise RefusedError(f"{folder.path} is not a run folder: there is nothing to recover in it.")
     folder.state.mkdir(parents=True, exist_ok=True)
     found = Recovery()
+    draft = folder.ledger.with_name(".ledger.sqlite.new")
     with folder.held():
+        _remove(draft)  # one that was killed may have left it
         if (doubts := await anyio.to_thread.run_sync(_doubts_of_a_sound_one, folder)) is not None:
             left = f" `orchestrator run` with the job file settles what is in doubt: {many(doubts, 'task')}."
             raise RefusedError(
@@ -71,8 +73,6 @@ async def recover(
             )
         evidence = await anyio.to_thread.run_sync(doubtful, folder, clock.now())
         found.kept = await anyio.to_thread.run_sync(_keep, folder, clock.now())
-        draft = folder.ledger.with_name(".ledger.sqlite.new")
-        _remove(draft)
         with SqliteLedger(draft, run_folder=folder.path) as fresh:
             found.read = await anyio.to_thread.run_sync(salvage, folder.ledger, fresh)
             facts = readable(fresh.facts())
