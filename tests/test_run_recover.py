@@ -400,7 +400,7 @@ async def test_a_sound_ledger_is_left_alone(tmp_path: Path) -> None:
     """What is not damaged is not mended."""
     async with Left.on(tmp_path, BRISK) as on:
         await on.run()
-        left = on.out.ledger.with_name(".ledger.sqlite.new")
+        left = on.out.path / ".ledger.sqlite.new"
         await anyio.to_thread.run_sync(left.touch)
         with pytest.raises(RefusedError, match="is not damaged"):
             await on.recover()
