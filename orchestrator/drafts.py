@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,18 +39,23 @@ def replace(path: Path, content: bytes) -> None:
     draft.replace(path)
 
 
-def replace_for_good(path: Path, content: bytes) -> None:
-    """Let a file hold this, and not return before that is on the disk.
+def replace_for_good(path: Path, lines: Iterable[bytes]) -> None:
+    """Let a file hold these lines, and not return before they are on the disk; where that fails, no draft stays.
 
     Raises:
         OSError: It cannot be written.
     """
     draft = draft_of(path)
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

@@ -225,7 +225,7 @@ class RunFolder:
             make_folder(base)
             own.mkdir(exist_ok=True, mode=0o700)
             sync_folder(base)
-            replace_for_good(self.pointer, f"{own}\n".encode())
+            replace_for_good(self.pointer, [f"{own}\n".encode()])
 
     def _lock(self) -> filelock.BaseFileLock:
         return filelock.FileLock(self.state / ".lock", mode=0o600)

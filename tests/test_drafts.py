@@ -56,7 +56,7 @@ def test_what_is_replaced_for_good_outlasts_a_power_cut(tmp_path: Path) -> None:
     replace(path, b"one")
     disk = Disk(tmp_path)
     with disk.watched():
-        replace_for_good(path, b"two")
+        replace_for_good(path, [b"tw", b"o"])
         cut(disk)
         assert path.read_bytes() == b"two"
         replace(path, b"three")

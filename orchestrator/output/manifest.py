@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator import money
-from orchestrator.drafts import draft_of
+from orchestrator.drafts import replace_for_good
 from orchestrator.errors import StoppedError
 from orchestrator.lifecycle import FINAL, Attempt, Failure, Output, Record, State
 from orchestrator.sense import sensible
@@ -146,20 +145,10 @@ def _in_order(path: Path, places: Iterable[tuple[str, int | None]]) -> Iterator[
 
 
 def _replace(path: Path, lines: Iterable[bytes]) -> None:
-    draft = None
     try:
-        draft = draft_of(path)
-        with draft.open("wb") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        replace_for_good(path, lines)
     except OSError as error:
         raise ManifestError(path, error) from error
-    finally:
-        with suppress(OSError):
-            if draft is not None:
-                draft.unlink(missing_ok=True)  # where it has not taken the manifest's place
 
 
 def read(path: Path) -> Iterator[Record]:
