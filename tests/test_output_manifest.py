@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -220,6 +221,24 @@ def test_lines_that_do_not_fit_are_left_as_they_are(
     assert not manifest.put_in_order(path, places)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_putting_lines_in_order_takes_little_memory(tmp_path: Path) -> None:
+    """What is held for each line is a few numbers, however the lines lie."""
+    path, count = tmp_path / manifest.NAME, 3 * manifest.RUN
+    scattered = sorted(range(count), key=lambda number: number * 7919 % count)
+    manifest.append(
+        path, [f'{{"format": 1, "task": "t{number}", "index": {number}, "rest": 0}}\n' for number in scattered]
+    )
+    tracemalloc.start()
+    try:
+        assert manifest.put_in_order(path, ((f"t{number}", number) for number in range(count)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 70 * count
+    told = [json.loads(text)["index"] for text in path.read_text("utf-8").splitlines()]
+    assert told == list(range(count))
 
 
 @pytest.mark.parametrize(

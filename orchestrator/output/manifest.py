@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
+from heapq import merge
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,9 @@ _JSON: Final = json.JSONEncoder(ensure_ascii=False)
 NAME: Final = "manifest.jsonl"
 _HEAD: Final = re.compile(rb'\{"format": 1, "task": "([^"\\]*)", "index": (\d{1,18}), ')
 """How a line of a task begins that has a place in the grid."""
+
+RUN: Final = 4096
+"""So many lines are put in order at a time, to be merged then: Python's numbers take five times what an array's do."""
 
 NEVER_SENT: Final = Attempt(number=0, intent_at=0.0, reserved_usd=money.FREE)
 
@@ -120,7 +124,7 @@ def put_in_order(path: Path, places: Iterable[tuple[str, int | None]]) -> bool:
 
 
 def _in_order(path: Path, places: Iterable[tuple[str, int | None]]) -> Iterator[bytes]:
-    """Yield the lines in the order of these places; no more than two numbers a line are held in memory.
+    """Yield the lines in the order of these places; no more than three numbers a line are held in memory.
 
     Raises:
         ValueError: These are not the places of the lines.
@@ -135,7 +139,9 @@ def _in_order(path: Path, places: Iterable[tuple[str, int | None]]) -> Iterator[
             starts.append(start)
             indexes.append(int(found[2]))
             start += len(each)
-        for at, (task, place) in zip(sorted(range(len(indexes)), key=indexes.__getitem__), places, strict=True):
+        firsts = range(0, len(starts), RUN)
+        runs = [array("q", sorted(range(len(starts))[at : at + RUN], key=indexes.__getitem__)) for at in firsts]
+        for at, (task, place) in zip(merge(*runs, key=indexes.__getitem__), places, strict=True):
             file.seek(starts[at])
             each = file.readline()
             found = _HEAD.match(each)
