@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py
 
-Each run is a process of its own, start-up included; 64 tasks are under way at a time, no thumbnails. The service is
-another one and answers at once: see `instant.py`. The run folder lies in memory where the system has a folder for that,
-which is not the memory of the process that is measured.
+Each run is a process of its own, start-up included: ten prompts and as many seeds as it takes, 64 tasks under way at a
+time, no thumbnails. The service is another one and answers at once: see `instant.py`. The run folder lies in memory
+where the system has a folder for that, which is not the memory of the process that is measured.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
+import sys
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
@@ -23,8 +24,17 @@ from goals import Goal
 from orchestrator.simulation.play import MEMORY
 
 SIZES = (1_000, 100_000)
-CALLS_PER_SECOND = 2_000
-"""More than it takes: what is remembered of a second's calls, a number for each, is full after a second in any run."""
+JOB = """
+name: memory
+model: Hevok/Studio-Trigger
+parameters: {{samples: 1}}
+sweep:
+  prompt: [{prompts}]
+  seed: {{from: 1, to: {seeds}, step: 1}}
+outputs: {{thumbnails: false}}
+limits: {{requests_per_second: 2000, concurrency: 64, max_tasks: 1000000}}
+"""
+PROMPTS = [f"a boat with {number} sails" for number in range(10)]
 
 
 def main() -> None:
@@ -43,13 +53,19 @@ def main() -> None:
             nullcontext(arguments.url) if arguments.url else instant.serving() as base_url,
             sweep.service(base_url) as environment,
         ):
-            command = [*sweep.our_command(tasks, Path(folder)), "--rate", str(CALLS_PER_SECOND)]
-            peak, cpu_seconds = measured(command, environment)
+            peak, cpu_seconds = measured(command(tasks, Path(folder)), environment)
         peaks.append(peak)
         print(f"| {tasks:,} | {peak:.0f} | {1000 * cpu_seconds / tasks:.2f} |", flush=True)
     most, least = arguments.tasks[-1], arguments.tasks[0]
     Goal(f"peak memory, {most:,} tasks against {least:,}", peaks[-1] / peaks[0], 1.2, unit=" times").tell()
     Goal(f"peak memory, {most:,} tasks", peaks[-1], 150, unit=" MB").tell()
+
+
+def command(tasks: int, folder: Path) -> list[str]:
+    """Return the command that runs a sweep of so many tasks."""
+    job = folder / "job.yaml"
+    job.write_text(JOB.format(prompts=", ".join(PROMPTS), seeds=tasks // len(PROMPTS)), encoding="utf-8")
+    return [sys.executable, "-m", "orchestrator", "run", str(job), "--out", str(folder / "run"), "--progress", "off"]
 
 
 def measured(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
