@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from killed import POINTS, Order
+from killed import NEXT, POINTS, Order
 from served import served, settings_of
 
 from orchestrator.emulator import Emulator, Fault, Profile
@@ -298,7 +298,8 @@ def kill_at(chosen: Sequence[tuple[str, str]], folder: Path, dice: random.Random
     with processes() as on:
         sweep = Sweep(folder, on, sweeps, dice, chosen[0])
         for command, point in chosen:
-            nth = dice.choice((1, 1, 2, 5)) if command in {"run", "upgrade"} else 1
+            nth = dice.choice((1, 1, 2, 5)) if command == "run" else 1
+            nth = dice.randint(2, len(NEXT)) if point.endswith("a statement") else nth
             idle = 0
             while not sweep.is_killed(command, point, nth):
                 sweep.finish()
