@@ -212,7 +212,22 @@ def test_cancelling_is_asked_twice(page: Page, served: Served, going_on: tuple[s
     assert answer.value.status == 202
     assert name in served.ended
     expect(page.get_by_text("cancelling…")).to_be_visible()
-    expect(page.locator("#cancel-open")).to_have_count(0)
+    expect(page.locator("#cancel-open")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("pressed", "shown"), [("#cancel-open", "#sure"), ("#log-open", "#log")])
+def test_a_slow_press_holds_over_what_happens_meanwhile(
+    page: Page, served: Served, going_on: tuple[str, GoingOn], pressed: str, shown: str
+) -> None:
+    name, run = going_on
+    page.goto(f"{served.base}run/{name}/")
+    expect(page.locator(".pace")).to_contain_text("4 pending")
+    page.locator(pressed).hover()
+    page.mouse.down()
+    run.step(1)
+    expect(page.locator(".pace")).to_contain_text("3 pending")
+    page.mouse.up()
+    expect(page.locator(shown)).to_be_visible()
 
 
 def test_marks_are_kept_in_the_run_folder(page: Page, served: Served, browser: Browser) -> None:

@@ -9,6 +9,13 @@
   const AGAIN_AFTER_MS = 5000;
   const place = h('footer', { id: 'live', 'aria-label': 'Live' });
   const sure = h('dialog.small', { id: 'sure', 'aria-label': 'Cancel the run' });
+  const parts = {
+    word: h('span', { role: 'status', title: 'Whether the server says what happens' }),
+    pace: h('span.quiet.pace'),
+    ending: h('span.quiet', { role: 'status' }, 'cancelling…'),
+    cancel: button('Cancel', ask, { id: 'cancel-open', title: 'End what runs on the service' }),
+    log: button('Log', log, { id: 'log-open', title: 'What the run tells (L)' }),
+  };
   const isEmpty = !gallery.run.head;
 
   let word = 'connecting';
@@ -132,34 +139,25 @@
     const status = standing?.status;
     if (!status) return standing?.trouble ?? '';
     const { number } = gallery.words;
-    const parts = [
+    const figures = [
       underWay(status) && `${number(underWay(status))} under way`,
       status.counts.pending && `${number(status.counts.pending)} pending`,
       status.state === 'running' && standing.per_minute !== null && `${number(standing.per_minute)} a minute`,
     ];
-    return parts.filter(Boolean).join(' · ');
+    return figures.filter(Boolean).join(' · ');
   }
 
+  /** Write what stands now; the buttons stay the same ones, for somebody may be pressing them. */
   function draw() {
     const status = standing?.status;
-    const focused = document.activeElement?.id;
-    const canEnd = status && (status.state === 'running' || underWay(status) > 0);
+    const canEnd = Boolean(status) && (status.state === 'running' || underWay(status) > 0);
     isEnding &&= canEnd;
-    replace(
-      place,
-      h(`span.word.${word}`, { role: 'status', title: 'Whether the server says what happens' }, why || word),
-      h('span.quiet.pace', {}, pace()),
-      isEnding && h('span.quiet', { role: 'status' }, 'cancelling…'),
-      canEnd &&
-        !isEnding &&
-        button('Cancel', ask, { id: 'cancel-open', title: 'End what runs on the service' }),
-      button('Log', log, {
-        id: 'log-open',
-        title: 'What the run tells (L)',
-        'aria-pressed': String(gallery.log.isOpen()),
-      }),
-    );
-    if (focused) document.getElementById(focused)?.focus();
+    parts.word.className = `word ${word}`;
+    parts.word.textContent = why || word;
+    parts.pace.textContent = pace();
+    parts.ending.hidden = !isEnding;
+    parts.cancel.hidden = !canEnd || isEnding;
+    parts.log.setAttribute('aria-pressed', String(gallery.log.isOpen()));
   }
 
   function log() {
@@ -170,6 +168,7 @@
   gallery.run.isPushed = true;
   gallery.keys.parts.Everywhere.push(['l', 'the log', log]);
   document.querySelector('header').prepend(h('a.plain', { id: 'all-runs', href: '../../' }, 'All runs'));
+  place.append(...Object.values(parts));
   document.getElementById('log').after(place);
   document.body.append(sure);
   if (!isEmpty) {
