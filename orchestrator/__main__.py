@@ -1,5 +1,37 @@
-"""`python -m orchestrator`."""
+"""`orchestrator` and `python -m orchestrator`: nothing is imported before a signal can be answered in order."""
 
-from orchestrator.cli import main
+from __future__ import annotations
 
-main()
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+LEAVES_WITH: Final = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 143}
+"""The exit codes of `errors.Exit`, which is not there yet."""
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code; a signal that comes before it is there is obeyed at once."""
+    asked = {number: code for name, code in LEAVES_WITH.items() if (number := getattr(signal, name, None)) is not None}
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        os._exit(asked[number])  # nothing was begun and nothing was printed
+
+    for number in asked:
+        with suppress(ValueError):  # in a thread that is not the main one
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+                signal.signal(number, leave)
+
+    from orchestrator.cli import main as command_line  # noqa: PLC0415 - takes long enough for somebody to press Ctrl-C
+
+    if signal.getsignal(signal.SIGINT) is leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

@@ -118,6 +118,11 @@ class _Handover(logging.handlers.QueueHandler):
 class _LogFile(logging.handlers.WatchedFileHandler):
     """Passes over what cannot be written: whatever else is written to that disk stops the run, and says why."""
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; the folder may have gone since the last."""
+        with suppress(OSError):
+            super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name for it
         """Say nothing: the library would print a traceback."""
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -208,5 +209,15 @@ def test_a_log_that_cannot_be_written_is_passed_over(tmp_path: Path, capfd: pyte
         pytest.skip("needs a device that is always full")
     (tmp_path / "run.log").symlink_to("/dev/full")
     with logs.opened(tmp_path / "run.log", secrets=()) as log:
+        log.info("a task is done")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_log_whose_folder_goes_is_passed_over(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The thread that writes it would end with a traceback on the screen."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with logs.opened(folder / "run.log", secrets=()) as log:
+        shutil.rmtree(folder)
         log.info("a task is done")
     assert capfd.readouterr() == ("", "")

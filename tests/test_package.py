@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tomllib
@@ -54,7 +55,7 @@ def test_the_constraints_are_versions_and_nothing_else() -> None:
 
 def test_the_console_script_is_the_command_line() -> None:
     (script,) = metadata.entry_points(group="console_scripts", name="orchestrator")
-    assert script.value == "orchestrator.cli:main"
+    assert script.value == "orchestrator.__main__:main"
 
 
 @pytest.mark.parametrize(
@@ -96,3 +97,11 @@ def test_it_starts_as_a_module(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Commands:" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process there cannot send itself Ctrl-C alone")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_comes_before_it_has_begun_is_obeyed_in_silence(tmp_path: Path, number: int, code: int) -> None:
+    (tmp_path / "typer.py").write_text(f"import os\nos.kill(os.getpid(), {number:d})\nraise SystemExit(99)\n", "utf-8")
+    done = python("-m", "orchestrator", "--help", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
