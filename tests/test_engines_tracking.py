@@ -216,7 +216,10 @@ async def test_one_that_cannot_be_killed_is_left_for_another_run(tmp_path: Path)
         assert rig.control.halt is not None
         assert rig.control.halt.stop is Stop.SERVICE
         assert "does not end what ran longer than limits.task_timeout: 1 task." in rig.control.halt.message
-        assert [call.args for call in rig.log.calls] == [("the service does not end a task that ran too long",)]
+        assert [call.args[0] for call in rig.log.calls] == [
+            "told to end, as it runs longer than limits.task_timeout",
+            "the service does not end a task that ran too long",
+        ]
 
 
 async def test_one_that_cannot_be_killed_is_followed_while_others_run(tmp_path: Path) -> None:

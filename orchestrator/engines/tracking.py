@@ -185,6 +185,7 @@ class Tracker:
             watch.overdue = Failure(
                 "timeout", f"It still ran after limits.task_timeout ({duration(self.timeout_seconds)}), and was ended."
             )
+            self.log.warning("told to end, as it runs longer than limits.task_timeout", task=record.task.id)
         if watch.overdue is None and not self.control.cancelling:
             return None
         if watch.ending_since is None or now >= watch.end_at:
