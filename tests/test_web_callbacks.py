@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -17,6 +17,17 @@ from orchestrator.web.callbacks import Callbacks
 pytestmark = pytest.mark.anyio
 
 SECRET = "nobody-guesses-this"
+
+
+async def connect(receiver: Callbacks) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", int(receiver.own_url.rpartition(":")[2]))
+
+
+async def is_closed(reader: asyncio.StreamReader) -> bool:
+    """Wait for the end of what is said."""
+    with suppress(ConnectionResetError):
+        await reader.read()
+    return True
 
 
 @pytest.fixture
@@ -81,13 +92,63 @@ async def test_what_is_large_is_not_read(receiver: Callbacks, called: list[str])
 async def test_one_that_never_comes_to_an_end_is_left(
     receiver: Callbacks, called: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(callbacks, "BODY_SECONDS", 0.05)
-    port = int(receiver.own_url.rpartition(":")[2])
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    monkeypatch.setattr(callbacks, "CONNECTION_SECONDS", 0.05)
+    reader, writer = await connect(receiver)
     writer.write(f"POST /{SECRET}/task-1 HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nhalf".encode())
-    assert (await reader.readline()).split()[1] == b"413"
+    assert await is_closed(reader)
     writer.close()
     assert called == []
+
+
+@asynccontextmanager
+async def idle(receiver: Callbacks, count: int) -> AsyncIterator[list[asyncio.StreamReader]]:
+    """So many connections on which nothing is said."""
+    made = [await connect(receiver) for _ in range(count)]
+    yield [reader for reader, _ in made]
+    for _, writer in made:
+        writer.close()
+
+
+async def test_few_connections_are_open_at_a_time(receiver: Callbacks) -> None:
+    async with idle(receiver, 300) as readers:
+        await asyncio.gather(*(is_closed(reader) for reader in readers[callbacks.MOST_CONNECTIONS :]))
+        assert sum(not reader.at_eof() for reader in readers) == callbacks.MOST_CONNECTIONS
+        with pytest.raises(aiohttp.ClientError):
+            await send(receiver.address(receiver.own_url, "task-1"))
+
+
+async def test_those_who_only_connect_do_not_keep_the_calls_out_for_long(
+    receiver: Callbacks, called: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "CONNECTION_SECONDS", 0.2)
+    async with idle(receiver, 300) as readers:
+        await asyncio.gather(*(is_closed(reader) for reader in readers))
+        assert await send(receiver.address(receiver.own_url, "task-1")) == 200
+    assert called == ["task-1"]
+
+
+async def test_a_connection_is_good_for_one_call(receiver: Callbacks, called: list[str]) -> None:
+    reader, writer = await connect(receiver)
+    for task in ("task-1", "task-2"):
+        writer.write(f"POST /{SECRET}/{task} HTTP/1.1\r\nHost: here\r\nContent-Length: 0\r\n\r\n".encode())
+    assert b" 200 " in await reader.readline()
+    assert await is_closed(reader)
+    writer.close()
+    assert called == ["task-1"]
+
+
+@pytest.mark.parametrize(
+    "request_line", [b"POST /" + b"a" * 9000 + b" HTTP/1.1", b"nonsense", b"POST / HTTP/1.1\r\n: x"]
+)
+async def test_nonsense_is_no_news(
+    receiver: Callbacks, called: list[str], caplog: pytest.LogCaptureFixture, request_line: bytes
+) -> None:
+    reader, writer = await connect(receiver)
+    writer.write(request_line + b"\r\n\r\n")
+    assert b" 400 " in await reader.readline()
+    assert await is_closed(reader)
+    writer.close()
+    assert (called, caplog.records) == ([], [])
 
 
 async def test_more_calls_than_make_sense_are_turned_away(receiver: Callbacks, called: list[str]) -> None:
@@ -97,6 +158,14 @@ async def test_more_calls_than_make_sense_are_turned_away(receiver: Callbacks, c
         statuses = [(await session.post(url)).status for _ in range(most + 20)]
     assert statuses == [200] * most + [429] * 20
     assert len(called) == most
+
+
+async def test_calls_of_strangers_turn_no_others_away(receiver: Callbacks, called: list[str]) -> None:
+    async with aiohttp.ClientSession() as session:
+        for _ in range(callbacks.CALLS_PER_SECOND + 1):
+            assert (await session.post(f"{receiver.own_url}/another/task-1")).status == 404
+    assert await send(receiver.address(receiver.own_url, "task-1")) == 200
+    assert called == ["task-1"]
 
 
 async def test_a_port_that_is_taken_is_told(receiver: Callbacks) -> None:

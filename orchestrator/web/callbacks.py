@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from orchestrator.clock import Clock
 
 LARGEST_BYTES: Final = 64 * 1024
-BODY_SECONDS: Final = 5.0
+MOST_CONNECTIONS: Final = 64
+"""Those beyond are closed at once: each takes up a descriptor, of which the run needs some."""
+
+CONNECTION_SECONDS: Final = 5.0
+"""How long a connection lasts at most, whatever is or is not said on it."""
+
 CALLS_PER_SECOND: Final = 100
 """More calls than this are turned away unread."""
 
 GRACE_SECONDS: Final = 1.0
+SILENT: Final = logging.Logger("callbacks", logging.CRITICAL + 1)  # noqa: LOG001 - others' mistakes are no news
+
+
+class _Door(web.Server):
+    """Has room for few, and for none of them for long: anybody can connect."""
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        seconds = CONNECTION_SECONDS if len(self.connections) <= MOST_CONNECTIONS else 0.0
+        asyncio.get_running_loop().call_later(seconds, transport.abort)
 
 
 class Callbacks:
@@ -42,12 +59,11 @@ class Callbacks:
         self._called = called
         self._clock = clock
         self._second, self._calls = 0, 0
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
 
     async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE_SECONDS)
+        door = _Door(self._answer, access_log=None, logger=SILENT)
+        runner = web.ServerRunner(door, shutdown_timeout=GRACE_SECONDS)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._port).start()
@@ -72,18 +88,24 @@ class Callbacks:
         """Return the address for a task, below the one under which this server is reached from outside."""
         return f"{base_url.rstrip('/')}/{self._secret.decode()}/{task}"
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        if self._is_flooded():
-            return web.Response(status=429)
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        reply = web.Response(status=await self._heard(request))
+        reply.force_close()
+        return reply
+
+    async def _heard(self, request: web.BaseRequest) -> int:
+        """Tell of a call where it is one, and return the status that it is answered with."""
         secret, _, task = "/".join(request.path.split("/")[-2:]).partition("/")
         if not hmac.compare_digest(secret.encode(), self._secret):
-            return web.Response(status=404)
+            return 404
+        if self._is_flooded():
+            return 429
         if request.method != "POST":
-            return web.Response(status=405)
+            return 405
         if not await _is_small(request):
-            return web.Response(status=413)
+            return 413
         self._called(task)
-        return web.Response()
+        return 200
 
     def _is_flooded(self) -> bool:
         second = int(self._clock.monotonic())
@@ -91,15 +113,11 @@ class Callbacks:
         return self._calls > CALLS_PER_SECOND
 
 
-async def _is_small(request: web.Request) -> bool:
-    """Read what is sent, as far as it goes and no further, and return whether that was soon and little."""
+async def _is_small(request: web.BaseRequest) -> bool:
+    """Read what is sent, as far as it goes and no further, and return whether that was little."""
     left = LARGEST_BYTES
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while chunk := await request.content.readany():
-                left -= len(chunk)
-                if left < 0:
-                    return False
-    except TimeoutError:
-        return False
+    while chunk := await request.content.readany():
+        left -= len(chunk)
+        if left < 0:
+            return False
     return True
