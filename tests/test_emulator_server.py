@@ -113,6 +113,17 @@ async def test_nothing_is_left_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
+async def test_what_is_no_request_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    async with Emulator(PROFILE) as emulator:
+        for address in (emulator.base_url.removesuffix("/v1"), emulator.cdn_url):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+            writer.write(b"POST /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n")
+            assert b" 400 " in await reader.readline()
+            writer.close()
+    assert caplog.records == []
+
+
+@pytest.mark.anyio
 async def test_a_taken_port_is_an_error_and_leaves_the_other_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         emulator = Emulator(PROFILE, port=taken.getsockname()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Self
 
 import anyio
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from orchestrator.emulator.access import Access
 from orchestrator.emulator.account import Account
@@ -29,6 +31,15 @@ from orchestrator.emulator.stats import Stats
 
 GRACE_SECONDS = 1.0
 """How long open requests may take to end when the emulator is closed."""
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a mistake is the emulator's: what is no request is answered as such, and no news."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_log = logging.getLogger(__name__)
+_log.addFilter(_is_ours)
 
 
 class Emulator:
@@ -187,7 +198,7 @@ class Emulator:
 
     async def _listen(self, opening: AsyncExitStack, app: web.Application, port: int) -> int:
         """Listen, and return the port; closing is left to `opening`."""
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE_SECONDS)
+        runner = web.AppRunner(app, access_log=None, logger=_log, shutdown_timeout=GRACE_SECONDS)
         opening.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.TCPSite(runner, self._host, port).start()
