@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from pathlib import Path
 from typing import Any, Final
+
+from orchestrator.drafts import replace_for_good
 
 FOLDER: Final = "run-times"
 LARGEST_BYTES: Final = 100_000
@@ -42,8 +43,6 @@ class Experience:
             return
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=self._path.parent, delete=False) as file:
-                json.dump(learned, file)
-            Path(file.name).replace(self._path)
+            replace_for_good(self._path, [json.dumps(learned).encode()])
         except OSError:  # a full disk or a folder that is not ours costs a few looks, and no more
             return

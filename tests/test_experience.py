@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,15 @@ def test_where_nothing_can_be_kept_nothing_is(tmp_path: Path) -> None:
         experience.keep({"a": 1})
         assert experience.remembered() is None
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_write_that_fails_leaves_nothing_but_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    experience = Experience(tmp_path, SERVICE, "acme/model")
+    experience.keep({"a": 1})
+    monkeypatch.setattr(os, "fsync", full)
+    experience.keep({"a": 2})
+    assert experience.remembered() == {"a": 1}
+    assert len(list((tmp_path / FOLDER).iterdir())) == 1
