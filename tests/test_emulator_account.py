@@ -57,6 +57,30 @@ def test_a_history_told_again_gives_the_same_account() -> None:
     assert (seen.peak_concurrency, len(seen.billed)) == (stats.peak_concurrency, len(stats.billed)) == (1, 2)
 
 
+def test_ids_grow_over_restarts_and_fates_stay() -> None:
+    clock, profile = VirtualClock(), Profile(seed=3)
+    first = Account(profile, Stats(), NO_FAULTS, clock.now)
+    before = [first.accept(MODEL, {"prompt": "x"})[0] for _ in range(3)]
+    clock.jump(60)
+    second = Account(profile, Stats(), NO_FAULTS, clock.now)
+    after = [second.accept(MODEL, {"prompt": "x"})[0] for _ in range(3)]
+    assert before[-1].id < after[0].id
+    assert [task.life.run_seconds for task in before] == [task.life.run_seconds for task in after]
+    assert second.find(number=str(after[2].id)) is after[2]
+    with pytest.raises(RefusalError):
+        second.find(number=str(before[2].id))
+
+
+def test_ids_go_on_where_a_history_ended() -> None:
+    clock = VirtualClock()
+    first = Account(Profile(), Stats(), NO_FAULTS, clock.now)
+    task, record = first.accept(MODEL, {"prompt": "x"})
+    clock.jump(60)
+    again = Account(Profile(), Stats(), NO_FAULTS, clock.now)
+    again.apply(record)
+    assert again.accept(MODEL, {"prompt": "y"})[0].id == task.id + 1
+
+
 def test_an_unknown_event_is_said() -> None:
     with pytest.raises(ValueError, match="event that is not known: lost"):
         Account(Profile(), Stats(), NO_FAULTS, VirtualClock().now).apply({"event": "lost"})

@@ -23,7 +23,8 @@ from orchestrator.emulator.refusal import RefusalError, no_such_task
 from orchestrator.emulator.stats import Stats, spelling
 from orchestrator.emulator.task import Task, Upload
 
-FIRST_ID = 534_001
+FIRST_FATE = 534_001
+"""What the fate of the first task is drawn from."""
 UNLIMITED_ABOVE_USD = 250
 
 
@@ -43,6 +44,7 @@ class Account:
         self._fates = fates
         self._equals: Counter[str] = Counter()
         self._now = now
+        self._first_id = int(now() * 1000)  # ids grow over restarts too: an id that is given twice can be paid twice
         self._tasks: list[Task] = []
         self._by_token: dict[str, Task] = {}
         self._by_folder: dict[str, Task] = {}
@@ -83,8 +85,9 @@ class Account:
             RefusalError: 97, the balance cannot pay for it; 96, too many tasks are running.
         """
         now = self._now()
-        number = FIRST_ID + len(self._tasks)
-        life = decide(self._profile, number, str(parameters.get("prompt", "")), now)
+        count = len(self._tasks)
+        number = self._first_id + count
+        life = decide(self._profile, FIRST_FATE + count, str(parameters.get("prompt", "")), now)
         if self._fates.may_meet("task"):
             subject = Subject(self._identity(model.name, parameters), parameters)
             life = afflicted(life, self._fates.met_by("task", subject))
@@ -158,8 +161,9 @@ class Account:
             RefusalError: There is none.
         """
         task = self._by_token.get(token)
-        if task is None and number.isdecimal() and len(number) < 19 and 0 <= int(number) - FIRST_ID < len(self._tasks):
-            task = self._tasks[int(number) - FIRST_ID]
+        if task is None and number.isdecimal() and len(number) < 19:
+            place = int(number) - self._first_id
+            task = self._tasks[place] if 0 <= place < len(self._tasks) else None
         if task is None:
             raise no_such_task()
         return task
@@ -203,11 +207,11 @@ class Account:
             case "accepted":
                 self._add(record)
             case "cancelled":
-                task = self._tasks[record["id"] - FIRST_ID]
+                task = self._tasks[record["id"] - self._first_id]
                 task.life = replace(task.life, cancelled_at=record["at"])
                 self._release(task)
             case "deleted":
-                self._tasks[record["id"] - FIRST_ID].deleted = True
+                self._tasks[record["id"] - self._first_id].deleted = True
             case "uploaded":
                 sent = record["file"]
                 file = SentFile(sent["name"], sent["content_type"], base64.b64decode(sent["data"]))
@@ -260,6 +264,8 @@ class Account:
             identity=self._identity(model.name, parameters, count=True),
         )
         self._settle(task.life.accepted_at)
+        if not self._tasks:
+            self._first_id = task.id
         self._tasks.append(task)
         self._by_token[task.token] = task
         self._by_folder[task.folder] = task

@@ -140,7 +140,7 @@ def decide(profile: Profile, number: int, prompt: str, accepted_at: float) -> Li
 
     Args:
         profile: Times, share of failures, and the seed of all draws.
-        number: The task's id; the same seed and id give the same times.
+        number: Tells the task from the account's others; the same seed and number give the same times.
         prompt: `[fail]` in it makes the task fail, `[error]` makes it end before it runs.
         accepted_at: Unix seconds.
 

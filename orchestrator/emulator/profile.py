@@ -31,7 +31,7 @@ class Profile:
         queue_seconds: The shortest and the longest wait in the queue, evenly distributed.
         run_seconds_median: Median of the time from the queue to the end; 0 for an instant service.
         run_seconds_sigma: Spread of that time: it is lognormal, this is the deviation of its logarithm.
-        failure_share: Share of tasks (0 to 1) that fail, drawn by id.
+        failure_share: Share of tasks (0 to 1) that fail, drawn for each.
         form: `newer` replies leave the time stamps out, `older` ones have them and no `pexit`.
         quirks: Shapes that only some sources show, added to either form.
         picture_side: Pixels of a picture's longer side, its proportions kept; None draws in the size asked for.
