@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 from typer.testing import CliRunner
@@ -512,6 +513,43 @@ def test_one_picture_alone_becomes_a_job_too(look: Look, tmp_path: Path) -> None
     keys(page, " ", "e")
     saved(page, "Job file", tmp_path / "next.yaml")
     assert planned(tmp_path / "next.yaml") == [page.evaluate("gallery.sheet.card().task.id")]
+    assert resolved(tmp_path / "next.yaml").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("winners", "paths"),
+    [
+        ((0, 2), ["DDIMScheduler/lighthouse-7", "PNDMScheduler/lighthouse-7"]),
+        ((0,), ["DDIMScheduler/lighthouse-7"]),
+        ((0, 10), ["DDIMScheduler/lighthouse-7", "EulerDiscreteScheduler/harbour-42"]),
+    ],
+)
+def test_winners_keep_their_labels(
+    look: Look, make_run: MakeRun, tmp_path: Path, winners: tuple[int, ...], paths: list[str]
+) -> None:
+    """Also those that all of them share; the job after the next one has them too, and nothing is warned of."""
+    prompts = {"lighthouse": "a lighthouse at dusk", "harbour": "a harbour in fog"}
+    job = {
+        "parameters": {"samples": 1},
+        "sweep": {
+            "prompt": [{"value": text, "label": label} for label, text in prompts.items()],
+            "seed": [7, 42],
+            "scheduler": list(JOB["sweep"]["scheduler"]),  # type: ignore[index]  # it is a mapping
+        },
+        "outputs": {"path": "{scheduler}/{prompt}-{seed}"},
+    }
+    for name in ("next", "after"):
+        page = look(at=built(make_run(tmp_path / f"before-{name}", job, picture)))
+        starred = [*winners] if name == "next" else [*range(len(winners))]
+        tasks = "[...gallery.run.tasks.values()].filter((task) => starred.includes(task.index))"
+        page.evaluate(
+            f"(starred) => {tasks}.forEach((task) => gallery.marks.set(task.shots[0].key, {{stars: 5}}))", starred
+        )
+        keys(page, "e")
+        page.locator("#export").get_by_text("4 stars or more").click()
+        job = yaml.safe_load(saved(page, "Job file", tmp_path / f"{name}.yaml"))
+        made = resolved(tmp_path / f"{name}.yaml")
+        assert ([task.path for task in made.tasks()], made.warnings) == (paths, ())
 
 
 def test_a_row_can_be_copied_into_a_job(look: Look, tmp_path: Path) -> None:

@@ -189,6 +189,8 @@ def test_an_axis_with_one_value_is_told(read: Read, tmp_path: Path) -> None:
     sweep = {"prompt": ["a {x}", "b {x}"], "seed": [7]}
     told = "Axis `seed` has one value: it could stand under `parameters`."
     assert read(sweep=sweep, variables={"x": ["y"]}).warnings == (told,)
+    labelled = {**sweep, "seed": [{"value": 7, "label": "the lucky one"}]}
+    assert read(sweep=labelled, variables={"x": ["y"]}).warnings == ()
     path = tmp_path / "job.yaml"
     path.write_text(yaml.safe_dump({"model": MODEL, "sweep": {"prompt": ["a", "b"], "seed": [7, 8]}}))
     file = load(path, today=datetime(2026, 11, 22, tzinfo=UTC), sets=["seed=7"])

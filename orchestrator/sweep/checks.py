@@ -105,7 +105,8 @@ def warnings(recipe: Recipe, replaced: Container[str] = ()) -> Iterator[str]:
                 f"The variable `{axis.name}` is used by no template that is sent: "
                 f"its {len(axis)} values lead to the same tasks, which are done once."
             )
-        if axis.kind is not None and len(axis) == 1 and axis.name not in replaced:
+        has_label = len(axis) == 1 and axis.cell(0).label is not None  # which `parameters` does not keep
+        if axis.kind is not None and len(axis) == 1 and not has_label and axis.name not in replaced:
             yield f"Axis `{axis.name}` has one value: it could stand under `parameters`."
     yield from _unreached(recipe)
     yield from _idle_rules(recipe)

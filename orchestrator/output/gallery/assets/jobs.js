@@ -39,12 +39,12 @@
     return `- {${own.map(([name, value]) => `${key(name)}: ${scalar(name, value)}`).join(', ')}}`;
   }
 
-  /** The label that the job file gave to a parameter's value of a task, if it did. */
+  /** The labels that the job file gave to a task's values, by their parameters. */
   function labels(task) {
-    const found = {};
-    for (const axis of gallery.axes.wide()) {
+    const found = new Map();
+    for (const axis of gallery.axes.all) {
       const value = axis.values[gallery.axes.number(axis, task.cards[0])];
-      if (axis.names.length === 1 && value?.named) found[axis.names[0]] = value.label;
+      value?.labels.forEach((label, place) => label !== null && found.set(axis.names[place], label));
     }
     return found;
   }
@@ -79,14 +79,19 @@
     return [...new Map(all.map((row) => [JSON.stringify([...row.held].sort()), row])).values()];
   }
 
-  /** A job file that makes these tasks again: what differs moves together. */
+  /** A job file that makes these tasks again: what differs moves together, and what has a label is an axis to keep it. */
   function file(tasks, name) {
     const all = rows(tasks);
     const names = [...new Set(all.flatMap(({ held }) => [...held.keys()]))];
     const differs = (each) => new Set(all.map(({ held }) => JSON.stringify(held.get(each)))).size > 1;
     const moving = names.filter(differs);
-    const fixed = names.filter((each) => !differs(each));
-    const swept = moving.length ? moving : fixed.splice(0, 1);
+    const labelled = names.filter((each) => !differs(each) && all[0].labels.has(each));
+    const fixed = names.filter((each) => !differs(each) && !labelled.includes(each));
+    const axis = (each, of) => [
+      `  ${key(each)}:`,
+      ...of.map(({ held, labels: known }) => `    - ${entry(each, held.get(each), known.get(each))}`),
+    ];
+    const swept = [...moving.flatMap((each) => axis(each, all)), ...labelled.flatMap((each) => axis(each, [all[0]]))];
     const lines = [
       `# ${gallery.words.count(all.length, 'chosen task')} of ${JSON.stringify(gallery.run.job.name)}; add an axis to sweep them further.`,
       `name: ${quoted(name)}`,
@@ -94,13 +99,9 @@
       ...(fixed.length
         ? ['parameters:', ...fixed.map((each) => `  ${key(each)}: ${scalar(each, all[0].held.get(each))}`)]
         : []),
-      'sweep:',
-      ...swept.flatMap((each) => [
-        `  ${key(each)}:`,
-        ...all.map(({ held, labels: known }) => `    - ${entry(each, held.get(each), known[each])}`),
-      ]),
+      ...(swept.length ? ['sweep:', ...swept] : []),
     ];
-    if (swept.length > 1) lines.push(`zip: [[${swept.map(key).join(', ')}]] # these move together`);
+    if (moving.length > 1) lines.push(`zip: [[${moving.map(key).join(', ')}]] # these move together`);
     lines.push(...settings(names));
     return `${lines.join('\n')}\n`;
   }
