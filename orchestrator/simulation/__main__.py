@@ -6,13 +6,15 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from orchestrator.simulation import Verdict, draw, play, shrink
 
 CHUNK = 50
 INTERRUPTED = 130
+COMMITS = frozenset({"commit begins", "commit ends"})
+"""What most of a story says, and seldom what it is about: requests, tasks and misfortunes are."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -77,9 +79,16 @@ def _play_seed(seed: int) -> Verdict:
 def _report(verdict: Verdict) -> str:
     """Return the story of a broken promise, as short as it can be told."""
     smallest = shrink(verdict.history, verdict.violation or "", lambda history: play(history).violation)
-    story = "\n".join(f"{at:10.3f}  {what}" for at, what in play(smallest).story)
+    again = play(smallest)
+    story = "\n".join(f"{at:10.3f}  {what}" for at, what in _telling(again.story, again.violation or ""))
     said = f"Seed {verdict.history.seed}: {verdict.violation}\nThe smallest history that does it too:\n{smallest}\n"
     return f"{story}\n\n{said}"
+
+
+def _telling(story: Iterable[tuple[float, str]], violation: str) -> Iterator[tuple[float, str]]:
+    """Leave out of a story when each commit begins and ends, unless the violation is about what is committed."""
+    of_commits = "ledger" in violation
+    return (told for told in story if of_commits or told[1] not in COMMITS)
 
 
 if __name__ == "__main__":
