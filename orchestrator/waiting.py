@@ -53,19 +53,20 @@ class Room:
     """Lets in so many at a time, the lowest rank first, and those of one rank in the order in which they came.
 
     Attributes:
-        free: How many more may come in at once.
+        places: How many may be in.
+        free: How many more may come in at once; negative while more are in than there are places by now.
     """
 
-    __slots__ = ("_order", "_queue", "free")
+    __slots__ = ("_order", "_queue", "free", "places")
 
     def __init__(self, places: int) -> None:
-        self.free = places
+        self.places = self.free = places
         self._queue: list[tuple[float, int, Turn]] = []
         self._order = itertools.count()
 
     def enter_now(self) -> bool:
         """Come in where that is possible without waiting; return whether it was."""
-        if not self.free:
+        if self.free <= 0:
             return False
         self.free -= 1
         return True
@@ -89,10 +90,18 @@ class Room:
 
     def leave(self) -> None:
         """Make room for the next one."""
-        if self._queue:
+        self._add(1)
+
+    def resize(self, places: int) -> None:
+        """Have so many places from now on; whoever is in stays."""
+        more, self.places = places - self.places, places
+        self._add(more)
+
+    def _add(self, places: int) -> None:
+        self.free += places
+        while self._queue and self.free > 0:
+            self.free -= 1
             heapq.heappop(self._queue)[2].set()
-        else:
-            self.free += 1
 
     async def __aenter__(self) -> None:
         await self.enter()

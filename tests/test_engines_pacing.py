@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Literal, TypeAlias
 
 import anyio
@@ -337,6 +338,97 @@ def test_what_comes_first_is_done_shortly_before_the_write() -> None:
     assert len(firsts) == len(written) == 40
     assert written[-1] - written[0] < 39 * 0.102 + 0.01
     assert all(0 <= write - first < 0.11 for first, write in zip(firsts, written, strict=True))
+
+
+class Disk:
+    """Commits together what is asked for while it commits, and takes its time for it."""
+
+    def __init__(self, seconds: float, clock: VirtualClock) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._asked = anyio.Event()
+        self._waiting: list[anyio.Event] = []
+
+    async def commit(self) -> None:
+        done = anyio.Event()
+        self._waiting.append(done)
+        self._asked.set()
+        await done.wait()
+
+    async def run(self) -> None:
+        while True:
+            await self._asked.wait()
+            self._asked, batch, self._waiting = anyio.Event(), self._waiting, []
+            await self._clock.sleep(self._seconds)
+            for done in batch:
+                done.set()
+
+
+def drive_slow_disk(
+    rate: float, commit_seconds: float, submits: int, looks: Sequence[float]
+) -> tuple[list[tuple[float, float]], list[float]]:
+    """Return when intents began to be written down and their calls were written; and when the looks were."""
+    submitted: list[tuple[float, float]] = []
+    looked: list[float] = []
+
+    async def main() -> None:
+        clock = VirtualClock()
+        pacer, disk, begin = Pacer(rate, clock), Disk(commit_seconds, clock), clock.monotonic()
+
+        async def submit() -> None:
+            begun: list[float] = []
+
+            async def first() -> None:
+                begun.append(clock.monotonic() - begin)
+                await disk.commit()
+
+            while True:
+                with suppress(TurnLostError):
+                    async with pacer.turn(Urgency.SUBMIT, first):
+                        await pacer.gate()
+                        submitted.append((begun[-1], clock.monotonic() - begin))
+                        return
+
+        async def look(at: float) -> None:
+            await clock.sleep(at)
+            async with pacer.turn(Urgency.LIKELY_DONE):
+                await pacer.gate()
+                looked.append(clock.monotonic() - begin)
+
+        async with anyio.create_task_group() as outer:
+            outer.start_soon(clock.run)
+            outer.start_soon(disk.run)
+            async with anyio.create_task_group() as group:
+                for _ in range(submits):
+                    group.start_soon(submit)
+                for at in looks:
+                    group.start_soon(look, at)
+            outer.cancel_scope.cancel()
+
+    anyio.run(main)
+    return submitted, looked
+
+
+@pytest.mark.parametrize("rate", [1, 5, 20, 60])
+@pytest.mark.parametrize("commit_seconds", [0.005, 0.1, 0.2])
+def test_a_slow_disk_costs_no_calls(rate: float, commit_seconds: float) -> None:
+    """Intents are committed together, as many as it takes; none of them grows old."""
+    count = math.ceil(30 * rate)
+    submitted, _ = drive_slow_disk(rate, commit_seconds, count, [])
+    written = [at for _, at in submitted]
+    assert_within(rate, written)
+    assert (count - 1) * 1.02 / rate / written[-1] >= 0.95
+    assert all(at - begun < max(1.1 / rate, 0.06, 6 * commit_seconds) for begun, at in submitted)
+
+
+def test_what_has_nothing_to_do_first_does_not_wait_for_what_has() -> None:
+    """A commit takes two seconds: a look waits for those before it whose turn it is, not for those that commit."""
+    looks = [0.3 * number for number in range(1, 60)]
+    submitted, looked = drive_slow_disk(20, 2.0, 200, looks)
+    assert len(submitted) == 200
+    waits = [written - came for came, written in zip(looks, sorted(looked), strict=True)]
+    assert median(waits) < 0.06
+    assert max(waits) < 1.2
+    assert_within(20, sorted([*looked, *(at for _, at in submitted)]))
 
 
 @given(st.lists(st.tuples(st.floats(0.05, 4), st.sampled_from([0.0, 0.4, 1.0, 3.0, 8.0])), min_size=1, max_size=8))

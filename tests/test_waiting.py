@@ -129,3 +129,26 @@ async def test_there_are_never_too_many(steps: list[str], places: int) -> None:
             assert room.free == places - len(inside)
         for scope in scopes:
             scope.cancel()
+
+
+async def test_a_room_grows_at_once_and_shrinks_as_people_leave() -> None:
+    room, order = Room(1), list[str]()
+
+    async def stay(name: str, until: anyio.Event) -> None:
+        async with room:
+            order.append(name)
+            await until.wait()
+
+    over = anyio.Event()
+    async with anyio.create_task_group() as group:
+        for name in "abcd":
+            group.start_soon(stay, name, over)
+        await anyio.wait_all_tasks_blocked()
+        assert order == ["a"]
+        room.resize(3)
+        await anyio.wait_all_tasks_blocked()
+        assert order == ["a", "b", "c"]
+        room.resize(1)
+        assert (room.free, room.enter_now()) == (-2, False)
+        over.set()
+    assert (order, room.free) == (["a", "b", "c", "d"], 1)

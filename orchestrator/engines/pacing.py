@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
 from collections import deque
 from collections.abc import AsyncIterator
@@ -13,7 +11,7 @@ from typing import Final
 
 from orchestrator.clock import Clock
 from orchestrator.steps.calls import LONGEST_HOLD_SECONDS, First, TurnLostError, Urgency
-from orchestrator.waiting import Room, Turn
+from orchestrator.waiting import Room
 
 MARGIN: Final = 1.02
 """Calls are spaced a little wider than the limit says, so that the network's jitter breaks nothing."""
@@ -23,7 +21,13 @@ HEAD_START_SECONDS: Final = {Urgency.LIKELY_DONE: 1.0, Urgency.SUBMIT: 0.0, Urge
 """Who comes first when calls are scarce. Places in the queue age, so nobody waits for ever."""
 
 NEAR_SECONDS: Final = 0.05
-"""How far ahead of its moment a request does what comes first, as a share of the calls of a second."""
+"""How far ahead of its moment a request does at least what comes first, as a share of the calls of a second."""
+
+AHEAD: Final = 2.0
+"""The same in times of what that takes: whoever comes when others have begun to commit waits for these, too."""
+
+NEWEST: Final = 0.2
+"""How much the newest one counts for in what that takes on average."""
 
 PATIENCE_SECONDS: Final = 1.0
 STALE_SECONDS: Final = 5.0
@@ -120,10 +124,10 @@ class Schedule:
 class _Turn:
     """One call between being let in and being written."""
 
-    def __init__(self, first: First | None, place: float) -> None:
+    def __init__(self, first: First | None, place: float, room: Room) -> None:
         self.first = first
         self.place = place
-        self.granted = Turn()
+        self.room = room
         self.granted_at = 0.0
         self.written_at: float | None = None
 
@@ -134,28 +138,27 @@ class Pacer:
     A call first asks for a `turn`, then finds its connection, then passes the `gate` and is written.
     Only few calls are between turn and gate, so that connections do not grow old in a queue; and of these only
     the next ones have done what comes first, so that a kill leaves hardly a request in doubt that was never sent.
+    These are as many as come in turn while it is done, so that a slow disk costs no calls; and those that have
+    nothing to do first have a room of their own, so that they do not wait for it.
     """
 
     def __init__(self, calls_per_second: float, clock: Clock) -> None:
         self.schedule = Schedule(calls_per_second)
         self._clock = clock
-        self._room = max(1, min(32, math.floor(calls_per_second)))
-        self._order = itertools.count()
-        self._waiting: list[tuple[float, int, _Turn]] = []
-        self._inside = 0
-        self._near = Room(max(1, math.ceil(calls_per_second * NEAR_SECONDS)))
+        places = max(1, min(32, math.floor(calls_per_second)))
+        self._rooms = {True: Room(places), False: Room(places)}
+        self._near = Room(1)
+        self._first_seconds = 0.0
         self._gate = Room(1)
         self._current: ContextVar[_Turn] = ContextVar("turn")
 
     @asynccontextmanager
     async def turn(self, urgency: Urgency, first: First | None = None) -> AsyncIterator[None]:
         """Wait to be let in; the block makes one call, and `first` is done right before its request is written."""
-        turn = _Turn(first, self._clock.monotonic() - HEAD_START_SECONDS[urgency])
-        entry = (turn.place, next(self._order), turn)
-        heapq.heappush(self._waiting, entry)
-        self._let_in()
+        place = self._clock.monotonic() - HEAD_START_SECONDS[urgency]
+        turn = _Turn(first, place, self._rooms[first is not None])
+        await turn.room.enter(place)
         try:
-            await turn.granted.wait()
             while (ahead := self._ahead()) > PATIENCE_SECONDS:
                 await self._clock.sleep(NAP_SECONDS if math.isinf(ahead) else ahead - PATIENCE_SECONDS / 2)
             turn.granted_at = self._clock.monotonic()
@@ -165,11 +168,8 @@ class Pacer:
             finally:
                 self._current.reset(token)
         finally:
-            if not turn.granted.is_set():
-                self._waiting.remove(entry)
-                heapq.heapify(self._waiting)
-            elif turn.written_at is None:
-                self._leave()
+            if turn.written_at is None:
+                turn.room.leave()
 
     async def gate(self, _endpoint: str = "") -> None:
         """Wait for the moment at which the current call may be written.
@@ -178,16 +178,34 @@ class Pacer:
             TurnLostError: The moment is too far off to wait for it here: ask for another turn.
         """
         turn = self._current.get()
+        if turn.first is None:
+            await self._write(turn)
+            return
+        self._near.resize(self._firsts())
         await self._near.enter(turn.place)
         try:
-            if turn.first is not None:
-                await turn.first()
-            async with self._gate:
-                turn.written_at = await self._moment(turn)
-                self.schedule.sent(turn.written_at)
+            begun_at = self._clock.monotonic()
+            if begun_at - turn.granted_at > STALE_SECONDS / 2:  # rather now than with an intent that was for nothing
+                raise TurnLostError
+            await turn.first()
+            self._first_seconds += (self._clock.monotonic() - begun_at - self._first_seconds) * NEWEST
+            await self._write(turn)
         finally:
             self._near.leave()
-        self._leave()
+
+    def _firsts(self) -> int:
+        """Return how many calls at a time do what comes first, or have done so."""
+        seconds = max(NEAR_SECONDS, self._first_seconds * AHEAD)
+        return max(1, min(self._rooms[True].places, math.ceil(self.schedule.rate * seconds)))
+
+    async def _write(self, turn: _Turn) -> None:
+        await self._gate.enter(turn.place)
+        try:
+            turn.written_at = await self._moment(turn)
+            self.schedule.sent(turn.written_at)
+        finally:
+            self._gate.leave()
+        turn.room.leave()
 
     async def _moment(self, turn: _Turn) -> float:
         """Wait until a call may be written, and return that moment."""
@@ -209,13 +227,3 @@ class Pacer:
     def _ahead(self) -> float:
         now = self._clock.monotonic()
         return self.schedule.earliest(now) - now
-
-    def _leave(self) -> None:
-        self._inside -= 1
-        self._let_in()
-
-    def _let_in(self) -> None:
-        while self._waiting and self._inside < self._room:
-            _, _, turn = heapq.heappop(self._waiting)
-            turn.granted.set()
-            self._inside += 1
