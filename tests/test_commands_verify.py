@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from bench import Bench
 
+from orchestrator.commands.status import read_status
 from orchestrator.commands.verify import Verification, verify
 from orchestrator.commands.workshop import service as service_of
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError
+from orchestrator.ledger import DamagedLedgerError
 from orchestrator.lifecycle import Failure
 from orchestrator.telling import verification_text
 
@@ -83,6 +87,21 @@ async def test_a_folder_in_the_place_of_a_file_is_left_to_its_owner(tmp_path: Pa
         assert "move it away" in found.problems[0]
         path.rmdir()
         assert (await look_at(bench, repair=True)).well
+
+
+@pytest.mark.parametrize(
+    "damage", ["UPDATE attempts SET cost = 9223372036854775807", "UPDATE tasks SET state = 'lost' WHERE place = 0"]
+)
+async def test_a_damaged_ledger_is_not_well(tmp_path: Path, damage: str) -> None:
+    """What no sum can hold, or in a state that there is not, is passed over by nobody."""
+    async with Bench.on(tmp_path) as bench:
+        await bench.carry_out(JOB)
+        with closing(sqlite3.connect(bench.out.ledger, isolation_level=None)) as ledger:
+            ledger.execute(damage)
+        with pytest.raises(DamagedLedgerError, match="orchestrator recover"):
+            await look_at(bench)
+        with pytest.raises(DamagedLedgerError, match="orchestrator recover"):
+            read_status(bench.out)
 
 
 async def test_a_file_in_the_place_of_the_emulators_state_is_refused(tmp_path: Path) -> None:

@@ -120,6 +120,11 @@ def without_sense(folder: RunFolder) -> None:
     changed(folder, "UPDATE counters SET value = 'many'", "UPDATE facts SET value = 'nan' WHERE name = 'total'")
 
 
+def overpriced(folder: RunFolder) -> None:
+    """No sum can hold what the tasks cost."""
+    changed(folder, "UPDATE attempts SET cost = 9223372036854775807 WHERE cost > 0")
+
+
 def changed(folder: RunFolder, *statements: str) -> None:
     with closing(sqlite3.connect(folder.ledger, isolation_level=None)) as ledger:
         for statement in statements:
@@ -136,6 +141,7 @@ DAMAGES = (
     without_manifest,
     without_requests,
     without_sense,
+    overpriced,
 )
 
 

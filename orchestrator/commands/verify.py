@@ -103,6 +103,7 @@ def _check(folder: RunFolder) -> tuple[Verification, list[Record]]:
     bad: list[Record] = []
     lost = 0
     with folder.opened() as store:
+        store.totals()  # a task in a state that there is not is found here, and passed over below
         unfetched = (record for record in store.unfinished() if record.state is State.FETCHING)
         for record in chain(store.finished(), unfetched):
             found = {output.path: look(folder.path, output) for output in record.outputs}

@@ -245,7 +245,7 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
     if not isinstance(error, sqlite3.OperationalError):
         return not isinstance(error, sqlite3.ProgrammingError)
     code = getattr(error, "sqlite_errorcode", None)  # text that is none has no code of SQLite's: its module finds it
-    return code is None or code & 0xFF in DAMAGE or str(error).startswith("no such ")
+    return code is None or code & 0xFF in DAMAGE or str(error).startswith(("no such ", "integer overflow"))
 
 
 def _migrate(db: sqlite3.Connection, steps: Sequence[Step]) -> None:
