@@ -390,6 +390,55 @@ def test_a_menu_stays_open_while_several_things_are_chosen(page: Page) -> None:
     expect(page.locator(".facts").first).to_have_text("$0.0035 · 5.0 s")
 
 
+def test_a_menu_is_used_by_key(page: Page) -> None:
+    page.locator("summary", has_text="Show").focus()
+    keys(page, "Enter", "Tab", "Tab", " ")
+    expect(page.get_by_label("Cost")).to_be_focused()
+    keys(page, "Tab", " ")
+    expect(page.locator(".facts").first).to_have_text("$0.0035 · 5.0 s")
+
+
+def test_a_slow_press_in_a_menu_holds_over_what_comes_meanwhile(page: Page) -> None:
+    page.locator("summary", has_text="Show").click()
+    page.get_by_text("Cost", exact=True).hover()
+    page.mouse.down()
+    page.evaluate("gallery.changed('tasks'); gallery.flush()")
+    page.mouse.up()
+    expect(page.get_by_label("Cost")).to_be_checked()
+
+
+ELSEWHERE: dict[str, Callable[[Page], None]] = {
+    "pressed beside it": lambda page: page.locator("h1").click(),
+    "focus gone on": lambda page: page.locator("#size").focus(),
+    "a dialog": lambda page: page.evaluate("gallery.save.show()"),
+    "the help, by key": lambda page: page.keyboard.press("?"),
+    "a picture": lambda page: page.evaluate("gallery.viewer.show(gallery.sheet.card())"),
+}
+
+
+@pytest.mark.parametrize("leave", ELSEWHERE.values(), ids=list(ELSEWHERE))
+def test_a_menu_closes_when_it_is_left(page: Page, leave: Callable[[Page], None]) -> None:
+    page.locator("summary", has_text="Show").click()
+    page.get_by_label("Cost").check()
+    expect(page.get_by_label("Time")).to_be_visible()
+    leave(page)
+    expect(page.locator(".menu")).not_to_have_attribute("open", "")
+    page.evaluate("gallery.changed('view'); gallery.flush()")
+    expect(page.locator(".menu")).not_to_have_attribute("open", "")
+
+
+def test_escape_closes_a_menu_and_does_nothing_else(page: Page) -> None:
+    page.evaluate("addEventListener('keydown', () => (window.heard = true))")
+    page.locator("summary", has_text="Show").click()
+    page.get_by_label("Cost").check()
+    keys(page, "Escape")
+    expect(page.get_by_label("Time")).to_be_hidden()
+    expect(page.locator("summary", has_text="Show")).to_be_focused()
+    assert page.evaluate("window.heard ?? null") is None
+    keys(page, "Escape")
+    assert page.evaluate("window.heard") is True  # it is free again
+
+
 def test_what_is_zoomed_is_moved_by_key_too(page: Page) -> None:
     keys(page, "Enter", "+", "+", "+", "Shift+ArrowRight", "Shift+ArrowDown")
     assert page.evaluate("[gallery.viewer.zoom.x, gallery.viewer.zoom.y]") == [-0.15, -0.15]

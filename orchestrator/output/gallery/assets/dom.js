@@ -70,8 +70,8 @@
     return h('select', { 'aria-label': label, onchange: (event) => onchange(event.target.value), ...props }, choices);
   }
 
-  function checkbox(label, checked, onchange) {
-    const input = h('input', { type: 'checkbox', checked, onchange: () => onchange(input.checked) });
+  function checkbox(label, checked, onchange, props = {}) {
+    const input = h('input', { type: 'checkbox', checked, onchange: () => onchange(input.checked), ...props });
     return h('label.check', {}, input, h('span', {}, label));
   }
 

@@ -10,16 +10,16 @@
   const SHOWABLE = { state: 'State', cost: 'Cost', time: 'Time', values: 'Values' };
   const SIZES = { least: 56, most: 640 };
 
-  let isMenuOpen = false; // it stays while several things are chosen
-
   function open() {
     for (const name of ['head', 'tasks', 'picked', 'kept']) gallery.on(name, drawTop);
     gallery.on('view', drawTop);
     gallery.on('view', drawBar);
-    gallery.on('tasks', () => bar().contains(document.activeElement) || drawBar());
+    gallery.on('tasks', () => bar().matches(':active, :focus-within') || drawBar()); // nobody is at it
     gallery.on('marks', drawCount);
     bar().addEventListener('scroll', hint, { passive: true });
     new ResizeObserver(hint).observe(bar());
+    for (const name of ['pointerdown', 'focusin']) document.addEventListener(name, left, { capture: true });
+    document.addEventListener('keydown', escaped, { capture: true }); // before all else that the key may do
     drawTop();
     drawBar();
   }
@@ -234,15 +234,18 @@
       oninput: (event) => gallery.sheet.resize(Number(event.target.value)), // the bar stays: the slider is being dragged
       onchange: (event) => gallery.view.set({ size: Number(event.target.value) }),
     });
-    const toggle = (name) => checkbox(SHOWABLE[name], gallery.view.show.includes(name), (on) => show(name, on));
+    const toggle = (name) => {
+      const isShown = gallery.view.show.includes(name);
+      return checkbox(SHOWABLE[name], isShown, (on) => show(name, on), { id: `show-${name}` });
+    };
     return h(
       'div.group.end',
       {},
       h('span.quiet', { id: 'count', role: 'status' }),
       h(
         'details.menu',
-        { open: isMenuOpen, ontoggle: (event) => (isMenuOpen = event.target.open) },
-        h('summary', { className: 'plain' }, 'Show'),
+        { open: Boolean(openMenu()) }, // it stays while several things are chosen
+        h('summary', { className: 'plain', id: 'show-open' }, 'Show'),
         h('div.drop', {}, Object.keys(SHOWABLE).map(toggle)),
       ),
       zoom,
@@ -252,6 +255,23 @@
   function show(name, on) {
     const rest = gallery.view.show.filter((each) => each !== name);
     gallery.view.set({ show: on ? [...rest, name] : rest });
+  }
+
+  const openMenu = () => document.querySelector('.menu[open]');
+
+  /** Close the menu when something else is pressed or has the focus, as all that opens above the page has. */
+  function left({ target }) {
+    const menu = openMenu();
+    if (menu && !menu.contains(target)) menu.open = false;
+  }
+
+  function escaped(event) {
+    const menu = openMenu();
+    if (event.key !== 'Escape' || !menu) return;
+    event.preventDefault();
+    event.stopPropagation();
+    menu.open = false;
+    menu.querySelector('summary').focus();
   }
 
   function drawCount() {
