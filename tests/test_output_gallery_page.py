@@ -704,11 +704,51 @@ def test_the_overview_counts_by_each_value(look: Look) -> None:
     page.go_back()
     page.wait_for_selector("#overview table")
     heads = table.locator("thead th")
-    assert heads.all_inner_texts() == ["scheduler", "done", "failed", "cost", "time"]  # nobody has judged anything
+    assert heads.all_inner_texts() == [
+        "scheduler",
+        "done",
+        "failed",
+        "cost each",
+        "time each",
+    ]  # nobody has judged anything
     keys(page, "g")
     page.locator("#sheet").focus()
     keys(page, "4", "o")
-    expect(heads).to_have_text(["scheduler", "done", "failed", "cost", "time", "stars", "rejected"])
+    expect(heads).to_have_text(["scheduler", "done", "failed", "cost each", "time each", "stars", "rejected"])
+
+
+def test_what_a_value_cost_is_told_in_all_and_for_each(look: Look) -> None:
+    """A picture's share of what its task cost is known to nobody: outputs have no sum of their own."""
+    page = look("#tab=overview")
+    costs = page.locator("table.values", has_text="By scheduler").locator("tr td:nth-of-type(3)")
+    assert costs.nth(1).inner_text().split("\n") == ["$0.0029", "$0.0175 in\u00a0all"]
+    of_outputs = page.locator("table.values", has_text="By output").locator("tr td:nth-of-type(3)")
+    assert of_outputs.first.inner_text() == "$0.0033"
+
+
+@pytest.mark.parametrize(
+    ("lasted", "told"),
+    [
+        (90, ["08:00:00", "08:01:30"]),
+        (3600, ["08:00", "09:00"]),
+        (90_000, ["15 Jan, 08:00", "16 Jan, 09:00"]),
+    ],
+)
+def test_plots_say_when_they_begin_and_end(look: Look, lasted: int, told: list[str]) -> None:
+    page = look("#tab=wall", locale="en-GB", timezone_id="UTC")
+    page.evaluate(
+        "(lasted) => {gallery.run.head.progress ="
+        " [0, 0.5, 1].map((part) => [1_800_000_000 + part * lasted, 1, '0', 1, 1]);}",
+        lasted,
+    )
+    page.locator("#tab-overview").click()
+    plot, moments = page.locator(".charts svg").first, page.locator(".charts figure").first.locator("time")
+    assert moments.all_inner_texts() == told
+    above, below = plot.bounding_box(), moments.last.bounding_box()
+    assert above
+    assert below
+    assert 0 <= below["y"] - above["y"] - above["height"] < 10
+    assert abs(above["x"] + above["width"] - below["x"] - below["width"]) < 1
 
 
 def test_the_overview_counts_tasks_that_have_not_begun(look: Look, make_run: MakeRun, tmp_path: Path) -> None:

@@ -102,6 +102,15 @@
 
   const time = (unix) => (unix ? new Date(unix * 1000).toLocaleString() : '–');
 
+  /** When something began and ended, by the clock: no finer than it takes, with the day where it takes more than one. */
+  function span(first, last) {
+    const [from, to] = [first, last].map((unix) => new Date(unix * 1000));
+    const isShort = last - first < 600;
+    const day = from.toDateString() === to.toDateString() ? {} : { day: 'numeric', month: 'short' };
+    const form = { ...day, hour: '2-digit', minute: '2-digit', ...(isShort && { second: '2-digit' }) };
+    return [from, to].map((moment) => moment.toLocaleString([], form));
+  }
+
   /** Shorten a text in its middle: what tells prompts apart often stands at an end. */
   function shortened(text, most = 80) {
     const points = [...text];
@@ -156,5 +165,5 @@
   document.addEventListener('close', () => place && document.body.append(place), { capture: true }); // of a dialog
 
   gallery.dom = { h, svg, icon, button, select, checkbox, replace, settle, say, apart, sentence };
-  gallery.words = { count, number: (value) => number.format(value), usd, seconds, bytes, time, shortened, isolated };
+  gallery.words = { count, number: (value) => number.format(value), usd, seconds, bytes, time, span, shortened, isolated };
 })();

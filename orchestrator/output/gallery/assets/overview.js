@@ -85,6 +85,7 @@
       {},
       h('figcaption', {}, h('span', {}, title), h('b', {}, latest)),
       gallery.plot.line(points, label, options),
+      h('div.moments', {}, gallery.words.span(points[0][0], points.at(-1)[0]).map((moment) => h('time', {}, moment))),
     );
   }
 
@@ -209,13 +210,13 @@
   }
 
   /** A number with a bar beside it that shows how it stands among the others. */
-  function scaled(value, top, words, isBest = false) {
+  function scaled(value, top, words, { isBest = false, more = null } = {}) {
     return h(
       'td',
       {},
       value === null
         ? h('span.quiet', {}, '–')
-        : [h(isBest ? 'span.value.best' : 'span.value', {}, words), gallery.plot.bar([[top ? value / top : 0, 'share']], words)],
+        : [h(isBest ? 'span.value.best' : 'span.value', {}, words), gallery.plot.bar([[top ? value / top : 0, 'share']], words), more && h('small.quiet', {}, more)],
     );
   }
 
@@ -229,7 +230,7 @@
     const tops = { cost: top('cost', 'priced'), time: top('time', 'timed'), stars: shown.length > 1 ? top('stars', 'rated') : 0 };
     const isJudged = shown.some((value) => sums[value.number].rated || sums[value.number].rejected);
     const row = (value) => line(axis, value, sums[value.number], tops, isJudged);
-    const names = [axis.name, 'done', 'failed', 'cost', 'time', ...(isJudged ? ['stars', 'rejected'] : [])];
+    const names = [axis.name, 'done', 'failed', 'cost each', 'time each', ...(isJudged ? ['stars', 'rejected'] : [])];
     const heads = names.map((name) => h('th', { scope: 'col' }, name));
     const rest = values.length - shown.length;
     const showAll = () => {
@@ -284,9 +285,9 @@
         ),
       ),
       h('td', {}, sum.failed ? h('span.value.bad', {}, number(sum.failed)) : h('span.quiet', {}, '0')),
-      scaled(cost, tops.cost, usd(cost)),
+      scaled(cost, tops.cost, usd(cost), { more: axis !== gallery.axes.output && `${usd(sum.cost)} in\u00a0all` }),
       scaled(time, tops.time, seconds(time)),
-      isJudged && scaled(stars, 5, stars === null ? '' : `${stars.toFixed(1)} ★ (${sum.rated})`, stars === tops.stars),
+      isJudged && scaled(stars, 5, stars === null ? '' : `${stars.toFixed(1)} ★ (${sum.rated})`, { isBest: stars === tops.stars }),
       isJudged && h('td', {}, sum.rejected ? number(sum.rejected) : h('span.quiet', {}, '0')),
     );
   }
