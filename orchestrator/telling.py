@@ -244,9 +244,9 @@ def summary(result: Result, linked: Callable[[Path], str] = str) -> str:
 def _kind(reason: Reason) -> str:
     """Return in brackets what tells a failure from one that the model had and nobody paid for."""
     kind = "" if reason.failure.kind == "failed" else reason.failure.kind
-    paid = PAID.get(kind, "paid for" if reason.paid else "")
-    if kind not in PAID and 0 < reason.paid < reason.tasks:
-        paid = f"{reason.paid} of them paid for"
+    paid = PAID.get(kind, "")
+    if reason.paid and paid != "paid for":
+        paid = f"{reason.paid} of them paid for" if reason.paid < reason.tasks else "paid for"
     words = ", ".join(filter(None, (kind, paid)))
     return f" ({words})" if words else ""
 

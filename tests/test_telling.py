@@ -62,20 +62,22 @@ def test_what_was_not_paid_for_is_not_paid_for_again() -> None:
 
 def test_what_was_paid_for_and_failed_all_the_same_is_told_with_its_sum() -> None:
     """The service says that failed tasks are not billed; where one is, it is not passed over."""
-    counts = dict.fromkeys(State, 0) | {State.FAILED: 6, State.CANCELLED: 1}
+    counts = dict.fromkeys(State, 0) | {State.FAILED: 7, State.CANCELLED: 1}
     failures = (
         Reason(Failure("failed", "Out of memory."), 3, 1, Decimal("0.014")),
         Reason(Failure("timeout", "Too long."), 2, 2, Decimal("0.028")),
         Reason(Failure("no_outputs", "Nothing."), 1, 1, Decimal("0.014")),
+        Reason(Failure("lost", "Gone."), 1, 1, Decimal("0.014")),
     )
-    found = replace(NOTHING, counts=counts, paid_in_vain=5, paid_in_vain_usd=Decimal("0.07"))
+    found = replace(NOTHING, counts=counts, paid_in_vain=6, paid_in_vain_usd=Decimal("0.084"))
     told = summary(Result(Path("out"), found, Exit.SOME_FAILED, None, 8.0, failures)).splitlines()
-    assert told[1:4] == [
+    assert told[1:5] == [
         "3 failed (1 of them paid for): Out of memory.",
         "2 failed (timeout, paid for): Too long.",
         "1 failed (no_outputs, paid for): Nothing.",
+        "1 failed (lost, paid for): Gone.",
     ]
-    sentence = "Paid for, and failed or cancelled all the same: 5 tasks, $0.07 (manifest.jsonl tells which)"
+    sentence = "Paid for, and failed or cancelled all the same: 6 tasks, $0.084 (manifest.jsonl tells which)"
     assert sentence in told
     assert any("--pay-again makes that anew" in line for line in told)
     assert status_text(found).splitlines()[-1] == sentence
