@@ -25,7 +25,7 @@ from orchestrator.engines.downloading import Downloads
 from orchestrator.engines.feed import Feed
 from orchestrator.engines.forecast import Forecast
 from orchestrator.engines.listening import Listener
-from orchestrator.engines.local import BACKLOG, LocalEngine, Orders
+from orchestrator.engines.local import BACKLOG, FETCHES, LocalEngine, Orders
 from orchestrator.engines.rounds import Rounds
 from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.submitting import Submitter
@@ -296,6 +296,36 @@ def test_dead_addresses_hold_nobody_up_and_are_left_after_two_minutes() -> None:
     assert world.service.made[-1][0] - world.service.made[0][0] < 75
     assert world.seconds < 240
     assert max(world.fetched.count(f"task-{number:04}") for number in range(100)) >= 5
+
+
+def test_what_is_late_is_asked_for_until_it_comes_and_keeps_nobody_waiting() -> None:
+    """More of them than downloads may wait, for longer than what cannot be reached is asked for in one run."""
+    asked: dict[str, list[float]] = {}
+
+    def late(record: Record) -> None:
+        times = asked.setdefault(record.task.id, [])
+        times.append(world.service.clock.monotonic())
+        if record.task.index < 100 and times[-1] - times[0] < 290:
+            raise NotNowError("It is not there yet.", late=True)
+
+    world = Play([task(number) for number in range(120)], places=20, fetches=late)
+    assert world.play() is None
+    assert set(world.states().values()) == {State.DONE}
+    assert world.service.made[-1][0] - world.service.made[0][0] < 75
+    assert all(FETCHES < len(asked[f"task-{number:04}"]) < 16 for number in range(100))
+    assert max(later - sooner for times in asked.values() for sooner, later in pairwise(times)) <= 62
+
+
+def test_who_leaves_leaves_what_is_late_to_the_next_run() -> None:
+    def late(_: Record) -> None:
+        if len(world.fetched) == 9:
+            world.control.leave(Stop.INTERRUPTED, "Enough.")
+        raise NotNowError("It is not there yet.", late=True)
+
+    world = Play([task(number) for number in range(3)], places=3, fetches=late)
+    assert world.play() == Halt(Stop.INTERRUPTED, "Enough.")
+    assert set(world.states().values()) == {State.FETCHING}
+    assert len(world.fetched) == 9
 
 
 def test_a_full_disk_stops_what_is_not_begun() -> None:

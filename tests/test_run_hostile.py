@@ -96,7 +96,7 @@ ENDS = {
     "a way to metadata": "refused",
     "a page": "broken",
     "half a picture": "broken",
-    "a bomb": "broken",
+    "a bomb": None,
     "nothing": "no_outputs",
     "no address": "refused",
     "words": "failed",
@@ -219,7 +219,7 @@ def check(folder: Path) -> None:
     recorded = {output["path"] for line in lines for output in line["outputs"]}
     found = {path.relative_to(out).as_posix() for path in (out / "files").rglob("*") if path.is_file()}
     suspect = {path for path in found if path.startswith("files/.suspect/")}
-    assert (found - suspect, len(recorded), len(suspect)) == (recorded, len(NAMES) + 4, 2)
+    assert (found - suspect, len(recorded), len(suspect)) == (recorded, len(NAMES) + 5, 2)
     told = (out / "manifest.jsonl").read_text() + (out / "run.log").read_text()
     assert not any(word in told for word in (KEY, SECRET, TOKEN, "\\u001b"))
     lies = next(line for line in lines if line["parameters"]["prompt"] == "lies")

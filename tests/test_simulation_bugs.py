@@ -402,6 +402,7 @@ def one_fault_of_the_service_is_the_end_of_a_task(patch: pytest.MonkeyPatch) -> 
 @planted(events=(Event("task unfinished", 1),))
 def outputs_that_come_later_are_not_waited_for(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fetch, "LOOKS_FOR_OUTPUTS", 1)
+    patch.setattr(fetch, "LATE_SECONDS", 0.0)
 
 
 @planted(seeds=1, repeat=1, attempts=2, events=tuple(Event("task fails", number) for number in (1, 2, 3)))
@@ -437,6 +438,7 @@ def what_is_not_shown_once_is_lost(patch: pytest.MonkeyPatch) -> None:
 @planted(seeds=4, events=tuple(Event("hour outage", at=at, seconds=20.0) for at in (6.0, 9.0, 12.0)))
 def files_that_cannot_be_reached_are_lost(patch: pytest.MonkeyPatch) -> None:
     reason = download._reason
+    patch.setattr(fetch, "LATE_SECONDS", 0.0)
     patch.setattr(download, "_reason", lambda error: "broken" if reason(error) == "unavailable" else reason(error))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gzip
 import hashlib
 import io
 import json
@@ -275,6 +276,33 @@ async def test_an_expired_address_is_told_at_once(bench: Bench, status: int) -> 
     assert bench.left() == []
 
 
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "http://10.0.0.1/x"])
+async def test_a_redirect_astray_is_told_apart_from_an_address_that_is_refused(bench: Bench, location: str) -> None:
+    async with serving(always(302, Location=location)) as server:
+        assert (await bench.failure(server)).kind == "misled"
+    assert len(server.heads) == 1
+
+
+async def test_what_comes_compressed_is_checked_and_hashed_as_it_was_before(bench: Bench) -> None:
+    """Cut off, it starts again: places in what is compressed are none in the file."""
+    packed = gzip.compress(LARGE)
+    cut = reply(200, packed[:-GATHER_BYTES], ETag='"v1"', Content_Encoding="gzip", Content_Length=len(packed))
+    async with serving(lambda _: cut, always(200, packed, ETag='"v1"', Content_Encoding="gzip")) as server:
+        done = await bench.fetch(server, size=len(LARGE))
+    assert (done.bytes, done.sha256, done.warnings) == (len(LARGE), hashlib.sha256(LARGE).hexdigest(), ())
+    assert not any("Range" in head for head in server.heads)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_what_may_yet_come_whole_is_not_kept_broken(bench: Bench, keep: bool) -> None:
+    async with serving(always(200, PNG[:-8])) as server, anyio.create_task_group() as group:
+        group.start_soon(bench.clock.run)
+        with pytest.raises(DownloadFailed) as failed:
+            await download(bench.files, Wanted(server.url, STEM), bench.folder, bench.clock, keep=keep)
+        group.cancel_scope.cancel()
+    assert (bool(failed.value.kept), bool(bench.left())) == (keep, keep)
+
+
 async def test_a_server_that_stays_away_passes_some_day(bench: Bench) -> None:
     start = bench.clock.now()
     async with serving(always(503, b"", Retry_After="20"), always(429, b"", Retry_After="9999"), always(500)) as server:
@@ -287,8 +315,6 @@ async def test_a_server_that_stays_away_passes_some_day(bench: Bench) -> None:
 @pytest.mark.parametrize(
     "script",
     [
-        always(302, Location="file:///etc/passwd"),
-        always(302, Location="http://10.0.0.1/x"),
         always(200, bytes(2**21 + 1)),
         lambda _: b"HTTP/1.1 200 OK\r\n\r\n" + PNG + bytes(2**21),
     ],

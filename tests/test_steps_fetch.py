@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from orchestrator.clock import SystemClock
+from orchestrator.clock import SystemClock, VirtualClock
 from orchestrator.emulator import Emulator, Profile, Task as Made
 from orchestrator.engines.pacing import Pacer
 from orchestrator.ledger import Ledger, SqliteLedger
@@ -25,7 +25,7 @@ from orchestrator.money import FREE
 from orchestrator.steps import fetch
 from orchestrator.steps.calls import Calls, Urgency
 from orchestrator.steps.clearing import OWED, Clearing
-from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted
+from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, download
 from orchestrator.steps.fetch import Fetcher, NotNowError
 from orchestrator.tasks import Task
 from orchestrator.wiro import Client, Credentials, RemoteTask
@@ -210,6 +210,84 @@ async def test_only_what_is_missing_or_damaged_is_fetched_again(tmp_path: Path) 
             output.sha256 for output in done.outputs
         ]
         assert rig.service.stats.downloads["200"] == 5
+
+
+def young(record: Record) -> Record:
+    """The same, ended a moment ago."""
+    return replace(record, attempt=replace(record.sent, ended_at=SystemClock().now() - 1))
+
+
+async def test_what_has_ended_a_moment_ago_may_be_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that are not there yet, outputs that are not listed, a task that is not known: none of them is given up."""
+    async with rigged(tmp_path) as rig:
+        record = young(await rig.made(samples=2))
+        with monkeypatch.context() as gone:
+            gone.setattr(rig.service._cdn, "_has_output", lambda _, number: number == "1")
+            with pytest.raises(NotNowError, match="404") as late:
+                await rig.fetcher.fetch(record, None)
+        assert (late.value.late, late.value.disk, late.value.blocked) == (True, False, False)
+        assert rig.service.stats.downloads["404"] == 2, "a new address is tried at once, and nobody is kept waiting"
+        unknown = replace(record, attempt=replace(record.sent, token="no-such-token", remote_id="1"))
+        with pytest.raises(NotNowError) as late:
+            await rig.fetcher.fetch(unknown, None)
+        assert late.value.late
+        empty = replace(await rig.shown(record), outputs=())
+        rig.remote.deleted = True
+        with pytest.raises(NotNowError, match="lists no outputs") as late:
+            await rig.fetcher.fetch(record, empty)
+        assert late.value.late
+        rig.remote.deleted = False
+        assert (await rig.fetcher.fetch(record, None)).state is State.DONE
+
+
+@pytest.mark.parametrize(("age", "is_late"), [(299, True), (301, False), (-299, True), (-301, False)])
+async def test_it_is_so_for_five_minutes_by_a_clock_that_may_jump_a_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: float, is_late: bool
+) -> None:
+    kept = []
+
+    async def broken(*_: object, keep: bool, **__: object) -> Downloaded:
+        kept.append(keep)
+        raise DownloadFailed("broken", "It lacks its end.")
+
+    monkeypatch.setattr(fetch, "download", broken)
+    async with rigged(tmp_path) as rig:
+        record = await rig.made(samples=1)
+        clock = VirtualClock()
+        fetcher = replace(rig.fetcher, clock=clock)
+        aged = replace(record, attempt=replace(record.sent, ended_at=clock.now() - age))
+        if is_late:
+            with pytest.raises(NotNowError, match="It lacks its end"):
+                await fetcher.fetch(aged, None)
+        else:
+            assert (await fetcher.fetch(aged, None)).failure == Failure("broken", "It lacks its end.")
+        assert kept == [not is_late]
+
+
+@pytest.mark.parametrize("faults", [1, fetch.ADDRESSES])
+async def test_a_redirect_astray_is_asked_again_and_never_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: int
+) -> None:
+    asked = []
+
+    async def astray(files: Files, wanted: Wanted, *rest: Any, **words: Any) -> Downloaded:
+        asked.append(wanted.url)
+        if len(asked) <= faults:
+            raise DownloadFailed("misled", "Its address is not a public one.")
+        return await download(files, wanted, *rest, **words)
+
+    monkeypatch.setattr(fetch, "download", astray)
+    async with rigged(tmp_path) as rig:
+        after = await rig.fetcher.fetch(await rig.made(samples=1), None)
+        kind = after.failure and after.failure.kind
+        assert (after.state, kind) == ((State.DONE, None) if faults == 1 else (State.FAILED, "refused"))
+
+
+async def test_a_refused_address_is_never_only_late(tmp_path: Path) -> None:
+    async with rigged(tmp_path, loopback=False) as rig:
+        failed = await rig.fetcher.fetch(young(await rig.made(samples=1)), None)
+        assert failed.failure is not None
+        assert (failed.state, failed.failure.kind) == (State.FAILED, "refused")
 
 
 async def test_a_refused_address_is_told(tmp_path: Path) -> None:

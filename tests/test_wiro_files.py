@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import ipaddress
 import socket
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ from orchestrator.wiro.files import (
     FileBroken,
     FileError,
     FileGone,
+    FileMisled,
     FileRefused,
     Files,
     FileTooLarge,
@@ -31,6 +34,7 @@ from orchestrator.wiro.files import (
 
 LOOPBACK = AddressPolicy(allow_loopback=True)
 STRICT = AddressPolicy()
+PACKED = gzip.compress(b"abcdef")
 
 
 @dataclass
@@ -249,6 +253,42 @@ async def test_a_range_that_was_not_asked_for_is_broken() -> None:
             await read(files, server.url)
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", " GZIP "])
+async def test_what_comes_compressed_unasked_is_undone_and_not_gone_on_with(encoding: str) -> None:
+    data = bytes(3 * 2**18 + 5)
+    packed = zlib.compress(data) if encoding == "deflate" else gzip.compress(data)
+    answer = reply(200, packed, Content_Encoding=encoding, ETag='"v1"')
+    async with serving(answer) as server, Files(LOOPBACK) as files:
+        body, read_data = await read(files, server.url)
+    assert read_data == data
+    assert (body.offset, body.total, body.validator) == (0, None, None)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(200, PACKED[:-1], Content_Encoding="gzip"),
+        reply(200, PACKED + b"more", Content_Encoding="gzip"),
+        reply(200, PACKED[:15] + b"no" + PACKED[17:], Content_Encoding="gzip"),
+        reply(200, b"", Content_Encoding="gzip"),
+        reply(200, PACKED, Content_Encoding="br"),
+        reply(206, PACKED, Content_Encoding="gzip", Content_Range=f"bytes 3-{len(PACKED) + 2}/{len(PACKED) + 3}"),
+    ],
+    ids=["cut", "more", "damaged", "empty", "unknown", "a part"],
+)
+async def test_what_comes_compressed_and_wrong_is_broken(answer: bytes) -> None:
+    async with serving(answer) as server, Files(LOOPBACK) as files:
+        with pytest.raises(FileBroken):
+            await read(files, server.url, offset=3, validator='"v1"')
+
+
+async def test_the_cap_is_on_what_comes_out_of_a_compressed_file() -> None:
+    answer = reply(200, gzip.compress(bytes(2**24)), Content_Encoding="gzip")
+    async with serving(answer) as server, Files(LOOPBACK, max_bytes=2**20) as files:
+        with pytest.raises(FileTooLarge, match="more than 1048576"):
+            await read(files, server.url)
+
+
 @pytest.mark.parametrize("answer", [reply(200, b"abc", Content_Length=9), chunked(b"abc", end=b"")])
 async def test_a_file_that_breaks_off_gives_what_came_and_says_so(answer: bytes) -> None:
     data = []
@@ -400,7 +440,7 @@ async def test_redirects_are_followed_a_few_times() -> None:
         assert (await read(files, server.url))[1] == b"abc"
         assert server.heads[1].startswith("GET /elsewhere?a=b ")
     async with serving(redirect("again")) as server, Files(LOOPBACK) as files:
-        with pytest.raises(FileRefused, match="redirects"):
+        with pytest.raises(FileMisled, match="redirects"):
             await read(files, server.url)
         assert len(server.heads) == MAX_REDIRECTS + 1
 
@@ -424,7 +464,7 @@ async def test_redirects_are_followed_a_few_times() -> None:
 )
 async def test_a_redirect_passes_the_same_check(location: str) -> None:
     async with serving(redirect(location)) as server, Files(LOOPBACK) as files:
-        with pytest.raises(FileRefused):
+        with pytest.raises(FileMisled):
             await read(files, server.url)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final, Protocol
 
 import anyio
@@ -37,7 +36,10 @@ INHERITANCE_SECONDS: Final = 1.0
 
 SAME_FAILURES: Final = 20
 FETCHES: Final = 6
-"""How often the outputs of one task are asked for, over about a minute, before they are left for another run."""
+"""How often the outputs of one task are asked for, over about a minute, before they are left for another run.
+
+Those that are only late do not count: whoever fetches says when they are so no longer.
+"""
 
 
 class Fetching(Protocol):
@@ -221,9 +223,10 @@ class LocalEngine:
     async def _fetch(self, record: Record, remote: RemoteTask | None) -> Record:
         """Bring home what a task made; the record stays as it is where that has to wait for another run."""
         self._fetching_now += 1
-        reason = ""
+        reason, tries = "", 0
+        waits = delays(self.random, first=2.0, most=60.0)
         try:
-            for wait in islice(delays(self.random, first=2.0, most=60.0), FETCHES):
+            while tries < FETCHES:
                 if not self.downloads.acquire_now():
                     with self.control.until_left():
                         await self.downloads.acquire()
@@ -234,6 +237,7 @@ class LocalEngine:
                     return await self.fetching(record, remote)
                 except NotNowError as error:
                     reason, remote = error.message, None
+                    tries += not error.late
                     if error.disk:
                         self.control.close(Stop.DISK, reason)
                         return record
@@ -247,7 +251,7 @@ class LocalEngine:
                 self.log.warning("outputs cannot be had just now", task=record.task.id, reason=reason)
                 self._fetching_now -= 1  # one that waits keeps nobody from being started
                 with self.control.until_left():
-                    await self.clock.sleep(wait)
+                    await self.clock.sleep(next(waits))
                 self._fetching_now += 1
             self.control.note(Stop.SERVICE, f"Some outputs could not be had. {reason}")
             return record

@@ -20,6 +20,9 @@ PROBE_SECONDS: Final = 270.0
 
 LOOK_SECONDS: Final = 10.0
 FETCH_SECONDS: Final = 40.0
+LATE_SECONDS: Final = 360.0
+"""For how long files that cannot be had are waited for: five minutes, and a last try."""
+
 GONE_SECONDS: Final = 240.0
 """How long the service may not know a task until it is taken for lost: three minutes, and a look."""
 
@@ -93,7 +96,8 @@ class Progress:
                 seconds = GONE_SECONDS if remote.is_gone(self._world.now()) else LOOK_SECONDS
                 self._look(record, "seen", max(since, ended_at), seconds + lag * (ended_at - remote.accepted_at))
             case State.FETCHING:
-                self._look(record, "fetched", since, FETCH_SECONDS)
+                given_up = record.state is State.FAILED
+                self._look(record, "fetched", since, LATE_SECONDS if given_up else FETCH_SECONDS)
 
     def _look(self, record: Record, what: str, since: float, seconds: float) -> None:
         waited = self._world.now() - since

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 from orchestrator.clock import Clock
 from orchestrator.steps.landing import UNKNOWN_EXTENSION, Landed, Landing, NotWhole, sha256_of
 from orchestrator.threads import Hop, in_thread
-from orchestrator.wiro.files import Body, FileBroken, FileError, FileGone, Files, FileUnavailable
+from orchestrator.wiro.files import Body, FileBroken, FileError, FileGone, FileMisled, Files, FileUnavailable
 
 __all__ = ["DownloadFailed", "Downloaded", "Wanted", "download", "save_content", "sha256_of"]
 
@@ -23,7 +23,7 @@ ATTEMPTS = 4
 LONGEST_WAIT_SECONDS = 60.0
 UNKNOWN_CONTENT_TYPE = "application/octet-stream"
 
-Reason: TypeAlias = Literal["refused", "expired", "unavailable", "broken", "blocked", "disk"]
+Reason: TypeAlias = Literal["refused", "misled", "expired", "unavailable", "broken", "blocked", "disk"]
 
 IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP})
 """What the system says where one place cannot be written, and the rest of the disk can."""
@@ -71,10 +71,10 @@ class DownloadFailed(Exception):  # noqa: N818 - an outcome: `except DownloadFai
     """An output is not there.
 
     Attributes:
-        kind: `refused`: an address or a size that is not accepted. `expired`: the address is good no longer, ask
-            `/Task/Detail` for a new one. `unavailable`: the server could not be reached or serve, which passes.
-            `broken`: what came is no whole file, however often. `blocked`: something else stands at its place. `disk`:
-            our side could not write; `errno` says why.
+        kind: `refused`: an address or a size that is not accepted. `misled`: the same of where the address redirects
+            to. `expired`: the address is good no longer, ask `/Task/Detail` for a new one. `unavailable`: the server
+            could not be reached or serve, which passes. `broken`: what came is no whole file, however often.
+            `blocked`: something else stands at its place. `disk`: our side could not write; `errno` says why.
         message: A whole sentence, the same one for whatever fails alike.
         errno: The system's number of a `disk` or `blocked` failure, else None.
         kept: Where what came broken is kept, relative to the run folder; empty if it is not.
@@ -89,7 +89,14 @@ class DownloadFailed(Exception):  # noqa: N818 - an outcome: `except DownloadFai
 
 
 async def download(
-    files: Files, wanted: Wanted, folder: Path, clock: Clock, *, attempts: int = ATTEMPTS, hop: Hop = in_thread
+    files: Files,
+    wanted: Wanted,
+    folder: Path,
+    clock: Clock,
+    *,
+    attempts: int = ATTEMPTS,
+    keep: bool = True,
+    hop: Hop = in_thread,
 ) -> Downloaded:
     """Fetch one output and put it into a folder.
 
@@ -100,13 +107,14 @@ async def download(
         clock: For the waits between attempts.
         attempts: How many attempts in a row may fail before it gives up; one that brought the file further than any
             before by at least `GATHER_BYTES` starts the count again.
+        keep: Whether what came broken is kept under `.suspect/` for people to look at.
         hop: Where the disk is written.
 
     Returns:
         The file as it stands on disk. One of the same name is replaced, unless it holds the same.
 
     Raises:
-        DownloadFailed: It is not there. What came broken is kept under `.suspect/`.
+        DownloadFailed: It is not there.
         ValueError: The path is not relative or leads out of the folder.
     """
     arrival = _Arrival(Landing(folder, wanted.path_stem), hop)
@@ -114,7 +122,7 @@ async def download(
     try:
         landed = await _fetch(files, wanted.url, arrival, clock, attempts)
     except FileError as error:
-        kept = await _abandon(landing, hop, keep=isinstance(error, FileBroken))
+        kept = await _abandon(landing, hop, keep=keep and isinstance(error, FileBroken))
         raise DownloadFailed(_reason(error), str(error), kept=kept and f"{folder.name}/{kept}") from error
     except OSError as error:
         await _abandon(landing, hop)
@@ -236,6 +244,8 @@ def _reason(error: FileError) -> Reason:
     match error:
         case FileGone():
             return "expired"
+        case FileMisled():
+            return "misled"
         case FileUnavailable():
             return "unavailable"
         case FileBroken():

@@ -29,6 +29,16 @@ WAIT_SECONDS: Final = 2.0
 ADDRESSES: Final = 3
 """How many addresses are tried for one output: a new one is asked for when one has expired."""
 
+FAILED_AS: Final = {"expired": "lost", "misled": "refused"}
+"""What it is called in the end when no address is any good: kinds of downloads that another address may mend."""
+
+LATE_SECONDS: Final = 300.0
+"""How long after a task's end its files may be late before they are given up.
+
+The list of outputs and the servers of the files follow the task's end when they come to it. No page says how long that
+takes; what is given up was paid for, and waiting costs next to nothing.
+"""
+
 
 class NotNowError(Exception):
     """The outputs cannot be had just now: the task stays as it is, and a later run goes on with it.
@@ -36,13 +46,15 @@ class NotNowError(Exception):
     Attributes:
         disk: Whether it is our disk that cannot take them.
         blocked: Whether only something that stands at their place is in the way, which the user has to move.
+        late: Whether the task has ended so short a time ago that they may yet come: ask until this is no longer said.
     """
 
-    def __init__(self, message: str, *, disk: bool = False, blocked: bool = False) -> None:
+    def __init__(self, message: str, *, disk: bool = False, blocked: bool = False, late: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.disk = disk
         self.blocked = blocked
+        self.late = late
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +94,11 @@ class Fetcher:
         got: list[Output] = []
         warnings: list[str] = []
         failures: list[Failure] = []
+        may_come = False
         try:
             remote = await self._with_outputs(record, remote)
         except DownloadFailed as error:
+            self._wait_if_young(record, error.message)
             return await self._concluded(record, tuple(kept.values()), (), [_failure(error)])
         for number in range(max(len(remote.outputs), max(recorded, default=-1) + 1)):
             if number in kept:
@@ -93,6 +107,7 @@ class Fetcher:
             try:
                 output, said = await self._output(record, remote, number, recorded.get(number))
             except DownloadFailed as error:
+                may_come = may_come or error.kind != "refused"
                 failures.append(_failure(error))
                 warnings += [f"What came is kept in {error.kept}."] if error.kept else []
             else:
@@ -101,7 +116,19 @@ class Fetcher:
         if not remote.outputs and not kept:
             words = f" It says: {reason(remote)}" if remote.error_text.strip() else ""
             failures.append(Failure("no_outputs", f"The task has ended, and the service lists no outputs.{words}"))
+            may_come = True
+        if may_come:
+            self._wait_if_young(record, failures[0].message)
         return await self._concluded(record, tuple(got), tuple(warnings), failures)
+
+    def _is_young(self, record: Record) -> bool:
+        """Return whether the task ended a moment ago; the wall clock may have been set back a little since."""
+        ended_at = record.sent.ended_at
+        return ended_at is not None and abs(self.clock.now() - ended_at) < LATE_SECONDS
+
+    def _wait_if_young(self, record: Record, message: str) -> None:
+        if self._is_young(record):
+            raise NotNowError(message, late=True)
 
     async def _concluded(
         self, record: Record, got: tuple[Output, ...], warnings: tuple[str, ...], failures: list[Failure]
@@ -146,33 +173,34 @@ class Fetcher:
     async def _land(
         self, record: Record, output: RemoteOutput, number: int, stem: str
     ) -> tuple[Downloaded, str | None]:
-        """Bring one output home; where its address has expired, ask for a new one."""
+        """Bring one output home; where its address leads nowhere, ask for a new one."""
         addresses = 1
+        young = self._is_young(record)
         while True:
             try:
-                return await self._take(output, stem), output.url
+                return await self._take(output, stem, keep=not young), output.url
             except DownloadFailed as error:
                 if error.kind in {"unavailable", "disk", "blocked"}:
                     disk, blocked = error.kind == "disk", error.kind == "blocked"
                     raise NotNowError(error.message, disk=disk, blocked=blocked) from error
-                if error.kind != "expired" or addresses == ADDRESSES:
+                if error.kind not in FAILED_AS or addresses == (2 if young else ADDRESSES):
                     raise
             await self.clock.sleep(WAIT_SECONDS * (addresses - 1))
             outputs = (await self._ask(record)).outputs
             output = outputs[number] if number < len(outputs) else output
             addresses += 1
 
-    async def _take(self, output: RemoteOutput, stem: str) -> Downloaded:
+    async def _take(self, output: RemoteOutput, stem: str, *, keep: bool) -> Downloaded:
         if output.url is not None:
             wanted = Wanted(output.url, stem, output.content_type, output.size)
-            return await download(self.files, wanted, self.outputs_folder, self.clock, hop=self.hop)
+            return await download(self.files, wanted, self.outputs_folder, self.clock, keep=keep, hop=self.hop)
         if output.content is not None:
             return await save_content(output.content, stem, self.outputs_folder, hop=self.hop)
         raise DownloadFailed("refused", "The service lists an output without an address or a text.")
 
     async def _with_outputs(self, record: Record, remote: RemoteTask | None) -> RemoteTask:
         """Ask for the task until it shows outputs, a few times: they may come a little after its end."""
-        for attempt in range(LOOKS_FOR_OUTPUTS):
+        for attempt in range(1 if self._is_young(record) else LOOKS_FOR_OUTPUTS):
             if remote is not None and remote.outputs:
                 return remote
             if attempt:
@@ -207,4 +235,4 @@ def _number(output: Output) -> int:
 
 
 def _failure(error: DownloadFailed) -> Failure:
-    return Failure("lost" if error.kind == "expired" else error.kind, error.message)
+    return Failure(FAILED_AS.get(error.kind, error.kind), error.message)

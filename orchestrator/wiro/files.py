@@ -1,17 +1,16 @@
 """Files on the network: which addresses may be asked for them, and what comes back, whole or said not to be."""
 
-# ruff: noqa: N818 - these are outcomes, and `except FileGone` says more than `except FileGoneError`
-
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -20,6 +19,16 @@ from yarl import URL
 
 from orchestrator.wiro.addresses import AddressPolicy, AddressRefused, CheckedResolver
 from orchestrator.wiro.exchange import USER_AGENT, Answer, Exchange
+from orchestrator.wiro.file_errors import (
+    FileBroken,
+    FileError,
+    FileGone,
+    FileMisled,
+    FileRefused,
+    FileTooLarge,
+    FileUnavailable,
+)
+from orchestrator.wiro.inflating import ENCODINGS, Inflater
 
 __all__ = [
     "AddressPolicy",
@@ -27,6 +36,7 @@ __all__ = [
     "FileBroken",
     "FileError",
     "FileGone",
+    "FileMisled",
     "FileRefused",
     "FileTooLarge",
     "FileUnavailable",
@@ -48,60 +58,6 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
 
 
-class FileError(Exception):
-    """A file was not fetched; the text is a whole sentence that names the host but no path or query.
-
-    Attributes:
-        host: The host that was asked, as it stands in the address.
-        reason: What happened, a clause.
-    """
-
-    sentence: ClassVar[str] = "A file from {host} was not fetched: {reason}."
-
-    def __init__(self, host: str, reason: str) -> None:
-        super().__init__(self.sentence.format(host=host or "an address without a host", reason=reason))
-        self.host = host
-        self.reason = reason
-
-
-class FileRefused(FileError):
-    """The address, or one that it redirects to, is none that may be asked; nothing was sent to it."""
-
-    sentence = "A file from {host} was refused: {reason}."
-
-
-class FileGone(FileError):
-    """The server has no such file for us (any more): HTTP 403, 404, 410 and other 4xx that time does not heal."""
-
-    sentence = "A file is not to be had from {host}, expired or deleted: {reason}."
-
-
-class FileUnavailable(FileError):
-    """The server could not be reached or could not serve; this passes.
-
-    Attributes:
-        retry_after_seconds: How long the server asks to be left alone, if it says so.
-    """
-
-    sentence = "A file could not be fetched from {host} just now: {reason}."
-
-    def __init__(self, host: str, reason: str, retry_after_seconds: float | None = None) -> None:
-        super().__init__(host, reason)
-        self.retry_after_seconds = retry_after_seconds
-
-
-class FileBroken(FileError):
-    """What came is not the file, or not all of it."""
-
-    sentence = "A file from {host} did not arrive whole: {reason}."
-
-
-class FileTooLarge(FileError):
-    """The file is, or turned out to be, larger than is accepted."""
-
-    sentence = "A file from {host} is too large: {reason}."
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Body:
     """One answer: what it says about the file, and its bytes.
@@ -110,8 +66,8 @@ class Body:
         host: The host that answered, after redirects.
         status: 200, 206, or 416 where nothing was left to send.
         offset: Where in the file these bytes start: 0, or what was asked for.
-        total: The size of the whole file in bytes, if stated.
-        validator: The strong ETag, else Last-Modified: what a later resumption has to name.
+        total: The size of the whole file in bytes, if stated; that of a compressed answer says nothing of it.
+        validator: The strong ETag, else Last-Modified: what a later resumption has to name; none if compressed.
         content_type: As the server states it.
     """
 
@@ -125,6 +81,7 @@ class Body:
     _max_bytes: int = field(repr=False)
     _arrived: Callable[[int], None] = field(repr=False)
     _slow_seconds: float = field(default=SLOW_SECONDS, repr=False)
+    _inflater: Inflater | None = field(default=None, repr=False)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Give the bytes as they come; at the end they are as many as was promised.
@@ -139,19 +96,28 @@ class Body:
         due = time() + self._slow_seconds
         if self.status != 416:
             while chunk := await self._next():
-                reached += len(chunk)
                 self._arrived(len(chunk))
-                if reached > self._max_bytes:
-                    raise FileTooLarge(self.host, f"more than {self._max_bytes} bytes came")
-                yield chunk
+                for piece in self._plain(chunk):
+                    reached += len(piece)
+                    if reached > self._max_bytes:
+                        raise FileTooLarge(self.host, f"more than {self._max_bytes} bytes came")
+                    yield piece
                 if time() >= due:
                     if reached - marked < SLOW_BYTES:
                         raise FileUnavailable(self.host, "it sends too slowly")
                     marked, due = reached, time() + self._slow_seconds
+        if self._inflater is not None and not self._inflater.is_whole:
+            raise FileBroken(self.host, "it came compressed, and lacks its end")
         if self.total is not None and reached != self.total:
             raise FileBroken(
                 self.host, "fewer bytes came than it has" if reached < self.total else "more bytes came than it has"
             )
+
+    def _plain(self, chunk: bytes) -> Iterator[bytes]:
+        try:
+            yield from self._inflater.pieces(chunk) if self._inflater else (chunk,)
+        except zlib.error:
+            raise FileBroken(self.host, "it came compressed, and damaged") from None
 
     async def _next(self) -> bytes:
         """Return what has come by now, or comes next; nothing at the end."""
@@ -243,10 +209,10 @@ class Files:
             The body, open as long as the context is.
 
         Raises:
-            FileRefused: No address that may be asked.
+            FileRefused: No address that may be asked; `FileMisled` where it is one that it redirects to.
             FileGone: The server does not give it (any more).
             FileUnavailable: Not now; this passes.
-            FileBroken: The answer makes no sense: a compressed one, a wrong range.
+            FileBroken: The answer makes no sense: an unknown compression, a wrong range.
             FileTooLarge: Its stated size is more than is accepted.
         """
         return self._open(url, offset if validator else 0, validator)
@@ -262,19 +228,27 @@ class Files:
 
     async def _answer(self, url: str, headers: dict[str, str]) -> tuple[str, Answer]:
         """Return the host that answers, after redirects, and its answer."""
-        target = self._permitted(url)
+        target, redirected = self._permitted(url), False
         for _ in range(MAX_REDIRECTS + 1):
-            host = _host(target)
             try:
-                async with asyncio.timeout(self._answer_seconds):
-                    answer = await self._asked(target, headers)
-            except FOREIGN as error:
-                raise _outcome(error, host, dropped=FileUnavailable) from error
-            if answer.status not in REDIRECTS:
-                return host, answer
-            answer.close()
-            target = self._permitted(answer.headers.get("Location", ""), target)
-        raise FileRefused(_host(target), f"it took more than {MAX_REDIRECTS} redirects")
+                answer = await self._asked_in_time(target, headers)
+                if answer.status not in REDIRECTS:
+                    return _host(target), answer
+                answer.close()
+                redirected = True
+                target = self._permitted(answer.headers.get("Location", ""), target)
+            except FileRefused as error:
+                if redirected:
+                    raise FileMisled(error.host, error.reason) from error
+                raise
+        raise FileMisled(_host(target), f"it took more than {MAX_REDIRECTS} redirects")
+
+    async def _asked_in_time(self, target: URL, headers: dict[str, str]) -> Answer:
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await self._asked(target, headers)
+        except FOREIGN as error:
+            raise _outcome(error, _host(target), dropped=FileUnavailable) from error
 
     async def _asked(self, target: URL, headers: dict[str, str]) -> Answer:
         """Ask once; once more where a server has closed a connection that was kept, which tells nothing of the file."""
@@ -291,17 +265,18 @@ class Files:
         """Judge an answer by its status line and headers."""
         headers, most = answer.headers, self._max_bytes
         start, total = _place(host, answer, offset)
-        if headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise FileBroken(host, "it came compressed, which was not asked for")
         if total is not None and total > most:
             raise FileTooLarge(host, f"it has {total} bytes, at most {most} are accepted")
         etag = headers.get("ETag", "")
         found = etag if etag.startswith('"') else headers.get("Last-Modified")
         if start and found and found != validator:
             raise FileBroken(host, "a part of another version came")
-        stated = headers.get("Content-Type")
+        inflater = _inflater(host, headers.get("Content-Encoding", ""), start)
+        if inflater is not None:  # what the head says is of the compressed file
+            total = found = None
+        stated, arrived, slow_seconds = headers.get("Content-Type"), self._arrived, self._slow_seconds
         return Body(
-            host, answer.status, start, total, found, stated, answer.content, most, self._arrived, self._slow_seconds
+            host, answer.status, start, total, found, stated, answer.content, most, arrived, slow_seconds, inflater
         )
 
     def _arrived(self, count: int) -> None:
@@ -351,6 +326,16 @@ def _place(host: str, answer: Answer, offset: int) -> tuple[int, int | None]:
         if status == 206 and first and int(first) == offset and size in {str(int(last) + 1), "*"}:
             return offset, int(last) + 1
     raise FileBroken(host, f"it answered HTTP {status}, which does not fit what was asked")
+
+
+def _inflater(host: str, encoding: str, start: int) -> Inflater | None:
+    """Return what undoes a compression that was not asked for; a part of a compressed file is of no use."""
+    encoding = encoding.strip().lower()
+    if encoding in {"", "identity"}:
+        return None
+    if start or encoding not in ENCODINGS:
+        raise FileBroken(host, "it came compressed, which was not asked for")
+    return Inflater()
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
