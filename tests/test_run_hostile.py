@@ -30,6 +30,7 @@ from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit
 from orchestrator.lifecycle import State
 from orchestrator.runs import RunFolder
+from orchestrator.steps import fetch
 from orchestrator.wiro import seed_model
 
 pytestmark = pytest.mark.anyio
@@ -202,6 +203,7 @@ async def run_with(service: Villain, folder: Path, prompts: Iterable[str] = TASK
 
 async def test_a_service_that_means_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written but in the run folder, nothing secret is told, each task ends with its reason."""
+    monkeypatch.setattr(fetch, "LATE_SECONDS", 30.0)
     monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.02)
     async with villain() as service:
         result = await run_with(service, tmp_path)
