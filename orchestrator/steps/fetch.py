@@ -94,18 +94,19 @@ class Fetcher:
         got: list[Output] = []
         warnings: list[str] = []
         failures: list[Failure] = []
-        may_come = False
+        young, may_come = self._is_young(record), False
         try:
-            remote = await self._with_outputs(record, remote)
+            remote = await self._with_outputs(record, remote, young=young)
         except DownloadFailed as error:
-            self._wait_if_young(record, error.message)
+            if young:
+                raise NotNowError(error.message, late=True) from error
             return await self._concluded(record, tuple(kept.values()), (), [_failure(error)])
         for number in range(max(len(remote.outputs), max(recorded, default=-1) + 1)):
             if number in kept:
                 got.append(kept[number])
                 continue
             try:
-                output, said = await self._output(record, remote, number, recorded.get(number))
+                output, said = await self._output(record, remote, number, recorded.get(number), young=young)
             except DownloadFailed as error:
                 may_come = may_come or error.kind != "refused"
                 failures.append(_failure(error))
@@ -117,18 +118,14 @@ class Fetcher:
             words = f" It says: {reason(remote)}" if remote.error_text.strip() else ""
             failures.append(Failure("no_outputs", f"The task has ended, and the service lists no outputs.{words}"))
             may_come = True
-        if may_come:
-            self._wait_if_young(record, failures[0].message)
+        if young and may_come:
+            raise NotNowError(failures[0].message, late=True)
         return await self._concluded(record, tuple(got), tuple(warnings), failures)
 
     def _is_young(self, record: Record) -> bool:
         """Return whether the task ended a moment ago; the wall clock may have been set back a little since."""
         ended_at = record.sent.ended_at
         return ended_at is not None and abs(self.clock.now() - ended_at) < LATE_SECONDS
-
-    def _wait_if_young(self, record: Record, message: str) -> None:
-        if self._is_young(record):
-            raise NotNowError(message, late=True)
 
     async def _concluded(
         self, record: Record, got: tuple[Output, ...], warnings: tuple[str, ...], failures: list[Failure]
@@ -147,11 +144,12 @@ class Fetcher:
         return after
 
     async def _output(
-        self, record: Record, remote: RemoteTask, number: int, recorded: Output | None
+        self, record: Record, remote: RemoteTask, number: int, recorded: Output | None, *, young: bool
     ) -> tuple[Output, tuple[str, ...]]:
         if number >= len(remote.outputs):
             raise DownloadFailed("expired", "The service does not list this output any more.")
-        landed, url = await self._land(record, remote.outputs[number], number, self._stem(record, number, recorded))
+        stem = self._stem(record, number, recorded)
+        landed, url = await self._land(record, remote.outputs[number], number, stem, young=young)
         path = f"{self.outputs_folder.name}/{landed.path}"
         return Output(path, url, landed.content_type, landed.bytes, landed.sha256), landed.warnings
 
@@ -171,11 +169,10 @@ class Fetcher:
         return file_stem(record.task.path, record.task.short_id, number)
 
     async def _land(
-        self, record: Record, output: RemoteOutput, number: int, stem: str
+        self, record: Record, output: RemoteOutput, number: int, stem: str, *, young: bool
     ) -> tuple[Downloaded, str | None]:
         """Bring one output home; where its address leads nowhere, ask for a new one."""
         addresses = 1
-        young = self._is_young(record)
         while True:
             try:
                 return await self._take(output, stem, keep=not young), output.url
@@ -198,9 +195,9 @@ class Fetcher:
             return await save_content(output.content, stem, self.outputs_folder, hop=self.hop)
         raise DownloadFailed("refused", "The service lists an output without an address or a text.")
 
-    async def _with_outputs(self, record: Record, remote: RemoteTask | None) -> RemoteTask:
+    async def _with_outputs(self, record: Record, remote: RemoteTask | None, *, young: bool) -> RemoteTask:
         """Ask for the task until it shows outputs, a few times: they may come a little after its end."""
-        for attempt in range(1 if self._is_young(record) else LOOKS_FOR_OUTPUTS):
+        for attempt in range(1 if young else LOOKS_FOR_OUTPUTS):
             if remote is not None and remote.outputs:
                 return remote
             if attempt:
