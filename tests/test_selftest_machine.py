@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +37,11 @@ def test_a_disk_that_does_not_sync_is_told(empty: Path, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(os, "fsync", fail)
     assert failing(empty, tmp_path) == [f"{empty} cannot hold a run: [Errno 5] Input/output error"]
+
+
+def test_a_disk_without_room_is_told(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=9_000_000))
+    assert failing(empty, tmp_path) == ["there is no room for a run: 9,000,000 bytes are free, and it takes 16,000,000"]
 
 
 def test_memory_is_told_from_a_disk(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

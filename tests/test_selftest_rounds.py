@@ -76,11 +76,18 @@ def test_one_round_where_all_holds(tmp_path: Path) -> None:
 def test_as_many_rounds_as_there_is_time_for_and_the_same_ones_again() -> None:
     said: list[list[str]] = [[], []]
     for lines in said:
-        verdict = proved(35, 7, say=lines.append)
+        verdict = proved(180, 7, say=lines.append)
         assert (verdict.seed, verdict.counts["rounds"]) == (7, 4)
+        assert verdict.counts["histories"] == 3 * 3 + 1  # nobody waits for the rest of them once the time is over
     seeds = [line for line in said[0] if line.startswith("Seed")]
     assert (seeds[0], len(set(seeds))) == ("Seed 7", 4)
     assert said[0] == said[1]
+
+
+def test_it_is_not_silent_while_it_plays() -> None:
+    said: list[str] = []
+    proved(0, 7, say=said.append)
+    assert [line.split()[0] for line in said if line.endswith("/3 runs in virtual time")] == ["0/3", "1/3", "2/3"]
 
 
 def test_a_history_that_breaks_a_promise_is_told_with_how_to_play_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +101,8 @@ def test_a_history_that_breaks_a_promise_is_told_with_how_to_play_it(monkeypatch
         "replay": "python -m orchestrator.simulation --histories 1 --seed 8",
         "folder": None,
     }
-    assert said[3:5] == [f"  FAILS  {violation.said}", f"         Again: {violation.replay}"]
+    at = said.index(f"  FAILS  {violation.said}")
+    assert said[at : at + 2] == [f"  FAILS  {violation.said}", f"         Again: {violation.replay}"]
 
 
 def test_what_a_run_that_was_killed_did_wrong_is_told_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

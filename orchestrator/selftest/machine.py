@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sqlite3
 import statistics
 import time
@@ -16,6 +17,9 @@ from typing import Final
 from orchestrator.errors import OrchestratorError
 from orchestrator.runs import RunFolder
 from orchestrator.selftest.verdict import Finding
+
+ROOM_BYTES: Final = 16_000_000
+"""What the run that is killed takes at most: its pictures, its ledger and its page."""
 
 SYNCS: Final = 20
 MEMORY_SECONDS: Final = 20e-6
@@ -34,13 +38,20 @@ def machine(folder: Path, state: Path | None) -> Iterator[Finding]:
         state: Where runs with the same key learn of each other, see `places`; it is looked at, and not written.
     """
     yield Finding(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}", held=True)
-    for look in (_synced, _ledger_kept, _locked):
+    for look in (_roomy, _synced, _ledger_kept, _locked):
         try:
             yield look(folder)
         except (OSError, sqlite3.Error, OrchestratorError) as error:
             yield Finding(f"{folder} cannot hold a run: {error}", held=False)
     yield _clock()
     yield _shared(state)
+
+
+def _roomy(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    if free < ROOM_BYTES:
+        return Finding(f"there is no room for a run: {free:,} bytes are free, and it takes {ROOM_BYTES:,}", held=False)
+    return Finding("there is room for a run", held=True)
 
 
 def _synced(folder: Path) -> Finding:

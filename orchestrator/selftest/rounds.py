@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import shlex
 import shutil
@@ -32,6 +33,9 @@ HISTORIES: Final = 200
 CHOICE: Final = "TMPDIR"
 """The variable that says on which disk to try."""
 
+COUNT_SECONDS: Final = 5.0
+"""How often it is said how far a round has come."""
+
 SEEDS: Final = 10**9
 WIDTH: Final = 80
 MARGIN: Final = " " * 9
@@ -45,7 +49,7 @@ async def prove(
     """Look at the machine, and go through rounds if it can be relied on.
 
     Args:
-        seconds: For how long; a round that has begun is finished, and there is at least one.
+        seconds: For how long, 0 for one whole round; when they are over, no more histories of a round are played.
         seed: The first round's, from which all others follow; None draws it where there is time for several.
         environment: The variables of this process. No credentials of it are used.
         clock: Time.
@@ -56,7 +60,7 @@ async def prove(
     """
     first = seed if seed is not None else random.SystemRandom().randrange(SEEDS) if seconds else 0
     began = clock.monotonic()
-    rounds = Rounds(environment, clock, say or _to_nobody)
+    rounds = Rounds(environment, clock, say or _to_nobody, began + seconds if seconds else math.inf)
     await rounds.look_at_machine()
     for each in _seeds(first) if not rounds.violations else ():
         await rounds.go_through(each)
@@ -85,12 +89,13 @@ class Rounds:
         violations: What did not hold.
     """
 
-    def __init__(self, environment: Mapping[str, str], clock: Clock, say: Say) -> None:
+    def __init__(self, environment: Mapping[str, str], clock: Clock, say: Say, until: float) -> None:
         self.counts: Counter[str] = Counter()
         self.violations: list[Violation] = []
         self._environment = environment
         self._clock = clock
         self._say = say
+        self._until = until
 
     async def look_at_machine(self) -> None:
         """See `machine`."""
@@ -118,17 +123,26 @@ class Rounds:
         self.counts.update(rounds=1)
 
     async def _play(self, seeds: range) -> None:
-        seen: Counter[str] = Counter(histories=len(seeds))
+        seen: Counter[str] = Counter()
         broken = len(self.violations)
+        told_at = self._clock.monotonic()
         for seed in seeds:
+            now = self._clock.monotonic()
+            if seen and now >= self._until:
+                break
+            if now - told_at >= COUNT_SECONDS:
+                told_at = now
+                self._say(f"{MARGIN}{seen['histories']}/{len(seeds)} runs in virtual time")
             verdict = await in_thread(partial(_played, seed))
-            seen.update(starts=verdict.starts, payments=verdict.paid)
+            seen.update(histories=1, starts=verdict.starts, payments=verdict.paid)
             if verdict.violation is not None:
                 replay = f"python -m orchestrator.simulation --histories 1 --seed {seed}"
                 self._found([Finding(f"history {seed}: {verdict.violation}", held=False)], replay)
         self.counts += seen
         if len(self.violations) == broken:
-            said = f"{len(seeds)} runs in virtual time, {seen['starts']:,} processes, {seen['payments']:,} payments"
+            said = (
+                f"{seen['histories']} runs in virtual time, {seen['starts']:,} processes, {seen['payments']:,} payments"
+            )
             self._found([Finding(said, held=True)])
 
     def _found(self, findings: Iterable[Finding], replay: str | None = None, kept: Path | None = None) -> None:
