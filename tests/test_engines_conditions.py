@@ -105,6 +105,27 @@ def test_calls_that_are_too_fast_without_a_word_of_when_to_come_again(monkeypatc
     assert seconds < 60 + 120
 
 
+def test_a_rate_that_drops_to_one_and_rises_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told nothing but that calls are too fast: few are refused, and within a minute of the rise all are used again."""
+    chance, weather = World.chance, World.weather
+    taken: list[float] = []
+    refused: list[float] = []
+
+    def too_fast(world: World, kind: str) -> bool:
+        if kind != "storm":
+            return weather(world, kind)
+        at = world.passed()
+        late = sum(each > at - 1 for each in taken[-20:]) >= (1 if 20 <= at < 80 else 20)
+        (refused if late else taken).append(at)
+        return late
+
+    monkeypatch.setattr(World, "chance", lambda self, *key: 0.9 if key == ("retry after",) else chance(self, *key))
+    monkeypatch.setattr(World, "weather", too_fast)
+    played(replace(USUAL, seeds=600, places=200, run_seconds=4.0))
+    assert len(refused) <= 25
+    assert sum(140 <= at < 150 for at in taken) >= 0.9 * 196
+
+
 def test_a_service_that_becomes_twenty_times_slower() -> None:
     """Nobody takes a task for lost, and the looks become rarer with it."""
     slow = replace(USUAL, run_seconds=160.0)

@@ -36,15 +36,24 @@ STALE_SECONDS: Final = 5.0
 NAP_SECONDS: Final = 0.25
 """How often a call looks whether there is a limit again, where it is told of none."""
 
-FEW: Final = 3
-SLOWER: Final = 0.75
-MUCH_SLOWER: Final = 0.5
-FASTER: Final = 1.05
-MUCH_FASTER: Final = 2.0
-"""As long as the rate is far below one that was fine before a bad hour."""
+CUT: Final = 0.08
+"""How much slower it goes after a refusal, as a share of the rate: the limit is probably just below it."""
+
+STEEPER: Final = 3.0
+DEEPEST_CUT: Final = 0.5
+"""How many times as large the cut becomes with each refusal that comes soon, and its bound: it may be far below."""
+
+AIM: Final = 0.4
+"""What is aimed at then: the rate less this share of the cut."""
+
+SOON_SECONDS: Final = 5.0
+CALM_SECONDS: Final = 32.0
+"""How long no more than what is aimed at is tried: briefly after several refusals, which may have been a bad hour."""
+
+GROWTH_SECONDS: Final = 17.0
+"""How long it takes from there to e times as much: the exponent grows with the fourth power of time."""
 
 SLOWEST: Final = 0.1
-RECOVERY_SECONDS: Final = 5.0
 FIRST_PAUSE_SECONDS: Final = 1.0
 
 
@@ -62,14 +71,14 @@ class Schedule:
     def __init__(self, calls_per_second: float) -> None:
         self.limit = calls_per_second
         self.rate = calls_per_second
-        self._familiar = calls_per_second
-        self._written = 0
+        self._low = self._aim = calls_per_second
+        self._cut = CUT
+        self._plateau = CALM_SECONDS
         self._until = math.inf
         self._sent: deque[float] = deque(maxlen=max(1, math.floor(calls_per_second)))
         self._held_until = -math.inf
         self._episode_from = -math.inf
         self._pause = FIRST_PAUSE_SECONDS
-        self._raised_at = -math.inf
 
     def change(self, limit: float, until: float) -> None:
         """Go by another limit from now on, or by the same one for longer; at `until` it lapses."""
@@ -94,31 +103,42 @@ class Schedule:
     def sent(self, at: float) -> None:
         """A call was written."""
         self._sent.append(at)
-        self._written += 1
-        if self.rate < self.limit and at - max(self._raised_at, self._held_until) >= RECOVERY_SECONDS:
-            self.rate = min(self.limit, self.rate * (MUCH_FASTER if 2 * self.rate <= self._familiar else FASTER))
-            self._raised_at = at
-            self._pause = FIRST_PAUSE_SECONDS
+        if math.isinf(self._episode_from):  # no rate has been fine so far
+            self._episode_from = at
+        if self.rate < self.limit:
+            self.rate = min(self.limit, max(self.rate, self._regained(self._calm(at))))
 
     def refused(self, written_at: float, now: float, retry_after_seconds: float | None) -> None:
         """The service says that calls come too fast; refusals of calls that were already out count once."""
+        soon = self._calm(written_at) < SOON_SECONDS + MARGIN / max(self.rate, SLOWEST)
         if retry_after_seconds is not None:
             self._held_until = max(self._held_until, now + min(retry_after_seconds, LONGEST_HOLD_SECONDS))
         if written_at < self._episode_from:
             return
-        soon = written_at - self._held_until < RECOVERY_SECONDS
-        if self._written > FEW:  # where hardly a call is let through it is a bad hour, which tells nothing of the limit
-            self._familiar = self.rate * SLOWER
-        self._written = 0
         least = min(self.limit, SLOWEST)
-        self._episode_from = self._raised_at = now
-        if retry_after_seconds is not None:
-            self.rate = max(self.rate * SLOWER, least)
-            return
-        self.rate = max(self.rate * (MUCH_SLOWER if soon else SLOWER), least)
-        self._held_until = max(self._held_until, now + self._pause)
-        if self.rate == least:  # longer pauses only help where no rate does
-            self._pause = min(self._pause * 2, LONGEST_HOLD_SECONDS)
+        self._episode_from = now
+        self._plateau = SOON_SECONDS if soon else CALM_SECONDS
+        self._cut = min(self._cut * STEEPER, DEEPEST_CUT) if soon else CUT
+        self._low = max(self.rate * (1 - self._cut), least)
+        self._aim = max(self.rate * (1 - AIM * self._cut), least)
+        self.rate = self._low
+        if not soon:
+            self._pause = FIRST_PAUSE_SECONDS
+        if retry_after_seconds is None:
+            self._held_until = max(self._held_until, now + self._pause)
+            if self.rate == least:  # longer pauses only help where no rate does
+                self._pause = min(self._pause * 2, LONGEST_HOLD_SECONDS)
+
+    def _calm(self, at: float) -> float:
+        """Return for how long, at a moment, calls have been written since the last episode of refusals."""
+        return at - max(self._episode_from, self._held_until)
+
+    def _regained(self, calm: float) -> float:
+        """Return the rate after so many calm seconds: soon near what is aimed at, there for a while, then far up."""
+        beyond = calm - self._plateau
+        if beyond < 0:
+            return self._aim - (self._aim - self._low) * (-beyond / self._plateau) ** 3
+        return self._aim * math.exp(min(beyond / GROWTH_SECONDS, 4.0) ** 4)
 
 
 class _Turn:
