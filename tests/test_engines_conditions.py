@@ -106,7 +106,7 @@ def test_calls_that_are_too_fast_without_a_word_of_when_to_come_again(monkeypatc
 
 
 def test_a_rate_that_drops_to_one_and_rises_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Told nothing but that calls are too fast: few are refused, and within a minute of the rise it is in full swing."""
+    """Told nothing but that calls are too fast: few are refused, and a minute after the rise it is in full swing."""
     chance, weather = World.chance, World.weather
     taken: list[float] = []
     refused: list[float] = []
