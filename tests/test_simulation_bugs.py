@@ -40,10 +40,10 @@ from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.steps.clearing import Clearing
 from orchestrator.steps.fetch import Fetcher
 from orchestrator.steps.landing import Landing
-from orchestrator.steps.outcomes import Stop
+from orchestrator.steps.outcomes import Outcome, Stop
 from orchestrator.steps.recognise import Kind
 from orchestrator.steps.settle import Settler
-from orchestrator.wiro import Acceptance, ReplyLost
+from orchestrator.wiro import Acceptance, RemoteTask, ReplyLost
 
 MOST_HISTORIES: Final = 60
 """Within how many histories a bug is found that is looked for where it may be; most take a handful."""
@@ -274,6 +274,74 @@ def what_cannot_be_delivered_is_pending_again(patch: pytest.MonkeyPatch) -> None
     patch.setattr(Record, "undelivered", undelivered)
 
 
+@planted(seeds=1, repeat=1, events=(Event("task stubborn", 1),))
+def what_ends_well_though_it_was_told_to_end_has_failed(patch: pytest.MonkeyPatch) -> None:
+    concluded = track.concluded
+
+    def hasty(record: Record, remote: Any, attempts: int, now: float, **words: Any) -> Record:
+        after = concluded(record, remote, attempts, now, **words)
+        overdue = words.get("overdue")
+        return record.failed(overdue, now) if overdue and after is not record else after
+
+    patch.setattr(track, "concluded", hasty)
+
+
+@planted(attempts=3, seeds=1, repeat=1, events=(Event("task billed", 1),))
+def a_failure_that_was_billed_is_tried_again(patch: pytest.MonkeyPatch) -> None:
+    concluded = track.concluded
+
+    def generous(record: Record, remote: Any, attempts: int, now: float, **words: Any) -> Record:
+        after = concluded(record, remote, attempts, now, **words)
+        if after.state is not State.FAILED or after.failure is None or record.failures + 1 >= attempts:
+            return after
+        ending = Ending(remote.status, remote.exit_code, remote.cost_usd, remote.elapsed_seconds, now)
+        return record.fell_through(ending, after.failure)
+
+    patch.setattr(track, "concluded", generous)
+
+
+@planted(retries=1, seeds=1, repeat=1, events=(Event("task billed", 1),))
+def the_user_s_retry_pays_again_for_what_was_billed(patch: pytest.MonkeyPatch) -> None:
+    def by_kind(record: Record) -> bool:
+        return record.failure is not None and record.failure.kind in retry.PAID_KINDS
+
+    patch.setattr(retry, "may_be_paid", by_kind)
+
+
+@planted(attempts=3, seeds=1, repeat=1, events=(Event("task wordless", 1),))
+def what_ended_without_a_word_has_failed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(RemoteTask, "unclear", property(lambda _: False))
+
+
+@planted(attempts=3, events=(Event("task fails", 1), *(Event("run throttled", number) for number in range(2, 9))))
+def a_refusal_strikes_out_earlier_requests(patch: pytest.MonkeyPatch) -> None:
+    write = moves._write_attempt
+
+    def sweeping(db: sqlite3.Connection, task: str, before: Attempt | None, after: Attempt | None) -> None:
+        if after is None and before is not None:
+            db.execute("DELETE FROM attempts WHERE task = ?", (task,))
+        write(db, task, before, after)
+
+    patch.setattr(moves, "_write_attempt", sweeping)
+
+
+HIDDEN = (Event("run unanswered", 1), Event("task hidden", 1, seconds=59.0))
+SLOW_PAGES = tuple(Event("list slow", number, seconds=30.0) for number in range(2, 12))
+
+
+@planted(seeds=1, repeat=1, page=50, strangers_seconds=0.0, events=(*HIDDEN, *SLOW_PAGES))
+def the_list_counts_as_read_when_its_end_is_there(patch: pytest.MonkeyPatch) -> None:
+    read = Settler.read_list
+
+    async def late(self: Settler, uncertain: Any, newest: int | None) -> Any:
+        listing = await read(self, uncertain, newest)
+        return listing if isinstance(listing, Outcome) else replace(listing, read_from=self.clock.monotonic())
+
+    patch.setattr(Settler, "read_list", late)
+
+
+# The user's word
+
 # The user's word
 
 
@@ -314,6 +382,17 @@ def what_is_cancelled_runs_on(patch: pytest.MonkeyPatch) -> None:
         return True
 
     patch.setattr(tracking, "end", deaf)
+
+
+@planted(seeds=4, run_seconds=60.0, events=(Event("hour cancel", at=8.0),))
+def what_runs_is_cancelled_and_never_killed(patch: pytest.MonkeyPatch) -> None:
+    async def gently(record: Record, calls: Calls, *, queued: bool) -> bool:  # noqa: ARG001 - it makes no difference
+        attempt = record.sent
+        return await track._agreed(
+            lambda client: client.cancel(task_id=attempt.remote_id or "", token=attempt.token), calls
+        )
+
+    patch.setattr(tracking, "end", gently)
 
 
 @planted(seeds=12, run_seconds=10.0, places=2, rate=10.0, events=(Event("hour cancel", at=8.0),))
@@ -452,6 +531,16 @@ def the_last_output_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Fetcher, "_concluded", short)
 
 
+@planted(samples=2, events=(Event("task torn", 1),))
+def what_lacks_an_output_is_done(patch: pytest.MonkeyPatch) -> None:
+    concluded = Fetcher._concluded
+
+    async def content(self: Fetcher, record: Record, got: Any, warnings: Any, failures: list[Failure]) -> Record:
+        return await concluded(self, record, got, warnings, [] if got else failures)
+
+    patch.setattr(Fetcher, "_concluded", content)
+
+
 @planted(delete_remote=True, events=tuple(Event("process killed", number) for number in range(30, 300, 13)))
 def what_is_owed_is_deleted_though_the_task_is_not_done(patch: pytest.MonkeyPatch) -> None:
     async def always(*_: object) -> bool:
@@ -531,6 +620,11 @@ def the_budget_forgets_what_is_on_its_way(patch: pytest.MonkeyPatch) -> None:
 @planted()
 def too_many_calls_slow_nobody(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Schedule, "refused", lambda *_: None)
+
+
+@planted(events=tuple(Event("look throttled", number) for number in range(1, 12)))
+def nobody_waits_longer_than_half_a_minute(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(pacing, "LONGEST_HOLD_SECONDS", 30.0)
 
 
 @planted()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.simulation.history import Event
 from orchestrator.simulation.rules import Rules
@@ -24,6 +24,10 @@ from orchestrator.wiro import (
     TaskPage,
     WiroError,
 )
+
+LONGEST_RETRY_AFTER_SECONDS: Final = 400.0
+OFTEN_SHORT: Final = 0.9
+"""In how many cases of all the service wants no calls for some seconds only, or does not say how long."""
 
 
 class SimulatedClient(Client):
@@ -68,9 +72,13 @@ class SimulatedClient(Client):
     async def tasks(self, *, start: int, limit: int, model: str | None = None) -> TaskPage:
         """See `Client.tasks`."""
         del model
-        await self._exchange("/Task/List", self._world.befalls("list"))
+        event = self._world.befalls("list")
+        kind = await self._exchange("/Task/List", event)
         page = self._world.service.page(start, limit, self._world.now())
         self._world.tell(f"list from {start}: {', '.join(task.task_id for task in page.tasks)}")
+        if event and kind == "slow":  # what comes about meanwhile it does not show
+            await self._world.clock.sleep(min(event.seconds, TIMEOUT_SECONDS - 1))
+            self._rules.arrived()
         if limit == 1 and page.tasks:
             self._rules.saw(int(page.tasks[0].task_id))
         # Where it shows nothing at all when it is asked for the newest task alone, nobody could know better.
@@ -80,10 +88,12 @@ class SimulatedClient(Client):
     async def cancel(self, *, task_id: str, token: str | None) -> None:  # noqa: ARG002 - the id says it
         """See `Client.cancel`."""
         await self._end("/Task/Cancel", task_id)
+        self._world.service.cancel(int(task_id), self._world.now())
 
     async def kill(self, *, task_id: str, token: str | None) -> None:  # noqa: ARG002 - the id says it
         """See `Client.kill`."""
         await self._end("/Task/Kill", task_id)
+        self._world.service.kill(int(task_id), self._world.now())
 
     async def delete_outputs(self, token: str) -> None:
         """See `Client.delete_outputs`."""
@@ -95,7 +105,6 @@ class SimulatedClient(Client):
     async def _end(self, endpoint: str, task_id: str) -> None:
         await self._exchange(endpoint, self._world.befalls("end"))
         self._rules.obedience.ends(self._world.service.tasks[int(task_id)])
-        self._world.service.stop(int(task_id), self._world.now())
 
     async def _answered(self, request: Request, kind: str, event: Event | None) -> Accepted:
         """Wait for the answer to a request to `/Run`, as long as a client waits."""
@@ -148,8 +157,8 @@ class SimulatedClient(Client):
             raise ReplyLost(endpoint, "the connection dropped")
         if kind == "throttled" or world.weather("storm"):
             await world.clock.sleep(self._latency())
-            wait = world.chance("retry after")
-            retry_after = round(20 * wait, 1) if wait < 0.5 else None
+            retry_after = _retry_after(world.chance("retry after"))
+            world.held(retry_after or 0.0)
             self._rules.throttled(written_at, retry_after)
             raise RateLimited(endpoint, "too fast", http_status=429, retry_after_seconds=retry_after)
         if kind == "faulty":
@@ -159,3 +168,10 @@ class SimulatedClient(Client):
 
     def _latency(self) -> float:
         return self._world.history.latency_seconds * (0.2 + 0.8 * self._world.chance("latency")) / 2
+
+
+def _retry_after(luck: float) -> float | None:
+    """Return for how many seconds the service wants no calls; in half of all cases it does not say."""
+    if luck > OFTEN_SHORT:
+        return round(LONGEST_RETRY_AFTER_SECONDS * (luck - OFTEN_SHORT) / (1 - OFTEN_SHORT), 1)
+    return round(20 * luck, 1) if luck < 0.5 else None

@@ -39,7 +39,7 @@ class SimulatedFiles(Files):
         number, output = map(int, url.rsplit("/", 2)[1:])
         if kind == "unavailable" or world.weather("outage"):
             raise FileUnavailable(HOST, "it could not be reached")
-        if kind == "gone" or world.service.tasks[number].deleted:
+        if kind == "gone" or not world.service.tasks[number].has_file(output):
             raise FileGone(HOST, "it answered HTTP 404")
         data = PAGE if kind == "page" else picture(number, output)
         version = f'"{kind == "page"}"'

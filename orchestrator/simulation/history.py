@@ -148,12 +148,21 @@ MISFORTUNES: Final[Mapping[str, tuple[float, Drawn, str]]] = MappingProxyType(
             "lost lost unanswered unanswered late unreachable throttled faulty invalid slow slow claimed hurried",
         ),
         "look": (3, _call, "lost unreachable throttled faulty gone strange"),
-        "list": (2, _call, "lost unreachable throttled faulty"),
+        "list": (2, _call, "lost unreachable throttled faulty slow slow"),
         "end": (1, _call, "lost unreachable"),
         "file": (2, _call, "gone broken unavailable page"),
         "disk": (0.7, _step, "commit file"),
-        # What becomes of a task on the service.
-        "task": (3, _call, "fails fails stuck vanishes cancelled silent hidden veiled empty unstarted unfinished late"),
+        # What becomes of a task on the service. One that is stuck never begins to run; a stubborn one runs until it is
+        # told to end, and ends well then; a billed one fails; a wordless one does not say how it has ended, and shows
+        # its outputs later; of a torn one's files the last is gone.
+        "task": (
+            4,
+            _call,
+            (
+                "fails fails stuck vanishes cancelled silent hidden veiled empty unstarted unfinished late"
+                " stubborn stubborn billed billed wordless torn torn"
+            ),
+        ),
         # What comes at a time: all calls unreachable, or throttled; no place, no balance; the user's
         # word.
         "hour": (3, _moment, "outage storm full poor interrupt hurry cancel kill"),
@@ -174,7 +183,7 @@ def draw(seed: int) -> History:
         seed=seed,
         seeds=rng.choice((1, 1, 1, 2, 2, 3, 4, 6, 12)),
         repeat=rng.choice((1, 1, 2, 3)),
-        samples=rng.choice((1, 1, 1, 2)),
+        samples=rng.choice((1, 1, 2)),
         rate=rng.choice((0.5, 1.5, 3.0, 10.0, 10.0, 25.0)),
         concurrency=rng.choice((None, None, 1, 2, 4)),
         affordable=rng.choice((None, None, None, 2, 5)),
@@ -190,7 +199,7 @@ def draw(seed: int) -> History:
         cut_seconds=rng.choice((0.0, 0.0, 0.0, 0.0, 150.0)),
         veiled_seconds=rng.choice((0.0, 0.0, 10.0, 200.0)),
         page=rng.choice((2, 4, 7, 50)),
-        lag_seconds=rng.choice((0.0, 0.0, 5.0, 55.0, 55.0)),
+        lag_seconds=rng.choice((0.0, 0.0, 5.0, 55.0, 59.9)),
         shows=rng.choice(("all", "all", "text", "defaults")),
         events=tuple(_event(rng, "run" if number in {1, 2} else None) for number in range(count)),
         forecasts=rng.random() < FORECASTING,

@@ -31,10 +31,13 @@ SEEN_SECONDS: Final = 1.0
 SPACING: Final = 1.02
 SLACK: Final = 1e-6
 PAUSE_SECONDS: Final = 1.0
+LONGEST_HOLD_SECONDS: Final = 300.0
+"""However long the service asks for: after five minutes one call tries whether it still does."""
+
 MANY_FILES: Final = 3
 """So many misfortunes of files may befall one of them, which is then given up."""
 
-MADE: Final = frozenset({"", "silent", "hidden", "veiled", "unfinished"})
+MADE: Final = frozenset({"", "silent", "hidden", "veiled", "unfinished", "late", "stubborn", "wordless"})
 """The fates of tasks whose outputs can be had."""
 
 
@@ -81,6 +84,10 @@ class Rules:
         self.progress.begun(self._states)
         if self._is_shaken:
             self._outlasted(store)
+        self._none_forgotten(store)
+
+    def _none_forgotten(self, store: SqliteLedger) -> None:
+        """Each request that the ledger has held is in it, also where another one has followed."""
         known = store.claimed([str(remote.number) for remote in self._world.service.ours])
         for remote in self._world.service.ours:
             if remote.request and remote.request.owner and str(remote.number) not in known:
@@ -102,7 +109,7 @@ class Rules:
         """The service says that calls come too fast; of calls that were already out only the first one slows us."""
         now = self._world.now()
         if retry_after is not None:
-            self._held_until = max(self._held_until, now + retry_after)
+            self._held_until = max(self._held_until, now + min(retry_after, LONGEST_HOLD_SECONDS))
         elif written_at >= self._slow_since:
             self._held_until = max(self._held_until, now + PAUSE_SECONDS)
         if written_at >= self._slow_since:
@@ -284,6 +291,7 @@ class Rules:
         for remote in ours:  # where one came too late there are two for one task, and either may be the one it has
             if remote.request and remote.request.owner is None and canonical_json(remote.parameters) not in excused:
                 self._broken(f"{remote.number} was accepted, and nobody knows of it")
+        self._none_forgotten(store)
         self._none_lost(records.values())
         self.books.ended(store)
         self._in_time()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import heapq
 import itertools
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from orchestrator.wiro import (
     BalanceUsedUp,
     ConcurrencyLimit,
     NoSuchTask,
+    NotInState,
     RemoteOutput,
     RemoteTask,
     TaskPage,
@@ -36,6 +38,18 @@ DONE: Final = "task_postprocess_end"
 HOST: Final = "cdn.example"
 STRANGER_SECONDS: Final = 1.0
 UNFINISHED_SECONDS: Final = 2.5
+STUBBORN_SECONDS: Final = 2.0
+"""How long a task goes on that is told to end, and ends well all the same."""
+
+QUEUED_SECONDS: Final = 60.0
+"""How long a task is in the queue at most, unless it never leaves it."""
+
+UNENDING: Final = frozenset({"stuck", "stubborn"})
+FAILING: Final = frozenset({"fails", "billed"})
+LATER: Final = frozenset({"unfinished", "wordless"})
+"""The fates of tasks whose outputs show a little after their end."""
+
+SAYING_NO_COST: Final = frozenset({"silent", "wordless"})
 
 
 @dataclass(eq=False, slots=True)
@@ -108,8 +122,13 @@ class Remote:
         if self.stopped_at is not None and self.stopped_at <= now:
             return "task_cancel"
         if now < self.ends_at:
-            return "task_queue" if now < self.accepted_at + 0.2 * (self.ends_at - self.accepted_at) else "task_output"
+            return "task_queue" if self.is_queued(now) else "task_output"
         return "task_error" if self.fate == "unstarted" else DONE
+
+    def is_queued(self, now: float) -> bool:
+        """Return whether it does not run yet."""
+        queued_seconds = min(0.2 * (self.ends_at - self.accepted_at), QUEUED_SECONDS)
+        return self.fate == "stuck" or now < self.accepted_at + queued_seconds
 
     def runs(self, now: float) -> bool:
         """Return whether it holds a place."""
@@ -118,6 +137,10 @@ class Remote:
     def is_free(self, now: float) -> bool:
         """Return whether it has ended and costs nothing."""
         return not self.runs(now) and (self.status(now) != DONE or self.fate == "fails")
+
+    def has_file(self, output: int) -> bool:
+        """Return whether one of its outputs can be had."""
+        return not self.deleted and (self.fate != "torn" or output < self.samples - 1)
 
     def is_gone(self, now: float) -> bool:
         """Return whether the service knows it no longer."""
@@ -188,10 +211,22 @@ class Service:
             tuple(self._shown(each, now, how if now >= each.unveiled_at else "none") for each in part), None
         )
 
-    def stop(self, number: int, now: float) -> None:
-        """End a task, if it still runs."""
+    def cancel(self, number: int, now: float) -> None:
+        """End a task that does not run yet.
+
+        Raises:
+            NotInState: It runs, or has ended.
+        """
+        if self.tasks[number].status(now) != "task_queue":
+            raise NotInState("/Task/Cancel", "Task is not in a cancellable state.", http_status=200, code=1)
+        self.kill(number, now)
+
+    def kill(self, number: int, now: float) -> None:
+        """End a task, if it still runs; a stubborn one makes what it was to make."""
         remote = self.tasks[number]
-        if remote.runs(now):
+        if remote.fate == "stubborn":
+            remote.ends_at = min(remote.ends_at, now + STUBBORN_SECONDS)
+        elif remote.runs(now):
             remote.stopped_at = now
 
     def active(self, now: float) -> int:
@@ -226,7 +261,7 @@ class Service:
             model=MODEL,
             parameters=dict(request.parameters),
             accepted_at=now,
-            ends_at=float("inf") if fate == "stuck" else now + runs,
+            ends_at=math.inf if fate in UNENDING else now + runs,
             shown_at=now + lag,
             unveiled_at=now + seconds if fate == "veiled" else 0.0,
             request=request,
@@ -264,21 +299,21 @@ class Service:
     def _shown(self, remote: Remote, now: float, shows: str) -> RemoteTask:
         status = remote.status(now)
         ended, done = not remote.runs(now), status == DONE
-        made = done and remote.fate not in {"fails", "empty"}
-        made = made and (remote.fate != "unfinished" or now > remote.ends_at + UNFINISHED_SECONDS)
+        made = done and remote.fate not in {*FAILING, "empty"}
+        made = made and (remote.fate not in LATER or now > remote.ends_at + UNFINISHED_SECONDS)
         outputs = tuple(_output(remote, number) for number in range(remote.samples)) if made else ()
         free = ended and remote.is_free(now)
-        cost = None if not ended or remote.fate == "silent" else Decimal(0) if free else remote.price_usd
+        cost = None if not ended or remote.fate in SAYING_NO_COST else Decimal(0) if free else remote.price_usd
         return RemoteTask(
             task_id=str(remote.number),
             token=remote.token,
             model=remote.model,
             parameters=_parameters(remote.parameters, shows),
             status=status,
-            exit_text="" if not done else "1" if remote.fate == "fails" else "0",
+            exit_text="" if not done or remote.fate == "wordless" else "1" if remote.fate in FAILING else "0",
             cost_usd=cost,
             outputs=outputs,
-            error_text="out of memory" if remote.fate == "fails" else "",
+            error_text="out of memory" if remote.fate in FAILING else "",
             debug_output="",
             created_at=None,
             started_at=None,

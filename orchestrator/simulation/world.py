@@ -103,6 +103,10 @@ class World:
             self._calm_from = max(self._calm_from, self.now() + ECHO_SECONDS + _held_seconds(event))
         return event
 
+    def held(self, seconds: float) -> None:
+        """Nobody may call for so long."""
+        self._calm_from = max(self._calm_from, self.now() + seconds + ECHO_SECONDS)
+
     def calm_from(self) -> float:
         """Return the moment from which on no misfortune that has come, nor a wait for it to pass, is in the way."""
         hours = (event for event in self.history.events if event.victim == "hour" and event.at <= self.passed())
@@ -172,7 +176,7 @@ def _place(event: Event) -> str:
 
 
 def _held_seconds(event: Event) -> float:
-    """Return for how long a request of ours is held up."""
+    """Return for how long a call of ours is held up."""
     if event.what == "run late":
         return TIMEOUT_SECONDS + event.seconds
-    return event.seconds if event.what == "run slow" else 0.0
+    return event.seconds if event.what in {"run slow", "list slow"} else 0.0
