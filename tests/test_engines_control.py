@@ -40,6 +40,24 @@ async def test_the_first_reason_to_close_is_told_but_leaving_goes_before_it() ->
     assert control.halt == Halt(Stop.SERVICE, "No service.")
 
 
+async def test_who_began_to_wait_first_ends_first() -> None:
+    """Else a simulated run that is left would go on otherwise each time it is played."""
+    control, ended = Control(), list[int]()
+
+    async def wait(number: int) -> None:
+        try:
+            await until_over(control, left=number % 2 == 0)
+        finally:
+            ended.append(number)
+
+    async with anyio.create_task_group() as group:
+        for number in range(100):
+            group.start_soon(wait, number)
+        await anyio.wait_all_tasks_blocked()
+        control.leave(Stop.INTERRUPTED, "Interrupted.")
+    assert ended == [*range(1, 100, 2), *range(0, 100, 2)]
+
+
 async def test_a_wait_that_begins_too_late_does_not_wait() -> None:
     control = Control()
     control.leave(Stop.INTERRUPTED, "Interrupted.")

@@ -19,6 +19,10 @@ class Halt:
     message: str
 
 
+_Waits = dict[anyio.CancelScope, None]
+"""Who waits, in the order in which they began: it says who ends first, and no address in memory does."""
+
+
 class Signal:
     """Something has changed: whoever waits looks again."""
 
@@ -62,8 +66,8 @@ class Control:
         self.forced = anyio.Event()
         self.changed = Signal()
         self._hurries: list[Callable[[], None]] = []
-        self._until_closed: set[anyio.CancelScope] = set()
-        self._until_left: set[anyio.CancelScope] = set()
+        self._until_closed: _Waits = {}
+        self._until_left: _Waits = {}
 
     def note(self, stop: Stop, message: str) -> None:
         """No further tasks are begun; those that are go on to their end."""
@@ -103,21 +107,21 @@ class Control:
         """Have something called when the run is left or cancelled: whoever waits for a look waits no longer."""
         self._hurries.append(hurry)
 
-    def _wait(self, waits: set[anyio.CancelScope], *, over: bool) -> Iterator[anyio.CancelScope]:
+    def _wait(self, waits: _Waits, *, over: bool) -> Iterator[anyio.CancelScope]:
         with anyio.CancelScope() as scope:
-            waits.add(scope)
+            waits[scope] = None
             if over:
                 scope.cancel()
             try:
                 yield scope
             finally:
-                waits.discard(scope)
+                del waits[scope]
 
     def _hurry(self) -> None:
         for hurry in self._hurries:
             hurry()
 
-    def _end(self, waits: set[anyio.CancelScope]) -> None:
+    def _end(self, waits: _Waits) -> None:
         for scope in tuple(waits):
             scope.cancel()
         self.changed.notify()
