@@ -679,8 +679,9 @@ def a_task_that_is_not_shown_at_once_is_left_for_long(patch: pytest.MonkeyPatch)
 
 @planted(seeds=12, rate=10.0, events=(Event("look throttled", 1), Event("look throttled", 2)))
 def who_was_slowed_down_stays_slow(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(pacing, "RECOVERY_SECONDS", math.inf)
-    patch.setattr(pacing, "SLOWER", 0.1)
+    patch.setattr(pacing, "CUT", 0.99)
+    patch.setattr(pacing, "DEEPEST_CUT", 0.99)
+    patch.setattr(Schedule, "_regained", lambda self, _calm: self._low)
 
 
 # Power cuts
