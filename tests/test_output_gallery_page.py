@@ -743,7 +743,7 @@ def test_plots_say_when_they_begin_and_end(look: Look, lasted: int, told: list[s
     )
     page.locator("#tab-overview").click()
     plot, moments = page.locator(".charts svg").first, page.locator(".charts figure").first.locator("time")
-    assert moments.all_inner_texts() == told
+    expect(moments).to_have_text(told)
     above, below = plot.bounding_box(), moments.last.bounding_box()
     assert above
     assert below
