@@ -300,6 +300,7 @@ def prepare(order: Order) -> None:
     os.chdir(order.folder)
     os.environ["ORCHESTRATOR_HOME"] = order.home
     defaults_of(download)["attempts"] = 1  # what comes broken is a suspect at once, and failed
+    vars(sys.modules["orchestrator.steps.fetch"])["LATE_SECONDS"] = 0.0  # nor is it waited for
     if order.is_later:
         defaults_of(SqliteLedger.__init__)["steps"] = (*STEPS, NEXT)
     if order.point:
