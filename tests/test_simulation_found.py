@@ -67,3 +67,24 @@ def test_one_slip_does_not_make_an_empty_list_complete() -> None:
     events = (Event("run unanswered", number=1), Event("look gone", number=8))
     verdict = play(History(seed=1892, seeds=1, latency_seconds=2.0, cut_seconds=150.0, events=events))
     assert (verdict.violation, verdict.paid) == (None, 1)
+
+
+def test_equal_requests_may_be_written_in_another_order_than_they_were_intended() -> None:
+    """On a slow disk several are intended together: the one that went first was taken for another's."""
+    verdict = play(
+        History(
+            seed=3213,
+            seeds=7,
+            repeat=3,
+            rate=25.0,
+            places=25,
+            run_seconds=8.0,
+            latency_seconds=0.01,
+            disk_seconds=0.3,
+            earlier=3,
+            page=50,
+            forecasts=True,
+            events=(Event("run throttled", number=3, seconds=45.0),),
+        )
+    )
+    assert (verdict.violation, verdict.paid) == (None, 21)

@@ -57,6 +57,7 @@ class Rules:
         self._alike = Counter(self._tasks.values())
         self._states: dict[str, State] = {}
         self._intents: dict[str, float] = {}
+        self._spent: set[str] = set()
         self._seen: list[tuple[float, int]] = []
         self._newest_before: dict[str, int] = {}
         self._mistaken: set[str] = set()
@@ -123,7 +124,9 @@ class Rules:
         intents = {
             identity: at
             for identity, at in self._intents.items()
-            if self._tasks[identity] == kind and self._states.get(identity) is State.SUBMITTING
+            if identity not in self._spent
+            and self._tasks[identity] == kind
+            and self._states.get(identity) is State.SUBMITTING
         }
         oldest = min(intents, key=lambda identity: intents[identity], default=None)
         if oldest is None:
@@ -131,7 +134,7 @@ class Rules:
             return
         if self._world.now() - intents[oldest] > OLDEST_INTENT_SECONDS:
             self._broken(f"a request is sent {self._world.now() - intents[oldest]:.1f} s after its intent")
-        del self._intents[oldest]
+        self._spent.add(oldest)
 
     def arrived(self) -> None:
         """Look at what the service has accepted by now."""
@@ -188,8 +191,11 @@ class Rules:
         self._world.tell(f"task {identity[:4]} is {state}{f' ({record.failure.message})' if record.failure else ''}")
         if said.state is not before or ((before, state) not in MOVES and before is not state):
             self._broken(f"a task that was {before} is {state}")
+        if before is State.SUBMITTING is not state:
+            self._pass_on(identity)
         if before is not state is State.SUBMITTING:
             self._intents[identity] = now = self._world.now()
+            self._spent.discard(identity)
             known = (number for at, number in self._seen if at <= now - SEEN_SECONDS)
             self._newest_before[identity] = max(known, default=0)
             self.obedience.intended()
@@ -199,6 +205,13 @@ class Rules:
             self._claimed(record, int(record.attempt.remote_id))
         if state is State.DONE:
             self._delivered(record)
+
+    def _pass_on(self, identity: str) -> None:
+        """Where an equal task's intent was taken for this one's, which went first, give it the one that is left."""
+        if identity in self._intents and identity not in self._spent:
+            alike = (each for each in self._intents.keys() & self._spent if self._tasks[each] == self._tasks[identity])
+            waiting = sorted(each for each in alike if self._states.get(each) is State.SUBMITTING)
+            self._spent.difference_update(waiting[:1])
 
     def _claimed(self, record: Record, number: int) -> None:
         remote = self._world.service.tasks[number]
