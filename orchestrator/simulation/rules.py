@@ -128,13 +128,13 @@ class Rules:
             and self._tasks[identity] == kind
             and self._states.get(identity) is State.SUBMITTING
         }
-        oldest = min(intents, key=lambda identity: intents[identity], default=None)
-        if oldest is None:
+        newest = max(intents, key=lambda identity: intents[identity], default=None)  # of equal tasks it may be any
+        if newest is None:
             self._broken("a request is sent without its intent in the ledger")
             return
-        if self._world.now() - intents[oldest] > OLDEST_INTENT_SECONDS:
-            self._broken(f"a request is sent {self._world.now() - intents[oldest]:.1f} s after its intent")
-        self._spent.add(oldest)
+        if self._world.now() - intents[newest] > OLDEST_INTENT_SECONDS:
+            self._broken(f"a request is sent {self._world.now() - intents[newest]:.1f} s after its intent")
+        self._spent.add(newest)
 
     def arrived(self) -> None:
         """Look at what the service has accepted by now."""
