@@ -30,7 +30,7 @@ from orchestrator.engines.pacing import Schedule
 from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
-from orchestrator.ledger import ClaimedError, Ledger, Totals, moves, writer
+from orchestrator.ledger import ClaimedError, Ledger, SqliteLedger, Totals, moves, writer
 from orchestrator.lifecycle import Attempt, Ending, Failure, Output, Record, State
 from orchestrator.output import manifest
 from orchestrator.output.keeper import ManifestKeeper
@@ -176,6 +176,22 @@ def it_is_sent_again_though_the_list_is_not_complete(patch: pytest.MonkeyPatch) 
         return True
 
     patch.setattr(Settler, "_may_end", always)
+
+
+@planted(
+    cut_seconds=150.0,
+    earlier=3,
+    seeds=1,
+    repeat=3,
+    concurrency=2,
+    places=2,
+    events=(Event("task vanishes", 1, seconds=5.0), Event("run claimed", 3, seconds=20.0)),
+)
+def a_list_without_what_was_deleted_counts_as_complete(patch: pytest.MonkeyPatch) -> None:
+    async def shown(*_: object) -> bool:
+        return True
+
+    patch.setattr(Settler, "_shows_what_is_left", shown)
 
 
 @planted(lag_seconds=55.0, events=(Event("run unanswered", 1), Event("process skewed", 30)))
@@ -742,6 +758,18 @@ def nobody_is_woken_when_a_place_is_free(patch: pytest.MonkeyPatch) -> None:
 @planted()
 def a_place_is_never_given_back(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LocalEngine, "_settled", lambda self, group, record: self._start(group, record))
+
+
+@planted(events=(Event("run unanswered", 1),))
+def the_ledger_is_asked_for_a_column_that_it_lacks(patch: pytest.MonkeyPatch) -> None:
+    async def claimed(self: Settler, _: object) -> set[str]:
+        def query(store: SqliteLedger) -> set[str]:
+            with store._file.translated():
+                return set(store._db.execute("SELECT remote FROM attempts"))
+
+        return await self.ledger.read(query)
+
+    patch.setattr(Settler, "_claimed", claimed)
 
 
 @planted()

@@ -88,3 +88,25 @@ def test_equal_requests_may_be_written_in_another_order_than_they_were_intended(
         )
     )
     assert (verdict.violation, verdict.paid) == (None, 21)
+
+
+def test_an_empty_list_is_not_complete_because_the_newest_task_was_deleted() -> None:
+    """The list showed nothing for minutes, not even the others of ours: what was in doubt was taken for absent."""
+    verdict = play(
+        History(
+            seed=5591,
+            seeds=1,
+            repeat=3,
+            concurrency=2,
+            places=2,
+            run_seconds=8.0,
+            latency_seconds=0.2,
+            earlier=3,
+            strangers_seconds=15.0,
+            cut_seconds=150.0,
+            page=50,
+            forecasts=True,
+            events=(Event("task vanishes", number=1, seconds=5.0), Event("run claimed", number=3, seconds=20.0)),
+        )
+    )
+    assert (verdict.violation, verdict.paid) == (None, 3)

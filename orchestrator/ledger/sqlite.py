@@ -345,6 +345,14 @@ class SqliteLedger:
         with self._file.translated():
             return [str(row[0]) for row in self._db.execute(query, (since,))]
 
+    def known_to_exist(self, limit: int) -> list[str]:
+        """Return remote ids: of the tasks of ours that were sent last, the latest first, and of one older than all."""
+        latest = "SELECT remote_id FROM attempts WHERE remote_id NOT NULL ORDER BY intent_at DESC, task LIMIT ?"
+        older = "SELECT newest_known FROM attempts WHERE newest_known != '0' ORDER BY intent_at, task LIMIT 1"
+        with self._file.translated():
+            rows = [*self._db.execute(latest, (limit,)), *self._db.execute(older)]
+            return [str(row[0]) for row in rows]
+
     # Within
 
     def _stream(self, condition: str, chunk: int) -> Iterator[Record]:

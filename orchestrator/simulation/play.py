@@ -11,7 +11,7 @@ from typing import Final
 from orchestrator.commands.retry import reopen
 from orchestrator.commands.run import Result
 from orchestrator.errors import Exit, OrchestratorError
-from orchestrator.ledger import SqliteLedger
+from orchestrator.ledger import DamagedLedgerError, SqliteLedger
 from orchestrator.lifecycle import State
 from orchestrator.reporting import root
 from orchestrator.runs import RunFolder
@@ -98,7 +98,7 @@ def _through(world: World, rules: Rules) -> int:
         elif ending is not None:
             cause = root(ending)
             world.tell(f"it ends: {type(cause).__name__}")
-            if not isinstance(cause, OrchestratorError):
+            if not isinstance(cause, OrchestratorError) or isinstance(cause, DamagedLedgerError):
                 world.violate(f"the program breaks: {cause!r}")
                 return start
         world.rest(REST_SECONDS * world.chance("rest") ** 2 * start)

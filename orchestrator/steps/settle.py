@@ -38,6 +38,9 @@ PAGE_WAITS_SECONDS: Final = (0.25, 0.5, 1.0)
 """The waits before a page that failed is asked for again: a long list is not read anew for each slip."""
 
 MOST_DETAILS: Final = 20
+MOST_OF_OURS: Final = 5
+"""How many tasks of ours have to be deleted before it is believed that the list shows none of them."""
+
 QUESTIONS: Final = 2
 """How often the service has to say that it does not know a task."""
 REMEMBERED_SECONDS: Final = 3600.0
@@ -295,24 +298,37 @@ class Settler:
     ) -> bool:
         """Return whether a list can end here: nothing that has to be there, or is older, is missing from it.
 
-        A task that the service itself does not know any more was deleted, and is missed by nobody. That says nothing
-        of a doubt from long ago: a service may forget old tasks, and with them the one that is sought.
+        A task that the service itself does not know any more was deleted, and is missed by nobody: then the last
+        that is left has to be there, for it may be the list that fails. That says nothing of a doubt from long ago: a
+        service may forget old tasks, and with them the one that is sought.
         """
         if any(attempt.newest_known is None and not found for attempt in uncertain):
             return False
         missing = {newest} if newest and all(task.number != newest for task in found.values()) else set()
+        is_newest_gone = bool(missing)
         for attempt in uncertain:
             if attempt.newest_known and not any(is_older(task, attempt) for task in found.values()):
                 missing.add(attempt.newest_known)
                 if now - attempt.intent_at > REMEMBERED_SECONDS:
                     return False
-        return len(missing) <= MOST_DETAILS and all([await self._is_deleted(number) for number in missing])
+        if len(missing) > MOST_DETAILS or not all([await self._is_deleted(str(number)) for number in missing]):
+            return False
+        return not is_newest_gone or await self._shows_what_is_left(found)
 
-    async def _is_deleted(self, number: int) -> bool:
+    async def _shows_what_is_left(self, found: Mapping[str, RemoteTask]) -> bool:
+        """Return whether the last task that is known, of those that were not deleted, is shown."""
+        for task_id in await self.ledger.read(lambda store: store.known_to_exist(MOST_OF_OURS)):
+            if task_id in found:
+                return True
+            if not await self._is_deleted(task_id):
+                return False
+        return True
+
+    async def _is_deleted(self, task_id: str) -> bool:
         """Return whether the service does not know a task, and says so each time: a slip may have us pay twice."""
 
         async def detail(client: Client) -> RemoteTask:
-            return await client.task(task_id=str(number))
+            return await client.task(task_id=task_id)
 
         for _ in range(QUESTIONS):
             try:
