@@ -336,24 +336,23 @@ class SqliteLedger:
     def claimed(self, remote_ids: Sequence[str]) -> set[str]:
         """Return those of the given remote ids (at most `CHUNK`) that belong to tasks of ours."""
         query = f"SELECT remote_id FROM attempts WHERE remote_id IN ({_marks(remote_ids)})"  # noqa: S608 - question marks only
-        with self._file.translated():
-            return {str(row[0]) for row in self._db.execute(query, tuple(remote_ids))}
+        return set(self._texts(query, tuple(remote_ids)))
 
     def claims(self, since: float) -> list[str]:
         """Return the remote ids of tasks of ours that were sent at a moment (unix seconds) or later."""
-        query = "SELECT remote_id FROM attempts WHERE intent_at >= ? AND remote_id NOT NULL"
-        with self._file.translated():
-            return [str(row[0]) for row in self._db.execute(query, (since,))]
+        return self._texts("SELECT remote_id FROM attempts WHERE intent_at >= ? AND remote_id NOT NULL", (since,))
 
     def known_to_exist(self, limit: int) -> list[str]:
         """Return remote ids: of the tasks of ours that were sent last, the latest first, and of one older than all."""
         latest = "SELECT remote_id FROM attempts WHERE remote_id NOT NULL ORDER BY intent_at DESC, task LIMIT ?"
         older = "SELECT newest_known FROM attempts WHERE newest_known != '0' ORDER BY intent_at, task LIMIT 1"
-        with self._file.translated():
-            rows = [*self._db.execute(latest, (limit,)), *self._db.execute(older)]
-            return [str(row[0]) for row in rows]
+        return self._texts(latest, (limit,)) + self._texts(older)
 
     # Within
+
+    def _texts(self, query: str, values: Sequence[object] = ()) -> list[str]:
+        with self._file.translated():
+            return [str(row[0]) for row in self._db.execute(query, tuple(values))]
 
     def _stream(self, condition: str, chunk: int) -> Iterator[Record]:
         place, identity = -1, ""
