@@ -19,12 +19,6 @@ ATTEMPT_COLUMNS: Final = (
     " submitted_at, ended_at, status, exit_code, elapsed, cost"
 )
 OUTPUT_COLUMNS: Final = "path, url, content_type, bytes, sha256"
-SUM_ATTEMPTS: Final = (
-    "SELECT coalesce(sum(cost), 0), coalesce(sum(CASE WHEN cost IS NULL THEN reserved END), 0), coalesce(max(cost), 0),"
-    " count(remote_id), count(CASE WHEN remote_id IS NULL THEN gave_up_at END) FROM attempts"
-)
-"""Spent, reserved, the highest cost, how many were accepted, and how many are in doubt."""
-
 PLACES: Final = "SELECT id, place FROM tasks WHERE state IN ('done', 'failed', 'cancelled') ORDER BY place, id"
 """Which tasks have ended, and where in the grid they stand."""
 

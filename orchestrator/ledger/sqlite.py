@@ -10,13 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from orchestrator.ledger import moves, rows
+from orchestrator.ledger import moves, rows, sums
 from orchestrator.ledger.errors import DamagedLedgerError, LedgerError, NotALedgerError
 from orchestrator.ledger.opening import AT_WORK, COMMITS, LedgerFile, commits_of
 from orchestrator.ledger.totals import Entered, Reason, Totals
 from orchestrator.ledger.versions import STEPS, Step
 from orchestrator.lifecycle import FINAL, Record, State
-from orchestrator.money import from_pico
 from orchestrator.sense import is_moment
 from orchestrator.tasks import Task
 
@@ -33,7 +32,6 @@ _SELECT_TASKS: Final = (
     " AND number = (SELECT max(number) FROM attempts WHERE task = id)"
 )
 _FINISHED: Final = "state IN ('done', 'failed', 'cancelled')"
-_PAID: Final = "SELECT state, error, (SELECT sum(cost) FROM attempts WHERE task = id AND cost > 0) AS paid FROM tasks"
 TASK_WIDTH: Final = rows.TASK_COLUMNS.count(",") + 1
 
 
@@ -242,24 +240,7 @@ class SqliteLedger:
     def totals(self) -> Totals:
         """Add up the whole ledger: a scan of an index and one of the attempts, about 0.1 s for 200,000 tasks."""
         with self._file.translated(), self._file.understood():
-            held = {
-                State(state): (count, dropped)
-                for state, count, dropped in self._db.execute(
-                    "SELECT state, count(*), count(*) - count(rank) FROM tasks GROUP BY state"
-                )
-            }
-            spent, reserved, dearest, attempts, in_doubt = self._db.execute(rows.SUM_ATTEMPTS).fetchone()
-            counted = self._db.execute("SELECT name, value FROM counters").fetchall()
-            return Totals(
-                counts={state: held.get(state, (0, 0))[0] for state in State},
-                dropped={state: held.get(state, (0, 0))[1] for state in State},
-                spent_usd=from_pico(rows.whole(spent)),
-                reserved_usd=from_pico(rows.whole(reserved)),
-                dearest_usd=from_pico(rows.whole(dearest)),
-                counters={rows.text(name): rows.whole(value) for name, value in counted},
-                attempts=attempts,
-                in_doubt=in_doubt,
-            )
+            return sums.totals(self._db)
 
     def pending(self, edition: int, after_rank: int, count: int) -> tuple[list[Record], int]:
         """Return up to `count` pending tasks of an edition beyond a rank, in order, and the rank of the last one."""
@@ -309,22 +290,13 @@ class SqliteLedger:
 
     def failures(self, most: int) -> list[Reason]:
         """Return the most frequent reasons of failed tasks."""
-        query = (
-            f"SELECT error, count(*) AS number, count(paid), coalesce(sum(paid), 0) FROM ({_PAID})"  # noqa: S608 - constants only
-            " WHERE state = 'failed' AND error IS NOT NULL GROUP BY error ORDER BY number DESC LIMIT ?"
-        )
         with self._file.translated(), self._file.understood():
-            return [
-                Reason(rows.failure(error), number, paid, from_pico(rows.whole(cost)))
-                for error, number, paid, cost in self._db.execute(query, (most,))
-            ]
+            return sums.failures(self._db, most)
 
     def paid_in_vain(self) -> tuple[int, Decimal]:
         """Return how many failed or cancelled tasks were paid for all the same, and what they have cost."""
-        query = f"SELECT count(paid), coalesce(sum(paid), 0) FROM ({_PAID}) WHERE state IN ('failed', 'cancelled')"  # noqa: S608 - constants only
         with self._file.translated(), self._file.understood():
-            tasks, cost = self._db.execute(query).fetchone()
-            return tasks, from_pico(rows.whole(cost))
+            return sums.paid_in_vain(self._db)
 
     def states(self, identities: Sequence[str]) -> dict[str, State]:
         """Return the states of those of the given tasks (at most `CHUNK`) that the ledger knows."""

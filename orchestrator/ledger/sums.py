@@ -1,0 +1,57 @@
+"""What the rows of a ledger add up to."""
+
+from __future__ import annotations
+
+import sqlite3
+from decimal import Decimal
+from typing import Final
+
+from orchestrator.ledger import rows
+from orchestrator.ledger.totals import Reason, Totals
+from orchestrator.lifecycle import State
+from orchestrator.money import from_pico
+
+_TASKS: Final = "SELECT state, count(*), count(*) - count(rank) FROM tasks GROUP BY state"
+_ATTEMPTS: Final = (
+    "SELECT coalesce(sum(cost), 0), coalesce(sum(CASE WHEN cost IS NULL THEN reserved END), 0), coalesce(max(cost), 0),"
+    " count(remote_id), count(CASE WHEN remote_id IS NULL THEN gave_up_at END) FROM attempts"
+)
+_PAID: Final = "SELECT state, error, (SELECT sum(cost) FROM attempts WHERE task = id AND cost > 0) AS paid FROM tasks"
+_FAILURES: Final = (
+    f"SELECT error, count(*) AS number, count(paid), coalesce(sum(paid), 0) FROM ({_PAID})"  # noqa: S608 - constants only
+    " WHERE state = 'failed' AND error IS NOT NULL GROUP BY error ORDER BY number DESC LIMIT ?"
+)
+_PAID_IN_VAIN: Final = (
+    f"SELECT count(paid), coalesce(sum(paid), 0) FROM ({_PAID}) WHERE state IN ('failed', 'cancelled')"  # noqa: S608 - constants only
+)
+
+
+def totals(db: sqlite3.Connection) -> Totals:
+    """Add up everything."""
+    held = {State(state): (count, dropped) for state, count, dropped in db.execute(_TASKS)}
+    spent, reserved, dearest, attempts, in_doubt = db.execute(_ATTEMPTS).fetchone()
+    counted = db.execute("SELECT name, value FROM counters").fetchall()
+    return Totals(
+        counts={state: held.get(state, (0, 0))[0] for state in State},
+        dropped={state: held.get(state, (0, 0))[1] for state in State},
+        spent_usd=from_pico(rows.whole(spent)),
+        reserved_usd=from_pico(rows.whole(reserved)),
+        dearest_usd=from_pico(rows.whole(dearest)),
+        counters={rows.text(name): rows.whole(value) for name, value in counted},
+        attempts=attempts,
+        in_doubt=in_doubt,
+    )
+
+
+def failures(db: sqlite3.Connection, most: int) -> list[Reason]:
+    """Return the most frequent reasons of failed tasks."""
+    return [
+        Reason(rows.failure(error), number, paid, from_pico(rows.whole(cost)))
+        for error, number, paid, cost in db.execute(_FAILURES, (most,))
+    ]
+
+
+def paid_in_vain(db: sqlite3.Connection) -> tuple[int, Decimal]:
+    """Return how many failed or cancelled tasks were paid for all the same, and what they have cost."""
+    tasks, cost = db.execute(_PAID_IN_VAIN).fetchone()
+    return tasks, from_pico(rows.whole(cost))
