@@ -67,6 +67,7 @@
     zoom.reset();
     draw();
     if (!dialog.open) dialog.showModal();
+    zoom.settle(); // what it has room for is known now
     choose(active);
   }
 
@@ -101,11 +102,8 @@
       mode('slider', 'Slider'),
     );
     const close = button('', () => dialog.close(), { iconName: 'close', title: 'Close (Esc)' });
-    replace(
-      dialog,
-      h('div.title', {}, title, modes, close),
-      compare.mode === 'beside' ? beside() : [slider(), h('div.captions', {}, cards.map(empty))],
-    );
+    const shown = compare.mode === 'beside' ? beside() : [slider(), h('div.captions', {}, cards.map(empty))];
+    replace(dialog, h('div.title', {}, title, modes, gallery.stage.sizing(zoom), close), shown);
     captions();
   }
 

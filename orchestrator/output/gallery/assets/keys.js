@@ -112,7 +112,7 @@
     'Large pictures': [
       ['+ =', 'zoom in', () => zoom().into()],
       ['-', 'zoom out', () => zoom().out()],
-      ['z', 'the whole picture', () => zoom().reset()],
+      ['z', 'actual size, or the whole picture', () => zoom().toggle()],
       ['Shift+ArrowLeft Shift+ArrowRight Shift+ArrowUp Shift+ArrowDown', 'move what is zoomed', pan],
       ['wheel', 'zoom; drag to move'],
     ],

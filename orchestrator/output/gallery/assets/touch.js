@@ -35,7 +35,7 @@
       element.setPointerCapture(event.pointerId);
       fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
       before = spread(fingers);
-      began = event.pointerType === 'touch' && fingers.size === 1 && zoom.scale === 1 ? before : null;
+      began = event.pointerType === 'touch' && fingers.size === 1 && zoom.scale <= 1 ? before : null;
     };
 
     const move = (event) => {
@@ -50,7 +50,7 @@
 
     const up = (event) => {
       if (!fingers.delete(event.pointerId)) return;
-      if (event.type === 'pointerup' && began && zoom.scale === 1) swipe(before.x - began.x, before.y - began.y);
+      if (event.type === 'pointerup' && began && zoom.scale <= 1) swipe(before.x - began.x, before.y - began.y);
       began = null;
       if (fingers.size) before = spread(fingers);
     };

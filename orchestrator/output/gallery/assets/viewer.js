@@ -24,9 +24,10 @@
     if (!card) return;
     before = viewer.card;
     viewer.card = card;
-    zoom.reset();
+    if (!dialog.open || !zoom.isActual) zoom.reset(); // the actual size goes along from picture to picture
     draw();
     if (!dialog.open) dialog.showModal();
+    zoom.settle(); // what it has room for is known now
   };
 
   viewer.isOpen = () => Boolean(dialog?.open);
@@ -84,7 +85,7 @@
     const stage = gallery.stage.stage(card, zoom);
     replace(
       dialog,
-      h('div.look', {}, stage.element, h('div.ways', {}, ways()), strip()),
+      h('div.look', {}, stage.element, h('div.ways', {}, ways(), gallery.stage.sizing(zoom, 'way.size')), strip()),
       h('aside.panel', { 'aria-label': 'About this picture' }, head(), h('div.marking', {}), details()),
     );
     update();

@@ -1,0 +1,138 @@
+"""Pictures in their actual size, in a real browser: one alone, several under one zoom, large and small ones."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from orchestrator.commands.status import read_status
+from orchestrator.output.gallery import build
+from orchestrator.runs import RunFolder
+from orchestrator.tasks import Task
+
+JOB = {"parameters": {"prompt": "a quay", "samples": 1}, "sweep": {"seed": [1, 2, 3]}}
+SIZES = [(1600, 1200), (1800, 1200), (40, 30)]
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> None:
+    """The browser keeps a loop in this thread; nothing of ours runs in it."""
+
+
+def picture(task: Task, _number: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", SIZES[task.index or 0], (task.index * 90, 80, 120)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    made = make_run(tmp_path_factory.mktemp("stage") / "run", JOB, picture)
+    with made.opened() as ledger:
+        build(made.path, ledger, read_status(made), 1_800_000_000.0)
+    return made
+
+
+@pytest.fixture
+def page(browser: Browser, folder: RunFolder) -> Iterator[Page]:
+    wrong: list[str] = []
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.set_default_timeout(5000)
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto((folder.path / "index.html").as_uri())
+    page.locator("#cell-0-2 img").wait_for()
+    page.locator("#sheet").focus()
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def keys(page: Page, *names: str) -> None:
+    for name in names:
+        page.keyboard.press(name)
+
+
+def pixels(page: Page) -> Any:
+    """Return how large a pixel of a picture is on the page: the lesser of across and down."""
+    return page.locator("dialog[open] .held > img").first.evaluate(
+        "(img) => { const box = img.getBoundingClientRect();"
+        " return Math.min(box.width / img.naturalWidth, box.height / img.naturalHeight); }"
+    )
+
+
+def look(page: Page) -> None:
+    keys(page, "Enter")
+    page.wait_for_function("() => document.querySelector('#viewer .stage img').naturalWidth === 1600")
+
+
+def test_the_actual_size_is_a_pixel_for_a_pixel_and_can_be_moved(page: Page) -> None:
+    look(page)
+    assert pixels(page) < 0.7
+    page.get_by_role("button", name="100 %").click()
+    assert pixels(page) == pytest.approx(1, abs=0.001)
+    expect(page.locator("#viewer .stage")).to_have_class("stage zoomed crisp")
+    before = page.evaluate("gallery.viewer.zoom.x")
+    page.mouse.move(300, 300)
+    page.mouse.down()
+    page.mouse.move(200, 300)
+    page.mouse.up()
+    assert page.evaluate("gallery.viewer.zoom.x") < before
+    page.set_viewport_size({"width": 1000, "height": 600})
+    page.wait_for_function("() => gallery.viewer.zoom.scale > 2")
+    assert pixels(page) == pytest.approx(1, abs=0.001)
+    page.get_by_role("button", name="Whole").click()
+    assert page.evaluate("[gallery.viewer.zoom.scale, gallery.viewer.zoom.x]") == [1, 0]
+
+
+def test_it_goes_along_from_picture_to_picture(page: Page) -> None:
+    look(page)
+    keys(page, "z", "Shift+ArrowRight", "ArrowRight")
+    page.wait_for_function("() => document.querySelector('#viewer .stage img').naturalWidth === 1800")
+    assert pixels(page) == pytest.approx(1, abs=0.001)
+    assert page.evaluate("gallery.viewer.zoom.x") < 0
+    keys(page, "ArrowRight")
+    page.wait_for_function("() => document.querySelector('#viewer .stage img').naturalWidth === 40")
+    assert pixels(page) == pytest.approx(1, abs=0.001)
+    assert page.evaluate("[gallery.viewer.zoom.scale < 1, gallery.viewer.zoom.x]") == [True, 0]
+    keys(page, "Escape", "Enter")
+    assert page.evaluate("gallery.viewer.zoom.scale") == 1
+
+
+def test_pixels_of_a_small_picture_are_enlarged_as_squares(page: Page) -> None:
+    keys(page, "End", "Enter")
+    page.wait_for_function("() => document.querySelector('#viewer .stage img').naturalWidth === 40")
+    whole = page.locator("#viewer .stage img")
+    expect(whole).to_have_css("image-rendering", "auto")  # nobody has asked for its pixels
+    keys(page, "+")
+    expect(whole).to_have_css("image-rendering", "pixelated")
+    keys(page, "z", "z")
+    assert pixels(page) == pytest.approx(1, abs=0.001)
+
+
+def test_compared_pictures_are_shown_and_moved_together(page: Page) -> None:
+    keys(page, " ", "ArrowRight", " ", "c", "z")
+    expect(page.locator("#compare .crisp")).not_to_have_count(0)
+    assert pixels(page) == pytest.approx(1, abs=0.001)
+    keys(page, "Shift+ArrowRight")
+    styles = {held.get_attribute("style") for held in page.locator("#compare .held").all()}
+    assert len(styles) == 1
+    assert "translate(0%" not in str(styles)
+    page.get_by_role("button", name="Slider").click()
+    assert pixels(page) == pytest.approx(1, abs=0.001)  # the stage is as wide as the window now
+    page.get_by_role("button", name="Whole").click()
+    expect(page.get_by_role("button", name="100 %")).to_be_visible()
+
+
+def test_what_is_no_picture_has_no_actual_size(page: Page) -> None:
+    look(page)
+    page.evaluate("() => { gallery.viewer.zoom.stages[0].fit = () => null; gallery.viewer.zoom.apply(); }")
+    expect(page.locator("#actual")).to_be_hidden()
+    keys(page, "z")
+    assert page.evaluate("gallery.viewer.zoom.scale") == 1
