@@ -9,6 +9,9 @@ PICO = Decimal(1_000_000_000_000)
 
 FREE = Decimal(0)
 
+MOST_USD = Decimal(1_000_000)
+"""More than any task costs; the ledger cannot add up much higher amounts."""
+
 
 def text(usd: Decimal) -> str:
     """Return an amount in plain notation without idle zeros: `0.014`, `0`, `12`."""

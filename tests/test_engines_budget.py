@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from orchestrator.engines.budget import UNKNOWN, Budget, reserve_usd
 from orchestrator.ledger import Totals
 from orchestrator.lifecycle import Ending, Record, State
-from orchestrator.money import FREE
+from orchestrator.money import FREE, MOST_USD
 from orchestrator.tasks import Task
 
 CENTS = st.integers(1, 50).map(lambda cents: Decimal(cents) / 100)
@@ -129,3 +129,7 @@ def test_an_estimate_is_reserved_half_as_much_again() -> None:
     assert reserve_usd(None, Decimal("0.02"), FREE) == Decimal("0.03")
     assert reserve_usd(None, Decimal("0.02"), Decimal("0.1")) == Decimal("0.15")
     assert reserve_usd(None, None, Decimal("0.1")) == Decimal("0.15")
+
+
+def test_no_more_is_reserved_than_the_ledger_can_add_up() -> None:
+    assert reserve_usd(Decimal(10**9), None, FREE) == reserve_usd(None, Decimal(10**9), FREE) == MOST_USD

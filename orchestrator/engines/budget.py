@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from orchestrator.ledger import Totals
-from orchestrator.money import FREE
+from orchestrator.money import FREE, MOST_USD
 
 SAFETY: Final = Decimal("1.5")
 """A price that is only estimated is reserved this many times over."""
@@ -43,6 +43,5 @@ def reserve_usd(exact_usd: Decimal | None, estimate_usd: Decimal | None, dearest
         estimate_usd: What the service thinks it may cost.
         dearest_usd: The highest cost seen so far.
     """
-    if exact_usd is not None:
-        return exact_usd
-    return SAFETY * max(estimate_usd or FREE, dearest_usd)
+    found = SAFETY * max(estimate_usd or FREE, dearest_usd) if exact_usd is None else exact_usd
+    return min(found, MOST_USD)

@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -14,16 +13,13 @@ from orchestrator.ledger import rows
 from orchestrator.ledger.opening import BROKEN, UNREADABLE
 from orchestrator.ledger.sqlite import SqliteLedger
 from orchestrator.lifecycle import Output, Record
-from orchestrator.money import FREE
+from orchestrator.money import FREE, MOST_USD
 from orchestrator.sense import sensible
 from orchestrator.tasks import Task
 
 PAGE: Final = 4096
 WIDEST_GAP: Final = 2_000_000
 """How many rows that cannot be reached from either side are asked for one by one."""
-
-MOST_USD: Final = Decimal(1_000_000)
-"""More than any task costs; the database cannot add up much higher amounts."""
 
 TASKS: Final = "rowid, place, rank, edition, id, state, spec, tries, failures, error, warnings, finished_at"
 ATTEMPTS: Final = f"task, {rows.ATTEMPT_COLUMNS}"

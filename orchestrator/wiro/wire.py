@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, NoReturn
 
+from orchestrator.money import MOST_USD
 from orchestrator.wiro.errors import one_line
 
 DEBUG_TAIL = 4096
@@ -288,9 +289,9 @@ def id_number(task_id: str) -> int | None:
 
 
 def money(value: object) -> Decimal | None:
-    """Return an amount in USD without trailing zeros; None where it is none, or negative."""
+    """Return an amount in USD without trailing zeros; None where it is none, negative, or more than anything costs."""
     found = number(value)
-    if found is None or found < 0:
+    if found is None or not 0 <= found <= MOST_USD:
         return None
     plain = found.normalize()
     return plain if plain.as_tuple().exponent <= 0 else plain.quantize(Decimal(1))  # type: ignore[operator]  # finite
