@@ -10,11 +10,11 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, NoReturn
 
-from orchestrator.money import MOST_USD
 from orchestrator.wiro.errors import one_line
 
 DEBUG_TAIL = 4096
 LARGEST = 10**15
+MOST_USD = 10**6  # no task costs as much
 DEEPEST = 64
 """How deep a reply may be nested: what comes later (to print, to compare, to store) need not count any more."""
 
