@@ -34,7 +34,7 @@ from orchestrator.ledger.versions import STEPS, Step
 from orchestrator.output import manifest
 from orchestrator.steps.download import download
 from orchestrator.steps.landing import SUSPECT, Landing
-from orchestrator.steps.settle import Settler
+from orchestrator.steps.listing import Lister
 from orchestrator.wiro import Client
 from orchestrator.wiro.connections import Connector, current_call
 from orchestrator.wiro.transport import Transport
@@ -150,7 +150,7 @@ def lay(killer: Killer) -> None:
     )
     after_await(Transport, "_told", killer, "a reply is read and not yet written down")
     after_await(Client, "delete_outputs", killer, "a copy is deleted on the service and that not yet written down")
-    after_await(Settler, "read_list", killer, "the list is read")
+    after_await(Lister, "read", killer, "the list is read")
     around(LedgerFile, "note", killer, before="a commit and not yet its mark")
     around(Landing, "flush", killer, after="a piece of a file is written")
     line = "a line is added to the manifest"

@@ -40,6 +40,7 @@ from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.steps.clearing import Clearing
 from orchestrator.steps.fetch import Fetcher
 from orchestrator.steps.landing import Landing
+from orchestrator.steps.listing import Lister
 from orchestrator.steps.outcomes import Outcome, Stop
 from orchestrator.steps.recognise import Kind
 from orchestrator.steps.settle import Settler
@@ -175,7 +176,7 @@ def it_is_sent_again_though_the_list_is_not_complete(patch: pytest.MonkeyPatch) 
     async def always(*_: object) -> bool:
         return True
 
-    patch.setattr(Settler, "_may_end", always)
+    patch.setattr(Lister, "_may_end", always)
 
 
 @planted(
@@ -191,7 +192,7 @@ def a_list_without_what_was_deleted_counts_as_complete(patch: pytest.MonkeyPatch
     async def shown(*_: object) -> bool:
         return True
 
-    patch.setattr(Settler, "_shows_what_is_left", shown)
+    patch.setattr(Lister, "_shows_what_is_left", shown)
 
 
 @planted(lag_seconds=55.0, events=(Event("run unanswered", 1), Event("process skewed", 30)))
@@ -347,13 +348,13 @@ SLOW_PAGES = tuple(Event("list slow", number, seconds=30.0) for number in range(
 
 @planted(seeds=1, repeat=1, page=50, strangers_seconds=0.0, events=(*HIDDEN, *SLOW_PAGES))
 def the_list_counts_as_read_when_its_end_is_there(patch: pytest.MonkeyPatch) -> None:
-    read = Settler.read_list
+    read = Lister.read
 
-    async def late(self: Settler, uncertain: Any, newest: int | None) -> Any:
+    async def late(self: Lister, uncertain: Any, newest: int | None) -> Any:
         listing = await read(self, uncertain, newest)
         return listing if isinstance(listing, Outcome) else replace(listing, read_from=self.clock.monotonic())
 
-    patch.setattr(Settler, "read_list", late)
+    patch.setattr(Lister, "read", late)
 
 
 # The user's word
