@@ -57,6 +57,7 @@ def folder(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> RunFo
 
 
 def unpacked(folder: RunFolder, target: Path, *options: str) -> Path:
+    target.mkdir(exist_ok=True)
     done = CliRunner().invoke(
         app, ["export", str(folder.path), "--to", "zip", "--out", str(target / "x.zip"), *options]
     )
@@ -127,6 +128,23 @@ def test_reduced_pictures_are_smaller_and_say_what_they_are(
     with Image.open(files[0]) as found:
         assert found.size == (200, 160)
         assert b"Hevok/Studio-Trigger" in found.info["xmp"]
+
+
+def test_files_that_are_left_out_are_not_asked_for(
+    make_run: MakeRun, tmp_path: Path, look: Callable[[Path], Page]
+) -> None:
+    made = make_run(tmp_path / "some" / "run", {**JOB, "parameters": {"samples": 1}}, picture)
+    gone, changed, *_ = sorted(made.files.rglob("*.png"))
+    gone.unlink()
+    changed.write_bytes(b"something else")
+    page = look(unpacked(made, tmp_path / "there"))
+    assert sorted(page.locator(".said.failed").all_inner_texts()) == ["file is damaged", "file is missing"]
+    page.locator(".said.failed", has_text="missing").click()
+    assert page.locator("#viewer .stage").inner_text() == "The file was missing when this page was exported."
+    assert page.get_by_text("Open file").count() == 0
+    assert (
+        page.evaluate("gallery.choose.passing().filter(gallery.cell.isPicture).length") == 6
+    )  # of those blind ones are drawn
 
 
 def test_parameters_are_embedded_in_copies_alone(folder: RunFolder, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any, Final
 
-from orchestrator.output.checked import Checked
+from orchestrator.output.checked import WORDS, Checked
 from orchestrator.output.export.choice import Chosen
 from orchestrator.output.export.copies import Copy, Pictures, copies
 from orchestrator.output.gallery import marks
@@ -67,7 +67,10 @@ class Archive:
                 shelf.put(name, io.BytesIO(asset.read_bytes()))
             shelf.tell("job", {**self.job, "is_whole": False})  # a task that is not told of is not there
             sizes = self._tasks(shelf, chosen)
-            shelf.tell("head", {**self.head, "format": FORMAT, "shards": sizes, "active": []})
+            left_out = {
+                path: WORDS[found] for path, found in self.checked.unwell.items()
+            }  # the page asks for none of them
+            shelf.tell("head", {**self.head, "format": FORMAT, "shards": sizes, "active": [], "left_out": left_out})
             shelf.tell("marks", self._own_marks())
 
     def _tasks(self, shelf: _Shelf, chosen: Iterable[Chosen]) -> list[int]:

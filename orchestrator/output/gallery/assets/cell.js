@@ -19,7 +19,7 @@
     filtered: 'filtered out',
   };
 
-  const isPicture = (card) => Boolean(card.src) && card.kind.startsWith('image/');
+  const isPicture = (card) => Boolean(card.src) && !card.lack && card.kind.startsWith('image/');
 
   /** An image that falls back from its thumbnail to the file, and from that to a word. */
   function picture(card, width) {
@@ -65,6 +65,7 @@
 
   function content(card, width) {
     if (isPicture(card)) return picture(card, width);
+    if (card.lack) return said(`file is ${card.lack}`, 'failed');
     if (card.src) return other(card);
     const { error } = card.task;
     const now = gallery.run.state(card.task);

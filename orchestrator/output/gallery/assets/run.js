@@ -42,6 +42,7 @@
       key: `${task.id}-${n}`,
       path: held.path,
       src: address(held.path),
+      lack: run.head.left_out?.[held.path] ?? null, // of an archive: why the file is not in it
       thumbnail: held.thumbnail ? `page/${address(held.thumbnail)}` : null,
       kind: held.content_type,
       bytes: held.bytes,

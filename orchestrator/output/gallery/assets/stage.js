@@ -58,6 +58,7 @@
 
   function media(card, words) {
     if (!card.src) return gallery.cell.content(card, 400);
+    if (card.lack) return gallery.cell.said(`The file was ${card.lack} when this page was exported.`, 'failed');
     const kind = card.kind.split('/')[0];
     if (kind === 'image') return image(card, words);
     if (kind === 'video') return h('video', { src: card.src, controls: true, loop: true });

@@ -232,6 +232,7 @@
   function actions(card) {
     const copy = (what, text) => () => gallery.save.copy(what, text());
     const name = card.src ? card.path.split('/').at(-1) : '';
+    const isHere = card.src && !card.lack;
     return h(
       'div.actions',
       {},
@@ -245,10 +246,10 @@
         copy('The JSON', () => JSON.stringify(gallery.records.record(card), null, 2)),
       ),
       // From the disk browsers would go to the file instead, and leave the page.
-      card.src &&
+      isHere &&
         location.protocol !== 'file:' &&
         h('a.plain', { href: card.src, download: name }, icon('export'), h('span', {}, 'Download')),
-      card.src &&
+      isHere &&
         h('a.plain', { href: card.src, target: '_blank', rel: 'noopener' }, icon('open'), h('span', {}, 'Open file')),
     );
   }
