@@ -133,7 +133,7 @@
     const values = axes
       .map((axis) => gallery.axes.value(axis, card))
       .filter(Boolean);
-    return values.map((value) => gallery.words.shortened(gallery.axes.word(value), most));
+    return values.map((value) => gallery.labels.word(value, most));
   }
 
   function caption(cards) {

@@ -118,9 +118,11 @@
   function value(field) {
     const keep = (text) => (draft.value = text);
     if (field.type === 'choice') {
+      const options = field.options();
+      const told = gallery.labels.told(options);
       return select(
         'Value',
-        field.options().map((each) => [each, gallery.words.shortened(String(each), 50)]),
+        options.map((each) => [each, gallery.words.shortened(told.get(each) ?? each, 50)]),
         draft.value,
         keep,
         { id: 'filter-value' },

@@ -3,6 +3,12 @@
 
 (() => {
   const { h } = gallery.dom;
+  const LETTER = 7; // pixels, about
+  const FILLED = 0.8; // of a line, about
+  const MOST = 400; // letters: the style cuts at their end what there is no room for
+
+  /** How many letters lines of so many pixels hold, where words are broken between them. */
+  const letters = (width, lines) => Math.floor(((width - 8) / LETTER) * (lines === 1 ? 1 : lines * FILLED));
 
   /** A text that may be broken between the words of a NameLikeThis. */
   function breakable(text) {
@@ -10,13 +16,13 @@
     return parts.flatMap((part, place) => (place ? [h('wbr'), part] : [part]));
   }
 
-  /** A value's name; a bare number says what it is a number of. */
-  function label(value, kind = 'div.label') {
+  /** A value's name, in letters that there is room for; a bare number says what it is a number of. */
+  function label(value, room, kind = 'div.label') {
     return h(
       kind,
       { dir: 'auto', title: value.text },
       value.isBare && h('small', {}, `${value.axis.name} `),
-      breakable(value.label),
+      breakable(gallery.labels.short(value, MOST, room)),
     );
   }
 
@@ -33,7 +39,7 @@
         'aria-colindex': number + 2,
         'aria-label': names.join(', '),
       });
-      if (line.inner) head.append(label(line.inner));
+      if (line.inner) head.append(label(line.inner, letters(size.width, 2)));
       head.style.left = `${size.left + left(line, number)}px`;
       row.append(head);
     }
@@ -47,9 +53,11 @@
     for (const group of groups) {
       const start = model.columns.findIndex((line) => line.group === group);
       const end = model.columns.findLastIndex((line) => line.group === group);
-      const span = h('div.span', { 'aria-hidden': 'true' }, label(model.columns[start].outer));
+      const width = left(model.columns[end], end) - left(model.columns[start], start) + size.width;
+      const name = label(model.columns[start].outer, letters(width, 1));
+      const span = h('div.span', { 'aria-hidden': 'true' }, name);
       span.style.left = `${size.left + left(model.columns[start], start)}px`;
-      span.style.width = `${left(model.columns[end], end) - left(model.columns[start], start) + size.width}px`;
+      span.style.width = `${width}px`;
       made.push(span);
     }
     return made;
@@ -71,15 +79,15 @@
   function row(model, size, number) {
     const line = model.rows[number];
     const element = h('div.row', { role: 'row', 'aria-rowindex': number + 2 });
-    if (size.left) element.append(rowHead(line));
+    if (size.left) element.append(rowHead(line, size));
     if (line.group && model.rows[number - 1]?.group !== line.group) element.classList.add('first');
     return element;
   }
 
-  function rowHead(line) {
+  function rowHead(line, size) {
     const head = h('div.rowhead', { role: 'rowheader', 'aria-colindex': 1 });
-    if (line.outer) head.append(label(line.outer, 'div.outer'));
-    if (line.inner) head.append(label(line.inner));
+    if (line.outer) head.append(label(line.outer, letters(size.left - 8, 3), 'div.outer'));
+    if (line.inner) head.append(label(line.inner, letters(size.left - 8, 4)));
     return head;
   }
 

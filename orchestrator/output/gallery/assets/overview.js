@@ -263,7 +263,7 @@
     const tasks = Math.max(sum.tasks, sum.expected);
     const share = (part) => (tasks ? part / tasks : 0);
     const done = `${number(sum.done)} of ${number(tasks)}`;
-    const label = gallery.heads.breakable(gallery.words.shortened(value.label, 60));
+    const label = gallery.heads.breakable(gallery.labels.short(value, 60));
     return h(
       'tr',
       {},

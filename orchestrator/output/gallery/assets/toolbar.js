@@ -8,6 +8,7 @@
   const SIDES = { x: 'Columns', y: 'Rows', ox: 'Column groups', oy: 'Row groups' };
   const GROUPS = ['ox', 'oy'];
   const SHOWABLE = { state: 'State', cost: 'Cost', time: 'Time', values: 'Values' };
+  const CLOSED = 24; // letters that a list shows while it is closed
   const SIZES = { least: 56, most: 640 };
 
   function open() {
@@ -160,7 +161,7 @@
   }
 
   function pick(axis) {
-    const options = gallery.axes.visible(axis).map((value) => [value.number, gallery.words.shortened(value.label, 60)]);
+    const options = gallery.axes.visible(axis).map((value) => [value.number, gallery.labels.short(value, 60, CLOSED)]);
     const now = gallery.view.pick(axis);
     const set = (text) => gallery.view.set({ picks: { ...gallery.view.picks, [axis.id]: Number(text) } });
     const step = (by) => {
@@ -181,7 +182,10 @@
           kind: 'plain.small',
           id: `before-${axis.id}`,
         }),
-        select(axis.name, [[-1, 'all together'], ...options], now, set, { id: `pick-${axis.id}` }),
+        select(axis.name, [[-1, 'all together'], ...options], now, set, {
+          id: `pick-${axis.id}`,
+          title: axis.values[now]?.text,
+        }),
         button('', () => step(1), {
           iconName: 'right',
           title: `${axis.name}: the next one`,

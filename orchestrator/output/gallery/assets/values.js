@@ -49,13 +49,13 @@
     const words = h(
       'span',
       { dir: 'auto' },
-      gallery.words.shortened(value.label, 120),
+      gallery.labels.short(value, 120),
       value.named && h('small', { dir: 'auto' }, gallery.words.shortened(value.text, 240)),
     );
     const way = (by, name) =>
       button('', () => move(value.number, by), {
         iconName: name,
-        title: `Move ${name}: ${gallery.words.shortened(value.label, 40)}`,
+        title: `Move ${name}: ${gallery.labels.short(value, 40)}`,
         kind: 'plain.small',
         id: `move-${value.number}-${by}`,
       });

@@ -101,7 +101,7 @@
     const found = target(rows, columns);
     const changed = found && differing(viewer.card, found.cards[0]);
     const words = (changed ?? [])
-      .map((axis) => gallery.words.shortened(gallery.axes.word(gallery.axes.value(axis, found.cards[0])), 28))
+      .map((axis) => gallery.labels.word(gallery.axes.value(axis, found.cards[0]), 28))
       .map(gallery.words.isolated)
       .join(', ');
     const made = button(words, () => viewer.go(rows, columns), {

@@ -1,0 +1,99 @@
+"""Long labels that begin alike: what tells them apart is seen wherever they stand beside each other."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from orchestrator.commands.status import read_status
+from orchestrator.output.gallery import build
+from orchestrator.runs import RunFolder
+from orchestrator.tasks import Task
+
+DUSK = "a lighthouse at dusk above a quiet bay with small boats and a long pier, "
+PROMPTS = [f"{DUSK}in ink on rough paper", f"{DUSK}in oil on canvas", f"{DUSK}as a photograph", "a fox"]
+SEEN = [
+    "a lighthouse… in ink on rough paper",
+    "a lighthouse… in oil on canvas",
+    "a lighthouse… as a photograph",
+    "a fox",
+]
+JOB = {"parameters": {"samples": 1}, "sweep": {"prompt": PROMPTS, "seed": [1, 2], "scheduler": ["DDIMScheduler"]}}
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls_are_errors() -> None:
+    """The browser keeps a loop in this thread; nothing of ours runs in it."""
+
+
+def picture(task: Task, _number: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (60, 40), (task.index * 30, 80, 120)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def opened(
+    browser: Browser, make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Page]:
+    made = make_run(tmp_path_factory.mktemp("labels") / "run", JOB, picture)
+    with made.opened() as ledger:
+        build(made.path, ledger, read_status(made), 1_800_000_000.0)
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(5000)
+    page.goto((made.path / "index.html").as_uri())
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def page(opened: Page) -> Page:
+    opened.goto(opened.url.partition("#")[0])
+    opened.reload()
+    opened.locator("#cell-0-0 img").wait_for()
+    return opened
+
+
+def told(page: Page, texts: list[str]) -> list[str]:
+    found = page.evaluate("(texts) => texts.map((text) => gallery.labels.told(texts).get(text))", texts)
+    assert len(set(found)) == len(set(texts))
+    return list(found)
+
+
+def test_heads_say_what_differs_and_hold_the_whole_text(page: Page) -> None:
+    heads = page.locator("[role=columnheader] .label")
+    assert heads.all_inner_texts() == SEEN
+    assert heads.first.get_attribute("title") == PROMPTS[0]
+    assert page.locator(".column").first.get_attribute("aria-label") == PROMPTS[0]
+    page.locator("#cell-0-0").click()
+    assert page.locator("#viewer h2").inner_text() == f"{SEEN[0]} · seed 1"
+    expect(page.locator("#viewer td", has_text=PROMPTS[0])).to_be_visible()
+
+
+def test_lists_say_it_too(page: Page) -> None:
+    page.evaluate("gallery.view.place('x', 'a.seed')")
+    page.evaluate("gallery.view.place('y', '')")
+    chosen = page.get_by_label("prompt", exact=True)
+    assert chosen.locator("option").all_inner_texts() == ["all together", *SEEN]
+    assert chosen.get_attribute("title") == PROMPTS[0]
+
+
+def test_texts_that_share_much_stay_apart(page: Page) -> None:
+    assert told(page, ["a fox", "a fox at dusk"]) == ["a fox", "a fox at dusk"]
+    several = [
+        f"{DUSK}in ink",
+        f"{DUSK}in ink on a very large rough sheet",
+        f"{DUSK}in ink on a very large rough canvas",
+    ]
+    assert told(page, several) == [
+        "a lighthouse… ink",
+        "a lighthouse… ink on a… sheet",
+        "a lighthouse… ink on a… canvas",
+    ]
+    assert told(page, ["\u6d77" * 40 + "\u6708", "\u6d77" * 40 + "\u661f"])[0].endswith("\u6d77\u6708")
+    assert told(page, ["\U0001f98a" * 30 + "1", "\U0001f98a" * 30 + "2"])[0].endswith("\U0001f98a1")
+    assert told(page, ["", "a" * 10_000, "a" * 10_000 + " b"])[0] == ""
