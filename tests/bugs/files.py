@@ -1,0 +1,117 @@
+"""Bugs in files, in the manifest that names them, and in what a power cut leaves of both."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bugs import Bugs
+from orchestrator.lifecycle import Failure, Record, State
+from orchestrator.output import manifest
+from orchestrator.output.keeper import ManifestKeeper
+from orchestrator.simulation import Event
+from orchestrator.steps import download, fetch, landing
+from orchestrator.steps.clearing import Clearing
+from orchestrator.steps.fetch import Fetcher
+from orchestrator.steps.landing import Landing
+from orchestrator.steps.recognise import Kind
+
+BUGS = Bugs()
+
+CUTS = tuple(Event("process unplugged", number) for number in range(70, 400, 45))
+
+
+@BUGS.planted(seeds=6, concurrency=1, run_seconds=0.5, events=CUTS)
+def a_file_is_not_on_the_disk(patch: pytest.MonkeyPatch) -> None:
+    def sync(handle: int) -> None:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.fsync(handle)
+
+    patch.setattr(landing, "os", SimpleNamespace(**{**vars(os), "fsync": sync}))
+
+
+@BUGS.planted(seeds=6, concurrency=1, run_seconds=0.5, events=CUTS)
+def a_file_s_name_is_not_on_the_disk(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(landing, "sync_folder", lambda _: None)
+
+
+@BUGS.planted(seeds=6, concurrency=1, run_seconds=0.5, events=CUTS)
+def a_folder_s_name_is_not_on_the_disk(patch: pytest.MonkeyPatch) -> None:
+    def make(root: Path, parts: Any) -> Path:
+        folder = root.joinpath(*parts)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    patch.setattr(landing, "_make_folder", make)
+
+
+@BUGS.planted(events=(Event("file page", 1),))
+def any_bytes_are_a_picture(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Landing, "_look", lambda _: (Kind("png", "image/png", lambda _: True), True))
+
+
+@BUGS.planted(seeds=4, events=tuple(Event("hour outage", at=at, seconds=20.0) for at in (6.0, 9.0, 12.0)))
+def files_that_cannot_be_reached_are_lost(patch: pytest.MonkeyPatch) -> None:
+    reason = download._reason
+    patch.setattr(fetch, "LATE_SECONDS", 0.0)
+    patch.setattr(download, "_reason", lambda error: "broken" if reason(error) == "unavailable" else reason(error))
+
+
+@BUGS.planted(events=(Event("task unfinished", 1),))
+def outputs_that_come_later_are_not_waited_for(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(fetch, "LOOKS_FOR_OUTPUTS", 1)
+    patch.setattr(fetch, "LATE_SECONDS", 0.0)
+
+
+@BUGS.planted(samples=2)
+def the_last_output_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    concluded = Fetcher._concluded
+
+    async def short(self: Fetcher, record: Record, got: Any, *rest: Any) -> Record:
+        return await concluded(self, record, got[:1], *rest)
+
+    patch.setattr(Fetcher, "_concluded", short)
+
+
+@BUGS.planted(samples=2, events=(Event("task torn", 1),))
+def what_lacks_an_output_is_done(patch: pytest.MonkeyPatch) -> None:
+    concluded = Fetcher._concluded
+
+    async def content(self: Fetcher, record: Record, got: Any, warnings: Any, failures: list[Failure]) -> Record:
+        return await concluded(self, record, got, warnings, [] if got else failures)
+
+    patch.setattr(Fetcher, "_concluded", content)
+
+
+@BUGS.planted(delete_remote=True, events=tuple(Event("process killed", number) for number in range(30, 300, 13)))
+def what_is_owed_is_deleted_though_the_task_is_not_done(patch: pytest.MonkeyPatch) -> None:
+    async def always(*_: object) -> bool:
+        return True
+
+    patch.setattr(Clearing, "_is_done", always)
+
+
+@BUGS.planted(delete_remote=True)
+def copies_are_deleted_before_ours_are_recorded(patch: pytest.MonkeyPatch) -> None:
+    owe = Clearing.owe
+
+    async def hasty(self: Clearing, record: Record) -> None:
+        await owe(self, record)
+        await self.clear(record)
+
+    patch.setattr(Clearing, "owe", hasty)
+
+
+@BUGS.planted(events=(Event("task fails", 1),), attempts=1)
+def the_manifest_leaves_out_what_has_failed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(manifest, "FINAL", {State.DONE})
+
+
+@BUGS.planted()
+def the_manifest_is_never_mended(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ManifestKeeper, "_in_order", lambda *_: True)
