@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from bench import Bench
 
+from orchestrator.commands.calling import service as service_of
 from orchestrator.commands.status import read_status
 from orchestrator.commands.verify import Verification, verify
-from orchestrator.commands.workshop import service as service_of
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError
 from orchestrator.ledger import DamagedLedgerError

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from orchestrator import money
 from orchestrator.clock import Clock
-from orchestrator.commands import schema, workshop
+from orchestrator.commands import calling, schema
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError
 from orchestrator.steps.insist import insist
@@ -68,8 +68,8 @@ async def models(words: str, settings: Settings, *, emulate: bool, clock: Clock)
         return await client.tools(words, 0, PAGE)
 
     async with (
-        workshop.service(settings, emulate=emulate, state=None) as service,
-        workshop.called(service, CALLS_PER_SECOND, clock, workshop.Tally()) as calls,
+        calling.service(settings, emulate=emulate, state=None) as service,
+        calling.called(service, CALLS_PER_SECOND, clock, calling.Tally()) as calls,
     ):
         found = await insist(ask, calls, clock=clock, random=random.random)
     return [_model(tool) for tool in found]

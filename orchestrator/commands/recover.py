@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from orchestrator.clock import Clock
-from orchestrator.commands import schema, workshop
+from orchestrator.commands import calling, schema
 from orchestrator.commands.options import Options
 from orchestrator.commands.prepare import credentials, wrong_model_told
 from orchestrator.commands.rebuilding import Rebuilding, Recovery, doubtful, last_model
@@ -132,10 +132,10 @@ async def _said_again(
         )
     emulate = folder.emulator.is_dir()
     async with AsyncExitStack() as stack:
-        settings = await stack.enter_async_context(workshop.service(settings, emulate=emulate, state=folder.emulator))
+        settings = await stack.enter_async_context(calling.service(settings, emulate=emulate, state=folder.emulator))
         account = credentials(settings).fingerprint
         rate = Limits().requests_per_second
-        calls = await stack.enter_async_context(workshop.called(settings, rate, clock, workshop.Tally()))
+        calls = await stack.enter_async_context(calling.called(settings, rate, clock, calling.Tally()))
         with wrong_model_told(file):  # its defaults decide which tasks there are, and its price what is kept aside
             tool = await schema.asked(file.model, calls, Schemas(settings.cache, settings.base_url), clock)
     return {

@@ -8,7 +8,7 @@ from typing import Final
 
 from orchestrator import logs
 from orchestrator.clock import Clock
-from orchestrator.commands import workshop
+from orchestrator.commands import calling, workshop
 from orchestrator.commands.options import Options
 from orchestrator.commands.prepare import credentials
 from orchestrator.commands.run import Result, Watcher, carry_out
@@ -55,16 +55,16 @@ async def resume(
     async with AsyncExitStack() as stack:
         since = clock.now()
         stack.enter_context(folder.held())
-        settings = await stack.enter_async_context(workshop.service(settings, emulate=emulate, state=folder.emulator))
+        settings = await stack.enter_async_context(calling.service(settings, emulate=emulate, state=folder.emulator))
         store = stack.enter_context(workshop.kept(folder))
         facts = store.facts()
         service = EMULATOR if emulate else settings.base_url
         Binding(facts["source"], service, credentials(settings).fingerprint).check(facts, folder.path, MOVED)
         job = resolved_job(facts)
         limits = options.limits(job.limits)
-        tally = workshop.Tally()
+        tally = calling.Tally()
         calls = await stack.enter_async_context(
-            workshop.called(settings, limits.requests_per_second, clock, tally, folder)
+            calling.called(settings, limits.requests_per_second, clock, tally, folder)
         )
         with store.transaction(durable=True):
             store.state(forgotten(store.facts(), since))

@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from orchestrator import logs
 from orchestrator.clock import Clock
-from orchestrator.commands import plan, schema, workshop
+from orchestrator.commands import calling, plan, schema, workshop
 from orchestrator.commands.heartbeat import Heartbeat
 from orchestrator.commands.options import Options, selection
 from orchestrator.commands.prepare import (
@@ -120,12 +120,12 @@ async def run(
             folder.make(options.state)
             stack.enter_context(folder.held())
         settings = await stack.enter_async_context(
-            workshop.service(settings, emulate=options.emulate, state=folder.emulator, profile=options.profile)
+            calling.service(settings, emulate=options.emulate, state=folder.emulator, profile=options.profile)
         )
         limits = options.limits(file.limits)
-        tally = workshop.Tally()
+        tally = calling.Tally()
         calls = await stack.enter_async_context(
-            workshop.called(settings, limits.requests_per_second, clock, tally, folder)
+            calling.called(settings, limits.requests_per_second, clock, tally, folder)
         )
         schemas = Schemas(settings.cache, settings.base_url)
         prepared = await _prepare(file, folder, calls, schemas, clock, refresh=options.refresh_schema)

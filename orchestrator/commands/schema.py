@@ -9,7 +9,7 @@ from typing import Any
 import anyio.to_thread
 
 from orchestrator.clock import Clock
-from orchestrator.commands import workshop
+from orchestrator.commands import calling
 from orchestrator.commands.prepare import TRY_IT, credentials
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError, StoppedError
@@ -59,8 +59,8 @@ async def asked_or_kept(
         if not emulate:
             credentials(settings, TRY_IT)
         async with (
-            workshop.service(settings, emulate=emulate, state=None) as service,
-            workshop.called(service, calls_per_second, clock, workshop.Tally()) as calls,
+            calling.service(settings, emulate=emulate, state=None) as service,
+            calling.called(service, calls_per_second, clock, calling.Tally()) as calls,
         ):
             return await asked(model, calls, Schemas(service.cache, service.base_url), clock), ()
     except (RefusedError, StoppedError) as error:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 import random
-import secrets
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anyio
 from structlog.typing import FilteringBoundLogger
 
 from orchestrator.clock import Clock
+from orchestrator.commands.calling import Tally
 from orchestrator.commands.hearing import hearing
-from orchestrator.commands.prepare import credentials
 from orchestrator.commands.pricing import fixed_prices, reserves
-from orchestrator.commands.sharing import among_others, sharing_calls
+from orchestrator.commands.sharing import among_others
 from orchestrator.config import Settings
 from orchestrator.engines.budget import Budget
 from orchestrator.engines.control import Control
@@ -30,12 +27,10 @@ from orchestrator.engines.feed import Feed
 from orchestrator.engines.forecast import Forecast
 from orchestrator.engines.listening import Listener
 from orchestrator.engines.local import LocalEngine, Orders
-from orchestrator.engines.pacing import Pacer
 from orchestrator.engines.rounds import Rounds
 from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
-from orchestrator.errors import RefusedError
 from orchestrator.experience import Experience
 from orchestrator.facts import UNPROVEN
 from orchestrator.ledger import Ledger, SqliteLedger
@@ -44,7 +39,6 @@ from orchestrator.output.gallery import PageKeeper
 from orchestrator.output.keeper import ManifestKeeper
 from orchestrator.output.manifest import moment
 from orchestrator.runs import RunFolder
-from orchestrator.status import CALLS
 from orchestrator.steps.calls import Calls
 from orchestrator.steps.clearing import Clearing
 from orchestrator.steps.elsewhere import Others
@@ -55,103 +49,12 @@ from orchestrator.steps.submit import Frontier
 from orchestrator.steps.upload import Uploader, known_urls, lost_urls
 from orchestrator.sweep import Job, Limits, Schema
 from orchestrator.threads import Hop, crew, in_thread
-from orchestrator.wiro import Client, Prices, computing_seconds
+from orchestrator.wiro import Prices, computing_seconds
 from orchestrator.wiro.addresses import AddressPolicy
 from orchestrator.wiro.files import Files
 
-if TYPE_CHECKING:
-    from orchestrator.emulator import Profile
-
 DISK_THREADS: Final = 4
 """How many outputs are written to the disk at a time."""
-
-
-@asynccontextmanager
-async def service(
-    settings: Settings, *, emulate: bool, state: Path | None, profile: Profile | None = None
-) -> AsyncIterator[Settings]:
-    """Give the settings of the service to use: as they are, or those of an emulator that runs meanwhile.
-
-    Args:
-        settings: Whom to ask where the service is not emulated.
-        emulate: Whether it is.
-        state: Where the emulator keeps its state, None to keep nothing.
-        profile: How the emulated service behaves; None for the quickstart's way.
-
-    Raises:
-        RefusedError: The emulator's state cannot be used.
-    """
-    if not emulate:
-        yield settings
-        return
-    from orchestrator import emulator as emulated  # noqa: PLC0415 - drawing takes long to import, and few need it
-
-    behaviour = profile or emulated.Profile()
-
-    async with AsyncExitStack() as stack:
-        try:
-            emulator = await stack.enter_async_context(emulated.Emulator(behaviour, state_dir=state))
-        except (ValueError, FileExistsError, NotADirectoryError) as error:
-            raise RefusedError(f"The emulator's state in {state} cannot be used: {error}") from error
-        yield replace(
-            settings,
-            api_key=behaviour.api_key,
-            api_secret=behaviour.api_secret,
-            base_url=emulator.base_url,
-            socket_url=emulator.socket_url,
-            proxy=None,
-            cache=None,
-            state=None,
-        )
-
-
-class Tally:
-    """Counts the requests that are written: in the ledger, and before it is open for it."""
-
-    def __init__(self) -> None:
-        self._early: Counter[str] = Counter()
-        self._ledger: Ledger | None = None
-
-    def count(self, endpoint: str) -> None:
-        """A request is written to an endpoint, named as in `/Task/Detail`."""
-        name = f"{CALLS}{endpoint.removeprefix('/')}"
-        if self._ledger is None:
-            self._early[name] += 1
-        else:
-            self._ledger.count(name)
-
-    def open(self, ledger: Ledger) -> None:
-        """Count in a ledger from now on, what was counted before included."""
-        self._ledger = ledger
-        for name, number in self._early.items():
-            ledger.count(name, number)
-
-
-@asynccontextmanager
-async def called(
-    settings: Settings, calls_per_second: float, clock: Clock, tally: Tally, folder: RunFolder | None = None
-) -> AsyncIterator[Calls]:
-    """Give the service, paced and counted where its requests are written.
-
-    Args:
-        settings: Whom to call, and as whom.
-        calls_per_second: The limit, shared with all who use the same key.
-        clock: Time.
-        tally: Told of each request.
-        folder: The run folder that calls are made for, None for others.
-    """
-    holder = secrets.token_hex(8) if folder is None else str(folder.path.absolute())
-    pacer = Pacer(calls_per_second, clock)
-    client = Client(
-        credentials(settings),
-        settings.base_url,
-        before_send=pacer.gate,
-        on_send=tally.count,
-        now=clock.now,
-        proxy=settings.proxy,
-    )
-    async with client, sharing_calls(pacer, calls_per_second, holder, settings, clock=clock):
-        yield Calls(client, pacer, clock)
 
 
 @contextmanager
@@ -170,7 +73,14 @@ def kept(folder: RunFolder) -> Iterator[SqliteLedger]:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What a run works with."""
+    """What a run works with.
+
+    Attributes:
+        tool: The model's catalogue entry.
+        edition: How often the job has changed, from 1.
+        facts: What the ledger said of the run when it was opened.
+        hop: Where outputs are written to the disk.
+    """
 
     folder: RunFolder
     job: Job
@@ -186,15 +96,18 @@ class Workshop:
     clock: Clock
     log: FilteringBoundLogger
     random: Callable[[], float]
-    started_at: str | None
-    unproven_until: float
-    urls: Mapping[str, str]
-    lost_urls: frozenset[str]
+    facts: Mapping[str, str]
     hop: Hop
     slots: Slots
     others: Others
     forecast: Forecast
     listener: Listener
+
+    @property
+    def started_at(self) -> str | None:
+        """When the run began: ISO 8601, UTC."""
+        started = self.facts.get("started_at")
+        return None if started is None else moment(float(started))
 
     @property
     def clearing(self) -> Clearing | None:
@@ -214,8 +127,28 @@ class Workshop:
             self.keeper.finished(record)
             self.page.finished(record)
 
+        uploader = Uploader(
+            self.job.files, known_urls(self.facts), self.calls, self.ledger, lost_urls(self.facts), self.log
+        )
+        doubts = self._doubts(uploader, frontier, insists=orders.insists)
+        return LocalEngine(
+            orders=orders,
+            feed=Feed(self.job.tasks, entered, self.edition, self.ledger),
+            submitter=self._submitter(uploader, doubts, frontier),
+            tracker=self._tracker(),
+            doubts=doubts,
+            fetching=self._fetcher().fetch,
+            downloads=Downloads(lambda: self.files.arrived_bytes, self.clock),
+            slots=self.slots,
+            control=self.control,
+            clock=self.clock,
+            random=self.random,
+            log=self.log,
+            finished=finished,
+        )
+
+    def _doubts(self, uploader: Uploader, frontier: Frontier, *, insists: bool) -> Doubts:
         parameters = Schema.from_tool(self.tool).parameters
-        uploader = Uploader(self.job.files, dict(self.urls), self.calls, self.ledger, self.lost_urls, self.log)
         settler = Settler(
             sent=uploader.sent,
             model=self.job.model,
@@ -225,9 +158,9 @@ class Workshop:
             ledger=self.ledger,
             clock=self.clock,
             others=self.others,
-            insists=orders.insists,
+            insists=insists,
         )
-        doubts = Doubts(
+        return Doubts(
             settler,
             frontier=frontier,
             control=self.control,
@@ -235,59 +168,53 @@ class Workshop:
             clock=self.clock,
             random=self.random,
             log=self.log,
-            unproven_until=self.unproven_until,
+            unproven_until=float(self.facts.get(UNPROVEN, -math.inf)),
         )
-        return LocalEngine(
-            orders=orders,
-            feed=Feed(self.job.tasks, entered, self.edition, self.ledger),
-            submitter=Submitter(
-                model=self.job.model,
-                reserve_usd=reserves(self.tool, self.limits),
-                budget=Budget(self.limits.budget_usd),
-                slots=self.slots,
-                doubts=doubts,
-                uploader=uploader,
-                sent_along=self.listener.sent_along,
-                frontier=frontier,
-                control=self.control,
-                calls=self.calls,
-                ledger=self.ledger,
-                clock=self.clock,
-                random=self.random,
-            ),
-            tracker=Tracker(
-                attempts=self.job.retry.attempts,
-                timeout_seconds=self.limits.task_timeout_seconds,
-                price_usd=fixed_prices(Prices(self.tool), self.limits),
-                slots=self.slots,
-                forecast=self.forecast,
-                listener=self.listener,
-                rounds=Rounds(self.limits.requests_per_second, self.calls, self.clock, self.random),
-                control=self.control,
-                calls=self.calls,
-                ledger=self.ledger,
-                clock=self.clock,
-                random=self.random,
-                log=self.log,
-            ),
-            doubts=doubts,
-            fetching=Fetcher(
-                run_folder=self.folder.path,
-                outputs_folder=self.folder.files,
-                clearing=self.clearing,
-                files=self.files,
-                calls=self.calls,
-                ledger=self.ledger,
-                clock=self.clock,
-                hop=self.hop,
-            ).fetch,
-            downloads=Downloads(lambda: self.files.arrived_bytes, self.clock),
+
+    def _submitter(self, uploader: Uploader, doubts: Doubts, frontier: Frontier) -> Submitter:
+        return Submitter(
+            model=self.job.model,
+            reserve_usd=reserves(self.tool, self.limits),
+            budget=Budget(self.limits.budget_usd),
             slots=self.slots,
+            doubts=doubts,
+            uploader=uploader,
+            sent_along=self.listener.sent_along,
+            frontier=frontier,
             control=self.control,
+            calls=self.calls,
+            ledger=self.ledger,
+            clock=self.clock,
+            random=self.random,
+        )
+
+    def _tracker(self) -> Tracker:
+        return Tracker(
+            attempts=self.job.retry.attempts,
+            timeout_seconds=self.limits.task_timeout_seconds,
+            price_usd=fixed_prices(Prices(self.tool), self.limits),
+            slots=self.slots,
+            forecast=self.forecast,
+            listener=self.listener,
+            rounds=Rounds(self.limits.requests_per_second, self.calls, self.clock, self.random),
+            control=self.control,
+            calls=self.calls,
+            ledger=self.ledger,
             clock=self.clock,
             random=self.random,
             log=self.log,
-            finished=finished,
+        )
+
+    def _fetcher(self) -> Fetcher:
+        return Fetcher(
+            run_folder=self.folder.path,
+            outputs_folder=self.folder.files,
+            clearing=self.clearing,
+            files=self.files,
+            calls=self.calls,
+            ledger=self.ledger,
+            clock=self.clock,
+            hop=self.hop,
         )
 
 
@@ -315,7 +242,8 @@ async def opened(
 
     Whoever wants to know all that happens hands in where chance, blocking work, files and looks come from.
     """
-    experience = Experience(settings.state, store.fact("service") or "", job.model)
+    facts = store.facts()
+    experience = Experience(settings.state, facts.get("service", ""), job.model)
     policy = AddressPolicy(settings.on_loopback, settings.download_hosts)
     most = None if limits.concurrency == "auto" else limits.concurrency
     threads = hop or in_thread
@@ -357,10 +285,7 @@ async def opened(
                     clock=clock,
                     log=log,
                     random=random,
-                    started_at=moment(float(store.fact("started_at") or clock.now())),
-                    unproven_until=float(store.fact(UNPROVEN) or -math.inf),
-                    urls=known_urls(store.facts()),
-                    lost_urls=lost_urls(store.facts()),
+                    facts=facts,
                     hop=disk,
                     slots=slots,
                     others=others,

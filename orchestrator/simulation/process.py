@@ -19,7 +19,7 @@ import anyio
 import structlog
 
 from orchestrator.clock import VirtualClock
-from orchestrator.commands import workshop
+from orchestrator.commands import calling, workshop
 from orchestrator.commands.run import Result, carry_out
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control
@@ -219,7 +219,7 @@ async def _main(world: World, rules: Rules, store: Store) -> Result | None:
 
 async def _work(world: World, rules: Rules, store: Store, control: Control) -> Result:
     history, clock = world.history, world.clock
-    pacer, tally = Pacer(history.rate, clock), workshop.Tally()
+    pacer, tally = Pacer(history.rate, clock), calling.Tally()
     calls = Calls(SimulatedClient(world, rules, pacer.gate, tally.count), pacer, clock)
     work = job(history)
 
