@@ -59,7 +59,7 @@ def page(opened: Page) -> Page:
 
 
 def told(page: Page, texts: list[str]) -> list[str]:
-    found = page.evaluate("(texts) => texts.map((text) => gallery.labels.told(texts).get(text))", texts)
+    found = page.evaluate("(texts) => texts.map((text) => gallery.labels.told(texts).get(text)[0])", texts)
     assert len(set(found)) == len(set(texts))
     return list(found)
 
@@ -78,8 +78,14 @@ def test_lists_say_it_too(page: Page) -> None:
     page.evaluate("gallery.view.place('x', 'a.seed')")
     page.evaluate("gallery.view.place('y', '')")
     chosen = page.get_by_label("prompt", exact=True)
-    assert chosen.locator("option").all_inner_texts() == ["all together", *SEEN]
+    assert chosen.locator("option").all_inner_texts() == ["all together", "…in ink on rough paper", "…in oil on canvas", "…as a photograph", "a fox"]
     assert chosen.get_attribute("title") == PROMPTS[0]
+
+
+def test_where_there_is_hardly_any_room_the_difference_alone_is_said(page: Page) -> None:
+    page.evaluate("gallery.view.set({size: 100})")
+    expect(page.locator(".column .label").first).to_have_text("…in ink on rough paper")
+    expect(page.locator(".column .label").last).to_have_text("a fox")
 
 
 def test_texts_that_share_much_stay_apart(page: Page) -> None:

@@ -18,7 +18,7 @@
       {},
       gallery.axes.all.map(hidden),
       filters.map(chip),
-      quick(),
+      !draft && quick(),
       draft ? editor() : button('Filter', begin, { iconName: 'filter', title: 'Filter (/)', id: 'filter' }),
     );
   }
@@ -122,7 +122,7 @@
       const told = gallery.labels.told(options);
       return select(
         'Value',
-        options.map((each) => [each, gallery.words.shortened(told.get(each) ?? each, 50)]),
+        options.map((each) => [each, gallery.labels.cut(String(each), told, 50)]),
         draft.value,
         keep,
         { id: 'filter-value' },

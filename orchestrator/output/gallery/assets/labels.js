@@ -17,20 +17,19 @@
     return /[\udc00-\udfff]/.test(a[start] ?? '') ? start - 1 : start;
   }
 
-  /** The first words of a part, and a sign that there were more; the whole part if it is short. */
+  /** The first words of a part, and a sign that there were more. */
   function begun(part) {
-    const letters = [...part];
-    if (letters.length < LONG) return part;
-    const head = letters.slice(0, KEPT).join('');
+    const head = [...part].slice(0, KEPT).join('');
     const words = head.replace(/[\s,;:]+\S*$/u, '');
     return `${words.length < LEAST ? head : words}… `;
   }
 
-  /** A text of which no other shares more than up to the last of some places, its parts before them shortened. */
-  function brief(text, places) {
-    const all = [0, ...[...places].sort((a, b) => a - b)];
-    const parts = all.map((from, number) => text.slice(from, all[number + 1]));
-    return [...parts.slice(0, -1).map(begun), parts.at(-1)].join('');
+  /** A text that is as others up to some places: the long parts that it shares, begun, and what is its own. */
+  function parted(text, places) {
+    const ends = [0];
+    for (const place of [...places].sort((a, b) => a - b)) if (place - ends.at(-1) >= LONG) ends.push(place);
+    const parts = ends.map((from, number) => text.slice(from, ends[number + 1]));
+    return { head: parts.slice(0, -1).map(begun).join(''), own: parts.at(-1) };
   }
 
   /** The places up to which a text is the same as others before it, or after it, in their order. */
@@ -47,13 +46,24 @@
   /**
    * Shorten what texts share.
    * @param {string[]} texts
-   * @returns {Map<string, string>}  What is left of each, no two of them the same; empty where there are too many.
+   * @returns {Map<string, string[]>}  What is left of each, longer and shorter, no two of them the same; empty where
+   *   there are too many.
    */
   function told(texts) {
     const sorted = texts.length > MOST_COMPARED ? [] : [...new Set(texts)].sort();
     const same = sorted.map((text, number) => (number ? shared(sorted[number - 1], text) : 0));
     const around = (number) => places(same, number, 1, places(same, number, -1, new Set()));
-    return new Map(sorted.map((text, number) => [text, brief(text, around(number))]));
+    const all = sorted.map((text, number) => parted(text, around(number)));
+    const times = new Map();
+    for (const { own } of all) times.set(own, (times.get(own) ?? 0) + 1);
+    const ways = ({ head, own }) => (head && times.get(own) === 1 ? [head + own, `…${own}`] : [head + own]);
+    return new Map(all.map((each, number) => [sorted[number], ways(each)]));
+  }
+
+  /** The longest way to say a text, of those that `told` gives, that there is room for; see `short`. */
+  function cut(text, ways, most, fits = most) {
+    const all = [text, ...(ways.get(text) ?? [])];
+    return gallery.words.shortened(all.find((way) => way.length <= fits) ?? all.at(-1), most);
   }
 
   function of(axis) {
@@ -67,15 +77,14 @@
    * A value's label in short words.
    * @param {object} value  One of an axis.
    * @param {number} most  Letters, at most.
-   * @param {number} [fits]  Letters that are seen at once: of a longer one, what others share is shortened.
+   * @param {number} [fits]  Letters that are seen at once: of a longer one, what others share is shortened or left out.
    */
   function short(value, most, fits = most) {
-    if (value.label.length <= fits) return value.label;
-    return gallery.words.shortened(of(value.axis).get(value.label) ?? value.label, most);
+    return cut(value.label, of(value.axis), most, fits);
   }
 
   /** Likewise; a bare number says what it is a number of. */
   const word = (value, most) => (value.isBare ? gallery.axes.word(value) : short(value, most));
 
-  gallery.labels = { short, word, told };
+  gallery.labels = { short, word, cut, told };
 })();

@@ -8,6 +8,7 @@
   const CAPTION_LINE = 18;
   const OVERSCAN = 1;
   const ROWS_IN_SIGHT = 2.5;
+  const ABOVE = 204; // pixels, about: pictures stay as large as they are when the bar above them grows
   const ON_WALL = 190; // pixels, about
   const TALLEST = 15_000_000; // pixels: browsers know no larger elements
 
@@ -58,7 +59,7 @@
     if (gallery.view.tab === 'wall')
       return Math.floor(room / (isNarrow() ? 2 : Math.max(1, Math.round(room / ON_WALL))) - GAP);
     const least = isNarrow() ? 104 : 128;
-    const most = Math.max(200, (box.clientHeight - 90) / ROWS_IN_SIGHT / ratio);
+    const most = Math.max(200, (window.innerHeight - ABOVE) / ROWS_IN_SIGHT / ratio);
     return Math.floor(Math.max(least, Math.min(most, room / Math.max(columns.length, 1) - GAP)));
   }
 

@@ -25,10 +25,12 @@
       Object.assign(held, { scale: 1, x: 0, y: 0, isActual: false });
       held.apply();
     };
-    /** At which scale a pixel of the picture, of several the first one, is one of the page; null without a picture. */
+    /** In its actual size a pixel of a picture, of several the first one, is one of the page, or as many as it has room for. */
+    held.pixel = () => Math.max(1, Math.floor(held.stages[0]?.fit() ?? 1));
+    /** The scale of that; null without a picture. */
     held.actual = () => {
       const fit = held.stages[0]?.fit();
-      return fit ? Math.min(MOST, 1 / fit) : null;
+      return fit ? Math.min(MOST, held.pixel() / fit) : null;
     };
     /** Show the actual size, or the whole picture where it is zoomed already. */
     held.toggle = () => {
@@ -109,7 +111,7 @@
     const apply = () => {
       const isWhole = shared.scale === 1;
       element.disabled = isWhole && !shared.actual();
-      element.textContent = isWhole ? '100 %' : 'Whole';
+      element.textContent = isWhole ? `${shared.pixel()}00 %` : 'Whole';
       element.title = isWhole ? 'Actual size (Z)' : 'The whole picture (Z)';
     };
     shared.stages.push({ apply });
