@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from blockbuster import BlockBuster, blockbuster_ctx
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import Ending, Failure, Output, Record, State
@@ -113,6 +113,35 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=QUIET)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def look(browser: Browser, folder: RunFolder) -> Iterator[Callable[..., Page]]:
+    """Open the page of a module's `folder`; nothing is complained of, and nothing asked for outside the run folder."""
+    wrong: list[str] = []
+    contexts = []
+
+    def opened(hash_: str = "", *, at: RunFolder = folder, **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        home = (at.path / "").as_uri()
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: wrong.extend(_outside(request.url, home)))
+        page.goto(f"{home}/index.html{hash_}")
+        page.wait_for_selector("#sheet .cell, #blind .pair, #overview table", state="attached")
+        page.set_default_timeout(5000)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def _outside(url: str, home: str) -> list[str]:
+    return [] if url.startswith((home, "data:", "blob:")) else [url]
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
+from paged import built
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from orchestrator.commands.status import read_status
 from orchestrator.lifecycle import State
-from orchestrator.output.gallery import build
 from orchestrator.runs import RunFolder
 from orchestrator.tasks import Task
 
@@ -64,10 +63,7 @@ def folder(make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPath
     def ends(task: Task) -> State:
         return {13: State.PENDING, 14: State.RUNNING, 15: State.FAILED}.get(task.index, State.DONE)
 
-    folder = make_run(tmp_path_factory.mktemp("page") / "run", JOB, picture, state=ends)
-    with folder.opened() as ledger:
-        build(folder.path, ledger, read_status(folder), 1_800_000_000.0)
-    return folder
+    return built(make_run(tmp_path_factory.mktemp("page") / "run", JOB, picture, state=ends))
 
 
 @pytest.fixture(scope="module", params=[("light", 1280), ("dark", 390)], ids=["light, wide", "dark, narrow"])

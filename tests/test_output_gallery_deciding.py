@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
+from paged import Look, built, keys
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from orchestrator.commands.status import read_status
-from orchestrator.output.gallery import build
 from orchestrator.runs import RunFolder
 from orchestrator.tasks import Task
 
@@ -78,32 +77,16 @@ def picture(task: Task, number: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def folder(make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    folder = make_run(tmp_path_factory.mktemp("deciding") / "run", JOB, picture)
-    with folder.opened() as ledger:
-        build(folder.path, ledger, read_status(folder), 1_800_000_000.0)
-    return folder
+    return built(make_run(tmp_path_factory.mktemp("deciding") / "run", JOB, picture))
 
 
 @pytest.fixture
-def page(browser: Browser, folder: RunFolder) -> Iterator[Page]:
-    """The page as it opens for the first time; at the end nothing was complained of."""
-    wrong: list[str] = []
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(5000)
-    page = context.new_page()
-    page.on("console", lambda message: wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.goto((folder.path / "index.html").as_uri())
+def page(look: Look) -> Page:
+    """The page as it opens for the first time."""
+    page = look()
     page.locator("#cell-1-2 img").wait_for()
     page.locator("#sheet").focus()
-    yield page
-    context.close()
-    assert wrong == []
-
-
-def keys(page: Page, *names: str) -> None:
-    for name in names:
-        page.keyboard.press(name)
+    return page
 
 
 def compared(page: Page) -> list[str]:

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from paged import built
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from orchestrator.commands.status import read_status
-from orchestrator.output.gallery import build
 from orchestrator.runs import RunFolder
 from orchestrator.tasks import Task
 
@@ -41,9 +40,7 @@ def picture(task: Task, number: int) -> bytes:
 def telephone(
     browser: Browser, make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Page]:
-    folder = make_run(tmp_path_factory.mktemp("touch") / "run", JOB, picture)
-    with folder.opened() as ledger:
-        build(folder.path, ledger, read_status(folder), 1_800_000_000.0)
+    folder = built(make_run(tmp_path_factory.mktemp("touch") / "run", JOB, picture))
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.set_default_timeout(5000)

@@ -1,0 +1,82 @@
+"""A run folder with its page, for a browser to open, and what one does there."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import Locator, Page
+
+from orchestrator.commands.status import read_status
+from orchestrator.lifecycle import State
+from orchestrator.output.gallery import build
+from orchestrator.runs import RunFolder
+from orchestrator.tasks import Task
+
+Look = Callable[..., Page]
+MakeRun = Callable[..., RunFolder]
+NASTY = (
+    "a fox </script><script>window.harmed = 1</script> <img src=x onerror='window.harmed = 2'> \"quoted\""
+    " 'too' \u2028 \u202eright to left\u202c שלום 🦊 {braces} =1+1 \\ \x85 " + "x" * 10_000
+)
+JOB = {
+    "name": "harbours & foxes",
+    "parameters": {"steps": 20, "samples": 2},
+    "sweep": {
+        "prompt": [{"raw": NASTY, "label": "=fox <b>"}, {"value": "a harbour", "label": "harbour"}],
+        "seed": [7, 42, 99],
+        "scheduler": ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"],
+    },
+}
+COLOURS = {"DDIMScheduler": 200, "EulerDiscreteScheduler": 120, "PNDMScheduler": 40}
+
+
+def picture(task: Task, number: int) -> bytes:
+    file = io.BytesIO()
+    shade = COLOURS[str(task.parameters["scheduler"])]
+    Image.new("RGB", (600, 400), (shade, int(str(task.parameters["seed"])), number * 80)).save(file, "PNG")
+    return file.getvalue()
+
+
+def ends(task: Task) -> State:
+    """Let one task fail and one go on; all others are done."""
+    return {4: State.FAILED, 5: State.RUNNING}.get(task.index, State.DONE)
+
+
+def built(folder: RunFolder) -> RunFolder:
+    """Build the page of a run folder."""
+    with folder.opened() as ledger:
+        build(folder.path, ledger, read_status(folder), 1_800_000_000.0)
+    return folder
+
+
+def keys(page: Page, *names: str) -> None:
+    for name in names:
+        page.keyboard.press(name)
+
+
+def heads(page: Page) -> list[str]:
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")  # drawn anew
+    return [text.strip() for text in page.locator(".column").all_inner_texts()]
+
+
+def cell(page: Page, row: int, column: int) -> Locator:
+    return page.locator(f"#cell-{row}-{column}")
+
+
+def seen(page: Page) -> Any:
+    """Return how many pictures pass the filters."""
+    page.wait_for_timeout(50)
+    return page.evaluate("gallery.choose.list().length")
+
+
+def saved(page: Page, button: str, path: Path) -> str:
+    """Press a button of the export, and keep what is downloaded."""
+    with page.expect_download() as download:
+        page.locator("#export").get_by_role("button", name=re.compile(rf"^{button}")).click()
+    download.value.save_as(path)
+    return path.read_text("utf-8-sig")
