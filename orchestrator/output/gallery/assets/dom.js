@@ -123,6 +123,9 @@
   const TURNING = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
   const MAY_TURN = /[\u0590-\u08ff\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 
+  /** A label without signs that turn letters around: some fonts draw boxes for them. */
+  const unturned = (text) => text.replace(/[\u202a-\u202e\u2066-\u2069]/g, '');
+
   /** A text that is to stand among others where there are no elements: it turns nothing but itself. */
   const isolated = (text) => (MAY_TURN.test(text) ? `\u2068${text.replace(TURNING, '')}\u2069` : text);
 
@@ -165,5 +168,5 @@
   document.addEventListener('close', () => place && document.body.append(place), { capture: true }); // of a dialog
 
   gallery.dom = { h, svg, icon, button, select, checkbox, replace, settle, say, apart, sentence };
-  gallery.words = { count, number: (value) => number.format(value), usd, seconds, bytes, time, span, shortened, isolated };
+  gallery.words = { count, number: (value) => number.format(value), usd, seconds, bytes, time, span, shortened, unturned, isolated };
 })();

@@ -29,7 +29,7 @@
   /** The row of column labels that are in view; outer ones span their columns. */
   function columns(model, size, first, last, left) {
     const row = h('div.columns', { role: 'row', 'aria-rowindex': 1 });
-    row.append(h('div.corner', { role: 'columnheader', 'aria-colindex': 1 }, size.left > 0 && corner(model)));
+    if (size.left) row.append(h('div.corner', { role: 'columnheader', 'aria-colindex': 1 }, corner(model)));
     if (model.ox) row.append(...spans(model, size, first, last, left));
     for (let number = first; number < last; number += 1) {
       const line = model.columns[number];
