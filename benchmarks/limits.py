@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from goals import Goal
 
 from orchestrator.engines.inspection import Plan
-from orchestrator.engines.pacing import MARGIN
+from orchestrator.engines.schedule import MARGIN
 from orchestrator.simulation import History, play
 from orchestrator.simulation.service import Service
 from orchestrator.wiro import WiroError

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from orchestrator.clock import VirtualClock
-from orchestrator.engines.pacing import Schedule
+from orchestrator.engines.schedule import Schedule
 from orchestrator.engines.slots import PROBE_SECONDS, Capacity, Slots
 from orchestrator.errors import StoppedError
 from orchestrator.lane import LaneFile, Lease, Pool, calls_lease, places_lease

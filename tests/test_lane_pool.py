@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from orchestrator.engines.pacing import Schedule
+from orchestrator.engines.schedule import Schedule
 from orchestrator.lane import LaneFile, Pool, Share, fair
 from orchestrator.lane.lease import PLENTY, RENEW_SECONDS
 from orchestrator.lane.pool import GRACE_SECONDS, LEASE_SECONDS, STAYS_SECONDS, units_of

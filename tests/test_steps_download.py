@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import gzip
 import hashlib
@@ -10,12 +9,12 @@ import io
 import json
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import pytest
+from fileserver import Reply, Server, reply, serving
 from PIL import Image
 
 from orchestrator.clock import VirtualClock
@@ -40,56 +39,7 @@ PNG = picture()
 LARGE = picture(700)
 
 
-@dataclass
-class Server:
-    """Answers the nth request with what the nth script makes of it, the last one for ever."""
-
-    scripts: list[Callable[[str], bytes]]
-    url: str = ""
-    heads: list[str] = field(default_factory=list)
-    stalled: anyio.Event = field(default_factory=anyio.Event)
-    released: anyio.Event = field(default_factory=anyio.Event)
-    stalls: bool = False
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            self.heads.append(head)
-            writer.write(self.scripts[min(len(self.heads), len(self.scripts)) - 1](head))
-            await writer.drain()
-            if self.stalls:
-                self.stalled.set()
-                await self.released.wait()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def serving(*scripts: Callable[[str], bytes], stalls: bool = False) -> AsyncIterator[Server]:
-    server = Server(list(scripts), stalls=stalls)
-    listener = await asyncio.start_server(server.answer, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/u/x"
-    try:
-        yield server
-    finally:
-        server.released.set()
-        listener.close()
-        await listener.wait_closed()
-
-
-def reply(status: int, body: bytes = b"", /, **headers: str | int) -> bytes:
-    fields = {"Content_Length": len(body), "Connection": "close", **headers}
-    lines = [f"HTTP/1.1 {status} As It Is", *(f"{name.replace('_', '-')}: {value}" for name, value in fields.items())]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-def always(status: int, body: bytes = b"", /, **headers: str | int) -> Callable[[str], bytes]:
-    return lambda _head: reply(status, body, **headers)
-
-
-def up_to(count: int | None, whole: bytes = LARGE, etag: str = '"v1"') -> Callable[[str], bytes]:
+def up_to(count: int | None, whole: bytes = LARGE, etag: str = '"v1"') -> Reply:
     """A server that knows ranges and drops the line after `count` bytes."""
 
     def script(head: str) -> bytes:
@@ -147,7 +97,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 async def test_a_picture_comes_home(bench: Bench) -> None:
-    async with serving(always(200, PNG, Content_Type="image/png")) as server:
+    async with serving(reply(200, PNG, Content_Type="image/png")) as server:
         done = await bench.fetch(server, "image/png", len(PNG))
     assert done == Downloaded(NAME, len(PNG), hashlib.sha256(PNG).hexdigest(), "image/png")
     assert (bench.folder / NAME).read_bytes() == PNG
@@ -163,7 +113,7 @@ async def test_a_small_file_costs_one_trip_to_a_thread(bench: Bench, monkeypatch
         return await run_sync(function)
 
     monkeypatch.setattr(anyio.to_thread, "run_sync", counted)
-    async with serving(always(200, PNG)) as server:
+    async with serving(reply(200, PNG)) as server:
         await bench.fetch(server)
     assert len(trips) == 1
 
@@ -179,7 +129,7 @@ async def test_a_broken_download_goes_on_where_it_broke(bench: Bench) -> None:
 
 
 async def test_a_server_that_is_away_for_a_moment_costs_nothing_of_what_is_here(bench: Bench) -> None:
-    async with serving(up_to(5000), always(503), up_to(None)) as server:
+    async with serving(up_to(5000), reply(503), up_to(None)) as server:
         await bench.fetch(server)
     assert (bench.folder / NAME).read_bytes() == LARGE
     assert "Range: bytes=5000-\r\n" in server.heads[2]
@@ -195,22 +145,22 @@ async def test_a_file_that_changed_meanwhile_is_fetched_anew(bench: Bench) -> No
 
 
 async def test_a_server_without_ranges_starts_again(bench: Bench) -> None:
-    async with serving(up_to(GATHER_BYTES + 1000), always(200, LARGE)) as server:
+    async with serving(up_to(GATHER_BYTES + 1000), reply(200, LARGE)) as server:
         await bench.fetch(server)
     assert (bench.folder / NAME).read_bytes() == LARGE
 
 
 async def test_without_a_validator_it_starts_again(bench: Bench) -> None:
-    async with serving(always(200, LARGE[:5000], Content_Length=len(LARGE)), always(200, LARGE)) as server:
+    async with serving(reply(200, LARGE[:5000], Content_Length=len(LARGE)), reply(200, LARGE)) as server:
         await bench.fetch(server)
     assert "Range" not in server.heads[1]
     assert (bench.folder / NAME).read_bytes() == LARGE
 
 
 @pytest.mark.parametrize(
-    "nonsense", [always(206, b"abc", Content_Range="bytes 0-2/3"), always(416), always(206, b"abc", ETag='"v2"')]
+    "nonsense", [reply(206, b"abc", Content_Range="bytes 0-2/3"), reply(416), reply(206, b"abc", ETag='"v2"')]
 )
-async def test_a_resumption_that_fails_is_not_tried_twice(bench: Bench, nonsense: Callable[[str], bytes]) -> None:
+async def test_a_resumption_that_fails_is_not_tried_twice(bench: Bench, nonsense: Reply) -> None:
     async with serving(up_to(5000), nonsense, up_to(None)) as server:
         await bench.fetch(server)
     assert "Range" in server.heads[1]
@@ -230,7 +180,7 @@ async def test_a_long_way_in_short_steps_is_not_given_up(bench: Bench) -> None:
 
 
 async def test_a_web_page_or_half_a_picture_is_fetched_again(bench: Bench) -> None:
-    scripts = (always(200, PAGE, ETag='"p"'), always(200, PNG[:-9], ETag='"h"'), always(200, PNG))
+    scripts = (reply(200, PAGE, ETag='"p"'), reply(200, PNG[:-9], ETag='"h"'), reply(200, PNG))
     async with serving(*scripts) as server:
         await bench.fetch(server)
     assert not any("Range" in head for head in server.heads)
@@ -240,14 +190,12 @@ async def test_a_web_page_or_half_a_picture_is_fetched_again(bench: Bench) -> No
 @pytest.mark.parametrize(
     ("script", "extension", "reason"),
     [
-        (always(200, PAGE, Content_Type="image/png"), "html", "a web page came instead"),
-        (always(200, LARGE[:-9]), "png", "the png lacks its end"),
-        (always(200, LARGE[:GATHER_BYTES], Content_Length=len(LARGE)), "png", "the answer broke off or is not HTTP"),
+        (reply(200, PAGE, Content_Type="image/png"), "html", "a web page came instead"),
+        (reply(200, LARGE[:-9]), "png", "the png lacks its end"),
+        (reply(200, LARGE[:GATHER_BYTES], Content_Length=len(LARGE)), "png", "the answer broke off or is not HTTP"),
     ],
 )
-async def test_what_stays_broken_is_kept_aside(
-    bench: Bench, script: Callable[[str], bytes], extension: str, reason: str
-) -> None:
+async def test_what_stays_broken_is_kept_aside(bench: Bench, script: Reply, extension: str, reason: str) -> None:
     """The reason is the same for whatever breaks alike; where it is kept stands beside it."""
     start = bench.clock.now()
     async with serving(script) as server:
@@ -262,14 +210,14 @@ async def test_what_stays_broken_is_kept_aside(
 
 
 async def test_nothing_at_all_is_broken_and_leaves_nothing(bench: Bench) -> None:
-    async with serving(always(200)) as server:
+    async with serving(reply(200)) as server:
         assert (await bench.failure(server)).kind == "broken"
     assert bench.left() == []
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
 async def test_an_expired_address_is_told_at_once(bench: Bench, status: int) -> None:
-    async with serving(up_to(GATHER_BYTES + 1000), always(status, PAGE)) as server:
+    async with serving(up_to(GATHER_BYTES + 1000), reply(status, PAGE)) as server:
         failure = await bench.failure(server)
     assert failure.kind == "expired"
     assert len(server.heads) == 2
@@ -278,7 +226,7 @@ async def test_an_expired_address_is_told_at_once(bench: Bench, status: int) -> 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "http://10.0.0.1/x"])
 async def test_a_redirect_astray_is_told_apart_from_an_address_that_is_refused(bench: Bench, location: str) -> None:
-    async with serving(always(302, Location=location)) as server:
+    async with serving(reply(302, Location=location)) as server:
         assert (await bench.failure(server)).kind == "misled"
     assert len(server.heads) == 1
 
@@ -287,7 +235,7 @@ async def test_what_comes_compressed_is_checked_and_hashed_as_it_was_before(benc
     """Cut off, it starts again: places in what is compressed are none in the file."""
     packed = gzip.compress(LARGE)
     cut = reply(200, packed[:-GATHER_BYTES], ETag='"v1"', Content_Encoding="gzip", Content_Length=len(packed))
-    async with serving(lambda _: cut, always(200, packed, ETag='"v1"', Content_Encoding="gzip")) as server:
+    async with serving(lambda _: cut, reply(200, packed, ETag='"v1"', Content_Encoding="gzip")) as server:
         done = await bench.fetch(server, size=len(LARGE))
     assert (done.bytes, done.sha256, done.warnings) == (len(LARGE), hashlib.sha256(LARGE).hexdigest(), ())
     assert not any("Range" in head for head in server.heads)
@@ -295,7 +243,7 @@ async def test_what_comes_compressed_is_checked_and_hashed_as_it_was_before(benc
 
 @pytest.mark.parametrize("keep", [True, False])
 async def test_what_may_yet_come_whole_is_not_kept_broken(bench: Bench, keep: bool) -> None:
-    async with serving(always(200, PNG[:-8])) as server, anyio.create_task_group() as group:
+    async with serving(reply(200, PNG[:-8])) as server, anyio.create_task_group() as group:
         group.start_soon(bench.clock.run)
         with pytest.raises(DownloadFailed) as failed:
             await download(bench.files, Wanted(server.url, STEM), bench.folder, bench.clock, keep=keep)
@@ -305,7 +253,7 @@ async def test_what_may_yet_come_whole_is_not_kept_broken(bench: Bench, keep: bo
 
 async def test_a_server_that_stays_away_passes_some_day(bench: Bench) -> None:
     start = bench.clock.now()
-    async with serving(always(503, b"", Retry_After="20"), always(429, b"", Retry_After="9999"), always(500)) as server:
+    async with serving(reply(503, b"", Retry_After="20"), reply(429, b"", Retry_After="9999"), reply(500)) as server:
         failure = await bench.failure(server)
     assert failure.kind == "unavailable"
     assert bench.clock.now() - start == 20 + 60 + 4
@@ -315,11 +263,11 @@ async def test_a_server_that_stays_away_passes_some_day(bench: Bench) -> None:
 @pytest.mark.parametrize(
     "script",
     [
-        always(200, bytes(2**21 + 1)),
+        reply(200, bytes(2**21 + 1)),
         lambda _: b"HTTP/1.1 200 OK\r\n\r\n" + PNG + bytes(2**21),
     ],
 )
-async def test_what_is_not_accepted_is_not_asked_for_twice(bench: Bench, script: Callable[[str], bytes]) -> None:
+async def test_what_is_not_accepted_is_not_asked_for_twice(bench: Bench, script: Reply) -> None:
     async with serving(script) as server:
         assert (await bench.failure(server)).kind == "refused"
     assert len(server.heads) == 1
@@ -339,7 +287,7 @@ async def test_what_is_not_accepted_is_not_asked_for_twice(bench: Bench, script:
 async def test_statements_that_do_not_fit_are_warnings(
     bench: Bench, body: bytes, content_type: str | None, size: int | None, expected: list[str]
 ) -> None:
-    async with serving(always(200, body)) as server:
+    async with serving(reply(200, body)) as server:
         done = await bench.fetch(server, content_type, size)
     assert list(done.warnings) == expected
     is_png = body == PNG
@@ -348,7 +296,7 @@ async def test_statements_that_do_not_fit_are_warnings(
 
 
 async def test_the_header_speaks_where_the_service_does_not(bench: Bench) -> None:
-    async with serving(always(200, PNG, Content_Type="text/html")) as server:
+    async with serving(reply(200, PNG, Content_Type="text/html")) as server:
         assert len((await bench.fetch(server)).warnings) == 1
         assert len((await bench.fetch(server, "image/png")).warnings) == 0
 
@@ -365,7 +313,7 @@ async def test_a_full_disk_is_told_apart(
     bench.folder.mkdir()
     (bench.folder / "DDIM").mkdir()
     monkeypatch.setattr(os, "fsync", full)
-    async with serving(always(200, PNG)) as server:
+    async with serving(reply(200, PNG)) as server:
         failure = await bench.failure(server)
     assert (failure.kind, failure.errno) == ("disk", number)
     assert str(failure).startswith(f"The output files/{STEM} could not be written: {os.strerror(number)}. {remedy}")
@@ -378,7 +326,7 @@ async def test_what_stands_at_its_place_is_no_fault_of_the_disk(bench: Bench, ta
     """A file where a folder belongs, or a folder where the file belongs: only the user can say what it is."""
     (bench.folder / taken).parent.mkdir(parents=True)
     (bench.folder / taken).write_text("in the way")
-    async with serving(always(200, PNG)) as server:
+    async with serving(reply(200, PNG)) as server:
         failure = await bench.failure(server)
     assert failure.kind == "blocked"
     assert str(failure).endswith("Move away what stands at its place.")
@@ -393,7 +341,7 @@ async def test_a_cancelled_download_leaves_at_most_its_part_and_the_next_one_cle
             await anyio.lowlevel.checkpoint()
         group.cancel_scope.cancel()
     assert bench.left() == ["DDIM/.harbour-k3v9x2ab-0.part"]
-    async with serving(always(200, PNG)) as server:
+    async with serving(reply(200, PNG)) as server:
         await bench.fetch(server)
     assert bench.left() == [NAME]
 

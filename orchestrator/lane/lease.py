@@ -11,7 +11,7 @@ from typing import Final
 import anyio
 
 from orchestrator.clock import Clock
-from orchestrator.engines.pacing import Schedule
+from orchestrator.engines.schedule import Schedule
 from orchestrator.engines.slots import Slots
 from orchestrator.errors import StoppedError
 from orchestrator.lane.file import LaneError

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from bugs import Bugs
-from orchestrator.engines import pacing
+from orchestrator.engines import schedule
 from orchestrator.engines.budget import Budget
 from orchestrator.engines.local import LocalEngine
-from orchestrator.engines.pacing import Schedule
+from orchestrator.engines.schedule import Schedule
 from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.submitting import Submitter
 from orchestrator.ledger import Totals
@@ -99,7 +99,7 @@ def too_many_calls_slow_nobody(patch: pytest.MonkeyPatch) -> None:
 
 @BUGS.planted(events=tuple(Event("look throttled", number) for number in range(1, 12)))
 def nobody_waits_longer_than_half_a_minute(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(pacing, "LONGEST_HOLD_SECONDS", 30.0)
+    patch.setattr(schedule, "LONGEST_HOLD_SECONDS", 30.0)
 
 
 @BUGS.planted()
@@ -115,4 +115,4 @@ def a_second_holds_one_call_too_many(patch: pytest.MonkeyPatch) -> None:
 
 @BUGS.planted()
 def calls_are_a_little_too_close(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(pacing, "MARGIN", 1.0)
+    patch.setattr(schedule, "MARGIN", 1.0)

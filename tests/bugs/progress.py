@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bugs import Bugs
-from orchestrator.engines import pacing, slots, tracking
-from orchestrator.engines.pacing import Schedule
+from orchestrator.engines import schedule, slots, tracking
+from orchestrator.engines.schedule import Schedule
 from orchestrator.engines.slots import Slots
 from orchestrator.simulation import Event
 from orchestrator.steps import outcomes
@@ -51,8 +51,8 @@ def a_task_that_is_not_shown_at_once_is_left_for_long(patch: pytest.MonkeyPatch)
 
 @BUGS.planted(seeds=12, rate=10.0, events=(Event("look throttled", 1), Event("look throttled", 2)))
 def who_was_slowed_down_stays_slow(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(pacing, "CUT", 0.99)
-    patch.setattr(pacing, "DEEPEST_CUT", 0.99)
+    patch.setattr(schedule, "CUT", 0.99)
+    patch.setattr(schedule, "DEEPEST_CUT", 0.99)
     patch.setattr(Schedule, "_regained", lambda self, _calm: self._low)
 
 

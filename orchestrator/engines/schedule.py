@@ -1,0 +1,118 @@
+"""When the next call may be written: evenly, within the limit, and slower while the service wants that."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Final
+
+from orchestrator.steps.calls import LONGEST_HOLD_SECONDS
+
+MARGIN: Final = 1.02
+"""Calls are spaced a little wider than the limit says, so that the network's jitter breaks nothing."""
+
+WINDOW_SECONDS: Final = MARGIN
+
+CUT: Final = 0.08
+"""How much slower it goes after a refusal, as a share of the rate: the limit is probably just below it."""
+
+STEEPER: Final = 3.0
+DEEPEST_CUT: Final = 0.5
+"""How many times as large the cut becomes with each refusal that comes soon, and its bound: it may be far below."""
+
+AIM: Final = 0.4
+"""What is aimed at then: the rate less this share of the cut."""
+
+SOON_SECONDS: Final = 5.0
+CALM_SECONDS: Final = 32.0
+"""How long no more than what is aimed at is tried: briefly after several refusals, which may have been a bad hour."""
+
+GROWTH_SECONDS: Final = 17.0
+"""How long it takes from there to e times as much: the exponent grows with the fourth power of time."""
+
+SLOWEST: Final = 0.1
+FIRST_PAUSE_SECONDS: Final = 1.0
+
+
+class Schedule:
+    """When the next call may be written. Pure: every moment is handed in, in monotonic seconds.
+
+    At most max(1, ⌊rate⌋) calls start in any half-open second, never closer than 1.02/rate, counted
+    from the last real write.
+
+    Attributes:
+        limit: Calls in a second at most; 0 where there are none for this run just now.
+        rate: The same while the service wants fewer.
+    """
+
+    def __init__(self, calls_per_second: float) -> None:
+        self.limit = calls_per_second
+        self.rate = calls_per_second
+        self._low = self._aim = calls_per_second
+        self._cut = CUT
+        self._plateau = CALM_SECONDS
+        self._until = math.inf
+        self._sent: deque[float] = deque(maxlen=max(1, math.floor(calls_per_second)))
+        self._held_until = -math.inf
+        self._episode_from = -math.inf
+        self._pause = FIRST_PAUSE_SECONDS
+
+    def change(self, limit: float, until: float) -> None:
+        """Go by another limit from now on, or by the same one for longer; at `until` it lapses."""
+        self._until = until
+        if limit == self.limit:
+            return
+        self.rate = min(self.rate, limit) if 0 < self.rate < self.limit else limit
+        self.limit = limit
+        self._sent = deque(self._sent, maxlen=max(1, math.floor(limit)))
+
+    def earliest(self, now: float) -> float:
+        """Return the first moment, `now` or later, at which a call may be written; infinite while there is none."""
+        moment = max(now, self._held_until)
+        if not self.rate or now >= self._until:
+            return math.inf
+        if self._sent:
+            moment = max(moment, self._sent[-1] + MARGIN / self.rate)
+        if len(self._sent) == self._sent.maxlen:
+            moment = max(moment, self._sent[0] + WINDOW_SECONDS)
+        return moment
+
+    def sent(self, at: float) -> None:
+        """A call was written."""
+        self._sent.append(at)
+        if math.isinf(self._episode_from):  # no rate has been fine so far
+            self._episode_from = at
+        if self.rate < self.limit:
+            self.rate = min(self.limit, max(self.rate, self._regained(self._calm(at))))
+
+    def refused(self, written_at: float, now: float, retry_after_seconds: float | None) -> None:
+        """The service says that calls come too fast; refusals of calls that were already out count once."""
+        soon = self._calm(written_at) < SOON_SECONDS + MARGIN / max(self.rate, SLOWEST)
+        if retry_after_seconds is not None:
+            self._held_until = max(self._held_until, now + min(retry_after_seconds, LONGEST_HOLD_SECONDS))
+        if written_at < self._episode_from:
+            return
+        least = min(self.limit, SLOWEST)
+        self._episode_from = now
+        self._plateau = SOON_SECONDS if soon else CALM_SECONDS
+        self._cut = min(self._cut * STEEPER, DEEPEST_CUT) if soon else CUT
+        self._low = max(self.rate * (1 - self._cut), least)
+        self._aim = max(self.rate * (1 - AIM * self._cut), least)
+        self.rate = self._low
+        if not soon:
+            self._pause = FIRST_PAUSE_SECONDS
+        if retry_after_seconds is None:
+            self._held_until = max(self._held_until, now + self._pause)
+            if self.rate == least:  # longer pauses only help where no rate does
+                self._pause = min(self._pause * 2, LONGEST_HOLD_SECONDS)
+
+    def _calm(self, at: float) -> float:
+        """Return for how long, at a moment, calls have been written since the last episode of refusals."""
+        return at - max(self._episode_from, self._held_until)
+
+    def _regained(self, calm: float) -> float:
+        """Return the rate after so many calm seconds: soon near what is aimed at, there for a while, then far up."""
+        beyond = calm - self._plateau
+        if beyond < 0:
+            return self._aim - (self._aim - self._low) * (-beyond / self._plateau) ** 3
+        return self._aim * math.exp(min(beyond / GROWTH_SECONDS, 4.0) ** 4)
