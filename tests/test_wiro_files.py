@@ -28,7 +28,6 @@ from orchestrator.wiro.files import (
 )
 
 LOOPBACK = AddressPolicy(allow_loopback=True)
-STRICT = AddressPolicy()
 PACKED = gzip.compress(b"abcdef")
 
 
