@@ -114,6 +114,14 @@ def test_what_is_chosen(folder: RunFolder) -> None:
     assert counted("--min-rating", "4") == (1, 1)
 
 
+def test_marks_of_another_run_choose_nothing(folder: RunFolder) -> None:
+    with folder.opened() as ledger:
+        first = next(ledger.everything()).task.id
+    marks = {"format": 1, "key": "another", "marks": {f"{first}-0": {"stars": 5}}, "duels": []}
+    (folder.path / "marks.json").write_text(json.dumps(marks), "utf-8")
+    assert "holds the marks of another run" in refusal(folder, "--to", "csv", "--min-rating", "4")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -14,7 +14,7 @@ from orchestrator.output.gallery import Place, marks
 def test_marks_are_read_back(tmp_path: Path) -> None:
     held = {"format": 1, "key": "a", "marks": {"k3v-0": {"stars": 4, "note": "…"}}, "duels": [{"a": "x", "b": "y"}]}
     (tmp_path / marks.NAME).write_text(json.dumps(held), "utf-8")
-    assert marks.read(tmp_path) == {name: held[name] for name in ("format", "marks", "duels")}
+    assert marks.read(tmp_path) == held
 
 
 def test_without_a_file_there_are_none(tmp_path: Path) -> None:
@@ -41,6 +41,15 @@ def test_marks_of_another_run_are_refused_where_they_matter(tmp_path: Path) -> N
         marks.read(tmp_path, "mine")
     with pytest.raises(RefusedError, match="of another run"):
         marks.save(Place(tmp_path), file(a=mark(1, 2)) | {"key": "mine"})
+
+
+def test_marks_that_are_saved_stay_those_of_their_run(tmp_path: Path) -> None:
+    """Ids are equal where parameters are: in another run's folder they would stand on other pictures."""
+    marks.save(Place(tmp_path), file(a=mark(3, 1)) | {"key": "mine"})
+    marks.save(Place(tmp_path), file(b=mark(4, 2)))
+    assert marks.read(tmp_path, "mine")["key"] == "mine"
+    with pytest.raises(RefusedError, match="of another run"):
+        marks.read(tmp_path, "theirs")
 
 
 def mark(stars: int, at: float) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A run that is exported, as it is at one moment; `done` is what has become of it."""
+    """A run that is exported, as it is at one moment: `told` is what the page knows of its job, `done` the outcome."""
 
     folder: RunFolder
     ledger: SqliteLedger
@@ -123,7 +123,7 @@ class _Run:
     discretion: Discretion
     choice: Choice
     marks: dict[str, Any]
-    started_at: str | None
+    told: dict[str, Any]
     checked: Checked
     done: Exported = field(default_factory=Exported)
 
@@ -180,7 +180,9 @@ def _opened(folder: RunFolder, wanted: Wanted) -> Iterator[_Run]:
     with folder.opened() as opened, opened.frozen() as ledger:
         facts = ledger.facts()
         job, tool, home = resolved_job(facts), frozen_tool(facts), Path(facts["source"]).parent
-        held = marks.read(folder.path)
+        coder = Coder(job, tool, home)
+        told = coder.job(job.name, facts.get("started_at"))
+        held = marks.read(folder.path, told["key"])
         discretion = Discretion(job, Schema.from_tool(tool), home)
         choice = Choice(
             selection(wanted.only, job),
@@ -189,24 +191,22 @@ def _opened(folder: RunFolder, wanted: Wanted) -> Iterator[_Run]:
             marks.understood(held),
             discretion,
         )
-        coder, checked = Coder(job, tool, home), Checked(folder.path)
-        yield _Run(folder, ledger, job, coder, discretion, choice, held, facts.get("started_at"), checked)
+        yield _Run(folder, ledger, job, coder, discretion, choice, held, told, Checked(folder.path))
 
 
 def _write_archive(run: _Run, pictures: Pictures, path: Path, name: str) -> None:
     """Write the page."""
     place = Place(run.folder.path)
-    job = run.coder.job(run.job.name, run.started_at)
     status = read_status(run.folder).to_json()
     if status["state"] == "running":
         status["state"] = "stopped"  # an archive does not go on
     head = {
-        "key": job["key"],
+        "key": run.told["key"],
         "generation": 0,
         "status": status,
-        "progress": points(place.read(HEAD), job["key"]),
+        "progress": points(place.read(HEAD), run.told["key"]),
     }
-    Archive(place, run.coder, job, head, run.marks, pictures, run.checked).write(path, name, run.chosen())
+    Archive(place, run.coder, run.told, head, run.marks, pictures, run.checked).write(path, name, run.chosen())
 
 
 def _write_sheets(run: _Run, look: Look, target: Path, *, replaces: bool) -> list[Path]:

@@ -82,6 +82,7 @@ def read(run_folder: Path, run: str | None = None) -> dict[str, Any]:
     marks, duels = held.get("marks"), held.get("duels")
     return {
         "format": FORMAT,
+        **_own(held),
         "marks": {key: mark for key, mark in marks.items() if isinstance(mark, dict)}
         if isinstance(marks, dict)
         else {},
@@ -114,7 +115,7 @@ def merged(held: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         held: As `read` returns it.
-        given: The same from anybody: what has not the form of a mark is left out.
+        given: The same from anybody, of the same run: what has not the form of a mark is left out.
     """
     marks = dict(held["marks"])
     for key, mark in _mapping(given.get("marks")).items():
@@ -126,7 +127,13 @@ def merged(held: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     for duel in filter(_is_duel, found if isinstance(found, list) else ()):
         if answers.get(_pair(duel), {}).get("won") != "void":
             answers[_pair(duel)] = {name: duel[name] for name in _DUEL}
-    return {"format": FORMAT, "marks": marks, "duels": list(answers.values())}
+    return {"format": FORMAT, **_own(held), **_own(given), "marks": marks, "duels": list(answers.values())}
+
+
+def _own(told: Mapping[str, Any]) -> dict[str, str]:
+    """Return the key of the run that a file of marks is of, if it names one."""
+    run = told.get("key")
+    return {"key": run} if isinstance(run, str) else {}
 
 
 _DUEL: Final = ("a", "b", "won", "at")
