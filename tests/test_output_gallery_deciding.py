@@ -118,6 +118,20 @@ def test_two_tabs_pick_the_same(page: Page) -> None:
     expect(second.locator(".tick.on")).to_have_count(1)
 
 
+def test_taking_back_leaves_what_somebody_else_has_given(page: Page) -> None:
+    """On a served page marks of others come in meanwhile."""
+    keys(page, "5", "x")
+    page.evaluate(
+        "() => {const {key} = gallery.sheet.card();"
+        " gallery.marks.take({marks: {[key]: {...gallery.marks.of(key), note: 'theirs', at: Date.now() + 9000}}});}"
+    )
+    mark = "(({stars, reject, note}) => [stars, reject, note])(gallery.marks.of(gallery.sheet.card().key))"
+    keys(page, "u")
+    assert page.evaluate(mark) == [5, False, "theirs"]
+    keys(page, "u")
+    assert page.evaluate(mark) == [0, False, "theirs"]
+
+
 def test_a_comparison_outlives_the_page_and_can_be_sent(page: Page, folder: RunFolder) -> None:
     keys(page, *PICK_THREE, "c")
     names = ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"]

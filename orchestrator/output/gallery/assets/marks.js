@@ -145,14 +145,17 @@
   /** A moment after the mark that a picture has: the clock of whoever gave that one may be ahead. */
   const later = (key) => Math.max(Date.now(), (held.get(key)?.at ?? 0) + 1);
 
-  marks.set = (key, changes) => {
-    const before = marks.of(key);
-    undone.push(() => {
-      held.set(key, { ...before, at: later(key) });
-      touched();
-    });
-    held.set(key, { ...before, ...changes, at: later(key) });
+  function change(key, changes) {
+    held.set(key, { ...marks.of(key), ...changes, at: later(key) });
     touched();
+  }
+
+  /** Change some of a mark. Taking it back leaves the rest as it is by then: somebody else may have given it. */
+  marks.set = (key, changes) => {
+    const mark = marks.of(key);
+    const before = Object.fromEntries(Object.keys(changes).map((name) => [name, mark[name]]));
+    undone.push(() => change(key, before));
+    change(key, changes);
   };
 
   /** Take the last change back; return whether there was one. */
