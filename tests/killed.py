@@ -25,7 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+from typer.main import get_command
+
 import orchestrator
+from orchestrator.cli import app, main
 from orchestrator.commands import recover
 from orchestrator.ledger import opening
 from orchestrator.ledger.opening import LedgerFile
@@ -35,11 +39,19 @@ from orchestrator.output import manifest
 from orchestrator.steps.download import download
 from orchestrator.steps.landing import SUSPECT, Landing
 from orchestrator.steps.listing import Lister
+from orchestrator.steps.outcomes import delays
 from orchestrator.wiro import Client
 from orchestrator.wiro.connections import Connector, current_call
 from orchestrator.wiro.transport import Transport
 
 LONGEST_SECONDS = 60
+
+BRISK: Mapping[str, Mapping[str, float]] = {
+    "engines.doubts": {"FIRST_WAIT_SECONDS": 0.2, "LONGEST_WAIT_SECONDS": 0.4},
+    "lane.pool": {"WINDOW_SECONDS": 0.1},
+    "steps.fetch": {"LATE_SECONDS": 0.0},
+}
+"""What is waited for less long than by users, by the module that says so: no promise that is tried here rests on it."""
 
 NEXT: Step = (
     "ALTER TABLE tasks ADD COLUMN touched INTEGER NOT NULL DEFAULT 0",
@@ -273,10 +285,12 @@ def defaults_of(function: Any) -> dict[str, Any]:
 
 
 def load() -> None:
-    """Load what any command may need."""
+    """Load what any command may need, and what reading arguments and pictures does."""
     for module in pkgutil.walk_packages(orchestrator.__path__, "orchestrator."):
         if module.name != "orchestrator.__main__":
             importlib.import_module(module.name)
+    get_command(app).make_context("orchestrator", ["status"])
+    Image.init()
 
 
 def an_order() -> Order:
@@ -300,7 +314,9 @@ def prepare(order: Order) -> None:
     os.chdir(order.folder)
     os.environ["ORCHESTRATOR_HOME"] = order.home
     defaults_of(download)["attempts"] = 1  # what comes broken is a suspect at once, and failed
-    vars(sys.modules["orchestrator.steps.fetch"])["LATE_SECONDS"] = 0.0  # nor is it waited for
+    delays.__defaults__ = (0.1, 1.0)  # to try again, at first and at most
+    for module, seconds in BRISK.items():
+        vars(sys.modules[f"orchestrator.{module}"]).update(seconds)
     if order.is_later:
         defaults_of(SqliteLedger.__init__)["steps"] = (*STEPS, NEXT)
     if order.point:
@@ -308,8 +324,6 @@ def prepare(order: Order) -> None:
 
 
 if __name__ == "__main__":
-    from orchestrator.cli import main
-
     load()
     order = an_order()
     prepare(order)

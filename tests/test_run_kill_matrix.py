@@ -47,6 +47,9 @@ NEED_COPIES = {"repair", "recover"}
 """What can make up for all that is lost only as long as the service has its copies."""
 
 KILL = -signal.SIGKILL
+PARTS = 4
+"""Into how many tests the points are divided, so that several processes share in them to the end."""
+
 EVERY = [(command, point) for command, points in POINTS.items() for point in points]
 
 SERVICE = Profile(
@@ -318,9 +321,11 @@ def test_killed_at_a_few_points(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_at_every_point(tmp_path: Path, seed: int) -> None:
+def test_killed_at_every_point(tmp_path: Path, seed: int, part: int) -> None:
     """Every task is done and paid for once, every file is as the manifest says, and the ledger agrees."""
     dice = random.Random(seed)  # noqa: S311 - the order of the points
-    assert kill_at(dice.sample(EVERY, len(EVERY)), tmp_path, dice) >= len(EVERY)
+    chosen = dice.sample(EVERY, len(EVERY))[part::PARTS]
+    assert kill_at(chosen, tmp_path, dice) >= len(chosen)
