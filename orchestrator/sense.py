@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Final
 
 from orchestrator.lifecycle import Attempt, Output, Record
+from orchestrator.money import MOST_USD
 from orchestrator.tasks import Task
 
 LAST_MOMENT: Final = 253_402_300_799.0
@@ -67,8 +69,13 @@ def _attempt(attempt: Attempt) -> bool:
         and _are((str, type(None)), attempt.remote_id, attempt.token, attempt.status)
         and _moments(attempt.intent_at, attempt.gave_up_at, attempt.submitted_at, attempt.ended_at)
         and _moments(attempt.elapsed_seconds)
-        and (attempt.cost_usd is None or attempt.cost_usd.is_finite())
+        and _amounts(attempt.reserved_usd, attempt.cost_usd)
     )
+
+
+def _amounts(*found: Decimal | None) -> bool:
+    """What stands for less than nothing would let a budget be passed."""
+    return all(usd is None or (usd.is_finite() and 0 <= usd <= MOST_USD) for usd in found)
 
 
 def _output(output: Output) -> bool:

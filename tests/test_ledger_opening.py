@@ -191,9 +191,26 @@ def misspelt(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"CREATE TABLE facts", b"CREATE TABL\x89 facts"))
 
 
+def owed(path: Path) -> None:
+    """What costs less than nothing would let a budget be passed."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO attempts (task, number, intent_at, reserved, cost) VALUES ('150', 1, 1.0, 5, -1000)")
+
+
+def spared(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO attempts (task, number, intent_at, reserved) VALUES ('150', 1, 1.0, -1000)")
+
+
+def undone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT OR REPLACE INTO counters (name, value) VALUES ('/Run', -5)")
+
+
 class TestDamage:
     @pytest.mark.parametrize(
-        "damage", [truncated, overwritten, beheaded, replaced, another, garbled, no_text, misspelt]
+        "damage",
+        [truncated, overwritten, beheaded, replaced, another, garbled, no_text, misspelt, owed, spared, undone],
     )
     @pytest.mark.parametrize("read_only", [True, False])
     def test_it_is_said_with_the_way_out(self, path: Path, damage: Callable[[Path], None], read_only: bool) -> None:

@@ -125,6 +125,11 @@ def overpriced(folder: RunFolder) -> None:
     changed(folder, "UPDATE attempts SET cost = 9223372036854775807 WHERE cost > 0")
 
 
+def owing(folder: RunFolder) -> None:
+    """It is said to have cost less than nothing."""
+    changed(folder, "UPDATE attempts SET cost = -1000000000000", "UPDATE counters SET value = -5")
+
+
 def changed(folder: RunFolder, *statements: str) -> None:
     with closing(sqlite3.connect(folder.ledger, isolation_level=None)) as ledger:
         for statement in statements:
@@ -142,6 +147,7 @@ DAMAGES = (
     without_requests,
     without_sense,
     overpriced,
+    owing,
 )
 
 

@@ -123,13 +123,13 @@ def output_values(output: Output) -> Row:
 def read_attempt(row: Row) -> Attempt:
     """Return the attempt that a row of `ATTEMPT_COLUMNS` holds."""
     number, intent_at, reserved, newest, *others, cost = row
-    attempt = Attempt(number, intent_at, from_pico(whole(reserved)), None if newest is None else int(newest), *others)
+    attempt = Attempt(number, intent_at, from_pico(count(reserved)), None if newest is None else int(newest), *others)
     return replace(attempt, cost_usd=_money(cost))
 
 
 def _money(pico: object) -> Decimal | None:
     """Return an amount as the ledger keeps it in dollars."""
-    return None if pico is None else from_pico(whole(pico))
+    return None if pico is None else from_pico(count(pico))
 
 
 def text(value: object) -> str:
@@ -143,12 +143,12 @@ def text(value: object) -> str:
     return value
 
 
-def whole(value: object) -> int:
-    """Return a column's whole number.
+def count(value: object) -> int:
+    """Return a column's count or amount: below nothing it would let a budget be passed.
 
     Raises:
-        TypeError: It is none.
+        ValueError: It is none.
     """
-    if not isinstance(value, int):
-        raise TypeError("no whole number")
+    if not isinstance(value, int) or value < 0:
+        raise ValueError("no count")
     return value

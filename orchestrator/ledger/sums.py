@@ -14,7 +14,8 @@ from orchestrator.money import from_pico
 _TASKS: Final = "SELECT state, count(*), count(*) - count(rank) FROM tasks GROUP BY state"
 _ATTEMPTS: Final = (
     "SELECT coalesce(sum(cost), 0), coalesce(sum(CASE WHEN cost IS NULL THEN reserved END), 0), coalesce(max(cost), 0),"
-    " count(remote_id), count(CASE WHEN remote_id IS NULL THEN gave_up_at END) FROM attempts"
+    " count(remote_id), count(CASE WHEN remote_id IS NULL THEN gave_up_at END),"
+    " min(coalesce(min(cost), 0), coalesce(min(reserved), 0)) FROM attempts"
 )
 _PAID: Final = "SELECT state, error, (SELECT sum(cost) FROM attempts WHERE task = id AND cost > 0) AS paid FROM tasks"
 _FAILURES: Final = (
@@ -27,17 +28,22 @@ _PAID_IN_VAIN: Final = (
 
 
 def totals(db: sqlite3.Connection) -> Totals:
-    """Add up everything."""
+    """Add up everything.
+
+    Raises:
+        ValueError: Something makes no sense, or counts for less than nothing.
+    """
     held = {State(state): (count, dropped) for state, count, dropped in db.execute(_TASKS)}
-    spent, reserved, dearest, attempts, in_doubt = db.execute(_ATTEMPTS).fetchone()
-    counted = db.execute("SELECT name, value FROM counters").fetchall()
+    spent, reserved, dearest, attempts, in_doubt, least = db.execute(_ATTEMPTS).fetchone()
+    counters = {rows.text(name): rows.count(value) for name, value in db.execute("SELECT name, value FROM counters")}
+    rows.count(least)
     return Totals(
         counts={state: held.get(state, (0, 0))[0] for state in State},
         dropped={state: held.get(state, (0, 0))[1] for state in State},
-        spent_usd=from_pico(rows.whole(spent)),
-        reserved_usd=from_pico(rows.whole(reserved)),
-        dearest_usd=from_pico(rows.whole(dearest)),
-        counters={rows.text(name): rows.whole(value) for name, value in counted},
+        spent_usd=from_pico(rows.count(spent)),
+        reserved_usd=from_pico(rows.count(reserved)),
+        dearest_usd=from_pico(rows.count(dearest)),
+        counters=counters,
         attempts=attempts,
         in_doubt=in_doubt,
     )
@@ -46,7 +52,7 @@ def totals(db: sqlite3.Connection) -> Totals:
 def failures(db: sqlite3.Connection, most: int) -> list[Reason]:
     """Return the most frequent reasons of failed tasks."""
     return [
-        Reason(rows.failure(error), number, paid, from_pico(rows.whole(cost)))
+        Reason(rows.failure(error), number, paid, from_pico(rows.count(cost)))
         for error, number, paid, cost in db.execute(_FAILURES, (most,))
     ]
 
@@ -54,4 +60,4 @@ def failures(db: sqlite3.Connection, most: int) -> list[Reason]:
 def paid_in_vain(db: sqlite3.Connection) -> tuple[int, Decimal]:
     """Return how many failed or cancelled tasks were paid for all the same, and what they have cost."""
     tasks, cost = db.execute(_PAID_IN_VAIN).fetchone()
-    return tasks, from_pico(rows.whole(cost))
+    return tasks, from_pico(rows.count(cost))
