@@ -102,6 +102,20 @@ def test_it_goes_along_from_picture_to_picture(page: Page) -> None:
     assert page.evaluate("[gallery.viewer.zoom.scale < 1, gallery.viewer.zoom.x]") == [True, 0]
     keys(page, "Escape", "Enter")
     assert page.evaluate("gallery.viewer.zoom.scale") == 1
+    keys(page, "+", "ArrowLeft")  # any other size goes along too
+    assert page.evaluate("gallery.viewer.zoom.scale") == 1.25
+
+
+def test_on_a_fine_screen_a_pixel_is_one_of_the_screen(browser: Browser, folder: RunFolder) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, device_scale_factor=2)
+    page = context.new_page()
+    page.goto(f"{(folder.path / 'index.html').as_uri()}")
+    page.locator("#cell-0-2 img").wait_for()
+    page.locator("#sheet").focus()
+    look(page)
+    keys(page, "z")
+    assert pixels(page) == pytest.approx(0.5, abs=0.001)
+    context.close()
 
 
 def test_a_small_picture_is_enlarged_by_a_whole_number_its_pixels_as_squares(page: Page) -> None:

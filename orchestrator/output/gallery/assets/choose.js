@@ -84,8 +84,8 @@
     const test = OPERATORS[operator]?.[1];
     if (!chosen || !test) return () => true;
     if (chosen.type === 'number') return (card) => test(chosen.of(card), Number(value));
-    const wanted = String(value).toLowerCase();
-    return (card) => test(String(chosen.of(card)).toLowerCase(), wanted);
+    const told = (of) => (chosen.type === 'choice' ? String(of) : String(of).toLowerCase());
+    return (card) => test(told(chosen.of(card)), told(value));
   }
 
   /** One function that says whether a picture stands at a place of which no value is hidden. */
@@ -110,7 +110,6 @@
 
   function compare(a, b) {
     if (typeof a === 'number' && typeof b === 'number') return a - b;
-    if (a === null || b === null) return (a === null) - (b === null);
     return String(a).localeCompare(String(b), 'en', { numeric: true });
   }
 
@@ -119,7 +118,8 @@
     const key = chosen.order ?? chosen.of;
     const keyed = cards.map((card) => [key(card), card.task.index ?? Infinity, card]);
     const way = gallery.view.descending ? -1 : 1;
-    keyed.sort((a, b) => way * compare(a[0], b[0]) || a[1] - b[1] || a[2].n - b[2].n);
+    const unknown = (held) => Number(held[0] === null);
+    keyed.sort((a, b) => unknown(a) - unknown(b) || way * compare(a[0], b[0]) || a[1] - b[1] || a[2].n - b[2].n);
     return keyed.map((each) => each[2]);
   }
 

@@ -183,7 +183,7 @@
     const values = (card) =>
       axes.map((axis) => [
         h('dt', {}, axis.name),
-        h('dd', { dir: 'auto' }, gallery.labels.short(gallery.axes.value(axis, card), 120)),
+        h('dd', { dir: 'auto' }, gallery.heads.breakable(gallery.labels.short(gallery.axes.value(axis, card), 120))),
       ]);
     all('.caption').forEach((place, number) => {
       if (gallery.marking.isWriting(place)) return;

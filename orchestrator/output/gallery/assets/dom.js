@@ -130,8 +130,8 @@
   const isolated = (text) => (MAY_TURN.test(text) ? `\u2068${text.replace(TURNING, '')}\u2069` : text);
 
   /** Texts beside each other: whichever way one of them runs, the others stay as they are. */
-  function apart(texts, between = ' · ') {
-    return texts.flatMap((text, place) => [place > 0 && between, h('bdi', {}, text)]);
+  function apart(texts, between = ' · ', drawn = (text) => text) {
+    return texts.flatMap((text, place) => [place > 0 && between, h('bdi', {}, drawn(text))]);
   }
 
   /** A sentence in which commands stand between backticks. */

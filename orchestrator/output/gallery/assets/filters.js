@@ -143,9 +143,10 @@
   function accept(event) {
     event.preventDefault();
     const field = gallery.choose.field(draft.field);
+    if (field.type === 'number' && draft.value === '') return redraw('filter-value'); // nothing is no number
     const filter = [draft.field, draft.operator, field.type === 'number' ? Number(draft.value) : draft.value];
     draft = null;
-    apply([...gallery.view.filters, filter]);
+    return apply([...gallery.view.filters, filter]);
   }
 
   function cancel(event) {

@@ -43,7 +43,7 @@
       PageDown: [row + sheet.page(), column],
     };
     const [down, right] = ALONG[name] ?? [0, 0];
-    sheet.moveTo(...(targets[name] ?? [row + down, column + right]));
+    sheet.moveTo(...(targets[name] ?? [row + sheet.active.step(down), column + sheet.active.step(right)]));
     sheet.focus();
   }
 

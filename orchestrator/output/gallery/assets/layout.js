@@ -20,6 +20,9 @@
     return (card, at) => places.get(`${number(inner, card, at)}.${number(outer, card, at)}`);
   }
 
+  /** What tells lines apart. */
+  const name = (line) => `${line.inner?.axis.id}${line.inner?.number}${line.outer?.axis.id}${line.outer?.number}`;
+
   /** Whether a picture is among those that the pickers beside the grid choose: of one value, or of all that are shown. */
   function picker() {
     const wanted = gallery.view.picked().map((axis) => {
@@ -30,13 +33,25 @@
     return (card, at) => wanted.every(([axis, numbers]) => numbers.has(gallery.axes.number(axis, card, at)));
   }
 
+  /** A function from a picture to its place among those of its cell, by the values of the axes that are all together. */
+  function ranker() {
+    const together = gallery.view.picked().filter((axis) => gallery.view.pick(axis) < 0);
+    const orders = together.map((axis) => {
+      const places = new Map(gallery.axes.visible(axis).map((value, place) => [value.number, place]));
+      return [axis, places];
+    });
+    return (card, at) =>
+      orders.reduce((rank, [axis, places]) => rank * places.size + places.get(gallery.axes.number(axis, card, at)), 0);
+  }
+
   /** Put pictures where they stand among columns and rows: those that are shown, and where others were left out. */
   function filled(columns, rows, passes) {
     const [x, y, ox, oy] = ['x', 'y', 'ox', 'oy'].map(gallery.view.axis);
     const columnOf = finder(columns, x, ox);
     const rowOf = finder(rows, y, oy);
     const isPicked = picker();
-    const cells = new Map();
+    const rank = ranker();
+    const ranked = new Map();
     const left = new Set();
     const placed = new Set();
     for (const task of gallery.run.tasks.values()) {
@@ -51,11 +66,13 @@
             continue;
           }
           placed.add(card);
-          if (cells.has(key)) cells.get(key).push(card);
-          else cells.set(key, [card]);
+          if (!ranked.has(key)) ranked.set(key, []);
+          ranked.get(key).push([rank(card, at), card]);
         }
       }
     }
+    const inOrder = (cards) => cards.sort((a, b) => a[0] - b[0]).map(([, card]) => card);
+    const cells = new Map([...ranked].map(([key, cards]) => [key, inOrder(cards)]));
     return { columns, rows, x, y, ox, oy, passes, cells, left, placed };
   }
 
@@ -104,7 +121,18 @@
       pictures: [...placed].reduce((sum, card) => sum + Number(card.src !== null), 0),
       isLeft: (row, column) => left.has(row * columns.length + column),
       at: (row, column) => place(rows[row], columns[column]),
+      across: () => columns.length,
+      find: (key) => find(found, key),
     };
+  }
+
+  /** Where in a grid a picture stands, null where it does not. */
+  function find({ columns, cells }, key) {
+    for (const [cell, cards] of cells) {
+      const n = cards.findIndex((card) => card.key === key);
+      if (n >= 0) return { row: Math.floor(cell / columns.length), column: cell % columns.length, n };
+    }
+    return null;
   }
 
   /** The place in the whole grid that a cell stands for. */
@@ -130,6 +158,10 @@
       group: 0,
     }));
     const cards = (row, column) => list.slice(row * columns.length + column, row * columns.length + column + 1);
+    const find = (key) => {
+      const number = list.findIndex((card) => card.key === key);
+      return number < 0 ? null : { row: Math.floor(number / columns.length), column: number % columns.length, n: 0 };
+    };
     return {
       kind: 'wall',
       columns,
@@ -138,6 +170,8 @@
       most: 1,
       isLeft: () => false,
       at: () => null,
+      across: (row) => Math.min(columns.length, list.length - row * columns.length), // in its last line there are fewer
+      find,
       x: null,
       y: null,
       ox: null,
@@ -177,5 +211,5 @@
   });
   gallery.atOnce('marks', () => (cached = gallery.choose.looksAtMarks() ? null : cached));
 
-  gallery.layout = { current, absent };
+  gallery.layout = { current, absent, name };
 })();

@@ -12,7 +12,8 @@
   const ON_WALL = 190; // pixels, about
   const TALLEST = 15_000_000; // pixels: browsers know no larger elements
 
-  const sheet = { active: { row: 0, column: 0, n: 0 }, model: null };
+  const { active } = gallery;
+  const sheet = { active, model: null };
   const drawn = new Map(); // rows in the document: their element and cells
   let box = null;
   let canvas = null;
@@ -29,7 +30,7 @@
     nothing = h('p.empty', { id: 'nothing', hidden: true });
     box.after(nothing);
     box.addEventListener('scroll', () => gallery.changed('scroll'), { passive: true });
-    box.addEventListener('focus', () => box.matches(':focus-visible') && reveal());
+    box.addEventListener('focus', focused);
     new ResizeObserver(() => gallery.changed('resize')).observe(box);
     for (const name of ['tasks', 'view', 'head', 'resize', 'picked', 'marks']) gallery.on(name, () => (stale = true));
     for (const name of ['tasks', 'view', 'head', 'resize', 'picked', 'marks', 'scroll', 'active'])
@@ -97,8 +98,7 @@
     canvas.style.setProperty('--picture', `${size.height}px`);
     box.setAttribute('aria-rowcount', rows.length + 1);
     box.setAttribute('aria-colcount', columns.length + 1);
-    sheet.active.row = Math.max(0, Math.min(sheet.active.row, rows.length - 1));
-    sheet.active.column = Math.max(0, Math.min(sheet.active.column, columns.length - 1));
+    active.follow(sheet.model);
   }
 
   /** The numbers of the lines that are in view, from and to. */
@@ -141,7 +141,7 @@
 
   function shaped() {
     const { kind, columns, rows } = sheet.model;
-    const name = (line) => `${line.inner?.axis.id}${line.inner?.number}${line.outer?.axis.id}${line.outer?.number}`;
+    const { name } = gallery.layout;
     const lines = kind === 'grid' ? [columns.map(name), rows.map(name)] : [columns.length, gallery.view.sort];
     return JSON.stringify([kind, size, gallery.view.show, lines]);
   }
@@ -160,7 +160,7 @@
   /** All that a cell shows, in short. */
   function told(row, column) {
     const cards = sheet.model.cards(row, column);
-    const isActive = cards.length > 1 && row === sheet.active.row && column === sheet.active.column;
+    const isActive = cards.length > 1 && row === active.row && column === active.column;
     const mark = ({ stars, reject, tags, note }) => `${stars}${reject}${tags.length}${note.length > 0}`;
     const each = (card) =>
       [
@@ -170,7 +170,7 @@
         mark(gallery.marks.of(card.key)),
         gallery.marks.picked.has(card.key),
       ].join();
-    return `${cards.map(each).join(' ')} ${cards.some((card) => card.src) ? '' : gallery.layout.absent(sheet.model, row, column)} ${isActive ? sheet.active.n : ''}`;
+    return `${cards.map(each).join(' ')} ${cards.some((card) => card.src) ? '' : gallery.layout.absent(sheet.model, row, column)} ${isActive ? active.n : ''}`;
   }
 
   function clear() {
@@ -232,8 +232,8 @@
     });
     element.style.left = `${size.left + start(sheet.model.columns[column], column, size.pitchX)}px`;
     if (cards.length) {
-      const isActive = row === sheet.active.row && column === sheet.active.column;
-      element.append(gallery.cell.pictures(cards, size.width, isActive ? sheet.active.n : -1));
+      const isActive = row === active.row && column === active.column;
+      element.append(gallery.cell.pictures(cards, size.width, isActive ? active.n : -1));
       if (gallery.cell.lines()) element.append(gallery.cell.caption(cards));
     } else if (state) element.append(gallery.cell.said(gallery.cell.SAYINGS[state], state));
     else if (sheet.model.kind === 'grid') element.classList.add('void');
@@ -243,7 +243,7 @@
   /** Show which cell the keys are about. */
   function point() {
     canvas.querySelector('.cell.active')?.classList.remove('active');
-    const { row, column } = sheet.active;
+    const { row, column } = active;
     const cell = drawn.get(row)?.cells.get(column);
     cell?.classList.add('active');
     if (cell) box.setAttribute('aria-activedescendant', cell.id);
@@ -251,20 +251,16 @@
   }
 
   /** The pictures of the active cell, and the chosen one among them. */
-  sheet.cards = () => (sheet.model?.rows.length ? sheet.model.cards(sheet.active.row, sheet.active.column) : []);
-  sheet.card = () => sheet.cards()[sheet.active.n] ?? sheet.cards()[0] ?? null;
+  sheet.cards = () => (sheet.model?.rows.length ? sheet.model.cards(active.row, active.column) : []);
+  sheet.card = () => sheet.cards()[active.n] ?? sheet.cards()[0] ?? null;
 
   sheet.moveTo = (row, column, n = 0) => {
-    const { rows, columns } = sheet.model;
-    if (!rows.length) return;
-    const before = sheet.active;
-    sheet.active = {
-      row: Math.max(0, Math.min(row, rows.length - 1)),
-      column: Math.max(0, Math.min(column, columns.length - 1)),
-      n,
-    };
+    if (!sheet.model.rows.length) return;
+    const before = { ...active };
+    active.place(sheet.model, row, column, n);
+    active.hold(sheet.model);
     redraw(before.row, before.column);
-    redraw(sheet.active.row, sheet.active.column);
+    redraw(active.row, active.column);
     reveal();
     gallery.changed('active');
   };
@@ -277,9 +273,15 @@
     cell.replaceWith(remember(held, column, drawCell(row, column)));
   }
 
+  /** Who comes to the sheet by key sees where it is, and stays there. */
+  function focused() {
+    if (sheet.model && !active.gap) active.hold(sheet.model);
+    if (box.matches(':focus-visible')) reveal();
+  }
+
   /** Scroll as far as it takes to have the active cell in sight. */
   function reveal() {
-    const { row, column } = sheet.active;
+    const { row, column } = active;
     if (!sheet.model?.rows.length) return;
     const top = start(sheet.model.rows[row], row, size.pitchY);
     const left = start(sheet.model.columns[column], column, size.pitchX);

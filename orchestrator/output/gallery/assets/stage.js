@@ -6,7 +6,7 @@
   const { h, button } = gallery.dom;
   const STEP = 1.25;
   const MOST = 32;
-  const BLOCKS = 2; // pixels of the page from which on one of the picture is seen as a square
+  const BLOCKS = 2; // pixels of the screen from which on one of the picture is seen as a square
 
   /** Make a zoom that stages share. */
   function zoom() {
@@ -25,7 +25,7 @@
       Object.assign(held, { scale: 1, x: 0, y: 0, isActual: false });
       held.apply();
     };
-    /** In its actual size a pixel of a picture, of several the first one, is one of the page, or as many as it has room for. */
+    /** In its actual size a pixel of a picture, of several the first one, is one of the screen, or as many as it has room for. */
     held.pixel = () => Math.max(1, Math.floor(held.stages[0]?.fit() ?? 1));
     /** The scale of that; null without a picture. */
     held.actual = () => {
@@ -129,7 +129,8 @@
       fit: () => {
         const shown = content.querySelector(':scope > img');
         const [width, height] = [shown?.naturalWidth || card.width, shown?.naturalHeight || card.height];
-        return shown && width ? Math.min(element.clientWidth / width, element.clientHeight / height) : null;
+        const fit = Math.min(element.clientWidth / width, element.clientHeight / height);
+        return shown && width ? fit * window.devicePixelRatio : null;
       },
       apply: () => {
         content.style.transform = `translate(${shared.x * 100}%, ${shared.y * 100}%) scale(${shared.scale})`;

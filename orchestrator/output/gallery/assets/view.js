@@ -30,6 +30,10 @@
     compare: [], // keys of the pictures that are compared
   };
 
+  const FIRST = structuredClone(view);
+  let unread = ''; // the address, until somebody changes the view: it may name what the page has not heard of yet
+  let heard = '';
+
   const size = (axis) => axis.values.length;
 
   /** The axis that runs across: one of a handful of values, the innermost of the job file among equals. */
@@ -111,15 +115,30 @@
   }
 
   view.open = () => {
-    arrange();
-    if (location.hash.length > 1) read(location.hash);
-    window.addEventListener('hashchange', () => {
-      if (location.hash === write()) return;
-      Object.assign(view, { picks: {}, hidden: {}, order: {} });
-      read(location.hash);
-      gallery.changed('view');
-    });
+    begin(location.hash);
+    window.addEventListener('hashchange', () => location.hash !== write() && begin(location.hash));
+    gallery.atOnce('tasks', readAgain);
   };
+
+  /** Look at what an address says, and at what suits where it says nothing. */
+  function begin(hash) {
+    Object.assign(view, structuredClone(FIRST));
+    arrange();
+    unread = hash.length > 1 ? hash : '';
+    heard = extent();
+    if (unread) read(unread);
+    gallery.changed('view');
+  }
+
+  /** How many axes and values the page has heard of: some are known from the tasks alone. */
+  const extent = () => gallery.axes.all.map(size).join();
+
+  function readAgain() {
+    if (!unread || heard === extent()) return;
+    heard = extent();
+    read(unread);
+    gallery.changed('view');
+  }
 
   /** Say in the address what is looked at. Browsers refuse it when it changes too often: then it is said later. */
   function tell(step) {
@@ -135,6 +154,7 @@
   /** Change what is looked at; `silent` leaves no step to go back to. */
   view.set = (changes, { silent = true } = {}) => {
     Object.assign(view, changes);
+    unread = '';
     tell(silent ? 'replaceState' : 'pushState');
     gallery.changed('view');
   };

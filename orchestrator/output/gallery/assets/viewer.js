@@ -24,7 +24,7 @@
     if (!card) return;
     before = viewer.card;
     viewer.card = card;
-    if (!dialog.open || !zoom.isActual) zoom.reset(); // the actual size goes along from picture to picture
+    if (!dialog.open) zoom.reset(); // it goes along from picture to picture
     draw();
     if (!dialog.open) dialog.showModal();
     zoom.settle(); // what it has room for is known now
@@ -36,7 +36,7 @@
   /** The next cell in a direction that has something to show. */
   function neighbour(rows, columns) {
     const { model, active } = gallery.sheet;
-    let [row, column] = [active.row + rows, active.column + columns];
+    let [row, column] = [active.row + active.step(rows), active.column + active.step(columns)];
     while (row >= 0 && row < model.rows.length && column >= 0 && column < model.columns.length) {
       const cards = model.cards(row, column);
       if (cards.length) return { row, column, cards };
@@ -50,7 +50,7 @@
   function following(step) {
     const { model, active } = gallery.sheet;
     const across = model.columns.length;
-    const place = active.row * across + active.column + step;
+    const place = active.row * across + active.column + active.step(step);
     if (place < 0) return null;
     const [row, column] = [Math.floor(place / across), place % across];
     const cards = row < model.rows.length ? model.cards(row, column) : [];
@@ -141,7 +141,7 @@
     return h(
       'div.title',
       {},
-      h('h2', {}, apart(gallery.cell.names(card, 60))),
+      h('h2', {}, apart(gallery.cell.names(card, 60), ' · ', gallery.heads.breakable)),
       close,
     );
   }
