@@ -64,6 +64,11 @@ class Room:
         self._queue: list[tuple[float, int, Turn]] = []
         self._order = itertools.count()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait to be let in."""
+        return len(self._queue)
+
     def enter_now(self) -> bool:
         """Come in where that is possible without waiting; return whether it was."""
         if self.free <= 0:

@@ -135,6 +135,34 @@ async def test_a_connection_is_closed_where_nobody_waits_for_the_answer_any_more
         await server.gone.wait()
 
 
+UNENDING = b"HTTP/1.1 200 OK\r\n\r\n{"
+
+
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", UNENDING])
+async def test_an_answer_that_does_not_end_in_time_is_none(begun: bytes) -> None:
+    """Not even where its end is that of the connection, which is broken off then."""
+    async with serving(begun) as (server, exchange):
+        with pytest.raises(TimeoutError):
+            await exchange.post(server.url, {}, b"{}", seconds=0.05, most_bytes=9)
+        await server.gone.wait()
+
+
+async def test_the_time_for_an_answer_ends_with_it() -> None:
+    async with serving(OK) as (server, exchange):
+        for _ in range(2):
+            status, _, body = await exchange.post(server.url, {}, b"{}", seconds=0.02, most_bytes=9)
+            assert (status, body) == (200, b"{}")
+            await anyio.sleep(0.03)  # the time of the first call is over, and its connection is the second one's
+    assert server.connections == 1
+
+
+async def test_a_body_may_not_be_larger_than_is_said() -> None:
+    async with serving(OK) as (server, exchange):
+        with pytest.raises(ValueError, match="large"):
+            await exchange.post(server.url, {}, b"{}", seconds=5, most_bytes=1)
+        await server.gone.wait()
+
+
 async def test_a_server_that_hangs_up_is_told() -> None:
     async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()

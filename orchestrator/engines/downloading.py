@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import anyio
-
 from orchestrator.clock import Clock
 from orchestrator.engines.control import Signal
+from orchestrator.waiting import Room
 
 WIDTHS: Final = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 """How many at once are tried. Each may hold a megabyte in memory."""
@@ -90,31 +89,27 @@ class Downloads:
         self._arrived_bytes = arrived_bytes
         self._clock = clock
         self._width = Width()
-        self._places = anyio.CapacityLimiter(self._width.now)
+        self._places = Room(self._width.now)
         self._crowd = Signal()
 
     async def acquire(self) -> None:
         """Wait until one more file may be fetched."""
         if not self.acquire_now():
             self._crowd.notify()
-            await self._places.acquire()
+            await self._places.enter()
 
     def acquire_now(self) -> bool:
         """Fetch one more file where that is possible without waiting; return whether it is."""
-        try:
-            self._places.acquire_nowait()
-        except anyio.WouldBlock:
-            return False
-        return True
+        return self._places.enter_now()
 
     def release(self) -> None:
-        """Let the next one in; for the task that has acquired."""
-        self._places.release()
+        """Let the next one in."""
+        self._places.leave()
 
     async def run(self) -> None:
         """Measure, and widen or narrow; runs until cancelled."""
         while True:
-            while not self._places.statistics().tasks_waiting:
+            while not self._places.waiting:
                 await self._crowd.wait()
             await self._clock.sleep(SETTLING_SECONDS)
             if not self._full():
@@ -123,9 +118,8 @@ class Downloads:
             await self._clock.sleep(ROUND_SECONDS)
             if self._full():
                 self._width.measured((self._arrived_bytes() - bytes_before) / (self._clock.monotonic() - began_at))
-                self._places.total_tokens = self._width.now
+                self._places.resize(self._width.now)
 
     def _full(self) -> bool:
         """Return whether others wait while exactly so many are in as may be: after a narrowing there are more."""
-        found = self._places.statistics()
-        return found.tasks_waiting > 0 and found.borrowed_tokens == self._width.now
+        return self._places.waiting > 0 and self._places.free == 0

@@ -39,7 +39,7 @@ class Call:
         on_send: Told the endpoint right before it is written.
         pays: Whether it is a `/Run`.
         seconds: How long writing and reading may take.
-        deadline: The time-out, started when the connection is handed out for writing.
+        deadline: The time-out of an upload, started when the connection is handed out for writing.
         sent: Whether bytes may have left. While False, the service certainly got nothing.
     """
 
@@ -48,7 +48,7 @@ class Call:
     on_send: Callable[[str], None] | None
     pays: bool
     seconds: float
-    deadline: asyncio.Timeout
+    deadline: asyncio.Timeout | None = None
     sent: bool = False
 
 
@@ -98,7 +98,8 @@ class Connector(aiohttp.TCPConnector):
         call.sent = True
         if call.on_send is not None:
             call.on_send(call.endpoint)
-        call.deadline.reschedule(asyncio.get_running_loop().time() + call.seconds)
+        if call.deadline is not None:
+            call.deadline.reschedule(asyncio.get_running_loop().time() + call.seconds)
         return connection
 
     async def _turn(self, connection: Connection, call: Call, before_send: BeforeSend) -> None:
@@ -109,8 +110,8 @@ class Connector(aiohttp.TCPConnector):
         finally:
             del self._waiting[call]
             self._last_turn_seconds = loop.time() - held_from
-        kept = connection.protocol in self._used
-        if connection.closed or (call.pays and kept and self._last_turn_seconds > HELD_SECONDS):
+        too_long = call.pays and self._last_turn_seconds > HELD_SECONDS
+        if connection.closed or (too_long and connection.protocol in self._used):
             raise ConnectionTooOldError("the connection closed while the call waited for its turn")
 
     def _turn_seconds(self) -> float:

@@ -161,17 +161,17 @@ def failure(
     Returns:
         The error, or None where the call succeeded.
     """
+    refused = reply is not None and _is_false(reply.get("result"))
+    if 200 <= http_status < 300 and reply is not None and not refused:
+        return None
     code, words = _first_error(reply or {})
     message = hide(words)
     if http_status == 429:
         wait = retry_after_seconds(retry_after, now)
         return RateLimited(endpoint, message or "too many calls", http_status=429, retry_after_seconds=wait)
     outcome = _BY_STATUS.get(http_status)
-    if outcome is None and (200 <= http_status < 300 or 400 <= http_status < 500) and reply is not None:
-        if _is_false(reply.get("result")):
-            outcome = _refusal(endpoint, code, message)
-        elif http_status < 300:
-            return None
+    if outcome is None and refused and (200 <= http_status < 300 or 400 <= http_status < 500):
+        outcome = _refusal(endpoint, code, message)
     return (outcome or ReplyLost)(endpoint, message or f"HTTP status {http_status}", http_status=http_status, code=code)
 
 
@@ -194,7 +194,7 @@ def _refusal(endpoint: str, code: int | None, message: str) -> type[Refused]:
 
 
 def _is_false(result: object) -> bool:
-    return result is not None and str(result).strip().lower() in {"false", "0"}
+    return result is not True and str(result).strip().lower() in {"false", "0"}
 
 
 def _first_error(reply: Mapping[str, Any]) -> tuple[int | None, str]:

@@ -15,6 +15,7 @@ from typing import Final
 
 import aiohttp
 from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
 from yarl import URL
 
 USER_AGENT: Final = f"orchestrator/{version('orchestrator')}"
@@ -93,13 +94,52 @@ class Exchange:
         server = self._server(url)
         connection = await self._connector.connect(server, [], self._timeout)
         try:
-            head = f"{method} {self._target(server, url)}{self._fields}{fields}\r\n".encode("utf-8", "surrogateescape")
-            return await self._exchanged(connection, head + body if body else head)
+            head = self._head(server, method, url, fields)
+            message, content = await self._exchanged(connection, head + body if body else head)
         except BaseException:
             connection.close()
             raise
+        return Answer(message.code, message.headers, content, connection)
 
-    async def _exchanged(self, connection: Connection, request: bytes) -> Answer:
+    async def post(
+        self, url: URL, headers: Mapping[str, str], body: bytes, *, seconds: float, most_bytes: int
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send one POST, and return the status, the headers and the body of its answer.
+
+        Args:
+            url: As in `ask`.
+            headers: As in `ask`.
+            body: As in `ask`.
+            seconds: How long writing and reading may take.
+            most_bytes: How large the body of the answer may be.
+
+        Raises:
+            ValueError: A header that cannot be sent, or a body that is too large.
+            TimeoutError: The end of the answer did not come in time.
+            aiohttp.ClientError, HttpProcessingError, OSError: As in `ask`.
+        """
+        fields = f"{_written(headers)}Content-Length: {len(body)}\r\n"
+        server = self._server(url)
+        connection = await self._connector.connect(server, [], self._timeout)
+        deadline = _Deadline(connection, seconds)
+        try:
+            message, content = await self._exchanged(connection, self._head(server, "POST", url, fields) + body)
+            read = await whole(content, most_bytes)
+        except Exception:
+            if deadline.is_over:
+                raise TimeoutError from None
+            raise
+        finally:
+            deadline.lift()
+            connection.close()  # does nothing once the end of the body has released it
+        if deadline.is_over:  # a body without a stated length just ends where its connection does
+            raise TimeoutError
+        return message.code, message.headers, read
+
+    async def _exchanged(
+        self, connection: Connection, request: bytes
+    ) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+        """Write a request, and return the head of its answer and what its body comes through."""
         protocol = connection.protocol
         if protocol is None or protocol.transport is None or protocol.transport.is_closing():
             raise aiohttp.ClientConnectionResetError("the connection has closed")
@@ -115,7 +155,7 @@ class Exchange:
         while 100 <= message.code < 200 and message.code != 101:  # more is to come (RFC 9110, 15.2)
             message, content = await protocol.read()
         content.on_eof(connection.release)
-        return Answer(message.code, message.headers, content, connection)
+        return message, content
 
     def _server(self, url: URL) -> aiohttp.ClientRequest:
         """Return what a connector wants to know of a server, in the form in which it wants it: as a request."""
@@ -127,6 +167,11 @@ class Exchange:
             self._servers[key] = aiohttp.ClientRequest("GET", url.origin(), loop=loop, proxy=self._proxy)
         return self._servers[key]
 
+    def _head(self, server: aiohttp.ClientRequest, method: str, url: URL, fields: str) -> bytes:
+        """Return what is written first, once there is a connection: the connector may have a word for a proxy."""
+        head = f"{method} {self._target(server, url)}{self._fields}{fields}\r\n"
+        return head.encode("utf-8", "surrogateescape")
+
     def _target(self, server: aiohttp.ClientRequest, url: URL) -> str:
         """Return the rest of the first line, and which server is asked (RFC 9112, 3.2)."""
         host = f" HTTP/1.1\r\nHost: {server.headers['Host']}\r\n"
@@ -134,6 +179,40 @@ class Exchange:
             return url.raw_path_qs + host
         word = server.headers.get("Proxy-Authorization")  # set by the connector
         return str(url.with_fragment(None)) + host + _written({"Proxy-Authorization": word} if word else {})
+
+
+class _Deadline:
+    """Breaks a connection off when its time is over: whoever reads from it hears of that."""
+
+    def __init__(self, connection: Connection, seconds: float) -> None:
+        self.is_over = False
+        self._connection = connection
+        self._alarm = asyncio.get_running_loop().call_later(seconds, self._end)
+
+    def lift(self) -> None:
+        """There is no hurry any more."""
+        self._alarm.cancel()
+
+    def _end(self) -> None:
+        self.is_over = True
+        if self._connection.transport is not None:
+            self._connection.transport.abort()
+
+
+async def whole(content: aiohttp.StreamReader, most_bytes: int) -> bytes:
+    """Read the body of an answer to its end.
+
+    Raises:
+        ValueError: It is larger than `most_bytes`.
+        aiohttp.ClientError, OSError: It broke off.
+    """
+    chunks, size = [], 0
+    while chunk := await content.readany():
+        size += len(chunk)
+        if size > most_bytes:
+            raise ValueError("the body of an answer is too large")
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _written(headers: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ from orchestrator.wiro import wire
 from orchestrator.wiro.auth import HIDDEN, Credentials, Nonce
 from orchestrator.wiro.connections import BeforeSend, Call, ConnectionTooOldError, Connector, current_call
 from orchestrator.wiro.errors import NotSent, ReplyLost, failure
-from orchestrator.wiro.exchange import USER_AGENT, Exchange
+from orchestrator.wiro.exchange import USER_AGENT, Exchange, whole
 
 MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
 JSON_TYPE: Final = {"Content-Type": "application/json"}
@@ -112,11 +112,13 @@ class Transport:
         """Send a JSON object to `path` (the endpoint itself where None) and return the reply's."""
         data = _encode(dict(body)).encode()
         tokens = [str(body[name]) for name in (TOKEN_FIELDS if path is None else (CALLBACK,)) if name in body]
-        return await self._attempt(self._call(endpoint), self._posted(path or endpoint, data), tokens)
+        call = self._call(endpoint)
+        return await self._attempt(call, self._posted(path or endpoint, data, call), tokens)
 
     async def post_form(self, endpoint: str, form: aiohttp.FormData, *, more_seconds: float) -> wire.Json:
         """Send a form, with `more_seconds` on top of the time that a call may take, and return the reply."""
-        return await self._attempt(self._call(endpoint, more_seconds), self._uploaded(endpoint, form), ())
+        call = self._call(endpoint, more_seconds)
+        return await self._attempt(call, self._uploaded(endpoint, form, call), ())
 
     def hide(self, text: str, *tokens: str | None) -> str:
         """Return the service's words without the credentials and without these tokens."""
@@ -126,8 +128,7 @@ class Transport:
 
     def _call(self, endpoint: str, more_seconds: float = 0.0) -> Call:
         seconds = self._timeouts.total + more_seconds
-        pays = endpoint == "/Run"
-        return Call(endpoint, self._before_send, self._on_send, pays, seconds, asyncio.timeout(None))
+        return Call(endpoint, self._before_send, self._on_send, endpoint == "/Run", seconds)
 
     async def _attempt(self, call: Call, asking: Awaitable[Reply], tokens: Iterable[str]) -> wire.Json:
         status, headers, body = await self._told(call, asking)
@@ -153,48 +154,37 @@ class Transport:
         """Make the attempt; `NotSent` or `ReplyLost` hangs on nothing but whether bytes may have left."""
         context = current_call.set(call)
         try:
-            async with call.deadline:
-                return await asking
+            return await asking
         except FOREIGN as error:
             lost = ReplyLost if call.sent else NotSent
             raise lost(call.endpoint, _reason(error, call)) from None
         finally:
             current_call.reset(context)
 
-    async def _posted(self, path: str, data: bytes) -> Reply:
+    async def _posted(self, path: str, data: bytes, call: Call) -> Reply:
         if self._exchange is None:
             raise RuntimeError("The client is used before it is entered.")
-        answer = await self._exchange.ask("POST", self._url(path), self._credentials.headers(self._nonce), data)
-        try:
-            return answer.status, answer.headers, await _body(answer.content)
-        finally:
-            answer.close()
+        signed = self._credentials.headers(self._nonce)
+        return await self._exchange.post(
+            self._url(path), signed, data, seconds=call.seconds, most_bytes=MAX_REPLY_BYTES
+        )
 
-    async def _uploaded(self, path: str, form: aiohttp.FormData) -> Reply:
+    async def _uploaded(self, path: str, form: aiohttp.FormData, call: Call) -> Reply:
         """Send a form by aiohttp's session: it reads the file as it is sent, and uploads are few."""
         if self._uploads is None:
             raise RuntimeError("The client is used before it is entered.")
         signed = self._credentials.headers(self._nonce)
-        async with self._uploads.post(
+        posting = self._uploads.post(
             self._url(path), data=form, headers=signed, allow_redirects=False, proxy=self._proxy
-        ) as reply:
-            return reply.status, reply.headers, await _body(reply.content)
+        )
+        async with asyncio.timeout(None) as call.deadline, posting as reply:
+            return reply.status, reply.headers, await whole(reply.content, MAX_REPLY_BYTES)
 
     def _url(self, path: str) -> URL:
         return self._urls.get(path) or self._urls.setdefault(path, URL(self._base + path))
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-
-
-async def _body(content: aiohttp.StreamReader) -> bytes:
-    chunks, size = [], 0
-    while chunk := await content.readany():
-        size += len(chunk)
-        if size > MAX_REPLY_BYTES:
-            raise ValueError("the reply is larger than 16 MB")
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _plain(body: bytes, encoding: str | None) -> bytes:
@@ -214,6 +204,6 @@ def reason(error: BaseException) -> str | None:
 
 
 def _reason(error: BaseException, call: Call) -> str:
-    if call.deadline.expired():
+    if call.sent and isinstance(error, TimeoutError):
         return f"no answer within {call.seconds:g} s"
     return reason(error) or "the reply breaks the rules of HTTP, or is larger than 16 MB"
