@@ -85,6 +85,34 @@ def test_the_next_job_is_run_as_the_one_before(look: Look, make_run: MakeRun, tm
         }[name]
 
 
+@pytest.mark.parametrize("kept", ["() => true", "(task) => task.at[1] === 0", "(task) => task.index > 0"])
+def test_all_combinations_become_axes_again(look: Look, make_run: MakeRun, tmp_path: Path, kept: str) -> None:
+    """What moves together goes on doing so; where a combination is missing, all of it does."""
+    job = {
+        "parameters": {"samples": 1, "prompt": "a fox"},
+        "sweep": {
+            "seed": [7, 42, 99],
+            "scheduler": ["PNDMScheduler", "DDIMScheduler"],
+            "width": [512, 768],
+            "height": [768, 512],
+        },
+        "zip": [["width", "height"]],
+    }
+    page = look(at=built(make_run(tmp_path / "before", job, picture)))
+    tasks = f"[...gallery.run.tasks.values()].filter({kept})"
+    text = page.evaluate(f"gallery.jobs.file({tasks}, 'next')")
+    (tmp_path / "next.yaml").write_text(text, "utf-8")
+    assert sorted(planned(tmp_path / "next.yaml")) == sorted(page.evaluate(f"{tasks}.map((task) => task.id)"))
+    found = yaml.safe_load(text)
+    is_whole = "index" not in kept
+    assert found["zip"] == [["width", "height"] if is_whole else ["seed", "scheduler", "width", "height"]]
+    assert [len(values) for values in found["sweep"].values()] == {
+        "() => true": [3, 2, 2, 2],
+        "(task) => task.at[1] === 0": [3, 2, 2],
+        "(task) => task.index > 0": [11, 11, 11, 11],
+    }[kept]
+
+
 def test_one_picture_alone_becomes_a_job_too(look: Look, tmp_path: Path) -> None:
     page = look()
     page.locator("#sheet").focus()

@@ -79,7 +79,24 @@
     return [...new Map(all.map((row) => [JSON.stringify([...row.held].sort()), row])).values()];
   }
 
-  /** A job file that makes these tasks again: what differs moves together, and what has a label is an axis to keep it. */
+  /** The names that belong together: members of one axis do, other parameters stand alone. */
+  function groups(names) {
+    const known = gallery.axes.all.map((axis) => axis.names.filter((each) => names.includes(each)));
+    const others = names.filter((each) => !known.flat().includes(each)).map((each) => [each]);
+    return [...known.filter((each) => each.length), ...others];
+  }
+
+  /** The axes of a sweep that makes these rows: every combination of values if they are all here, else one of all names. */
+  function axes(all, names) {
+    const apart = groups(names).map((members) => {
+      const values = (row) => JSON.stringify(members.map((each) => row.held.get(each) ?? null));
+      return { members, rows: [...new Map(all.map((row) => [values(row), row])).values()] };
+    });
+    const isWhole = apart.reduce((product, { rows }) => product * rows.length, 1) === all.length;
+    return isWhole ? apart : [{ members: names, rows: all }];
+  }
+
+  /** A job file that makes these tasks again; what has a label is an axis, to keep it. */
   function file(tasks, name) {
     const all = rows(tasks);
     const names = [...new Set(all.flatMap(({ held }) => [...held.keys()]))];
@@ -91,7 +108,11 @@
       `  ${key(each)}:`,
       ...of.map(({ held, labels: known }) => `    - ${entry(each, held.get(each), known.get(each))}`),
     ];
-    const swept = [...moving.flatMap((each) => axis(each, all)), ...labelled.flatMap((each) => axis(each, [all[0]]))];
+    const made = axes(all, moving);
+    const swept = [
+      ...made.flatMap(({ members, rows: of }) => members.flatMap((each) => axis(each, of))),
+      ...labelled.flatMap((each) => axis(each, [all[0]])),
+    ];
     const lines = [
       `# ${gallery.words.count(all.length, 'chosen task')} of ${JSON.stringify(gallery.run.job.name)}; add an axis to sweep them further.`,
       `name: ${quoted(name)}`,
@@ -101,7 +122,8 @@
         : []),
       ...(swept.length ? ['sweep:', ...swept] : []),
     ];
-    if (moving.length > 1) lines.push(`zip: [[${moving.map(key).join(', ')}]] # these move together`);
+    const together = made.filter(({ members }) => members.length > 1).map(({ members }) => `[${members.map(key).join(', ')}]`);
+    if (together.length) lines.push(`zip: [${together.join(', ')}] # these move together`);
     lines.push(...settings(names));
     return `${lines.join('\n')}\n`;
   }
