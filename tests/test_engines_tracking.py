@@ -66,6 +66,7 @@ class Script:
     Attributes:
         killed: What it says from the n-th Kill on; None keeps to the script.
         asked: Done whenever it is asked for the task.
+        forgetful: Whether it knows the task by its id only.
     """
 
     says: list[dict[str, Any] | None]
@@ -73,12 +74,15 @@ class Script:
     kills_needed: int = 1
     calls: list[str] = field(default_factory=list)
     asked: Callable[[], None] = lambda: None
+    forgetful: bool = False
 
     async def answer(self, request: web.Request) -> web.Response:
         endpoint = request.path.removeprefix("/v1/Task/")
         self.calls.append(endpoint)
         if endpoint == "Detail":
             self.asked()
+            if self.forgetful and "tasktoken" in await request.json():
+                return web.json_response(UNKNOWN)
             return self._detail(request)
         if self.killed is not None and self.calls.count("Kill") >= self.kills_needed:
             self.says = [self.killed]
@@ -171,6 +175,12 @@ async def test_it_is_looked_at_until_it_has_ended(tmp_path: Path) -> None:
         after = await rig.track()
         assert (after.state, script.calls) == (State.FETCHING, ["Detail"] * 4)
         assert await rig.held() == after
+
+
+async def test_a_task_whose_token_is_not_known_is_asked_for_by_its_id(tmp_path: Path) -> None:
+    """It counted as lost, although it had been made and was paid for."""
+    async with tracking_of(Script([UNDER_WAY, DONE], forgetful=True), tmp_path) as rig:
+        assert (await rig.track()).state is State.FETCHING
 
 
 async def test_an_unknown_status_is_under_way_and_told_once(tmp_path: Path) -> None:

@@ -187,9 +187,18 @@ async def test_a_task_is_asked_for_by_its_id_where_there_is_no_token() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_task_whose_token_nobody_knows_is_asked_for_by_its_id() -> None:
+    async with serving(AT_WORK) as (_, calls, record):
+        renamed = replace(record, attempt=replace(record.sent, token="nobodys"))
+        assert (await seen(renamed, calls)).task_id == record.sent.remote_id
+        assert isinstance(await ask(renamed, Urgency.ROUTINE, calls, by_id=False), Outcome)
+
+
+@pytest.mark.anyio
 async def test_a_task_that_nobody_knows_is_gone() -> None:
     async with serving(AT_WORK) as (_, calls, record):
-        said = await ask(replace(record, attempt=replace(record.sent, token="nobodys")), Urgency.ROUTINE, calls)
+        strange = replace(record, attempt=replace(record.sent, token="nobodys", remote_id="1"))
+        said = await ask(strange, Urgency.ROUTINE, calls)
         assert isinstance(said, Outcome)
         assert said.verdict is Verdict.GONE
         assert "nobodys" not in json.dumps(said.message)

@@ -164,6 +164,7 @@ class Tracker:
             attempts=self.attempts,
             price_usd=self.price_usd(record.task.parameters),
             overdue=watch.overdue,
+            by_id=watch.told_gone,  # only then: a new task may not be shown at once, whatever it is asked by
             calls=self.calls,
             ledger=self.ledger,
             clock=self.clock,

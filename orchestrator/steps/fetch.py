@@ -215,7 +215,7 @@ class Fetcher:
         """
         questions = 0
         while True:
-            said = await ask(record, Urgency.LIKELY_DONE, self.calls)
+            said = await ask(record, Urgency.LIKELY_DONE, self.calls, by_id=questions == QUESTIONS - 1)
             if not isinstance(said, Outcome):
                 return said
             questions += said.verdict is not Verdict.WAIT

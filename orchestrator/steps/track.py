@@ -11,7 +11,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import Ending, Failure, Record
 from orchestrator.money import FREE
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
-from orchestrator.steps.outcomes import Outcome, judge
+from orchestrator.steps.outcomes import Outcome, Verdict, judge
 from orchestrator.wiro import Client, Phase, RemoteTask, WiroError
 from orchestrator.wiro.errors import one_line
 
@@ -31,15 +31,25 @@ class Sight:
     trouble: Outcome | None = None
 
 
-async def ask(record: Record, urgency: Urgency, calls: Calls) -> RemoteTask | Outcome:
-    """Ask the service for the task, by its token where there is one."""
+async def ask(record: Record, urgency: Urgency, calls: Calls, *, by_id: bool = True) -> RemoteTask | Outcome:
+    """Ask the service for the task, by its token where there is one.
+
+    Args:
+        record: A task that was accepted.
+        urgency: How likely it is that there is news.
+        calls: The service.
+        by_id: Whether a task whose token the service does not know is asked for by its id as well.
+    """
     attempt = record.sent
+    said = await _detail(attempt.token, attempt.remote_id, urgency, calls)
+    if by_id and attempt.token and attempt.remote_id and isinstance(said, Outcome) and said.verdict is Verdict.GONE:
+        return await _detail(None, attempt.remote_id, urgency, calls)
+    return said
 
-    def detail(client: Client) -> Awaitable[RemoteTask]:
-        return client.task(token=attempt.token, task_id=attempt.remote_id)
 
+async def _detail(token: str | None, task_id: str | None, urgency: Urgency, calls: Calls) -> RemoteTask | Outcome:
     try:
-        return await calls.make(urgency, detail)
+        return await calls.make(urgency, lambda client: client.task(token=token, task_id=task_id))
     except (WiroError, TurnLostError) as error:
         return judge(error, paying=False)
 
@@ -51,6 +61,7 @@ async def look(
     attempts: int,
     price_usd: Decimal | None = None,
     overdue: Failure | None = None,
+    by_id: bool = False,
     calls: Calls,
     ledger: Ledger,
     clock: Clock,
@@ -63,6 +74,7 @@ async def look(
         attempts: How many times a task is tried in all when it fails unbilled.
         price_usd: What it costs if it succeeds, where that is fixed beforehand.
         overdue: Why we had it killed, if we had.
+        by_id: Whether it is asked for by its id as well.
         calls: The service.
         ledger: Where the end is written down.
         clock: Gives the time of the end.
@@ -70,7 +82,7 @@ async def look(
     Returns:
         The record: still running, or fetching, failed, cancelled, or pending for another try.
     """
-    said = await ask(record, urgency, calls)
+    said = await ask(record, urgency, calls, by_id=by_id)
     if isinstance(said, Outcome):
         return Sight(record, trouble=said)
     after = concluded(record, said, attempts, clock.now(), overdue=overdue, price_usd=price_usd)
