@@ -148,7 +148,7 @@ async def test_one_that_ended_without_a_word_is_told_with_the_services_own(
         error_text = "\nRuntimeError: no memory\n"
         silent = replace(await rig.shown(record), exit_text="", outputs=(), error_text=error_text)
 
-        async def ask(*_: object) -> RemoteTask:
+        async def ask(*_: object, **__: object) -> RemoteTask:
             return silent
 
         monkeypatch.setattr(fetch, "ask", ask)
