@@ -182,3 +182,21 @@ def test_a_number_that_was_not_given_makes_no_filter(page: Page) -> None:
     expect(page.locator("#filter-value")).to_be_focused()
     assert page.evaluate("gallery.view.filters") == []
     assert cell(page, 0, 0).count() == 1
+
+
+def test_all_pictures_of_a_full_cell_can_be_reached(page: Page) -> None:
+    page.evaluate(
+        "() => { for (const side of ['x', 'y', 'ox', 'oy']) gallery.view.place(side, '');"
+        " gallery.view.set({picks: {'a.prompt': -1, 'a.seed': -1}}); }"
+    )
+    drawn(page)
+    box = cell(page, 0, 0).bounding_box()
+    assert box
+    assert box["height"] > 500  # there is room for nine of them
+    page.locator(".more", has_text="+39").click()
+    card = "[gallery.viewer.card.task.index, gallery.viewer.card.n]"
+    assert page.evaluate(card) == [4, 1]
+    expect(page.locator(".strip [aria-pressed=true]")).to_have_attribute("aria-label", "Output 10")
+    keys(page, *"]" * 20)
+    assert page.evaluate(card) == [14, 1]
+    expect(page.locator(".strip [aria-pressed=true]")).to_have_attribute("aria-label", "Output 30")

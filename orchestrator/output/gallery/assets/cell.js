@@ -108,7 +108,9 @@
     const frames = shown.map((card, number) => one(card, width / across, shown.length > 1 && number === active));
     const box = h('div.pictures', {}, frames);
     box.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`;
-    if (cards.length > MOST_SHOWN) box.append(h('span.more', {}, `+${cards.length - MOST_SHOWN}`));
+    const [next] = cards.slice(MOST_SHOWN);
+    const rest = `+${cards.length - MOST_SHOWN}`;
+    if (next) box.append(h('span.more', { 'data-key': next.key, title: 'Look at these' }, rest));
     return box;
   }
 

@@ -36,7 +36,7 @@
     if (!cell) return null;
     const [row, column] = [Number(cell.dataset.row), Number(cell.dataset.column)];
     const cards = gallery.sheet.model.cards(row, column);
-    const frame = event.target.closest('.frame');
+    const frame = event.target.closest('[data-key]');
     const n = Math.max(
       0,
       cards.findIndex((card) => card.key === frame?.dataset.key),

@@ -55,12 +55,13 @@
   const isNarrow = () => box.clientWidth < 640;
 
   /** The width of a cell that suits the window, where nobody has chosen one. */
-  function fitting(columns, left, ratio) {
+  function fitting(columns, left, ratio, below) {
     const room = box.clientWidth - left - 2 * GAP - (columns.at(-1)?.group ?? 0) * GROUP_GAP;
     if (gallery.view.tab === 'wall')
       return Math.floor(room / (isNarrow() ? 2 : Math.max(1, Math.round(room / ON_WALL))) - GAP);
     const least = isNarrow() ? 104 : 128;
-    const most = Math.max(200, (window.innerHeight - ABOVE) / ROWS_IN_SIGHT / ratio);
+    const rows = Math.max(1, ROWS_IN_SIGHT / below); // of cells; of several pictures below each other fewer
+    const most = Math.max(200, (window.innerHeight - ABOVE) / rows / ratio);
     return Math.floor(Math.max(least, Math.min(most, room / Math.max(columns.length, 1) - GAP)));
   }
 
@@ -70,7 +71,7 @@
     const [beside, below] = gallery.cell.mosaic(most);
     const left = isWall || !(gallery.view.y || gallery.view.oy) ? 0 : isNarrow() ? 84 : 164;
     const ratio = (aspect() * below) / beside;
-    const width = gallery.view.size || fitting(columns, left, ratio);
+    const width = gallery.view.size || fitting(columns, left, ratio, below);
     const across = Math.max(1, Math.floor((box.clientWidth - left - GAP) / (width + GAP)));
     const top = isWall ? 0 : (gallery.view.ox ? 30 : 0) + (gallery.view.x ? 40 : 0);
     return { width, left, top, across, ratio };

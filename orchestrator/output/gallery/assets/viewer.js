@@ -4,6 +4,7 @@
 (() => {
   const { h, icon, button, replace, apart } = gallery.dom;
   const zoom = gallery.stage.zoom();
+  const STRIP = 24; // pictures, at most
   const viewer = { card: null };
   let dialog = null;
   let before = null; // the picture that was looked at before this one
@@ -132,7 +133,8 @@
       made.append(gallery.cell.content(card, 64));
       return made;
     };
-    return h('div.strip', {}, cards.slice(0, 24).map(each));
+    const first = Math.max(0, Math.min(cards.indexOf(viewer.card) - STRIP / 2, cards.length - STRIP));
+    return h('div.strip', {}, cards.slice(first, first + STRIP).map((card, place) => each(card, first + place)));
   }
 
   function head() {
