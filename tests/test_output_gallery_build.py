@@ -50,7 +50,7 @@ def test_the_page_holds_what_has_ended_and_what_is_under_way(folder: RunFolder) 
     place = Place(folder.path)
     assert [(row[1], row[2]) for row in place.read("tasks-00000")] == [(0, "done"), (1, "failed")]
     head = place.read("head")
-    assert (head["shards"], head["active"], head["generation"]) == ([2], [[[2], "running"]], NOW)
+    assert (head["shards"], head["active"], head["generation"]) == ([2], [[[2], "running", 1]], NOW)
     assert head["status"]["counts"]["done"] == 1
     assert place.read("job")["key"] == head["key"]
 

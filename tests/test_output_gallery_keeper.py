@@ -138,7 +138,7 @@ async def process(
 async def test_the_page_shows_what_ended_before_and_what_ends_now(folder: RunFolder) -> None:
     async with process(folder) as run:
         await run.until(lambda: len(rows(folder)) == 2)
-        assert held(folder, "head")["active"] == [[[2], "running"]]
+        assert held(folder, "head")["active"] == [[[2], "running", 1]]
         await run.finish(3)
         await run.until(lambda: len(rows(folder)) == 3)
     assert sorted(rows(folder)) == [(0, "done"), (1, "done"), (3, "done")]

@@ -11,6 +11,7 @@ import pytest
 from paged import COLOURS, JOB, NASTY, Look, MakeRun, built, cell, ends, heads, keys, picture, saved, seen
 from playwright.sync_api import Browser, expect
 
+from orchestrator.lifecycle import State
 from orchestrator.output.gallery import Place
 from orchestrator.runs import RunFolder
 from orchestrator.tasks import Task
@@ -371,7 +372,7 @@ def test_the_page_follows_a_run_that_goes_on(look: Look, folder: RunFolder) -> N
     head, rows = place.read("head"), place.read("tasks-00000")
     try:
         going = {**head["status"], "state": "running"}
-        early = {**head, "status": going, "shards": [5], "active": [[[0, 2, 0], "running"]]}
+        early = {**head, "status": going, "shards": [5], "active": [[[0, 2, 0], "running", 1]]}
         place.write("tasks-00000", rows[:5])
         place.write("head", early)
         page = look()
@@ -387,6 +388,20 @@ def test_the_page_follows_a_run_that_goes_on(look: Look, folder: RunFolder) -> N
         assert page.locator(".state.running").count() == 0
     finally:
         built(folder)
+
+
+def test_each_repeat_that_is_under_way_says_so(look: Look, make_run: MakeRun, tmp_path: Path) -> None:
+    """Where all of them stand together, their cell does."""
+    job = {"parameters": {"samples": 1, "prompt": "a fox"}, "sweep": {"scheduler": list(COLOURS)}, "repeat": 2}
+
+    def under_way(task: Task) -> State:
+        return {0: State.DONE, 1: State.RUNNING, 3: State.RUNNING}.get(task.index, State.PENDING)
+
+    page = look("#x=repeat&y=a.scheduler", at=built(make_run(tmp_path / "twice", job, picture, state=under_way)))
+    states = "() => [...document.querySelectorAll('.cell')].map((cell) => cell.querySelector('.said')?.innerText)"
+    assert page.evaluate(states) == [None, "running", "pending", "running", "pending", "pending"]
+    page.evaluate("gallery.view.place('x', ''); gallery.view.set({picks: {repeat: -1}}); gallery.flush()")
+    assert page.evaluate(states) == [None, "running", "pending"]
 
 
 def test_a_page_without_its_data_says_what_to_do(folder: RunFolder, browser: Browser, tmp_path: Path) -> None:

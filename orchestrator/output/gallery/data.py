@@ -148,8 +148,8 @@ class Coder:
         return [*self._identity(task, dropped=False, state="pending"), [], 0, None, None, None, None, None, []]
 
     def active(self, record: Record) -> list[Any]:
-        """Return where a task that is under way stands in the grid, and its state."""
-        return [self._at(record.task.axes), record.state.value]
+        """Return where a task that is under way stands in the grid, its state, and which of its repeats it is."""
+        return [self._at(record.task.axes), record.state.value, record.task.repeat]
 
     def _identity(self, task: Task, *, dropped: bool, state: str) -> list[Any]:
         return [

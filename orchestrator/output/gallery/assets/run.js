@@ -7,11 +7,13 @@
   const LOADED_PER_DRAWN = 4; // how much longer is loaded than drawn
   const TOLD_AFTER_MS = 400; // while many shards come: whoever listens goes through all tasks
 
+  let active = []; // places of tasks under way in the grid, and their states
+  let byPlace = new Map(); // the same to be looked up, see `underWay`
+
   const run = {
     job: null,
     head: null,
     tasks: new Map(), // by id
-    active: new Map(), // states of tasks under way, by their place in the grid
     loaded: 0, // shards
     isPushed: false, // whether a server says when there is something new, so that nobody has to ask
     pushed: null, // where the run stands by its last word
@@ -116,7 +118,8 @@
 
   function stand(head) {
     run.head = run.pushed ? { ...head, status: run.pushed } : head;
-    run.active = new Map(head.active.map(([at, state]) => [gallery.axes.places(at, 1).join(), state]));
+    active = head.active.map(([at, state, repeat]) => [gallery.axes.places(at, repeat), state]);
+    byPlace = new Map();
     gallery.changed('head');
   }
 
@@ -177,9 +180,18 @@
     return file ?? String(value);
   };
 
+  /** The state of a task under way at a place; a number below 0 stands for all values of an axis together. */
+  function underWay(at) {
+    const together = at.map((number) => number < 0);
+    const place = (numbers) => numbers.map((number, axis) => (together[axis] ? '' : number)).join();
+    const kind = together.join();
+    if (!byPlace.has(kind)) byPlace.set(kind, new Map(active.map(([numbers, state]) => [place(numbers), state])));
+    return byPlace.get(kind).get(place(at));
+  }
+
   /** The state that a cell without a task of its own is in, null where the grid has no such cell. */
   run.stateAt = (at) => {
-    const state = run.active.get(at.join());
+    const state = underWay(at);
     if (state) return state;
     const isStranger = run.job.axes.some((axis, number) => at[number] >= axis.values.length); // of an earlier job file
     if (isStranger) return null;
