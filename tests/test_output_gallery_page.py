@@ -327,6 +327,20 @@ def test_two_tabs_do_not_forget_each_others_marks(look: Look) -> None:
     assert first.locator(".frame .stars").all_inner_texts() == ["★★★★"]
 
 
+def test_a_page_that_is_left_keeps_what_another_tab_has_just_kept(look: Look) -> None:
+    """Word of it comes a moment later, to a page that is hidden or busy later still."""
+    page = look()
+    page.locator("#sheet").focus()
+    keys(page, "4")
+    page.evaluate(
+        "() => {const kept = JSON.stringify({marks: {'theirs-0': {stars: 2, at: Date.now()}}});"
+        " localStorage.setItem(`orchestrator:${gallery.run.job.key}`, kept);}"
+    )
+    page.reload()
+    marks = "Object.values(JSON.parse(gallery.marks.text()).marks).map((mark) => mark.stars).sort()"
+    assert page.evaluate(marks) == [2, 4]
+
+
 def test_marks_go_into_the_run_folder_and_come_back_to_everybody(look: Look, folder: RunFolder) -> None:
     page = look()
     page.locator("#sheet").focus()

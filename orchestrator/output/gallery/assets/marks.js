@@ -65,11 +65,7 @@
   marks.open = (key, file) => {
     kept += key;
     marks.take(file);
-    try {
-      merge(JSON.parse(localStorage.getItem(kept) ?? '{}'));
-    } catch {
-      trouble = ''; // it keeps nothing for pages from disk, or what it kept is broken: the first mark will show
-    }
+    recollect();
     window.addEventListener('pagehide', () => {
       document.activeElement?.blur(); // what is being written is taken over
       store();
@@ -105,6 +101,15 @@
     gallery.changed('picked');
   }
 
+  /** Take over what the browser keeps. */
+  function recollect() {
+    try {
+      merge(JSON.parse(localStorage.getItem(kept) ?? '{}'));
+    } catch {
+      // It keeps nothing for pages from disk, or what it kept is broken: the first mark will show.
+    }
+  }
+
   /** Take over what another tab has kept; it is kept already. */
   function listen(text) {
     try {
@@ -118,6 +123,7 @@
   function store() {
     clearTimeout(timer);
     timer = 0;
+    recollect(); // what another tab has kept, and this one has not heard of yet
     const before = trouble;
     trouble = '';
     try {
