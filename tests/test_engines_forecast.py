@@ -250,6 +250,28 @@ def test_what_was_learned_serves_the_next_run() -> None:
     assert cost(follow(again, lognormal(30.0), 100)) < 1.15 * least(30.0)
 
 
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_whatever_was_remembered_it_can_be_worked_with(data: st.DataObject) -> None:
+    """A wild number in what was kept ended every further run of the model."""
+    learned = Forecast(6.0)
+    follow(learned, lognormal(30.0), 5)
+    kept: Any = learned.kept()
+    part, name = data.draw(
+        st.sampled_from([("work", "first"), ("work", "weights"), ("work", "sigmas"), ("runtimes", "counts")])
+    )
+    numbers = kept[part][name]
+    numbers[data.draw(st.integers(0, len(numbers) - 1))] = data.draw(st.floats(-1e4, 1e4))
+    kept["runtimes"]["base"] = data.draw(st.just(kept["runtimes"]["base"]) | st.floats(-1e3, 1e3))
+    again = Forecast.remembered(kept, 6.0)
+    for steps in (10.0, 1e8, 40.0):
+        course = again.begin({"steps": steps}, 0.0)
+        for now in (0.0, 5.0):
+            assert math.isfinite(again.next_look(course, PRICE, now))
+            again.saw(course, now, queued=False, progress=None)
+        again.ended(course, 8.0, None)
+
+
 @pytest.mark.parametrize(
     "kept",
     [

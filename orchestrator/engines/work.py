@@ -22,6 +22,8 @@ POWER, POWER_SIGMA = 0.7, 0.4
 LEVEL_SIGMA: Final = 1.0
 NOISE: Final = 0.4
 LARGEST: Final = 1e9
+MOST_WORK: Final = 10.0
+"""No task is believed to take more than e^10, some 22,000 times as long as another one of its model."""
 
 
 class Line:
@@ -101,7 +103,7 @@ class Work:
 
     def of(self, numbers: tuple[float, ...]) -> float:
         """Return the logarithm of the factor by which a task with these `numbers` takes longer."""
-        return _dot(self._line.weights[1:], numbers)
+        return max(-MOST_WORK, min(MOST_WORK, _dot(self._line.weights[1:], numbers)))
 
     def saw(self, numbers: tuple[float, ...], log_seconds: float) -> None:
         """Learn from a task that has ended."""
