@@ -76,6 +76,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "clock", lambda: HurriedClock(TIMES_FASTER))
     monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 1.0)
     monkeypatch.setattr(doubts, "LONGEST_WAIT_SECONDS", 5.0)
+    monkeypatch.setattr(doubts, "PATIENCE_SECONDS", 60.0)
     monkeypatch.setattr(tracking, "GONE_SECONDS", 10.0)
 
 

@@ -184,9 +184,9 @@ async def played(folder: Path, settings: Settings, clock: HurriedClock, attempts
     control = Control()
 
     async def end_it() -> None:
-        await anyio.sleep(6)
+        await anyio.sleep(4)
         control.leave(Stop.INTERRUPTED, "Enough.")
-        await anyio.sleep(6)
+        await anyio.sleep(4)
         control.forced.set()
 
     try:
