@@ -174,6 +174,9 @@ def test_an_end_that_was_not_told_has_all_others_consider_anew() -> None:
             changes.clear()
             listener.ended(ear)
             assert (changes, listener.trust.patience) == ([1], 21)
+            for _ in range(20):  # soon nothing is put off any more, and nobody has to think again
+                listener.ended(ear)
+            assert (len(changes), listener.trust.patience) == (6, 1)
 
     in_virtual_time(talks, work)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -87,6 +88,14 @@ async def test_what_is_large_is_not_read(receiver: Callbacks, called: list[str])
     with suppress(aiohttp.ClientError):  # the connection may close while it is still being sent
         assert await send(url, data=endless()) == 413
     assert called == []
+
+
+async def test_nothing_is_inflated(receiver: Callbacks, called: list[str]) -> None:
+    """A megabyte that stood for a gigabyte of zeros held up the whole run, also where the secret was wrong."""
+    headers = {"Content-Encoding": "gzip"}
+    for body in (b"no gzip", gzip.compress(bytes(64 * callbacks.LARGEST_BYTES))):
+        assert await send(receiver.address(receiver.own_url, "task-1"), data=body, headers=headers) == 200
+    assert called == ["task-1"] * 2
 
 
 async def test_one_that_never_comes_to_an_end_is_left(

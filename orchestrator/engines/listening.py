@@ -183,9 +183,12 @@ class Listener:
         if ear.told_at is not None:
             self.trust.kept()
         elif ear.expecting:
+            before = self.trust.patience
             self.trust.missed()
-            for other in self._ears.values():  # what was put off for the hints' sake is to be considered anew
-                other.changed()
+            if self.trust.patience < before:  # what was put off for the hints' sake is to be considered anew
+                for other in self._ears.values():
+                    if other.expecting:
+                        other.changed()
         elif ear.silent_since is not None and self.clock.monotonic() - ear.silent_since > SILENCE_SECONDS:
             self._struck("it says nothing")
 

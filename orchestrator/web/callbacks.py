@@ -62,7 +62,7 @@ class Callbacks:
         self._runner: web.ServerRunner | None = None
 
     async def __aenter__(self) -> Self:
-        door = _Door(self._answer, access_log=None, logger=SILENT)
+        door = _Door(self._answer, access_log=None, logger=SILENT, auto_decompress=False)
         runner = web.ServerRunner(door, shutdown_timeout=GRACE_SECONDS)
         await runner.setup()
         try:
