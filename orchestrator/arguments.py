@@ -19,7 +19,7 @@ Run = Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN", show
 Out = Annotated[Path | None, typer.Option(help="The run folder; outputs/<name> if not given.", metavar="DIR")]
 Sets = Annotated[list[str], typer.Option("--set", help="Replace a variable or a parameter.", metavar="K=V")]
 Only = Annotated[list[str], typer.Option(help="Only tasks with these values or labels.", metavar="K=V,W")]
-Limit = Annotated[int | None, typer.Option(min=0, help="Start at most so many tasks.", metavar="N")]
+Limit = Annotated[int | None, typer.Option(min=0, help="Start at most this many tasks.", metavar="N")]
 Budget = Annotated[str | None, typer.Option(help="Replace limits.budget_usd.", metavar="USD")]
 Rate = Annotated[float | None, typer.Option(help="Replace limits.requests_per_second.", metavar="R")]
 Concurrency = Annotated[str | None, typer.Option(help="Replace limits.concurrency.", metavar="N|auto")]
@@ -27,7 +27,7 @@ Emulate = Annotated[bool, typer.Option("--emulate", help="Use the built-in emula
 Behaviour = Annotated[
     str | None, typer.Option("--profile", help="How the emulated service behaves.", metavar="FILE|NAME")
 ]
-New = Annotated[bool, typer.Option("--new", help="Begin another run instead of going on with this one.")]
+New = Annotated[bool, typer.Option("--new", help="Start another run instead of resuming this one.")]
 Resubmit = Annotated[
     bool,
     typer.Option("--resubmit-uncertain", help="Send again what may have been accepted unseen: it may be paid twice."),
@@ -49,7 +49,7 @@ PayAgain = Annotated[bool, typer.Option("--pay-again", help="Send tasks again th
 LostJob = Annotated[
     Path | None, typer.Option("--job", help="The job file, where the ledger has lost it.", metavar="JOB")
 ]
-Chaos = Annotated[float, typer.Option(min=0, help="Go on for so long.", metavar="SECONDS")]
+Chaos = Annotated[float, typer.Option(min=0, help="Keep going for this long.", metavar="SECONDS")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Chooses what goes wrong.", metavar="N")]
 Secret = Annotated[str, typer.Option(help="Its secret; empty for a project without one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -73,7 +73,7 @@ def usd(option: str, text: str | None) -> Decimal | None:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or amount < 0:
-        raise RefusedError(f"{option} {text} is no amount of money: write it like 2.50.")
+        raise RefusedError(f"{option} {text} is not an amount of money: write it like 2.50.")
     return amount
 
 
@@ -81,10 +81,10 @@ def positive(rate: float | None) -> float | None:
     """Read `--rate`.
 
     Raises:
-        RefusedError: It is no number of calls a second.
+        RefusedError: It is not a number of calls a second.
     """
     if rate is not None and not 0 < rate < float("inf"):
-        raise RefusedError(f"--rate {rate} is no number of calls a second: write a number above 0.")
+        raise RefusedError(f"--rate {rate} is not a number of calls a second: write a number above 0.")
     return rate
 
 
@@ -99,7 +99,7 @@ def concurrency(text: str | None) -> int | Literal["auto"] | None:
     if text == "auto":
         return "auto"
     if not (text.isascii() and text.isdigit() and int(text)):
-        raise RefusedError(f"--concurrency {text} is no number of tasks: write auto or a whole number of 1 or more.")
+        raise RefusedError(f"--concurrency {text} is not a number of tasks: write auto or a whole number of 1 or more.")
     return int(text)
 
 

@@ -103,7 +103,7 @@ def _file(folder: Path) -> Mapping[str, str | None]:
     try:
         return dotenv_values(path, interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
-        raise RefusedError(f"{path} cannot be read: {error}. Mend it or remove it.") from error
+        raise RefusedError(f"{path} cannot be read: {error}. Fix it or remove it.") from error
 
 
 def _check_address(name: str, url: str, example: str, secret: str, *, insecure: bool) -> None:

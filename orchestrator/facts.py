@@ -112,17 +112,17 @@ def _tool(text: str) -> dict[str, Any]:
 
 def _whole(text: str) -> None:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise ValueError(f"{text[:20]!r} is no count")
+        raise ValueError(f"{text[:20]!r} is not a count")
 
 
 def _moment(text: str) -> None:
     if not is_moment(float(text)):
-        raise ValueError(f"{text[:20]!r} is no time")
+        raise ValueError(f"{text[:20]!r} is not a time")
 
 
 def _share(text: str) -> None:
     if not 0 <= float(text) <= 1:
-        raise ValueError(f"{text[:20]!r} is no share")
+        raise ValueError(f"{text[:20]!r} is not a share")
 
 
 _FORMS: Final[Mapping[str, Callable[[str], object]]] = MappingProxyType(

@@ -81,7 +81,7 @@ def opened(
     """
     leads_away = path.is_symlink() and (path.is_file() or not path.exists())
     if leads_away or path.is_dir() or path.is_fifo():  # to open a pipe would wait for somebody who reads it
-        raise RefusedError(f"{path} is no file, and the run's log has to be one: move it away.")
+        raise RefusedError(f"{path} is not a file, and the run's log has to be one: move it away.")
     level = logging.DEBUG if verbose else logging.INFO
     file = _LogFile(path, encoding="utf-8")
     handlers: list[logging.Handler] = [_formatted(file, structlog.processors.JSONRenderer(ensure_ascii=False))]

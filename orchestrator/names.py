@@ -22,7 +22,7 @@ def safe_part(text: str, limit: int = PART_LIMIT) -> str:
     """Return text as one part of a path.
 
     Letters and digits of every script stay, all else becomes a dash; the result is NFC, never empty, begins with no dot
-    or dash, ends with none, and is no name that Windows keeps for itself. A part that came from here stays as it is.
+    or dash, ends with none, and is not a name that Windows keeps for itself. A part that came from here stays as it is.
 
     Args:
         text: Any text.

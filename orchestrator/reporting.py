@@ -73,7 +73,7 @@ def _told(error: BaseException, environment: Mapping[str, str]) -> int:
         return int(code)
     if isinstance(error, OSError) and error.errno in OUT_OF_OUR_HANDS:
         _say(
-            f"{error.filename or 'A file'} cannot be used: {error.strerror}. Mend the cause and run the same command"
+            f"{error.filename or 'A file'} cannot be used: {error.strerror}. Fix the cause and run the same command"
             " again: nothing that was paid for is lost."
         )
         return Exit.STOPPED

@@ -209,7 +209,7 @@ class RunFolder:
     def _way_out(self) -> str:
         """What to do where this folder cannot be written: another one would pay again for what this one holds."""
         if self.exists():
-            return "Mend that and run the same command again: this folder holds a run that goes on."
+            return "Fix that and run the same command again: this folder holds a run that goes on."
         return "Choose another with --out."
 
     def _point_to(self, base: Path) -> None:

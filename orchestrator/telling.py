@@ -154,7 +154,7 @@ def _in_vain(status: Status) -> list[str]:
     if not status.paid_in_vain:
         return []
     paid = f"{many(status.paid_in_vain, 'task')}, ${money.text(status.paid_in_vain_usd)}"
-    return [f"Paid for, and failed or cancelled all the same: {paid} ({MANIFEST} tells which)"]
+    return [f"Paid for, but failed or cancelled: {paid} ({MANIFEST} tells which)"]
 
 
 def _dropped(status: Status) -> list[str]:
@@ -169,14 +169,16 @@ def verification_text(found: Verification, folder: Path) -> str:
         if number := getattr(found, name):
             lines[-1] += f", {number:,} {name}"
     if found.missing + found.damaged > found.repaired and not found.lost and found.halt is None:
-        lines.append(f"`orchestrator verify {folder} --repair` fetches what is not well again, without paying.")
+        lines.append(
+            f"`orchestrator verify {folder} --repair` fetches what is missing or damaged, without paying again."
+        )
     if found.lost:
         lines.append(
             f"What is lost was paid for: `orchestrator retry {folder}` asks the service for it again without paying,"
             " with --pay-again it is made anew."
         )
     if found.halt is not None:
-        lines.append(f"Stopped: {found.halt} The same command goes on.")
+        lines.append(f"Stopped: {found.halt} Run the same command again to continue.")
     return "\n".join(lines)
 
 
@@ -185,21 +187,21 @@ def recovery_text(found: Recovery) -> str:
     kept = f"The damaged ledger is kept as {found.kept}." if found.kept else "There was no ledger left."
     lines = [
         kept,
-        f"{many(found.read, 'task')} could be read of it, and the manifest told more of {found.listed:,}.",
+        f"{many(found.read, 'task')} could be read from it, and the manifest knew more about {found.listed:,}.",
         f"{found.whole:,} done: their files are here, as they were recorded.",
     ]
     if found.again:
         lines.append(f"{found.again:,} done without their files, which were asked for again.")
     if found.in_doubt:
         lines.append(
-            f"{found.in_doubt:,} that may have been sent for all that was left:"
+            f"{found.in_doubt:,} whose requests may have been sent:"
             f" {found.adopted:,} found in the service's list and adopted."
         )
     if found.status is not None:
         lines.append(status_text(found.status))
     if found.halt is not None:
         lines.append(f"Stopped: {found.halt}")
-    lines.append("`orchestrator run` with the job file goes on with it; what is in doubt is settled first.")
+    lines.append("`orchestrator run` with the job file continues the run; what is in doubt is settled first.")
     return "\n".join(lines)
 
 
@@ -263,9 +265,10 @@ def _left(status: Status) -> list[str]:
     if not left:
         return []
     sent = {
-        "running (and going on)": status.counts[State.RUNNING],
+        "still running": status.counts[State.RUNNING],
         "made (to be fetched)": status.counts[State.FETCHING],
         "in doubt": status.counts[State.SUBMITTING],
     }
     words = ", ".join(f"{number:,} {what}" for what, number in sent.items() if number)
-    return [f"{many(left, 'task')} left; the same command goes on.{f' On the service: {words}.' if words else ''}"]
+    there = f" On the service: {words}." if words else ""
+    return [f"{many(left, 'task')} left; run the same command again to continue.{there}"]

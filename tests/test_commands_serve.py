@@ -117,8 +117,11 @@ async def test_a_port_that_is_taken_is_refused_with_a_sentence(folder: RunFolder
     ("error", "words"),
     [
         (PermissionError(errno.EACCES, "Permission denied"), "Port 80 is not open to you: choose one from 1024 on"),
-        (OSError(errno.EADDRNOTAVAIL, "Cannot assign"), "127.0.0.1 is no address of this machine: choose another"),
-        (socket.gaierror(-2, "Name or service not known"), "127.0.0.1 is no address of this machine: choose another"),
+        (OSError(errno.EADDRNOTAVAIL, "Cannot assign"), "127.0.0.1 is not an address of this machine: choose another"),
+        (
+            socket.gaierror(-2, "Name or service not known"),
+            "127.0.0.1 is not an address of this machine: choose another",
+        ),
         (OSError(errno.ENFILE, "Too many open files"), "cannot be listened on at port 80: Too many open files"),
     ],
 )

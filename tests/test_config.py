@@ -97,7 +97,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
         assert read({}, tmp_path) == NOTHING
         return
     (tmp_path / ".env").write_bytes(content)
-    with pytest.raises(RefusedError, match="Mend it or remove it"):
+    with pytest.raises(RefusedError, match="Fix it or remove it"):
         read({}, tmp_path)
 
 

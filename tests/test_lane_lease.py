@@ -188,7 +188,7 @@ def test_a_file_that_cannot_be_written_for_long_stops_the_run(tmp_path: Path) ->
         await lease.renew()
         file.close()
         begun = clock.monotonic()
-        with pytest.raises(StoppedError, match="Mend the cause and run the same command again"):
+        with pytest.raises(StoppedError, match="Fix the cause and run the same command again"):
             await lease.keep()
         assert clock.monotonic() - begun == pytest.approx(PATIENCE_SECONDS, abs=1)
         assert schedule.earliest(clock.monotonic()) > clock.monotonic() + 1000

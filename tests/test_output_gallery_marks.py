@@ -29,7 +29,7 @@ def test_what_is_odd_in_it_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', "[" * 100_000, "\ud800"])
 def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / marks.NAME).write_bytes(text.encode("utf-8", "surrogatepass"))
-    with pytest.raises(RefusedError, match=r"marks\.json is no file of marks"):
+    with pytest.raises(RefusedError, match=r"marks\.json is not a file of marks"):
         marks.read(tmp_path)
 
 

@@ -21,7 +21,7 @@ def test_what_the_machine_lacks_is_no_bug(number: int, capsys: pytest.CaptureFix
 
     assert reported(work, {}) == Exit.STOPPED
     said = capsys.readouterr().err
-    assert said.startswith(f"orchestrator: /runs/a/job.yaml cannot be used: {os.strerror(number)}. Mend the cause")
+    assert said.startswith(f"orchestrator: /runs/a/job.yaml cannot be used: {os.strerror(number)}. Fix the cause")
 
 
 def test_other_errors_of_the_system_are_bugs(

@@ -77,7 +77,7 @@ async def test_a_ledger_that_cannot_grow(tmp_path: Path, commits: int) -> None:
     async with Bench.on(tmp_path) as bench:
         with full_after(commits):
             error = await stopped(bench)
-        assert "ledger.sqlite cannot be used: database or disk is full. Mend the cause" in str(error)
+        assert "ledger.sqlite cannot be used: database or disk is full. Fix the cause" in str(error)
         assert await paid_once(bench)
 
 

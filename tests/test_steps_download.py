@@ -302,7 +302,7 @@ async def test_the_header_speaks_where_the_service_does_not(bench: Bench) -> Non
 
 
 @pytest.mark.parametrize(
-    ("number", "remedy"), [(errno.ENOSPC, "Make room"), (errno.EDQUOT, "Make room"), (errno.EIO, "Mend the cause")]
+    ("number", "remedy"), [(errno.ENOSPC, "Make room"), (errno.EDQUOT, "Make room"), (errno.EIO, "Fix the cause")]
 )
 async def test_a_full_disk_is_told_apart(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str

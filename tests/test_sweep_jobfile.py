@@ -117,8 +117,8 @@ def test_the_corpus_is_large() -> None:
         (b"%YAML 9.9\n---\nmodel: a/b\n", "not YAML"),
         (HEAD.encode() + b"sweep: " + b"[" * 100_000, "within each other"),
         (HEAD.encode() + b"x: " + b"{a: " * 100_000, "within each other"),
-        (b"- a\n", "A list stands where a job is expected"),
-        (b"word\n", "`word` stands where a job is expected"),
+        (b"- a\n", "A list was given where a job is expected"),
+        (b"word\n", "`word` was given where a job is expected"),
     ],
 )
 def test_files_that_are_no_job(read: Read, data: bytes, message: str) -> None:

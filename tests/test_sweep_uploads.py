@@ -148,7 +148,7 @@ def test_the_files_rest_in_the_job(read: Read) -> None:
         ({"parameters": {"image": "empty.png"}}, "`empty.png` is empty"),
         ({"parameters": {"image": "large.png"}}, "over 100 MB"),
         ({"parameters": {"image": "{prompt}.png", "prompt": "cat"}}, "cannot name a local file"),
-        ({"parameters": {"image": "https://x/cat.png"}}, "An address stands where a local file is expected"),
+        ({"parameters": {"image": "https://x/cat.png"}}, "An address was given where a local file is expected"),
         ({"parameters": {"image": "cat.png", "imageUrl": "https://x"}}, "takes only one of them"),
         ({"sweep": {"image": {"files": "inputs/*.jpg"}}}, "No file fits `inputs/*.jpg`"),
         ({"sweep": {"image": {"files": "/etc/*"}}}, "outside the folder"),

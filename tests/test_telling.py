@@ -77,7 +77,7 @@ def test_what_was_paid_for_and_failed_all_the_same_is_told_with_its_sum() -> Non
         "1 failed (no_outputs, paid for): Nothing.",
         "1 failed (lost, paid for): Gone.",
     ]
-    sentence = "Paid for, and failed or cancelled all the same: 6 tasks, $0.084 (manifest.jsonl tells which)"
+    sentence = "Paid for, but failed or cancelled: 6 tasks, $0.084 (manifest.jsonl tells which)"
     assert sentence in told
     assert any("--pay-again makes that anew" in line for line in told)
     assert status_text(found).splitlines()[-1] == sentence
@@ -104,8 +104,8 @@ def test_what_the_service_has_is_told_where_a_run_stops() -> None:
     sent = {State.RUNNING: 12, State.FETCHING: 3, State.SUBMITTING: 1}
     found = replace(NOTHING, counts=dict.fromkeys(State, 0) | sent | {State.PENDING: 4, State.DONE: 5})
     left = (
-        "20 tasks left; the same command goes on."
-        " On the service: 12 running (and going on), 3 made (to be fetched), 1 in doubt."
+        "20 tasks left; run the same command again to continue."
+        " On the service: 12 still running, 3 made (to be fetched), 1 in doubt."
     )
     assert left in summary(Result(Path("out"), found, Exit.STOPPED, Halt(Stop.DISK, "Full."), 8.0)).splitlines()
     assert standing(found).splitlines() == ["5 of 25 tasks done, $0 spent.", left]

@@ -23,7 +23,7 @@ def init(
     emulate: arguments.Emulate = False,
     insecure: arguments.Insecure = False,
 ) -> None:
-    """Print a commented job file for a model. The model's schema says all of it: `init OWNER/MODEL > job.yaml`."""
+    """Print a commented job file for a model. It is made from the model's schema: `init OWNER/MODEL > job.yaml`."""
     from orchestrator.commands.models import first_job
 
     text, warnings = wait(lambda: first_job(model, read_settings(insecure), emulate=emulate, clock=clock()))

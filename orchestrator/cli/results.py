@@ -21,7 +21,7 @@ app = typer.Typer()
 
 @app.command()
 def gallery(run_folder: arguments.Run, as_json: arguments.Json = False) -> None:
-    """Build the page of a run folder anew. A run keeps it, index.html, up to date by itself."""
+    """Rebuild the page of a run folder. A run keeps it, index.html, up to date by itself."""
     from orchestrator.commands.gallery import gallery as build
     from orchestrator.runs import RunFolder
 
@@ -38,7 +38,9 @@ def export(  # noqa: PLR0917 - the command line passes each option by name
     force: Annotated[bool, typer.Option("--force", help="Replace what is there already.")] = False,
     only: arguments.Only = [],  # noqa: B006 - typer reads the default and changes nothing
     state: Annotated[str, typer.Option(help="Only tasks in these states.", metavar="STATE,…")] = "",
-    min_rating: Annotated[int, typer.Option(min=0, max=5, help="Only pictures with so many stars.", metavar="N")] = 0,
+    min_rating: Annotated[
+        int, typer.Option(min=0, max=5, help="Only pictures with at least this many stars.", metavar="N")
+    ] = 0,
     pictures: Annotated[str, typer.Option(help="zip: full or reduced.", metavar="HOW")] = "full",
     pixels: Annotated[
         int, typer.Option(min=64, max=8192, help="zip: the longer side of reduced ones.", metavar="N")
@@ -78,7 +80,7 @@ def serve(
     ] = [],  # noqa: B006 - typer reads the default and changes nothing
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port, 0 for any free one.")] = 8080,
-    token: Annotated[str | None, typer.Option(help="Show nothing to those who do not know this.")] = None,
+    token: Annotated[str | None, typer.Option(help="Show nothing to anybody without this token.")] = None,
     opens: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
 ) -> None:
     """Show runs in a browser while they go on, until Ctrl-C."""

@@ -40,13 +40,13 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     resubmit: arguments.Resubmit = False,
     allow: arguments.Allow = [],  # noqa: B006 - as above
     state: arguments.State = None,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Submit no more once a task has failed.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop submitting once a task has failed.")] = False,
     insecure: arguments.Insecure = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before money is spent.")] = False,
     as_json: arguments.Json = False,
     progress: arguments.Shown = "auto",
 ) -> None:
-    """Run a job, or go on with it. Only what is new or unfinished is submitted."""
+    """Run a job, or resume it. Only what is new or unfinished is submitted."""
     from orchestrator.asking import asking
     from orchestrator.commands import run as command
     from orchestrator.commands.options import Options
@@ -216,7 +216,7 @@ def verify(
     insecure: arguments.Insecure = False,
     as_json: arguments.Json = False,
 ) -> None:
-    """Check every file against the manifest. With --repair what is not well is fetched again, without paying again."""
+    """Check every file against the manifest. With --repair, fetch what is missing or damaged, without paying again."""
     from orchestrator import telling
     from orchestrator.commands import verify as command
     from orchestrator.display import watching
@@ -248,7 +248,7 @@ def recover(  # noqa: PLR0917 - as above
     as_json: arguments.Json = False,
     progress: arguments.Shown = "auto",
 ) -> None:
-    """Make a damaged ledger anew. It takes all that is left of the run, and submits nothing."""
+    """Rebuild a damaged ledger from all that is left of the run. Nothing is submitted."""
     from orchestrator import display, telling
     from orchestrator.commands import recover as command
     from orchestrator.commands.options import Options

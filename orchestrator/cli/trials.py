@@ -54,7 +54,7 @@ def emulator(  # noqa: PLR0917 - as above
 
 @app.command()
 def selftest(chaos: arguments.Chaos = 0, seed: arguments.Seed = None, as_json: arguments.Json = False) -> None:
-    """Try on this machine what is promised. It takes a minute, no key and no network, and leaves nothing behind."""
+    """Check on this machine that the promises hold. It takes a minute, needs no key, and leaves nothing behind."""
     from orchestrator.selftest import prove
 
     say = None if as_json else partial(print, flush=True)

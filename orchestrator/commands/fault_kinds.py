@@ -34,7 +34,7 @@ def _signed(node: Node, problems: Problems) -> int | None:
     found = NUMBER(node, problems)
     if found is None or found == found.to_integral_value():
         return None if found is None else int(found)
-    problems.add(node.mark, f"{kind_of(node)} stands where a whole number is expected.")
+    problems.add(node.mark, f"{kind_of(node)} was given where a whole number is expected.")
     return None
 
 
@@ -77,10 +77,10 @@ def _read_where(node: Node, problems: Problems) -> dict[str, str] | None:
                 told = f"No model of the emulator has this parameter: no task could be met by `{name}`."
                 problems.add(node.keys[name], told, did_you_mean(name, known))
             if not isinstance(value, ScalarNode):
-                problems.add(value.mark, f"{capital(kind_of(value))} stands where a value is expected.")
+                problems.add(value.mark, f"{capital(kind_of(value))} was given where a value is expected.")
         return {name: value.text for name, value in node.entries.items() if isinstance(value, ScalarNode)}
     problems.add(
-        node.mark, f"{capital(kind_of(node))} stands where parameters are expected.", 'Write {prompt: "*fog*"}.'
+        node.mark, f"{capital(kind_of(node))} was given where parameters are expected.", 'Write {prompt: "*fog*"}.'
     )
     return None
 

@@ -91,7 +91,9 @@ async def first_job(name: str, settings: Settings, *, emulate: bool, clock: Cloc
     try:
         parse_model(name)
     except ValueError as error:
-        raise RefusedError(f"{name} is no model: write owner/model, the last two parts of its address.") from error
+        raise RefusedError(
+            f"{name} is not a model's name: write owner/model, the last two parts of its address."
+        ) from error
     tool: Mapping[str, Any] = seed_model()
     if f"{tool['slugowner']}/{tool['slugproject']}" == name:
         return init_text(name, tool), ()

@@ -275,5 +275,5 @@ class LocalEngine:
                 self.control.close(
                     Stop.SAME_FAILURE,
                     f"The first {SAME_FAILURES} tasks all failed alike: {first.message.rstrip('.')}."
-                    " Mend the cause; the same command goes on with the others, `retry` with those that failed.",
+                    " Fix the cause and run the same command again; `retry` is for those that failed.",
                 )

@@ -88,7 +88,7 @@ class Lease:
                 if self.clock.monotonic() - fine_at > PATIENCE_SECONDS:
                     raise StoppedError(
                         f"Limits cannot be shared with other runs that use the same key ({error})."
-                        " Mend the cause and run the same command again."
+                        " Fix the cause and run the same command again."
                     ) from error
 
     async def give_back(self) -> None:

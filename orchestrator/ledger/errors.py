@@ -12,7 +12,7 @@ class LedgerError(StoppedError):
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
-        super().__init__(f"The ledger {path} cannot be used: {reason}. Mend the cause and run the same command again.")
+        super().__init__(f"The ledger {path} cannot be used: {reason}. Fix the cause and run the same command again.")
 
 
 class NotALedgerError(RefusedError):

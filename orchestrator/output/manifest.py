@@ -76,7 +76,7 @@ class ManifestError(StoppedError):
 
     def __init__(self, path: Path, error: OSError) -> None:
         super().__init__(
-            f"The manifest {path} cannot be written: {error.strerror or error}. Mend the cause and run the same command"
+            f"The manifest {path} cannot be written: {error.strerror or error}. Fix the cause and run the same command"
             " again."
         )
 

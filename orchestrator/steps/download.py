@@ -258,7 +258,7 @@ async def _disk_failure(error: OSError, folder: Path, path_stem: str, hop: Hop) 
     what = f"The output {folder.name}/{path_stem} could not be written: {error.strerror or error}."
     if error.errno in IN_THE_WAY and await hop(folder.is_dir):
         return DownloadFailed("blocked", f"{what} Move away what stands at its place.", error.errno)
-    remedy = "Make room" if error.errno in FULL else "Mend the cause"
+    remedy = "Make room" if error.errno in FULL else "Fix the cause"
     return DownloadFailed("disk", f"{what} {remedy}: nothing that the service has made is lost.", error.errno)
 
 

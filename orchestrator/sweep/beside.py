@@ -94,7 +94,7 @@ class Beside:
             raise UnreadableError(f"{shown} cannot be read: {reason}.") from None
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.close()
-            raise UnreadableError(f"{shown} cannot be read: it is no ordinary file.")
+            raise UnreadableError(f"{shown} cannot be read: it is not a regular file.")
         return path, file
 
     def text(self, written: str, path: str, problems: Problems) -> Source | None:
@@ -127,7 +127,7 @@ class Beside:
         try:
             found = sorted(self._fitting(start, fixed, rest))
         except (OSError, ValueError, NotImplementedError, IndexError):
-            raise UnreadableError(f"`{shorten(pattern)}` is no pattern of file names.") from None
+            raise UnreadableError(f"`{shorten(pattern)}` is not a file name pattern.") from None
         if not found:
             raise UnreadableError(f"No file fits `{shorten(pattern)}`.", "It starts from the folder of the job file.")
         return found

@@ -35,7 +35,7 @@ def zipped(
         members = list(group)
         for mark, name in members:
             if name not in sizes:
-                problems.add(mark, f"`{shorten(name)}` is no axis and no variable.", did_you_mean(name, sizes))
+                problems.add(mark, f"`{shorten(name)}` is neither an axis nor a variable.", did_you_mean(name, sizes))
             elif name in grouped:
                 problems.add(mark, f"`{name}` moves together with others already.", "Name each axis once.")
             grouped.add(name)
@@ -53,7 +53,7 @@ def rules(recipe: Recipe, written: Iterable[RuleNode], problems: Problems) -> tu
     for rule in written:
         for mark, name, _ in rule:
             if name not in known:
-                problems.add(mark, f"`{shorten(name)}` is no axis and no variable.", did_you_mean(name, known))
+                problems.add(mark, f"`{shorten(name)}` is neither an axis nor a variable.", did_you_mean(name, known))
     return tuple(tuple((name, matcher) for _, name, matcher in rule if name in known) for rule in written)
 
 

@@ -71,7 +71,7 @@ class Fitter:
         value = given.value
         if isinstance(value, bool) and (parameter is None or parameter.kind is Kind.TEXT):
             hint = f'Put the word in quotes: "{given.word}".' if given.word else "Put the word in quotes."
-            self._problems.add(given.mark, "A truth value stands where text is expected.", hint)
+            self._problems.add(given.mark, "A truth value was given where text is expected.", hint)
             return None
         if parameter is None:
             return cell(None, value, given.label)
@@ -116,7 +116,7 @@ class Fitter:
         unknown = sorted(names(parts) - set(self._known))
         for name in unknown:
             hint = did_you_mean(name, self._known) or _BRACES
-            self._problems.add(given.mark, f"`{{{shorten(name)}}}` is no variable and no axis.", hint)
+            self._problems.add(given.mark, f"`{{{shorten(name)}}}` is neither a variable nor an axis.", hint)
         if unknown:
             return None
         if names(parts):
@@ -142,7 +142,7 @@ class Fitter:
         if parameter.type == "combinefileinput":
             return Cell(written, written, written, given.label)
         hint = f"Give the file's address under `{parameter.name}Url`."
-        self._problems.add(given.mark, "An address stands where a local file is expected.", hint)
+        self._problems.add(given.mark, "An address was given where a local file is expected.", hint)
         return None
 
     def _digest(self, mark: Mark, written: str) -> str | None:

@@ -65,7 +65,7 @@ def read_axis(name: str, node: Node, problems: Problems) -> tuple[Item, ...]:
     if isinstance(node, ScalarNode):
         return _word(node, problems)
     if isinstance(node, MapNode) and node.entries.keys() & set(_SINGLE):
-        problems.add(node.mark, "A value by itself is no axis.", "Put it in a list: begin the line with `- `.")
+        problems.add(node.mark, "A single value is not an axis.", "Put it in a list: begin the line with `- `.")
         return ()
     if isinstance(node, ListNode) and not node.items:
         problems.add(node.mark, "The axis has no values.", _EXAMPLE)
@@ -90,7 +90,7 @@ def read_given(node: Node, problems: Problems) -> Given | None:
             message = f"`{form}` stands for the values of an axis, and one value is expected here."
             problems.add(node.keys[form], message, "Vary the parameter under `sweep` instead.")
         else:
-            problems.add(node.mark, "A mapping stands where one value is expected.", _text_hint(node))
+            problems.add(node.mark, "A mapping was given where one value is expected.", _text_hint(node))
         return None
     value = scalar(node, problems, "one value")
     return None if value is None else Given(node.mark, value, word=truth_word(node))
@@ -110,7 +110,7 @@ def _entries(node: Node, problems: Problems) -> dict[str, tuple[Mark, Node]]:
     if isinstance(node, MapNode):
         return {name: (node.keys[name], value) for name, value in node.entries.items()}
     if not isinstance(node, ScalarNode) or node.text:
-        problems.add(node.mark, f"{capital(kind_of(node))} stands where a mapping is expected.")
+        problems.add(node.mark, f"{capital(kind_of(node))} was given where a mapping is expected.")
     return {}
 
 
@@ -126,7 +126,7 @@ def _word(node: ScalarNode, problems: Problems) -> tuple[Item, ...]:
         if "," in shown and not node.quoted:
             hint = f'Write [{shown}] for several values, or ["{shown}"] for one.'
         hint = hint if len(shown) < 40 else _EXAMPLE
-        problems.add(node.mark, f"{kind_of(node)} stands where the values of an axis are expected.", hint)
+        problems.add(node.mark, f"{kind_of(node)} was given where the values of an axis are expected.", hint)
     return ()
 
 
@@ -198,7 +198,7 @@ def _text_hint(node: MapNode) -> str | None:
 def _read_label(node: Node, problems: Problems) -> str | None:
     found = scalar(node, problems, "a label")
     if isinstance(found, bool):
-        problems.add(node.mark, "A truth value stands where a label is expected.", "Put it in quotes.")
+        problems.add(node.mark, "A truth value was given where a label is expected.", "Put it in quotes.")
         return None
     return plain(found) if isinstance(found, Decimal) else found
 

@@ -34,7 +34,7 @@ def _read_model(node: Node, problems: Problems) -> str | None:
     if found is None or (_MODEL.fullmatch(found) and not set(found.split("/")) & {".", ".."}):
         return found
     hint = "Write the last two parts of the model's address: `model: owner/model`."
-    problems.add(node.mark, f"{kind_of(node)} stands where owner/model is expected.", hint)
+    problems.add(node.mark, f"{kind_of(node)} was given where owner/model is expected.", hint)
     return None
 
 
@@ -43,7 +43,7 @@ def _read_callback_url(node: Node, problems: Problems) -> str | None:
     if found is None or _is_address(found):
         return found
     hint = "Write what the service can reach from the internet: `callback_url: https://host/path`."
-    problems.add(node.mark, f"{kind_of(node)} stands where an address without a password is expected.", hint)
+    problems.add(node.mark, f"{kind_of(node)} was given where an address without a password is expected.", hint)
     return None
 
 
@@ -64,7 +64,7 @@ def _read_callback_bind(node: Node, problems: Problems) -> tuple[str, int] | Non
         return match[1].strip("[]"), int(match[2])
     if found is not None:
         hint = "Write an address of this machine: `callback_bind: 127.0.0.1:8757`."
-        problems.add(node.mark, f"{kind_of(node)} stands where HOST:PORT is expected.", hint)
+        problems.add(node.mark, f"{kind_of(node)} was given where HOST:PORT is expected.", hint)
     return None
 
 

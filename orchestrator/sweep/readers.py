@@ -72,7 +72,7 @@ def members(node: Node, keys: Keys, problems: Problems) -> dict[str, Any]:
         The values that could be read.
     """
     if not isinstance(node, MapNode):
-        message = f"{capital(kind_of(node))} stands where a mapping is expected."
+        message = f"{capital(kind_of(node))} was given where a mapping is expected."
         problems.add(node.mark, message, f"Known keys: {', '.join(keys)}.")
         return {}
     found = {}
@@ -107,14 +107,14 @@ def items(node: Node, problems: Problems, expected: str, hint: str | None = None
     """Return the items of a list; anything else is a problem."""
     if isinstance(node, ListNode):
         return node.items
-    problems.add(node.mark, f"{capital(kind_of(node))} stands where {expected} is expected.", hint)
+    problems.add(node.mark, f"{capital(kind_of(node))} was given where {expected} is expected.", hint)
     return ()
 
 
 def scalar(node: Node, problems: Problems, expected: str) -> str | Decimal | bool | None:
     """Return what a single value means; anything else is a problem, and None."""
     if not isinstance(node, ScalarNode):
-        problems.add(node.mark, f"{capital(kind_of(node))} stands where {expected} is expected.", _quote_hint(node))
+        problems.add(node.mark, f"{capital(kind_of(node))} was given where {expected} is expected.", _quote_hint(node))
         return None
     if node.refused:
         return None
@@ -122,7 +122,7 @@ def scalar(node: Node, problems: Problems, expected: str) -> str | Decimal | boo
     if isinstance(found, SurpriseError):
         return None
     if found is None:
-        problems.add(node.mark, f"Nothing stands where {expected} is expected.", 'Write "" for the empty text.')
+        problems.add(node.mark, f"Nothing was given where {expected} is expected.", 'Write "" for the empty text.')
     return found
 
 
@@ -273,4 +273,4 @@ def _quote_hint(node: Node) -> str | None:
 
 
 def _mismatch(node: Node, problems: Problems, expected: str, hint: str | None = None) -> None:
-    problems.add(node.mark, f"{kind_of(node)} stands where {expected} is expected.", hint)
+    problems.add(node.mark, f"{kind_of(node)} was given where {expected} is expected.", hint)

@@ -58,7 +58,7 @@ def load(
     if root is not None and not isinstance(root, MapNode):
         problems.add(
             root.mark,
-            f"{capital(kind_of(root))} stands where a job is expected.",
+            f"{capital(kind_of(root))} was given where a job is expected.",
             "Begin with `model: owner/model`.",
         )
     if not isinstance(root, MapNode):

@@ -182,7 +182,7 @@ class _Resolver:
         known = [*recipe.parameters, *recipe.templates, *self._known]
         for name in sorted(names(parse(path)).difference(known)):
             mark = self._file.path_mark or self._file.mark
-            message = f"`{{{shorten(name)}}}` is no axis, no variable and no parameter of the model."
+            message = f"`{{{shorten(name)}}}` is not an axis, a variable or a parameter of the model."
             self._problems.add(mark, message, did_you_mean(name, known))
         return path
 
@@ -212,7 +212,9 @@ class _Resolver:
         if parameter is None and name not in self._file.variables:
             known = [*self._known, *self._schema.parameters]
             if not secret_key_problem(mark, name, self._problems):
-                self._problems.add(mark, f"`{shorten(name)}` is no axis and no variable.", did_you_mean(name, known))
+                self._problems.add(
+                    mark, f"`{shorten(name)}` is neither an axis nor a variable.", did_you_mean(name, known)
+                )
             return None
         if given is not None:
             made = self._fitter.cell(given, parameter)

@@ -109,7 +109,7 @@ def _refuse_surprises(word: str) -> None:
         hint = f"write all digits if it is a number ({_digits(word)}), {quoted}."
         raise SurpriseError(f"`{word}` is text to some YAML readers and a number to others", hint)
     if _NOT_FINITE.fullmatch(word):
-        raise SurpriseError(f"`{word}` is no finite number", f"{quoted}.")
+        raise SurpriseError(f"`{word}` is not a finite number", f"{quoted}.")
     if _UNDERSCORED.fullmatch(word) and "_" in word:
         without = word.replace("_", "")
         raise SurpriseError(

@@ -94,9 +94,9 @@ class Parameter:
             )
         if self.type == ADDRESS and sent and not str(sent).startswith(("http://", "https://")):
             hint = f"Give a local file under `{self.name.removesuffix('Url')}`."
-            raise UnfitError(f"`{shorten(str(sent))}` is no address that begins with http:// or https://", hint)
+            raise UnfitError(f"`{shorten(str(sent))}` is not an address that begins with http:// or https://", hint)
         if self.required and sent == "":
-            raise UnfitError(f"`{self.name}` is required, and an empty text is no value")
+            raise UnfitError(f"`{self.name}` is required, and an empty text is not a value")
         return sent
 
     def _check_range(self, number: Decimal) -> None:
@@ -151,7 +151,7 @@ def as_sent(kind: Kind, value: str | Decimal | bool) -> Scalar:
 
 def _text(value: str | Decimal | bool) -> str:
     if isinstance(value, bool):
-        raise UnfitError("a truth value stands where text is expected", "Put the word in quotes.")
+        raise UnfitError("a truth value was given where text is expected", "Put the word in quotes.")
     return plain(value) if isinstance(value, Decimal) else value
 
 
@@ -160,19 +160,19 @@ def _flag(value: str | Decimal | bool) -> bool:
         return value
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
-    raise UnfitError(f"`{shorten(str(value))}` stands where true or false is expected")
+    raise UnfitError(f"`{shorten(str(value))}` was given where true or false is expected")
 
 
 def _number(value: str | Decimal | bool) -> Decimal:
     if isinstance(value, bool):
-        raise UnfitError(f"`{str(value).lower()}` stands where a number is expected")
+        raise UnfitError(f"`{str(value).lower()}` was given where a number is expected")
     try:
         number = Decimal(value)
     except InvalidOperation:
         number = Decimal("nan")
     if not number.is_finite() or abs(number.adjusted()) > 100:  # plain digits of more would fill the memory
         found = f"`{shorten(str(value))}`" if value else "an empty text"
-        raise UnfitError(f"{found} stands where a number is expected")
+        raise UnfitError(f"{found} was given where a number is expected")
     return number
 
 

@@ -76,7 +76,7 @@ def read_rules(node: Node, problems: Problems) -> tuple[RuleNode, ...]:
     for rule in items(node, problems, "a list of rules", "Begin each rule with `- `."):
         if not isinstance(rule, MapNode) or not rule.entries:
             problems.add(
-                rule.mark, f"{capital(kind_of(rule))} stands where a rule is expected.", "Write `- {seed: 1}`."
+                rule.mark, f"{capital(kind_of(rule))} was given where a rule is expected.", "Write `- {seed: 1}`."
             )
             continue
         rules.append(
@@ -93,14 +93,16 @@ def read_rows(node: Node, problems: Problems) -> tuple[RowNode, ...]:
             given = {name: value for name, (_, value) in read_row(row, problems).items()}
             rows.append(RowNode(row.mark, row.keys, given))
         else:
-            problems.add(row.mark, f"{capital(kind_of(row))} stands where a row is expected.", "Write `- {seed: 1}`.")
+            problems.add(
+                row.mark, f"{capital(kind_of(row))} was given where a row is expected.", "Write `- {seed: 1}`."
+            )
     return tuple(rows)
 
 
 def read_sample(node: Node, problems: Problems) -> Sample | None:
     """Read `{count, rng}`."""
     if not isinstance(node, MapNode):
-        message = f"{capital(kind_of(node))} stands where a mapping is expected."
+        message = f"{capital(kind_of(node))} was given where a mapping is expected."
         problems.add(node.mark, message, "Write `sample: {count: 200}`.")
         return None
     found = members(node, SAMPLE, problems)
@@ -114,7 +116,7 @@ def read_matcher(node: Node, problems: Problems) -> Matcher:
     if not isinstance(node, MapNode):
         return Matcher(any_of=_wanted(node, problems))
     if not node.entries:
-        problems.add(node.mark, "An empty mapping is no condition.", "Write `{gt: 5}`.")
+        problems.add(node.mark, "An empty mapping is not a condition.", "Write `{gt: 5}`.")
     found = {}
     for name, value in node.entries.items():
         if name in CONDITION:
@@ -129,7 +131,7 @@ def read_matcher(node: Node, problems: Problems) -> Matcher:
 def _wanted(node: Node, problems: Problems) -> tuple[Scalar | Decimal, ...]:
     nodes = node.items if isinstance(node, ListNode) else (node,)
     if not nodes:
-        problems.add(node.mark, "An empty list is no condition.", "Write the values that are meant.")
+        problems.add(node.mark, "An empty list is not a condition.", "Write the values that are meant.")
     found = (scalar(each, problems, "a value") for each in nodes)
     return tuple(each for each in found if each is not None)
 

@@ -50,7 +50,7 @@ def parse(text: str) -> Parts:
         if name is None:
             raise TemplateError(f"a single `{token.group()}` stands at character {token.start() + 1}")
         if not is_name(name):
-            raise TemplateError(f"`{token.group()}` is no name")
+            raise TemplateError(f"`{token.group()}` is not a name")
         parts += [literal, Ref(name)] if literal else [Ref(name)]
         literal = ""
     literal += text[position:]

@@ -100,7 +100,7 @@ def _given(item: FromFile, row: _Row, problems: Problems) -> Given | None:
     if not isinstance(row.content, Mapping):
         if item.column is None and item.label is None:
             return _checked(row.mark, row.content, None, problems)
-        message = "A plain value stands where a row with columns is expected."
+        message = "A plain value was given where a row with columns is expected."
         problems.add(row.mark, message, "Delete `column` and `label` in the job file, or give every value its columns.")
         return None
     columns = list(row.content)
@@ -112,7 +112,7 @@ def _given(item: FromFile, row: _Row, problems: Problems) -> Given | None:
         return None
     label = row.content[item.label] if item.label is not None else None
     if isinstance(label, bool):
-        problems.add(row.mark, "A truth value stands where a label is expected.", "Put it in quotes.")
+        problems.add(row.mark, "A truth value was given where a label is expected.", "Put it in quotes.")
     text = plain(label) if isinstance(label, Decimal) else label if isinstance(label, str) else None
     return _checked(row.mark, row.content[item.column], text or None, problems)
 
@@ -126,7 +126,9 @@ def _lacks_columns(item: FromFile, mark: Mark, columns: list[str], problems: Pro
 
 def _checked(mark: Mark, value: object, label: str | None, problems: Problems) -> Given | None:
     if value is None or not isinstance(value, (str, Decimal, bool)):
-        problems.add(mark, f"{'Nothing' if value is None else 'A list or a mapping'} stands where a value is expected.")
+        problems.add(
+            mark, f"{'Nothing' if value is None else 'A list or a mapping'} was given where a value is expected."
+        )
         return None
     for text in (value, label):
         if isinstance(text, str) and unwanted(text):
@@ -181,13 +183,15 @@ def _yaml_rows(source: Source, item: FromFile, problems: Problems) -> Iterator[_
             if len(problems) == noted:
                 yield _Row(mark, cells)
         else:
-            problems.add(mark, "A list stands where a value is expected.")
+            problems.add(mark, "A list was given where a value is expected.")
 
 
 def _listed(root: Node, problems: Problems) -> Iterable[Node]:
     if isinstance(root, ListNode):
         return root.items
-    problems.add(root.mark, f"{kind_of(root)} stands where a list of values is expected.", "Begin each line with `- `.")
+    problems.add(
+        root.mark, f"{kind_of(root)} was given where a list of values is expected.", "Begin each line with `- `."
+    )
     return ()
 
 
@@ -242,13 +246,13 @@ def _after_space(text: str, place: int) -> int:
 
 
 def _no_number(word: str) -> None:
-    raise ValueError(f"`{word}` is no finite number")
+    raise ValueError(f"`{word}` is not a finite number")
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name stands twice in one object")
+        raise ValueError("a name appears twice in one object")
     return found
 
 

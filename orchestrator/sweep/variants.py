@@ -184,7 +184,7 @@ class _Parser:
         if number == 1 and count is None and _WILDCARD.fullmatch(written[1:-1]) is None:
             if _NAME.fullmatch(written[1:-1]):
                 return written
-            raise VariantError(f"`{shorten(written)}` is no name, and has nothing to choose from", _BRACES)
+            raise VariantError(f"`{shorten(written)}` is not a name, and has nothing to choose from", _BRACES)
         if count is not None and not 1 <= count <= len(options):
             raise VariantError(f"`{shorten(written)}` cannot take {count} of {len(options)}")
         return choice(options, count or 1)

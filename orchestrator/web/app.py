@@ -266,7 +266,7 @@ async def serving(site: Site, watch: Watch, host: str, port: int) -> AsyncIterat
 def _no_place(host: str, port: int, error: OSError) -> str:
     """Return why an address cannot be listened on, and what to do."""
     if isinstance(error, gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine: choose another --host."
+        return f"{host} is not an address of this machine: choose another --host."
     if error.errno == errno.EADDRINUSE:
         return (
             f"Port {port} of {host} is taken, perhaps by another `orchestrator serve`: choose another one, such as"

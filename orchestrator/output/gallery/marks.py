@@ -74,7 +74,7 @@ def read(run_folder: Path, run: str | None = None) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         held = None
     if not isinstance(held, dict) or held.get("format") != FORMAT:
-        raise RefusedError(f"{path} is no file of marks: download them again from the page, or move the file away.")
+        raise RefusedError(f"{path} is not a file of marks: download them again from the page, or move the file away.")
     if run is not None and held.get("key", run) != run:
         raise RefusedError(
             f"{path} holds the marks of another run: move it away, or take its `key` out to use them all the same."
@@ -98,7 +98,7 @@ def save(place: Place, given: Mapping[str, Any]) -> None:
         given: What a page has sent, in the form of the file; its `key` says of which run.
 
     Raises:
-        RefusedError: What lies there is no file of marks, or of another run, or there would be too many.
+        RefusedError: What lies there is not a file of marks, or of another run, or there would be too many.
         OSError: They cannot be written.
     """
     joined = merged(read(place.run_folder, given.get("key")), given)
