@@ -190,7 +190,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
         "link": lambda: path.symlink_to("no/where"),
     }
     make[kind]()
-    with pytest.raises(RefusedError, match=r"run\.log is no file"), logs.opened(path, secrets=()):
+    with pytest.raises(RefusedError, match=r"run\.log is not a file"), logs.opened(path, secrets=()):
         raise AssertionError
 
 

@@ -116,7 +116,7 @@ def test_marks_are_taken_over(folder: RunFolder) -> None:
     made(folder)
     assert Place(folder.path).read("marks")["marks"] == {"a-0": {"stars": 5}}
     (folder.path / "marks.json").write_text("hm", "utf-8")
-    with pytest.raises(RefusedError, match="no file of marks"):
+    with pytest.raises(RefusedError, match="not a file of marks"):
         made(folder)
 
 

@@ -107,9 +107,9 @@ def test_they_are_inlined(read: Read, tmp_path: Path) -> None:
         ("{file: a.csv, column: x}", ("a.csv", 'x\n"a\n'), "a.csv:2:1", "not CSV"),
         ("{file: a.json}", ("a.json", '{"a": 1}'), "a.json:1:1", "`[` is expected"),
         ("{file: a.json}", ("a.json", '["a",\n "b" "c"]'), "a.json:2:6", "`,` or `]`"),
-        ("{file: a.json}", ("a.json", '["a", null]'), "a.json:1:7", "Nothing stands"),
+        ("{file: a.json}", ("a.json", '["a", null]'), "a.json:1:7", "Nothing was given"),
         ("{file: a.json}", ("a.json", '["a", ["b"]]'), "a.json:1:7", "A list or a mapping"),
-        ("{file: a.json}", ("a.json", '["a",\n NaN]'), "a.json:2:2", "no finite number"),
+        ("{file: a.json}", ("a.json", '["a",\n NaN]'), "a.json:2:2", "not a finite number"),
         ("{file: a.json}", ("a.json", "[1e99]"), "a.json:1:2", "out of reach"),
         ("{file: a.json}", ("a.json", '[{"a": 1, "a": 2}]'), "a.json:1:2", "twice"),
         ("{file: a.json}", ("a.json", "[" * 100_000), "a.json:1:2", "too deep"),
@@ -178,7 +178,7 @@ def test_pipes_and_large_files_are_refused(read: Read, tmp_path: Path) -> None:
     """What is no ordinary file is never waited for."""
     (tmp_path / "jobs").mkdir()
     os.mkfifo(tmp_path / "jobs" / "pipe.txt")
-    with pytest.raises(JobFileError, match="no ordinary file"):
+    with pytest.raises(JobFileError, match="not a regular file"):
         read("{file: pipe.txt}")
     with pytest.raises(JobFileError, match="over 20 MB"):
         read("{file: a.txt}", a__txt=b"x" * 20_000_001)
