@@ -132,7 +132,27 @@ def test_everything_is_within_reach_of_a_finger(page: Page) -> None:
     assert lower
     assert lower["y"] > upper["y"] + upper["height"]
     assert page.locator("button.choose").first.inner_text() == "The upper one"  # no key does it
+    assert page.locator("#rank").evaluate("(hint) => hint.scrollHeight <= hint.clientHeight")  # none of it is cut
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_nothing_moves_while_a_filter_is_made(page: Page) -> None:
+    for width, height in ((390, 844), (1280, 800)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.evaluate("document.getElementById('bar').scrollTo(0, 0)")
+        boxes = []
+        for key in ("Escape", "/"):
+            page.keyboard.press(key)
+            drawn = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+            page.evaluate(drawn)
+            boxes.append(page.locator("#cell-0-0").bounding_box())
+        assert page.locator("#filter-value").is_visible()
+        assert boxes[0] == boxes[1]
+        maker = page.locator(".maker").bounding_box()
+        assert maker
+        assert maker["x"] + maker["width"] <= width
+        page.keyboard.press("Escape")
+    page.set_viewport_size({"width": 390, "height": 844})
 
 
 def test_a_picture_is_seen_whole(page: Page) -> None:
