@@ -5,6 +5,8 @@ python docs/state_diagram.py
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from orchestrator.lifecycle import TABLE, State
 
 
@@ -15,4 +17,5 @@ def diagram() -> str:
 
 
 if __name__ == "__main__":
-    print(diagram())  # noqa: T201 - that is what it is for
+    with suppress(BrokenPipeError):  # whoever reads has seen enough
+        print(diagram(), flush=True)  # noqa: T201 - that is what it is for

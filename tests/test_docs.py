@@ -20,6 +20,7 @@ import yaml
 from given import give
 from PIL import Image, ImageChops, ImageStat
 from served import served, settings_of, stating
+from test_simulation_bugs import BUGS
 from typer.core import TyperGroup
 
 from orchestrator import config, places
@@ -228,6 +229,12 @@ def test_every_test_that_shows_a_promise_exists() -> None:
     for module, name in SHOWN.findall(text("guarantees.md")):
         tree = ast.parse((ROOT / module).read_text("utf-8"))
         assert any(isinstance(node, FUNCTIONS) and node.name == name for node in ast.walk(tree)), f"{module}::{name}"
+
+
+def test_every_planted_bug_is_told_and_no_other() -> None:
+    part = section(text("guarantees.md"), "What these tests are worth")
+    assert sorted(row[0] for row in rows(part, "planted bug")) == sorted(BUGS)
+    assert f"So {len(BUGS)} bugs are planted" in part
 
 
 def test_what_the_selftest_does_is_told() -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import FINAL, TABLE, Event, Record, State
 from orchestrator.simulation.books import Books
+from orchestrator.simulation.handover import Handover
 from orchestrator.simulation.obedience import Obedience
 from orchestrator.simulation.progress import Progress
-from orchestrator.simulation.service import MODEL, PRICE_USD, Remote, Request, picture
+from orchestrator.simulation.service import MODEL, PRICE_USD, Remote, Request
 from orchestrator.simulation.world import World
 from orchestrator.sweep import Job
 from orchestrator.tasks import Parameters, canonical_json
@@ -46,6 +46,7 @@ class Rules:
 
     Attributes:
         books: What a run says of itself.
+        handover: What it leaves in its folder.
         obedience: What the user has said.
         progress: What could move.
     """
@@ -67,6 +68,7 @@ class Rules:
         self._over_at = 0.0
         self._is_shaken = False
         self.books = Books(world)
+        self.handover = Handover(world)
         self.obedience = Obedience(world)
         self.progress = Progress(world, len(self._tasks))
 
@@ -204,7 +206,7 @@ class Rules:
         if record.attempt is not None and record.attempt.remote_id is not None:
             self._claimed(record, int(record.attempt.remote_id))
         if state is State.DONE:
-            self._delivered(record)
+            self.handover.delivered(record)
 
     def _pass_on(self, identity: str) -> None:
         """Where an equal task's intent was taken for this one's, which went first, give it the one that is left."""
@@ -241,21 +243,11 @@ class Rules:
 
     # Files
 
-    def _delivered(self, record: Record) -> None:
-        """What stands in the folder is what the service has made, whole."""
-        number = int(record.sent.remote_id or 0)
-        if len(record.outputs) != self._world.history.samples:
-            self._broken(f"{len(record.outputs)} outputs of {number} are delivered")
-        for place, output in enumerate(record.outputs):
-            path = self._world.folder.path / output.path
-            if not path.is_file() or path.read_bytes() != picture(number, place):
-                self._broken(f"{output.path} is not what {number} has made")
-
     def _outlasted(self, store: SqliteLedger) -> None:
         """The power was cut: what the ledger calls done is on the disk."""
         for record in store.everything():
             if record.state is State.DONE:
-                self._delivered(record)
+                self.handover.delivered(record)
 
     def cleared(self, remote: Remote) -> None:
         """The service is told to delete its copies: ours are recorded."""
@@ -273,22 +265,7 @@ class Rules:
             self.obedience.rested()
         self._is_shaken = self._world.unplugged
         self._over_at = self._world.passed()
-        for line in self._lines().values():
-            for place, output in enumerate(line["outputs"]):
-                path = self._world.folder.path / output["path"]
-                number = int(line["remote"]["task_id"])
-                if not path.is_file() or path.read_bytes() != picture(number, place):
-                    self._broken(f"the manifest names {output['path']}, which is not what {number} has made")
-
-    def _lines(self) -> Mapping[str, dict[str, Any]]:
-        manifest = self._world.folder.manifest
-        if not manifest.is_file():
-            return {}
-        lines = manifest.read_text("utf-8", "replace").splitlines(keepends=True)
-        held = [_read(line) for line in lines if line.endswith("\n")]
-        if None in held and not self._world.unplugged:
-            self._broken("a line of the manifest cannot be read")
-        return {each["task"]: each for each in held if each}
+        self.handover.rested()
 
     # The end
 
@@ -308,12 +285,7 @@ class Rules:
         self._none_lost(records.values())
         self.books.ended(store)
         self._in_time()
-        lines = self._lines()
-        places = [line["index"] for line in lines.values()]
-        if places != sorted(places) or {identity: line["state"] for identity, line in lines.items()} != {
-            identity: record.state.value for identity, record in records.items() if record.state in FINAL
-        }:
-            self._broken("the manifest does not tell what the ledger holds")
+        self.handover.ended(records)
 
     def _is_spent(self) -> bool:
         """Return whether the budget does not hold another task."""
@@ -348,12 +320,3 @@ class Rules:
 
     def _broken(self, what: str) -> None:
         self._world.violate(what)
-
-
-def _read(line: str) -> dict[str, Any] | None:
-    """Return what a line of the manifest says, None where a power cut has spoilt it."""
-    try:
-        held: dict[str, Any] = json.loads(line)
-    except ValueError:
-        return None
-    return held

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -115,3 +116,54 @@ def the_manifest_leaves_out_what_has_failed(patch: pytest.MonkeyPatch) -> None:
 @BUGS.planted()
 def the_manifest_is_never_mended(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ManifestKeeper, "_in_order", lambda *_: True)
+
+
+@BUGS.planted()
+def a_file_s_size_is_told_wrong(patch: pytest.MonkeyPatch) -> None:
+    told = download._told
+
+    def more(landed: landing.Landed, *stated: Any) -> download.Downloaded:
+        return told(replace(landed, bytes=landed.bytes + 1), *stated)
+
+    patch.setattr(download, "_told", more)
+
+
+@BUGS.planted()
+def every_line_is_written_twice(patch: pytest.MonkeyPatch) -> None:
+    append = manifest.append
+    patch.setattr(manifest, "append", lambda path, lines: append(path, [*lines, *lines]))
+    patch.setattr(ManifestKeeper, "_in_order", lambda *_: True)
+
+
+@BUGS.planted()
+def a_line_tells_no_cost(patch: pytest.MonkeyPatch) -> None:
+    entry = manifest.entry
+    patch.setattr(manifest, "entry", lambda *told: {**entry(*told), "cost_usd": "0"})
+
+
+@BUGS.planted(events=(Event("task fails", 1),), attempts=2)
+def a_line_tells_of_one_attempt(patch: pytest.MonkeyPatch) -> None:
+    entry = manifest.entry
+    patch.setattr(manifest, "entry", lambda *told: {**entry(*told), "attempts": 1})
+
+
+@BUGS.planted(samples=2, events=(Event("task torn", 1),))
+def what_came_of_a_torn_task_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    undelivered = Record.undelivered
+    patch.setattr(Record, "undelivered", lambda record, failure, at, _: undelivered(record, failure, at))
+
+
+@BUGS.planted(delete_remote=True)
+def copies_are_never_deleted(patch: pytest.MonkeyPatch) -> None:
+    async def settled(*_: object) -> bool:
+        return True
+
+    patch.setattr(Clearing, "_delete", settled)
+
+
+@BUGS.planted(delete_remote=True, events=tuple(Event("process killed", number) for number in range(30, 300, 13)))
+def what_a_kill_left_to_be_deleted_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    async def idle(_: object) -> None:
+        return
+
+    patch.setattr(Clearing, "finish", idle)
