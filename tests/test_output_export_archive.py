@@ -28,6 +28,7 @@ JOB = {
         "seed": [7, 42],
         "scheduler": ["DDIMScheduler", "PNDMScheduler"],
     },
+    "limits": {"budget_usd": 9.5},
 }
 
 
@@ -114,6 +115,24 @@ def test_a_part_of_a_run_keeps_its_marks(folder: RunFolder, tmp_path: Path, look
     assert page.locator(".frame .stars").all_inner_texts() == ["★★★★"]
     assert len(list((tmp_path / "x" / "files").rglob("*.png"))) == 1
     assert page.locator(".said.pending").count() == 0
+
+
+def test_a_part_of_a_run_tells_nothing_of_the_rest(
+    folder: RunFolder, tmp_path: Path, look: Callable[[Path], Page]
+) -> None:
+    """It is whole by itself: no empty cells, no counts of what is not in it; and it may be handed to anybody."""
+    home = unpacked(folder, tmp_path, "--only", "prompt=a harbour", "--only", "seed=42")
+    page = look(home)
+    assert page.locator(".cell").count() == page.locator(".cell:has(img)").count() == 2
+    assert page.locator(".standing").inner_text().startswith("finished\n2 of 2 done")
+    page.evaluate("gallery.view.set({tab: 'overview'})")
+    page.locator(".by").first.wait_for()
+    assert page.locator("#overview .figure b").first.inner_text() == "2 of 2"
+    assert page.locator("#overview .figures").get_by_text("calls").count() == 0
+    assert page.locator(".by td:nth-child(2) .value").all_inner_texts()[:2] == ["1 of 1", "1 of 1"]
+    told = b"".join(path.read_bytes() for path in (home / "page" / "data").iterdir())
+    assert b"harbour" in told
+    assert not [word for word in (b"a fox", b"budget", b"9.5") if word in told]
 
 
 def test_reduced_pictures_are_smaller_and_say_what_they_are(

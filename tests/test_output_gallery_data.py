@@ -84,6 +84,26 @@ def test_a_row_says_long_values_by_their_number(folder: RunFolder) -> None:
     assert row["parameters"]["prompt"] == "a harbour in fog, ink"  # what a template gives is the row's own
 
 
+def test_a_part_of_the_job_has_the_values_of_its_tasks_alone(folder: RunFolder) -> None:
+    """Their numbers count from 0 again, and from them follows all of what was sent."""
+    chosen = [record for record in records(folder) if record.task.index in {12, 14, 15}]
+    code = coder(folder).narrowed(record.task for record in chosen)
+    job = json.loads(encoded(code.job("harbours", None)))
+    assert [len(axis["values"]) for axis in job["axes"]] == [len({*column}) for column in columns(chosen)]
+    assert [len(axis["values"]) for axis in job["axes"]] == [2, 1, 1, 2, 2]
+    assert [axis["labels"] for axis in job["axes"] if axis["names"] == ["prompt"]] == [{"0": ["fox"]}]
+    for record in chosen:
+        row = json.loads(encoded(code.row(record)))
+        assert sent(job, unpacked(row)) == {name: str(value) for name, value in record.task.parameters.items()}
+
+
+def columns(held: list[Record]) -> list[list[Any]]:
+    """Return for each axis what these tasks have of it, those at several places all of these."""
+    places = [place for record in held for place in (record.task.axes, *record.task.cells)]
+    names = [("style",), ("prompt",), ("seed",), ("scale",), ("width", "height")]
+    return [[tuple(place[name] for name in group) for place in places] for group in names]
+
+
 def test_axes_that_move_together_are_one(folder: RunFolder) -> None:
     axis = told(folder)["axes"][-1]
     assert (axis["names"], axis["values"]) == (["width", "height"], [[512, 768], [1024, 512]])

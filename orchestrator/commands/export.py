@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import State
 from orchestrator.output.checked import WORDS, Checked, Found
 from orchestrator.output.discretion import Discretion
-from orchestrator.output.export import TABLES, Archive, Choice, Chosen, Pictures, Told, whole
+from orchestrator.output.export import TABLES, Archive, Choice, Chosen, Pictures, Told, status_of, whole
 from orchestrator.output.gallery import Coder, Place, marks
 from orchestrator.output.gallery.writer import HEAD, points
 from orchestrator.output.sheet import SUFFIX, Look, contact_sheets
@@ -53,6 +53,11 @@ class Wanted:
     least_stars: int = 0
     pictures: Pictures = field(default_factory=Pictures)
     look: Look = field(default_factory=Look)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the choice may leave anything of the run out."""
+        return bool(self.only or self.states or self.least_stars)
 
     def target(self, run_folder: Path, stem: str, kind: str) -> Path:
         """Return where a kind of export is to stand."""
@@ -124,6 +129,7 @@ class _Run:
     choice: Choice
     marks: dict[str, Any]
     told: dict[str, Any]
+    started_at: str | None
     checked: Checked
     done: Exported = field(default_factory=Exported)
 
@@ -166,7 +172,7 @@ def export(folder: RunFolder, wanted: Wanted) -> Exported:
                 continue
             with whole(target, replaces=replaces) as draft:
                 if kind == "zip":
-                    _write_archive(run, wanted.pictures, draft, target.stem)
+                    _write_archive(run, wanted, draft, target.stem)
                 else:
                     axes = tuple(run.job.axes_groups())
                     TABLES[kind](Told(run.job.name, run.job.model, axes, run.chosen), draft)
@@ -181,7 +187,8 @@ def _opened(folder: RunFolder, wanted: Wanted) -> Iterator[_Run]:
         facts = ledger.facts()
         job, tool, home = resolved_job(facts), frozen_tool(facts), Path(facts["source"]).parent
         coder = Coder(job, tool, home)
-        told = coder.job(job.name, facts.get("started_at"))
+        started_at = facts.get("started_at")
+        told = coder.job(job.name, started_at)
         held = marks.read(folder.path, told["key"])
         discretion = Discretion(job, Schema.from_tool(tool), home)
         choice = Choice(
@@ -191,22 +198,21 @@ def _opened(folder: RunFolder, wanted: Wanted) -> Iterator[_Run]:
             marks.understood(held),
             discretion,
         )
-        yield _Run(folder, ledger, job, coder, discretion, choice, held, told, Checked(folder.path))
+        yield _Run(folder, ledger, job, coder, discretion, choice, held, told, started_at, Checked(folder.path))
 
 
-def _write_archive(run: _Run, pictures: Pictures, path: Path, name: str) -> None:
-    """Write the page."""
-    place = Place(run.folder.path)
-    status = read_status(run.folder).to_json()
-    if status["state"] == "running":
-        status["state"] = "stopped"  # an archive does not go on
-    head = {
-        "key": run.told["key"],
-        "generation": 0,
-        "status": status,
-        "progress": points(place.read(HEAD), run.told["key"]),
-    }
-    Archive(place, run.coder, run.told, head, run.marks, pictures, run.checked).write(path, name, run.chosen())
+def _write_archive(run: _Run, wanted: Wanted, path: Path, name: str) -> None:
+    """Write the page; that of a part of the run tells nothing of the rest."""
+    place, coder, told, status = Place(run.folder.path), run.coder, run.told, read_status(run.folder)
+    progress = points(place.read(HEAD), told["key"])
+    if wanted.is_part:
+        coder = coder.narrowed(each.record.task for each in run.chosen())
+        told = coder.job(run.job.name, run.started_at)
+        status, progress = status_of((each.record for each in run.chosen()), status), []
+    if status.state == "running":
+        status = replace(status, state="stopped")  # an archive does not go on
+    head = {"key": told["key"], "generation": 0, "status": status.to_json(), "progress": progress}
+    Archive(place, coder, told, head, run.marks, wanted.pictures, run.checked).write(path, name, run.chosen())
 
 
 def _write_sheets(run: _Run, look: Look, target: Path, *, replaces: bool) -> list[Path]:

@@ -4,6 +4,7 @@ from orchestrator.output.export.archive import Archive
 from orchestrator.output.export.choice import Choice, Chosen
 from orchestrator.output.export.copies import Pictures
 from orchestrator.output.export.drafts import whole
+from orchestrator.output.export.part import status_of
 from orchestrator.output.export.tables import TABLES, Told
 
-__all__ = ["TABLES", "Archive", "Choice", "Chosen", "Pictures", "Told", "whole"]
+__all__ = ["TABLES", "Archive", "Choice", "Chosen", "Pictures", "Told", "status_of", "whole"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,22 +69,46 @@ NOTHING: Final = Preview()
 class Coder:
     """Says in the page's words what a job is and what became of its tasks."""
 
-    def __init__(self, job: Job, tool: Mapping[str, Any], home: Path) -> None:
+    def __init__(self, job: Job, tool: Mapping[str, Any], home: Path, tasks: Iterable[Task] | None = None) -> None:
         """Learn a job.
 
         Args:
             job: The job.
             tool: The model's catalogue entry.
             home: The job file's folder: local files within it are named by their path from there, others by their name.
+            tasks: Those that are told of, where it is a part of them: nothing is said of what they have not.
         """
-        self._job = job
+        self._job, self._tool, self._home = job, tool, home
         schema = Schema.from_tool(tool)
         self._discretion = Discretion(job, schema, home)
         self._parameters = schema.parameters
         held = {axis.name: axis for axis in job.recipe.axes}
         self._groups = [tuple(held[name] for name in names) for names in job.axes_groups()]
-        self._numbers = [_numbered(group) if _is_listed(group) else None for group in self._groups]
+        self._sent = {file.sha256: file.path for file in job.files.files.values()}
+        self._settings = job.settings()
+        self._used: list[set[str]] | None = None
+        if tasks is not None:
+            self._narrow(tasks)
+        self._numbers = [
+            _numbered(self._cells(place)) if _is_listed(group) else None for place, group in enumerate(self._groups)
+        ]
         self._fixed = job.recipe.parameters
+
+    def narrowed(self, tasks: Iterable[Task]) -> Coder:
+        """Return one that tells of a part of the job alone."""
+        return Coder(self._job, self._tool, self._home, tasks)
+
+    def _narrow(self, tasks: Iterable[Task]) -> None:
+        """Keep the values and the files that these tasks have; what the whole run was allowed is not theirs."""
+        self._used = [set() for _ in self._groups]
+        sent = set()
+        for task in tasks:
+            sent |= {str(value).removeprefix(PREFIX) for value in task.parameters.values()}
+            for axes in (task.axes, *task.cells):
+                for used, group in zip(self._used, self._groups, strict=True):
+                    used.add(encoded(self._told(axes, group)))
+        self._sent = {sha256: path for sha256, path in self._sent.items() if sha256 in sent}
+        self._settings.pop("limits", None)
 
     def job(self, name: str, started_at: str | None) -> dict[str, Any]:
         """Return what does not change while a run goes on.
@@ -102,10 +126,10 @@ class Coder:
             "model": recipe.model,
             "parameters": _exact(self._fixed),
             "kinds": {name: parameter.kind.value for name, parameter in self._parameters.items()},
-            "files": {file.sha256: self._discretion.path(file.path) for file in self._job.files.files.values()},
-            "axes": [self._axis(group) for group in self._groups],
+            "files": {sha256: self._discretion.path(path) for sha256, path in self._sent.items()},
+            "axes": [self._axis(place) for place in range(len(self._groups))],
             "repeat": recipe.repeat,
-            "settings": self._job.settings(),
+            "settings": self._settings,
             "is_whole": self.is_whole,
             "columns": COLUMNS,
             "output_columns": OUTPUT_COLUMNS,
@@ -173,8 +197,10 @@ class Coder:
             number = numbers.get(tuple(map(_key, values)))
             if number is not None:
                 return number
-        named = zip(group, values, strict=True)
-        return [_exact(self._discretion.value(axis.name, value)) for axis, value in named]
+        return self._told(axes, group)
+
+    def _told(self, axes: Mapping[str, Scalar], group: tuple[Axis, ...]) -> list[Any]:
+        return [_exact(self._discretion.value(axis.name, axes.get(axis.name))) for axis in group]
 
     def _own_parameters(self, task: Task) -> dict[str, Any]:
         """Return the parameters that neither the job's fixed ones nor the values of the axes tell."""
@@ -187,9 +213,16 @@ class Coder:
                 own[name] = _exact(sent)
         return own
 
-    def _axis(self, group: tuple[Axis, ...]) -> dict[str, Any]:
+    def _cells(self, place: int) -> Iterator[tuple[Cell, ...]]:
+        """Yield the values of an axis that are told of, each with that of every member."""
+        for cells in zip(*(axis.cells() for axis in self._groups[place]), strict=True):
+            if self._used is None or encoded([self._cell(cell) for cell in cells]) in self._used[place]:
+                yield cells
+
+    def _axis(self, place: int) -> dict[str, Any]:
+        group = self._groups[place]
         values, labels = [], {}
-        for number, cells in enumerate(zip(*(axis.cells() for axis in group), strict=True)):
+        for number, cells in enumerate(self._cells(place)):
             values.append(tuple([self._cell(cell) for cell in cells]))
             if any(cell.label is not None for cell in cells):
                 labels[number] = [cell.label for cell in cells]
@@ -214,10 +247,10 @@ def _is_listed(group: tuple[Axis, ...]) -> bool:
     return all(isinstance(segment, Listed) for axis in group for segment in axis.segments)
 
 
-def _numbered(group: tuple[Axis, ...]) -> dict[Any, int]:
+def _numbered(values: Iterable[tuple[Cell, ...]]) -> dict[Any, int]:
     """Return the number of each value of an axis; equal ones have that of the first."""
     numbers: dict[Any, int] = {}
-    for number, cells in enumerate(zip(*(axis.cells() for axis in group), strict=True)):
+    for number, cells in enumerate(values):
         numbers.setdefault(tuple(_key(cell.value) for cell in cells), number)
     return numbers
 

@@ -62,11 +62,12 @@
         Number(status.reserved_usd) ? `${usd(Number(status.reserved_usd))} kept aside` : null,
       ),
       figure(seconds(ended), 'from the start'),
-      figure(
-        number(calls),
-        'calls to the service',
-        counts.done ? `${(calls / counts.done).toFixed(1)} for each task done` : null,
-      ),
+      calls > 0 && // none are told of an exported part
+        figure(
+          number(calls),
+          'calls to the service',
+          counts.done ? `${(calls / counts.done).toFixed(1)} for each task done` : null,
+        ),
       figure(number(stars), 'pictures with stars', stars ? null : 'Give some, and the tables below compare them.'),
     );
   }
