@@ -7,7 +7,6 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -16,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from orchestrator.clock import Clock
 from orchestrator.commands.calling import Tally
 from orchestrator.commands.hearing import hearing
+from orchestrator.commands.learning import forecasting
 from orchestrator.commands.pricing import fixed_prices, reserves
 from orchestrator.commands.sharing import among_others
 from orchestrator.config import Settings
@@ -248,7 +248,7 @@ async def opened(
     most = None if limits.concurrency == "auto" else limits.concurrency
     threads = hop or in_thread
     stated_seconds = computing_seconds(tool)
-    learning = nullcontext(forecast) if forecast else _forecasting(experience, stated_seconds, threads)
+    learning = nullcontext(forecast) if forecast else forecasting(experience, stated_seconds, clock, threads)
     async with crew(1, hop) as commits, crew(DISK_THREADS, hop) as disk, anyio.create_task_group() as writing:
         totals = await commits(store.totals)
         slots = Slots(Capacity(most), clock, active=sum(totals.counts[state] for state in ACTIVE))
@@ -297,14 +297,3 @@ async def opened(
             await page.seal()
         finally:
             ledger.close()
-
-
-@asynccontextmanager
-async def _forecasting(experience: Experience, stated_seconds: float | None, hop: Hop) -> AsyncIterator[Forecast]:
-    """Give the forecast that earlier runs have taught, and keep what this one teaches."""
-    forecast = Forecast.remembered(await hop(experience.remembered), stated_seconds)
-    try:
-        yield forecast
-    finally:
-        with anyio.CancelScope(shield=True):
-            await hop(partial(experience.keep, forecast.kept()))
