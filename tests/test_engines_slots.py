@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 import pytest
@@ -234,6 +234,58 @@ def test_what_an_earlier_run_was_told_is_begun_with_and_one_more_is_tried_at_onc
     capacity.refused(5, 5, 100.5)
     assert [capacity.room(5, at) for at in (101.0, 100.5 + PROBE_SECONDS)] == [False, True]
     assert [*told, capacity.told] == [None, 5]
+
+
+def granted(capacity: Capacity, now: float) -> int:
+    """Return how many places are given out at a moment, one after another."""
+    return next(active for active in itertools.count() if not capacity.room(active, now))
+
+
+def refused_in_vain(capacity: Capacity, others_active: int, moments: Sequence[float]) -> None:
+    """Try one more at each moment, which is refused, the account having 25 places."""
+    for now in moments:
+        granted(capacity, now)
+        capacity.refused(others_active, 25, now)
+
+
+def test_places_that_other_runs_give_up_are_there_at_once() -> None:
+    """However often trying one more was in vain while the others had them."""
+    capacity = Capacity(None)
+    capacity.allow(8)
+    refused_in_vain(capacity, 6, (0.0, 31.0, 92.0, 213.0))
+    assert granted(capacity, 214.0) == 6
+    capacity.allow(12)
+    assert granted(capacity, 214.0) == 10
+    capacity.allow(25)
+    assert granted(capacity, 214.0) == 23
+    assert granted(capacity, 213.0 + PROBE_SECONDS) == 24
+
+
+def test_two_runs_that_found_the_limit_together_count_from_how_it_is_divided_then() -> None:
+    capacity = Capacity(None)
+    capacity.refused(11, 25, 0.0)
+    capacity.allow(11)
+    assert granted(capacity, 1.0) == 11
+    capacity.allow(25)
+    assert granted(capacity, 1.0) == 25
+
+
+def test_a_share_that_grows_back_or_beyond_what_was_named_brings_no_places() -> None:
+    """They are not the other runs': somebody else has them, and the bound is probed as before."""
+    capacity = Capacity(None)
+    capacity.allow(25)
+    refused_in_vain(capacity, 10, (0.0, 31.0))
+    for units in (12, 25, 3, 24, 25, 26, 30, math.inf):
+        capacity.allow(units)
+    assert [granted(capacity, 31.0 + passed) for passed in (0.0, 59.0, 60.0)] == [10, 10, 11]
+
+
+def test_what_an_earlier_run_was_told_does_not_grow_with_the_share() -> None:
+    capacity = Capacity(None)
+    capacity.expect(25)
+    for units in (0, 12, 25, math.inf):
+        capacity.allow(units)
+    assert granted(capacity, 100.0) == 26
 
 
 def test_the_longer_it_goes_well_the_sooner_it_is_probed() -> None:

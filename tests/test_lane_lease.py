@@ -180,6 +180,61 @@ def test_what_one_learns_from_a_refusal_all_know(tmp_path: Path) -> None:
     in_virtual_time(tmp_path, work)
 
 
+class Account:
+    """Has 25 places, and says so when it refuses a task."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock, self.active = clock, 0
+
+    async def work(self, slots: Slots, seconds: float) -> None:
+        """Have one task done after another."""
+        while True:
+            await slots.acquire()
+            with slots.sending() as usable:
+                await self.clock.sleep(0.05)
+                if not usable():
+                    slots.release()
+                    continue
+                if self.active >= 25:
+                    slots.refused(25)
+                    continue
+            self.active += 1
+            await self.clock.sleep(seconds)
+            self.active -= 1
+            slots.release()
+
+
+def test_the_places_of_a_run_that_ends_are_soon_used_by_the_other(tmp_path: Path) -> None:
+    """Though it was refused again and again meanwhile, by what both tried beyond the limit."""
+
+    async def work(file: LaneFile, clock: VirtualClock) -> None:
+        pool, account = Pool(file, "places", lingers=False), Account(clock)
+
+        async def run(name: str, slots: Slots, seconds: float) -> None:
+            lease = places_lease(pool, name, slots, clock=clock, hop=inline)
+            await lease.renew()
+            async with anyio.create_task_group() as group:
+                group.start_soon(lease.keep)
+                for _ in range(40):
+                    group.start_soon(account.work, slots, seconds)
+
+        ours, theirs = Slots(Capacity(None), clock), Slots(Capacity(None), clock)
+        async with anyio.create_task_group() as second:
+            async with anyio.create_task_group() as first:
+                first.start_soon(run, "1", ours, 5.0)
+                await clock.sleep(100.0)
+                second.start_soon(run, "2", theirs, 7.0)
+                await clock.sleep(100.0)
+                first.cancel_scope.cancel()
+            account.active = theirs.active
+            pool.leave("1", clock.now())
+            await clock.sleep(5.0)
+            assert theirs.active >= 20
+            second.cancel_scope.cancel()
+
+    in_virtual_time(tmp_path, work)
+
+
 def test_a_file_that_cannot_be_written_for_long_stops_the_run(tmp_path: Path) -> None:
     """Until then the limit lapses, so that no call is made beyond what is this run's."""
 

@@ -28,7 +28,8 @@ class Capacity:
     came. After `PROBE_SECONDS` without one the bound grows by one, then after half that time by another
     one, and so on, to the user's number at most: a place or two more are found without many refusals,
     and many that became free within a minute or two. Where trying one more is refused the next try is put off
-    twice as long as this one was, for as long as the bound proves right.
+    twice as long as this one was, for as long as the bound proves right. What other runs give up for this one
+    is there at once.
 
     Attributes:
         allowed: How many of those that several runs have together are this run's.
@@ -40,6 +41,7 @@ class Capacity:
         self._learned = math.inf
         self._stated = math.inf
         self._stated_at = -math.inf
+        self._shared = math.inf
         self._changed_at = -math.inf
         self._probe_seconds = self._patience = PROBE_SECONDS
         self._proved = math.inf
@@ -54,6 +56,23 @@ class Capacity:
     def expect(self, units: int) -> None:
         """Begin with what an earlier run was told; as soon as so many are active one more is tried."""
         self._learned = units
+
+    def allow(self, units: float) -> None:
+        """So many of those that several runs have together are this run's from now on.
+
+        Where they are more than at any time since the latest refusal, and no more than it named, others have given
+        them up: the bound, which was learned while these had them, grows by as many.
+        """
+        self.allowed = units
+        if math.isinf(self._stated):
+            return
+        share = min(units, self._stated)
+        if math.isinf(self._shared):
+            self._shared = share
+        elif share > self._shared:
+            self._learned += share - self._shared
+            self._shared = share
+            self._probe_seconds = min(self._probe_seconds, PROBE_SECONDS)
 
     def room(self, active: int, now: float) -> bool:
         """Return whether one more may be submitted now, with `active` holding places."""
@@ -112,6 +131,7 @@ class Capacity:
             self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
         if stated is not None:
             self._stated, self._stated_at = stated, now
+        self._shared = self.allowed
         bound = others_active if stated is None else min(others_active, stated)
         tried, self._learned = self._learned, max(1, bound)
         self._changed_at = now
@@ -154,7 +174,7 @@ class Slots:
     def allow(self, units: float) -> None:
         """So many places are this run's from now on; what is active beyond them stays until it has ended."""
         if units != self.capacity.allowed:
-            self.capacity.allowed = units
+            self.capacity.allow(units)
             self._changed.set()
 
     def take(self) -> None:
