@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 
 import pytest
-from paged import MakeRun, built, cell, heads, keys
+from paged import Look, MakeRun, built, cell, heads, keys
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from orchestrator.runs import RunFolder
 from orchestrator.tasks import Task
@@ -38,18 +37,10 @@ def folder(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> RunFo
 
 
 @pytest.fixture
-def page(browser: Browser, folder: RunFolder) -> Iterator[Page]:
-    wrong: list[str] = []
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(5000)
-    page.on("console", lambda message: wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.goto((folder.path / "index.html").as_uri())
+def page(look: Look) -> Page:
+    page = look()
     page.locator("#cell-0-1 img").first.wait_for()
-    yield page
-    context.close()
-    assert wrong == []
+    return page
 
 
 def at(page: Page, address: str) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
 
 import pytest
+from paged import Look, MakeRun, built
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from orchestrator.commands.status import read_status
-from orchestrator.output.gallery import build
 from orchestrator.runs import RunFolder
 from orchestrator.tasks import Task
 
@@ -37,25 +35,15 @@ def picture(task: Task, _number: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def opened(
-    browser: Browser, make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Page]:
-    made = make_run(tmp_path_factory.mktemp("labels") / "run", JOB, picture)
-    with made.opened() as ledger:
-        build(made.path, ledger, read_status(made), 1_800_000_000.0)
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(5000)
-    page.goto((made.path / "index.html").as_uri())
-    yield page
-    page.close()
+def folder(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return built(make_run(tmp_path_factory.mktemp("labels") / "run", JOB, picture))
 
 
 @pytest.fixture
-def page(opened: Page) -> Page:
-    opened.goto(opened.url.partition("#")[0])
-    opened.reload()
-    opened.locator("#cell-0-0 img").wait_for()
-    return opened
+def page(look: Look) -> Page:
+    page = look()
+    page.locator("#cell-0-0 img").wait_for()
+    return page
 
 
 def told(page: Page, texts: list[str]) -> list[str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from paged import Look, MakeRun, built, keys
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from orchestrator.commands.status import read_status
-from orchestrator.output.gallery import build
 from orchestrator.runs import RunFolder
 from orchestrator.tasks import Task
 
@@ -31,32 +29,19 @@ def picture(task: Task, _number: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def folder(make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    made = make_run(tmp_path_factory.mktemp("stage") / "run", JOB, picture)
-    with made.opened() as ledger:
-        build(made.path, ledger, read_status(made), 1_800_000_000.0)
-    return made
+def folder(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return built(make_run(tmp_path_factory.mktemp("stage") / "run", JOB, picture))
 
 
 @pytest.fixture
-def page(browser: Browser, folder: RunFolder) -> Iterator[Page]:
-    wrong: list[str] = []
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(5000)
-    page.on("console", lambda message: wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.goto((folder.path / "index.html").as_uri())
+def page(look: Look) -> Page:
+    return opened(look())
+
+
+def opened(page: Page) -> Page:
     page.locator("#cell-0-2 img").wait_for()
     page.locator("#sheet").focus()
-    yield page
-    context.close()
-    assert wrong == []
-
-
-def keys(page: Page, *names: str) -> None:
-    for name in names:
-        page.keyboard.press(name)
+    return page
 
 
 def pixels(page: Page) -> Any:
@@ -67,13 +52,13 @@ def pixels(page: Page) -> Any:
     )
 
 
-def look(page: Page) -> None:
+def enter(page: Page) -> None:
     keys(page, "Enter")
     page.wait_for_function("() => document.querySelector('#viewer .stage img').naturalWidth === 1600")
 
 
 def test_the_actual_size_is_a_pixel_for_a_pixel_and_can_be_moved(page: Page) -> None:
-    look(page)
+    enter(page)
     assert pixels(page) < 0.7
     page.get_by_role("button", name="100 %").click()
     assert pixels(page) == pytest.approx(1, abs=0.001)
@@ -92,7 +77,7 @@ def test_the_actual_size_is_a_pixel_for_a_pixel_and_can_be_moved(page: Page) -> 
 
 
 def test_it_goes_along_from_picture_to_picture(page: Page) -> None:
-    look(page)
+    enter(page)
     keys(page, "z", "Shift+ArrowRight", "ArrowRight")
     page.wait_for_function("() => document.querySelector('#viewer .stage img').naturalWidth === 1800")
     assert pixels(page) == pytest.approx(1, abs=0.001)
@@ -106,16 +91,11 @@ def test_it_goes_along_from_picture_to_picture(page: Page) -> None:
     assert page.evaluate("gallery.viewer.zoom.scale") == 1.25
 
 
-def test_on_a_fine_screen_a_pixel_is_one_of_the_screen(browser: Browser, folder: RunFolder) -> None:
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, device_scale_factor=2)
-    page = context.new_page()
-    page.goto(f"{(folder.path / 'index.html').as_uri()}")
-    page.locator("#cell-0-2 img").wait_for()
-    page.locator("#sheet").focus()
-    look(page)
+def test_on_a_fine_screen_a_pixel_is_one_of_the_screen(look: Look) -> None:
+    page = opened(look(device_scale_factor=2))
+    enter(page)
     keys(page, "z")
     assert pixels(page) == pytest.approx(0.5, abs=0.001)
-    context.close()
 
 
 def test_a_small_picture_is_enlarged_by_a_whole_number_its_pixels_as_squares(page: Page) -> None:
@@ -146,7 +126,7 @@ def test_compared_pictures_are_shown_and_moved_together(page: Page) -> None:
 
 
 def test_what_is_no_picture_has_no_actual_size(page: Page) -> None:
-    look(page)
+    enter(page)
     page.evaluate("() => { gallery.viewer.zoom.stages[0].fit = () => null; gallery.viewer.zoom.apply(); }")
     expect(page.locator("#actual")).to_be_hidden()
     keys(page, "z")
