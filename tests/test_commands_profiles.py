@@ -179,3 +179,21 @@ def test_options_replace_what_the_profile_says() -> None:
     assert chosen.faults
     plain = behaviour(None, api_key="k", api_secret="s", rate=None)
     assert (plain, math.isinf(chosen.faults[0].seconds)) == (Profile(api_key="k", api_secret="s"), True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ('{file: retyped, to: "a\\r\\nX: y"}', "control character"),
+        ('{file: redirected, to: "a\\r\\nb"}', "control character"),
+        ('{file: renamed, to: "a\\tb"}', "control character"),
+        ('{reply: refused, message: "a\\nb"}', "control character"),
+        ('{task: strange, status: "a\\nb"}', "control character"),
+        ("{task: strange, status: task_postprocess_end}", "a status that the service has"),
+        ("{list: lies, by: 0}", "By 0 nothing is wrong"),
+        ("{file: resized, by: 0}", "By 0 nothing is wrong"),
+    ],
+)
+def test_what_could_not_be_said_or_would_mean_nothing_is_refused(fault: str, said: str) -> None:
+    with pytest.raises(JobFileError, match=said):
+        profiles.read("p.yaml", f"faults: [{fault}]")

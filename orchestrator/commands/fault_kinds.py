@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.emulator import Fault
 from orchestrator.emulator.faults import ENDPOINTS, HARMS, LASTING, TASK_ENDPOINTS, Place
+from orchestrator.emulator.life import STATUSES
 from orchestrator.emulator.models import parameter_names
 from orchestrator.sweep import did_you_mean
 from orchestrator.sweep.nodes import ListNode, MapNode, Node, ScalarNode, kind_of
@@ -38,11 +40,40 @@ def _signed(node: Node, problems: Problems) -> int | None:
     return None
 
 
+def _plain(node: Node, problems: Problems) -> str | None:
+    """Read a text that can stand in a header."""
+    found = TEXT(node, problems)
+    if found is None or all(unicodedata.category(each) != "Cc" for each in found):
+        return found
+    problems.add(node.mark, "A control character stands where a plain text is expected.", "Write it in one line.")
+    return None
+
+
+def _strange(node: Node, problems: Problems) -> str | None:
+    found = PLAIN(node, problems)
+    if found is None or found not in STATUSES:
+        return found
+    problems.add(node.mark, f"`{found}` is a status that the service has.", "Write one that it does not have.")
+    return None
+
+
+def _wrong(node: Node, problems: Problems) -> int | None:
+    found = _signed(node, problems)
+    if found != 0:
+        return found
+    problems.add(node.mark, "By 0 nothing is wrong.", "Write another number, or leave the fault out.")
+    return None
+
+
+PLAIN: Final = Reader(_plain, {"type": "string"})
+UNKNOWN_STATUS: Final = Reader(_strange, {"type": "string", "not": {"enum": sorted(STATUSES)}})
 STATUS: Final = Key("The HTTP status. 503 by default.", whole(200, 599))
 WHEN: Final = Key("Whether the call is handled before its reply goes wrong.", word(("before", "after")))
 BY: Final = Key("How much later.", SPAN, "seconds")
 FOR: Final = Key("How long; for ever by default.", SPAN, "seconds")
-MORE: Final = Key("By how many too large; negative for too small.", Reader(_signed, {"type": "integer"}), "number")
+MORE: Final = Key(
+    "By how many too large; negative for too small.", Reader(_wrong, {"type": "integer", "not": {"const": 0}}), "number"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +150,7 @@ KINDS: Mapping[Place, Mapping[str, Kind]] = {
         "refused": Kind(
             {
                 "code": Key("The code in `errors`. 0 by default.", whole(0)),
-                "message": Key("The text in `errors`.", TEXT, "text"),
+                "message": Key("The text in `errors`.", PLAIN, "text"),
                 "status": Key("The HTTP status. 200 by default.", whole(200, 599)),
             },
             ("message",),
@@ -134,7 +165,14 @@ KINDS: Mapping[Place, Mapping[str, Kind]] = {
             {"after": Key("How long after its acceptance. At once by default.", SPAN, "after_seconds"), "for": FOR}
         ),
         "bare": Kind({"for": FOR}),
-        "strange": Kind({"status": Key("What its status is called while it is under way.", TEXT, "text")}, ("status",)),
+        "strange": Kind(
+            {
+                "status": Key(
+                    "What its status is called while it is under way.", Reader(_strange, {"type": "string"}), "text"
+                )
+            },
+            ("status",),
+        ),
         "older": Kind(),
     },
     "list": {
@@ -149,15 +187,15 @@ KINDS: Mapping[Place, Mapping[str, Kind]] = {
     "file": {
         **HARM,
         "endless": Kind({"bytes": Key("After how many the connection drops; never by default.", whole(1), "number")}),
-        "redirected": Kind({"to": Key("The address. Another one of the same file by default.", TEXT, "text")}),
+        "redirected": Kind({"to": Key("The address. Another one of the same file by default.", PLAIN, "text")}),
         "expired": Kind(
             {"looks": Key("How many looks at the task give such addresses. 1 by default.", whole(1), "number")}
         ),
         "whole": Kind(),
         "compressed": Kind(),
         "resized": Kind({"by": MORE}, ("by",)),
-        "retyped": Kind({"to": Key("The type.", TEXT, "text")}, ("to",)),
-        "renamed": Kind({"to": Key("The name.", TEXT, "text")}, ("to",)),
+        "retyped": Kind({"to": Key("The type.", PLAIN, "text")}, ("to",)),
+        "renamed": Kind({"to": Key("The name.", PLAIN, "text")}, ("to",)),
     },
     "socket": {
         "refused": Kind({"status": STATUS}),

@@ -29,6 +29,9 @@ STAGES = (
 )
 """When each status begins, as a share of the time from the queue to the end, in the order of the socket's events."""
 
+STATUSES = frozenset({"task_queue", *(status for _, status in STAGES), "task_error", "task_error_full", "task_cancel"})
+"""Every status of the API page's table."""
+
 FOR_EVER_SECONDS = 1e9
 
 BEGINS = {status: share for share, status in STAGES}

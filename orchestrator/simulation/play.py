@@ -29,6 +29,9 @@ MOST_STARTS: Final = 60
 REST_SECONDS: Final = 30.0
 """How long after a process has ended the next one is started, at most, at first."""
 
+SWEPT_EVERY: Final = 50
+"""After each so many seeds all that is dead is cleared away, which takes as long as some histories do."""
+
 AFTERWARDS_SECONDS: Final = 3600.0
 """How long after the end requests may still arrive that were given up."""
 
@@ -62,7 +65,8 @@ def play(history: History, service: Callable[[History, float], Service] = Servic
         service: Makes the account, of a history and the moment at which it begins.
     """
     memory = MEMORY if MEMORY.is_dir() else None
-    with quietly(), tempfile.TemporaryDirectory(prefix="simulated-", dir=memory) as name:
+    thoroughly = history.seed % SWEPT_EVERY == 0
+    with quietly(thoroughly=thoroughly), tempfile.TemporaryDirectory(prefix="simulated-", dir=memory) as name:
         folder = RunFolder(Path(name))
         folder.files.mkdir()
         world = World(history, folder, service)

@@ -180,10 +180,11 @@ def _bury(loop: asyncio.AbstractEventLoop) -> None:
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def quietly(*, thoroughly: bool = False) -> Iterator[None]:
     """Keep to yourself what dying coroutines complain of.
 
-    Meanwhile all that is made is young, so that what is dead among it is quickly collected.
+    Meanwhile all that is made is young, so that what is dead among it is quickly collected. What lived on when a
+    process died and is dead by now has grown old: it is found by looking `thoroughly`, at all there is.
     """
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     collecting = gc.isenabled()
@@ -191,7 +192,7 @@ def quietly() -> Iterator[None]:
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
-            gc.collect(1)
+            gc.collect(2 if thoroughly else 1)
     finally:
         sys.unraisablehook = hook
         if collecting:
