@@ -282,6 +282,22 @@ def test_the_overview_shows_every_run_and_what_becomes_of_it(
     expect(page.locator("h1")).to_have_text("Runs")
 
 
+def test_light_or_dark_is_chosen_for_all_pages_at_once(page: Page, served: Served) -> None:
+    """Each press is seen, whatever the system has."""
+    served.run("dressed")
+    look = "getComputedStyle(document.documentElement).colorScheme"
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{served.base}run/dressed/")
+    page.locator("#theme").click()
+    assert page.evaluate(look) == "dark"
+    page.locator("#all-runs").click()
+    page.locator(".card").first.wait_for()
+    assert page.evaluate(look) == "dark"
+    page.locator("#theme").click()
+    assert page.evaluate(look) == "light dark"  # as the system is, from here on
+    expect(page.locator("#say")).to_have_text("The page is light, as the system is.")
+
+
 def test_a_picture_that_has_gone_is_not_shown(browser: Browser, served: Served) -> None:
     folder = served.run("gone")
     next((folder.path / "page" / "thumbnails").rglob("*.webp")).unlink()

@@ -2,7 +2,7 @@
 // All runs at a glance: each is a link to its page, and changes while it is looked at.
 
 (() => {
-  const { h, replace } = gallery.dom;
+  const { button, h, replace } = gallery.dom;
   const { count, number, seconds, usd } = gallery.words;
   const NONE_AFTER_MS = 1500;
   const NAMES = { done: 'done', failed: 'failed', cancelled: 'cancelled', running: 'under way', pending: 'pending' };
@@ -107,6 +107,8 @@
     replace(document.getElementById('live'), h(`span.word.${word}`, { role: 'status' }, why || word));
   }
 
+  const theme = button('', gallery.theme, { iconName: 'theme', title: 'Light or dark', id: 'theme' });
+  replace(document.getElementById('buttons'), theme);
   setTimeout(arrange, NONE_AFTER_MS);
   say('connecting');
   gallery.hear(HEARD, say);

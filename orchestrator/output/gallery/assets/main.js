@@ -2,34 +2,6 @@
 // Starts the page, and connects what the pointer does on the sheet.
 
 (() => {
-  const THEMES = ['', 'light', 'dark'];
-  const THEME = 'orchestrator:theme';
-
-  function remembered() {
-    try {
-      return localStorage.getItem(THEME) ?? '';
-    } catch {
-      return '';
-    }
-  }
-
-  function dress(theme) {
-    if (theme) document.documentElement.dataset.theme = theme;
-    else delete document.documentElement.dataset.theme;
-  }
-
-  /** Go on to the next dress: as the system has it, light, dark. */
-  gallery.theme = () => {
-    const next = THEMES[(THEMES.indexOf(remembered()) + 1) % THEMES.length];
-    dress(next);
-    try {
-      localStorage.setItem(THEME, next);
-    } catch {
-      // The page forgets it when it is closed.
-    }
-    gallery.dom.say(next ? `The page is ${next}.` : 'The page is light or dark as the system is.');
-  };
-
   /** Make the picture under the pointer the active one, and return it; null where there is none. */
   function pointed(event) {
     const cell = event.target.closest('.cell');
@@ -60,7 +32,6 @@
   }
 
   function open() {
-    dress(remembered());
     if (!gallery.run.open()) {
       document.getElementById('empty').hidden = false;
       return;
