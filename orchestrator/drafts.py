@@ -21,18 +21,27 @@ def draft_of(path: Path) -> Path:
     return draft
 
 
+def holds(path: Path, content: bytes) -> bool:
+    """Return whether a file of its own, no link, holds this.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    return (
+        path.is_file()
+        and not path.is_symlink()
+        and path.stat().st_size == len(content)
+        and path.read_bytes() == content
+    )
+
+
 def replace(path: Path, content: bytes) -> None:
     """Let a file hold this, if it does not: the old content stands until the new one does.
 
     Raises:
         OSError: It cannot be written.
     """
-    if (
-        path.is_file()
-        and not path.is_symlink()
-        and path.stat().st_size == len(content)
-        and path.read_bytes() == content
-    ):
+    if holds(path, content):
         return
     draft = draft_of(path)
     draft.write_bytes(content)
@@ -41,6 +50,8 @@ def replace(path: Path, content: bytes) -> None:
 
 def replace_for_good(path: Path, lines: Iterable[bytes]) -> None:
     """Let a file hold these lines, and not return before they are on the disk; where that fails, no draft stays.
+
+    What is replaced otherwise may be empty after a power cut.
 
     Raises:
         OSError: It cannot be written.

@@ -201,7 +201,8 @@ def recovery_text(found: Recovery) -> str:
         lines.append(status_text(found.status))
     if found.halt is not None:
         lines.append(f"Stopped: {found.halt}")
-    lines.append("`orchestrator run` with the job file continues the run; what is in doubt is settled first.")
+    if found.status is None or found.status.ended < found.status.total:
+        lines.append("`orchestrator run` with the job file continues the run; what is in doubt is settled first.")
     return "\n".join(lines)
 
 

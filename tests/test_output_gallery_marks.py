@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 
 from orchestrator.errors import RefusedError
 from orchestrator.output.gallery import Place, marks
+from orchestrator.simulation.disk import Disk
 
 
 def test_marks_are_read_back(tmp_path: Path) -> None:
@@ -114,6 +115,14 @@ def test_text_that_is_none_does_no_harm(tmp_path: Path) -> None:
     place.data.mkdir(parents=True)
     marks.save(place, json.loads('{"marks": {"a-0": {"note": "\\ud83d", "stars": 3, "at": 1}}}'))
     assert marks.read(tmp_path)["marks"]["a-0"] == {**mark(3, 1), "note": "?"}
+
+
+def test_marks_outlast_a_power_cut(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    with disk.watched():
+        marks.save(Place(tmp_path), file(a=mark(2, 1)))
+    disk.unplugged(lambda _: 0.3)()
+    assert marks.read(tmp_path)["marks"] == file(a=mark(2, 1))["marks"]
 
 
 def test_without_a_page_marks_are_saved_all_the_same(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from orchestrator.errors import Exit, RefusedError, StoppedError
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import State
 from orchestrator.reporting import root
+from orchestrator.simulation.disk import Disk
 from orchestrator.status import Status
 from orchestrator.steps.outcomes import Stop
 from orchestrator.steps.submit import UNORDERED
@@ -100,6 +101,20 @@ async def test_everything_is_made_fetched_and_told(bench: Bench) -> None:
     files = [path for path in bench.out.files.rglob("*") if path.is_file()]
     assert len(files) == 24
     assert result.status.calls == bench.service.stats.calls
+
+
+async def test_the_job_file_outlasts_a_power_cut(bench: Bench) -> None:
+    """It came back empty, and is what `recover` falls back on."""
+
+    def spoilt(disk: Disk) -> str:
+        disk.unplugged(lambda _: 0.3)()
+        return bench.out.job.read_text("utf-8")
+
+    await bench.run()
+    disk = await anyio.to_thread.run_sync(Disk, bench.out.path)
+    with disk.watched():
+        await bench.run(seeds=(1, 2, 3, 4))
+    assert await anyio.to_thread.run_sync(spoilt, disk) == bench.path.read_text("utf-8")
 
 
 async def test_secrets_stay_where_they_belong(bench: Bench) -> None:

@@ -34,6 +34,7 @@ from orchestrator.reporting import root
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
 from orchestrator.steps.outcomes import Stop
+from orchestrator.telling import recovery_text
 
 pytestmark = pytest.mark.anyio
 
@@ -336,6 +337,7 @@ async def test_files_that_are_not_recorded_any_more_are_fetched_again(tmp_path: 
         await anyio.to_thread.run_sync(changed, on.out, "UPDATE outputs SET bytes = 'many'")
         found = await on.recover()
         assert (found.whole, found.again, found.in_doubt, found.settled) == (0, TASKS, 0, True)
+        assert "continues the run" not in recovery_text(found)  # nothing is left to do
         assert (await on.run()).exit_code is Exit.DONE
         assert len(on.service.stats.accepted) == TASKS
 

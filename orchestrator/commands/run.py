@@ -33,7 +33,7 @@ from orchestrator.commands.prepare import (
 from orchestrator.commands.pricing import check_prices
 from orchestrator.commands.workshop import Workshop
 from orchestrator.config import Settings
-from orchestrator.drafts import replace
+from orchestrator.drafts import holds, replace_for_good
 from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.local import Orders
 from orchestrator.errors import Exit, RefusedError, StoppedError
@@ -142,7 +142,8 @@ async def run(
             stack.enter_context(folder.held())
         store = stack.enter_context(workshop.kept(folder))
         edition = bind(prepared, bound, store, options, since)
-        replace(folder.job, file.text.encode())
+        if not holds(folder.job, file.text.encode()):
+            replace_for_good(folder.job, [file.text.encode()])
         log = stack.enter_context(logs.opened(folder.log, secrets=settings.secrets, screen=screen))
         shop = await stack.enter_async_context(
             workshop.opened(

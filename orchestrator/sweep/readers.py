@@ -147,7 +147,7 @@ def number(node: Node, problems: Problems) -> Decimal | None:
 
 def whole(low: int, high: int = 10**15) -> Reader[int]:
     """Return a reader of whole numbers within bounds."""
-    expected = f"a whole number of {low} or more"
+    expected = f"a whole number of {low} or more" if high >= 10**15 else f"a whole number from {low} to {high:,}"
 
     def fits(found: Decimal) -> bool:
         return found == found.to_integral_value() and low <= found <= high

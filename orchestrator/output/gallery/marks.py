@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from orchestrator.drafts import replace
+from orchestrator.drafts import replace_for_good
 from orchestrator.errors import RefusedError
 from orchestrator.output.gallery.data import MOST_EXACT, encoded
 from orchestrator.output.gallery.place import Place
@@ -105,7 +105,7 @@ def save(place: Place, given: Mapping[str, Any]) -> None:
     content = encoded(joined).encode(errors="replace")
     if len(content) > MOST_BYTES:
         raise RefusedError(f"There are too many marks: {NAME} would be larger than {MOST_BYTES:,} bytes.")
-    replace(place.run_folder / NAME, content)
+    replace_for_good(place.run_folder / NAME, [content])
     if place.data.is_dir():
         place.write("marks", joined)
 
