@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from orchestrator.ledger import SqliteLedger
@@ -25,6 +26,9 @@ from orchestrator.runs import RunFolder
 from orchestrator.sweep import Schema, load
 from orchestrator.tasks import Task
 from orchestrator.wiro.catalogue import seed_model
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # a busy machine is no failure, and each test has a time limit anyway
 
 RECORDINGS = Path(__file__).parent / "recordings"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")

@@ -99,7 +99,7 @@ PRICES: tuple[list[dict[str, Any]], ...] = (
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(
     prices=st.sampled_from(PRICES),
     axes=st.fixed_dictionaries(

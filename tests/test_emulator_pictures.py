@@ -59,7 +59,7 @@ def test_proportions_are_kept(width: int, height: int, side: int | None, size: t
     assert opened(draw(DEFAULTS | {"width": width, "height": height}, 0, side)).size == size
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.fixed_dictionaries(
         {

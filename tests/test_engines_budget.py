@@ -73,7 +73,7 @@ def test_with_exact_prices_the_cap_is_never_passed(prices: list[Decimal], cap: D
 
 
 @given(st.lists(CENTS, max_size=12), st.lists(CENTS.map(lambda cents: cents * 5), max_size=4), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_cap_holds_over_restarts(prices: list[Decimal], caps: list[Decimal], data: st.DataObject) -> None:
     """Killed at any moment and begun again with any cap: what is known afterwards is what the ledger says alone.
 

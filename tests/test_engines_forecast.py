@@ -167,7 +167,7 @@ def test_with_no_history_it_backs_off_smoothly() -> None:
 
 
 @given(st.none() | st.floats(0, 1e7), st.floats(0.01, 1e4), st.lists(st.floats(0, 1e6), max_size=8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_waits_are_never_rude_and_never_endless(stated: float | None, price: float, ages: list[float]) -> None:
     forecast = Forecast(stated)
     course = forecast.begin({"steps": 40}, 0.0)
@@ -250,7 +250,7 @@ def test_what_was_learned_serves_the_next_run() -> None:
     assert cost(follow(again, lognormal(30.0), 100)) < 1.15 * least(30.0)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.data())
 def test_whatever_was_remembered_it_can_be_worked_with(data: st.DataObject) -> None:
     """A wild number in what was kept ended every further run of the model."""

@@ -262,7 +262,7 @@ class Play:
     st.sampled_from([1, 3, math.inf]),
     st.sampled_from([0.0, 1.0, 40.0, 900.0]),
 )
-@settings(max_examples=15, deadline=None)  # the simulation plays thousands of such histories
+@settings(max_examples=15)  # the simulation plays thousands of such histories
 def test_whatever_is_lost_all_is_done_and_paid_for_once(
     count: int, kinds: int, fates: dict[int, str], places: float, run_seconds: float
 ) -> None:

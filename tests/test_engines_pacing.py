@@ -109,7 +109,7 @@ CALLERS = st.lists(
 
 
 @given(RATES, CALLERS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_limit_holds_whatever_happens(rate: float, callers: list[Caller]) -> None:
     """At most max(1, ⌊R⌋) starts in any half-open second, with 2 % to spare, never closer than 1.02/R; all come in."""
     seen = drive(rate, callers)
@@ -119,7 +119,7 @@ def test_the_limit_holds_whatever_happens(rate: float, callers: list[Caller]) ->
 
 
 @given(st.sampled_from((0.1, 0.3, 1.0, 2.5, 20.0, 100.0)), st.integers(1, 60))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_burst_uses_all_that_is_allowed(rate: float, count: int) -> None:
     """A burst is spread without a gap: spacing and window are the only waits."""
     starts = drive(rate, [Caller() for _ in range(count)]).starts

@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from orchestrator.engines.runtimes import LEVELS, MIDDLE, SHAPE, STEP, Runtimes
 
@@ -104,7 +104,6 @@ def test_what_the_parameters_explain_is_taken_off() -> None:
     st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e6), st.floats(-20, 20)), max_size=20),
     st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1e6), st.floats(-20, 20)), max_size=20),
 )
-@settings(deadline=None)
 def test_whatever_was_seen_the_outlook_is_a_distribution(
     seen: list[tuple[float, float, float]], running: list[tuple[float, float, float]]
 ) -> None:

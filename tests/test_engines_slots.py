@@ -29,7 +29,7 @@ def in_virtual_time(work: Callable[[VirtualClock], Awaitable[None]]) -> None:
     st.integers(1, 6),
     st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5), st.none() | st.floats(0, 5)), max_size=30),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_never_more_than_the_number_and_nothing_leaks(
     most: int, tasks: list[tuple[float, float, float | None]]
 ) -> None:
@@ -432,7 +432,7 @@ def test_waiting_is_not_spinning() -> None:
 
 
 @given(st.integers(1, 40), st.none() | st.integers(1, 50), st.integers(1, 80))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_service_limit_is_used_and_seldom_run_into(limit: int, most: int | None, tasks: int) -> None:
     """An unknown limit: everything gets done, as fast as the limit lets it, with few refusals after the first ones."""
     running = peak = refusals = 0

@@ -107,7 +107,7 @@ def seconds_of(runs: list[Run], until: float) -> None:
                     pool.leave(run.name, NOW + at)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(RUNS, min_size=1, max_size=5), st.sampled_from([0.7, 1.0, 3.0, 10.7]))
 def test_no_second_has_more_calls_than_the_limit_allows(runs: list[Run], cap: float) -> None:
     """Whoever comes and goes, in peace or not, or is stopped for a while and goes on as if nothing had been."""

@@ -145,7 +145,7 @@ DOUBTED: Final[list[Move | set[int]]] = [(0, 0, FREE, None), (0, 3, FREE, None),
 """A task that was sent, given up, and goes on from there."""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories)
 @example(DOUBTED)
 def test_totals_equal_a_recount(history: list[Move | set[int]]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from orchestrator.output.gallery.place import SHARD_ROWS, Place, Shards
 
@@ -20,7 +20,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 @given(value=JSON)
-@settings(deadline=None)
 def test_what_is_written_is_read_back(place: Place, value: Any) -> None:
     place.write("anything", value)
     assert place.read("anything") == value

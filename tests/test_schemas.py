@@ -52,7 +52,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 
 
 @given(st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_damaged_and_foreign_files_are_none(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever stands in its place: a cut file, other JSON, other bytes; and the next entry replaces it."""
     schemas = Schemas(tmp_path / "cache", SERVICE)

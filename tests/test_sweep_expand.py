@@ -60,7 +60,7 @@ texts = st.lists(
 words = st.lists(st.sampled_from(["1", "11", "é", "b"]), min_size=1, max_size=3)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(prompts=texts, negatives=texts, seeds=words, variables=st.fixed_dictionaries({"x": words, "y": words}))
 def test_equals_the_plainest_expansion(
     read: Read, prompts: list[str], negatives: list[str], seeds: list[str], variables: dict[str, list[str]]
@@ -79,7 +79,7 @@ def test_equals_the_plainest_expansion(
         assert list(job.tasks(start)) == tasks[start:]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(data=st.data())
 def test_ids_stay(read: Read, data: st.DataObject) -> None:
     """Order of keys, of axes and of values, labels, paths and limits never rename a task; new values rename none."""
@@ -99,7 +99,7 @@ def test_ids_stay(read: Read, data: st.DataObject) -> None:
     assert {task.id for task in read(sweep=other).tasks()} > ids
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(
     low=st.integers(-50, 50),
     steps=st.integers(0, 200),

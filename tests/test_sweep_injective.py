@@ -86,7 +86,7 @@ templates = st.lists(st.lists(parts, max_size=4).map("".join).filter(bool), min_
 words = st.lists(st.text("ab 1", min_size=1, max_size=3), min_size=1, max_size=3)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=400)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
 @given(prompts=templates, negatives=words, xs=words, ys=words, seeds=words, groups=st.booleans())
 def test_a_proof_is_true(
     read: Read,

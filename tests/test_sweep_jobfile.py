@@ -380,7 +380,7 @@ def mutated(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=400)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
 @given(text=st.text() | st.lists(words).map(" ".join) | mutated())
 def test_any_text_is_a_job_or_is_refused(read: Read, tmp_path: Path, text: str) -> None:
     """Whatever stands in a file, its reader ends with a job or with problems that have a place."""
@@ -399,7 +399,7 @@ def test_any_text_is_a_job_or_is_refused(read: Read, tmp_path: Path, text: str) 
         assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200))
 def test_any_bytes_are_a_job_or_are_refused(read: Read, data: bytes) -> None:
     with pytest.raises(JobFileError):

@@ -79,7 +79,7 @@ items = st.fixed_dictionaries(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(st.lists(items, max_size=4))
 def test_any_model_gets_a_job_file(tmp_path: Path, parameters: list[Any]) -> None:
     """Whatever stands in a schema, the file is valid, and no text of the service gets out of its line."""

@@ -187,7 +187,7 @@ def test_pipes_and_large_files_are_refused(read: Read, tmp_path: Path) -> None:
 cells = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\ufeff\ufffe\uffff"))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(rows=st.lists(st.tuples(cells, cells.filter(bool)), min_size=1, max_size=5))
 def test_every_text_comes_back(read: Read, rows: list[tuple[str, str]]) -> None:
     """Whatever texts a program writes as a table are sent as they are."""
@@ -199,7 +199,7 @@ def test_every_text_comes_back(read: Read, rows: list[tuple[str, str]]) -> None:
     assert sent(read("{file: a.json}", a__json=as_json)) == expected
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(
     data=st.binary(max_size=60) | st.text("[]{},:\"'ax1\n \\.", max_size=40).map(str.encode),
     name=st.sampled_from(["a.txt", "a.csv", "a.json", "a.yaml"]),

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from orchestrator.wiro import Price, Prices, computing_seconds, parse_model, price, seed_model, wire
 
 RECORDINGS = Path(__file__).parent / "recordings"
 
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -147,7 +146,6 @@ def test_names_that_would_reach_another_address_are_refused(name: str) -> None:
         parse_model(name)
 
 
-@patient
 @given(
     st.dictionaries(
         st.sampled_from(["dynamicprice", "approximatelycost", "cps", "computingtime", "parameters"]), json_values
@@ -159,7 +157,6 @@ def test_no_catalogue_is_too_odd(entry: dict[str, Any], parameters: dict[str, An
     assert found is None or found.usd >= 0
 
 
-@patient
 @given(
     st.dictionaries(st.sampled_from(["inputs", "price", "priceMethod", "priceExtra"]), json_values),
     st.sampled_from(["cpr", "cpo", "cps", "cp-pixel", "cp-promptlength", "cpt"]),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from orchestrator.wiro import errors
 from orchestrator.wiro.errors import Acceptance, WiroError
@@ -14,7 +14,6 @@ from orchestrator.wiro.errors import Acceptance, WiroError
 RECORDINGS = Path(__file__).parent / "recordings"
 NOW = 1_734_513_809.0
 
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -163,7 +162,6 @@ def test_secrets_are_taken_out_before_the_message_is_cut() -> None:
     assert "s3cret" not in f"{error!r} {error} {error.message}"
 
 
-@patient
 @given(st.integers(100, 599), st.dictionaries(st.sampled_from(["result", "errors", "x"]), json_values))
 def test_no_reply_is_too_odd(status: int, reply: dict[str, Any]) -> None:
     error = judge(status, reply)
@@ -173,14 +171,12 @@ def test_no_reply_is_too_odd(status: int, reply: dict[str, Any]) -> None:
         assert str(error).isprintable()
 
 
-@patient
 @given(json_values, json_values)
 def test_no_error_entry_is_too_odd(code: object, message: object) -> None:
     error = judge(200, {"result": False, "errors": [{"code": code, "message": message}]})
     assert isinstance(error, errors.Refused)
 
 
-@patient
 @given(st.text())
 def test_no_retry_after_is_too_odd(header: str) -> None:
     seconds = errors.retry_after_seconds(header, NOW)
@@ -190,7 +186,6 @@ def test_no_retry_after_is_too_odd(header: str) -> None:
 WORDS = ("concurrent task limit", "Insufficient balance", "There is no task yet.", "tool-not-accessible")
 
 
-@patient
 @given(
     st.sampled_from([0, "0", None]),
     st.sampled_from(
@@ -207,7 +202,6 @@ def test_a_complaint_about_a_parameter_is_one_whatever_it_repeats(
     assert type(error) is errors.InvalidRequest
 
 
-@patient
 @given(st.text().filter(lambda text: "invalid" not in text.lower() and "request" not in text.lower()))
 def test_any_other_word_with_code_0_is_a_fault_that_can_pass(message: str) -> None:
     """No wording that the page does not know ends a task."""

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from orchestrator.wiro import Phase, wire
 
 RECORDINGS = Path(__file__).parent / "recordings"
 TASKS = sorted(path.stem for path in RECORDINGS.glob("task_detail_*.json"))
 
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -283,7 +282,6 @@ def test_what_was_written_last_is_kept_of_long_output() -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
-@patient
 @given(data=st.data())
 def test_no_field_is_too_odd(name: str, data: st.DataObject) -> None:
     """Any field of a recorded task replaced by any JSON gives a task whose properties can all be read."""
@@ -301,7 +299,6 @@ def test_no_field_is_too_odd(name: str, data: st.DataObject) -> None:
     assert all(isinstance(output.url, str | None) for output in task.outputs)
 
 
-@patient
 @given(
     st.dictionaries(st.sampled_from(["taskid", "data", "tasklist", "total", "list", "socketaccesstoken"]), json_values)
 )
@@ -311,7 +308,6 @@ def test_no_reply_is_too_odd(reply: dict[str, Any]) -> None:
     wire.read_upload(reply)
 
 
-@patient
 @given(st.binary())
 def test_no_body_is_too_odd(body: bytes) -> None:
     try:
