@@ -52,24 +52,22 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     from orchestrator.commands.options import Options
     from orchestrator.display import terminal
 
-    budget_usd, rate = arguments.usd("--budget", budget), arguments.positive(rate)
-    most = arguments.concurrency(concurrency)
     options = Options(
-        out,
-        sets,
-        only,
-        limit,
-        budget_usd,
-        rate,
-        most,
-        emulate,
-        new,
-        rebind,
-        allow,
-        state,
-        fail_fast,
-        arguments.emulated(profile, emulate),
-        refresh,
+        out=out,
+        sets=sets,
+        only=only,
+        limit=limit,
+        budget_usd=arguments.usd("--budget", budget),
+        rate=arguments.positive(rate),
+        concurrency=arguments.concurrency(concurrency),
+        emulate=emulate,
+        profile=arguments.emulated(profile, emulate),
+        new=new,
+        rebind=rebind,
+        allowed=allow,
+        state=state,
+        fail_fast=fail_fast,
+        refresh_schema=refresh,
         resubmit_uncertain=resubmit,
     )
     settings = read_settings(insecure)
@@ -113,10 +111,18 @@ def plan(  # noqa: PLR0917 - as above
     from orchestrator.commands import plan as command
     from orchestrator.commands.options import Options
 
-    budget_usd, rate = arguments.usd("--budget", budget), arguments.positive(rate)
-    most = arguments.concurrency(concurrency)
     options = Options(
-        out, sets, only, limit, budget_usd, rate, most, emulate, new, allowed=allow, refresh_schema=refresh
+        out=out,
+        sets=sets,
+        only=only,
+        limit=limit,
+        budget_usd=arguments.usd("--budget", budget),
+        rate=arguments.positive(rate),
+        concurrency=arguments.concurrency(concurrency),
+        emulate=emulate,
+        new=new,
+        allowed=allow,
+        refresh_schema=refresh,
     )
     ready = wait(lambda: command.prepared(job, options, read_settings(insecure), clock()))
     if not tasks:
