@@ -284,8 +284,8 @@ class Record:
         """The user asks for its outputs again; nothing is paid for."""
         return replace(self, state=after(self.state, Event.REFETCHED), failure=None, finished_at=None)
 
-    def _ended(self, event: Event, ending: Ending) -> Record:
-        state = after(self.state, event)
+    def learnt(self, ending: Ending) -> Record:
+        """How it ended on the service is known only now; where it stands stays as it is."""
         attempt = replace(
             self.sent,
             status=ending.status,
@@ -294,7 +294,11 @@ class Record:
             elapsed_seconds=ending.elapsed_seconds,
             ended_at=ending.at,
         )
-        return replace(self, state=state, attempt=attempt)
+        return replace(self, attempt=attempt)
+
+    def _ended(self, event: Event, ending: Ending) -> Record:
+        state = after(self.state, event)
+        return replace(self.learnt(ending), state=state)
 
 
 def counted(before: Record, after: Record) -> Mapping[str, int]:

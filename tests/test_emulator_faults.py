@@ -47,8 +47,8 @@ class Caller:
         reply: dict[str, Any] = json.loads(body)
         return reply
 
-    async def run(self, prompt: str = "a pier", **parameters: Any) -> str:
-        reply = await self.call(RUN, prompt=prompt, samples=1, **parameters)
+    async def run(self, prompt: str = "a pier", samples: int = 1, **parameters: Any) -> str:
+        reply = await self.call(RUN, prompt=prompt, samples=samples, **parameters)
         token: str = reply["socketaccesstoken"]
         return token
 
@@ -257,6 +257,24 @@ async def test_outputs_come_after_the_end() -> None:
         assert (bare["pexit"], bare["outputs"]) == ("0", [])
         caller.clock.jump(100)
         assert len((await caller.detail(token))["outputs"]) == 1
+
+
+async def test_a_list_of_outputs_grows_after_the_end() -> None:
+    async with calling(task("grows", seconds=100)) as caller:
+        token = await caller.run(samples=3)
+        caller.clock.jump(60)
+        seen = [output["name"] for output in (await caller.detail(token))["outputs"]]
+        caller.clock.jump(100)
+        assert seen == ["0.png", "1.png"]
+        assert len((await caller.detail(token))["outputs"]) == 3
+
+
+async def test_outputs_are_listed_in_another_order_at_each_look() -> None:
+    async with calling(task("turns")) as caller:
+        token = await caller.run(samples=3)
+        caller.clock.jump(60)
+        looks = [[output["name"][0] for output in (await caller.detail(token))["outputs"]] for _ in range(3)]
+        assert looks == [["1", "2", "0"], ["2", "0", "1"], ["0", "1", "2"]]
 
 
 async def test_statuses_are_strange_until_the_end() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ import pytest
 
 from orchestrator.clock import SystemClock, VirtualClock
 from orchestrator.emulator import Emulator, Profile, Task as Made
+from orchestrator.emulator.faults import Fault
 from orchestrator.engines.pacing import Pacer
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Ending, Failure, Record, State
@@ -27,14 +29,20 @@ from orchestrator.steps.calls import Calls, Urgency
 from orchestrator.steps.clearing import OWED, Clearing
 from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, download
 from orchestrator.steps.fetch import Fetcher, NotNowError
-from orchestrator.tasks import Task
-from orchestrator.wiro import Client, Credentials, RemoteTask
+from orchestrator.tasks import Parameters, Task
+from orchestrator.wiro import Client, Credentials, Prices, RemoteTask, seed_model
 from orchestrator.wiro.addresses import AddressPolicy
 from orchestrator.wiro.files import Files
 
 pytestmark = pytest.mark.anyio
 PROFILE = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0)
+PRICES = Prices(seed_model())
 ENDING = Ending("task_postprocess_end", 0, Decimal("0.007"), 1.0, 1_800_000_000.0)
+
+
+def price_usd(parameters: Parameters) -> Decimal | None:
+    price = PRICES.of(parameters)
+    return None if price is None else price.usd
 
 
 @pytest.fixture(autouse=True)
@@ -83,13 +91,15 @@ class Rig:
 
 
 @asynccontextmanager
-async def rigged(folder: Path, *, loopback: bool = True, delete_remote: bool = False) -> AsyncIterator[Rig]:
+async def rigged(
+    folder: Path, *faults: Fault, loopback: bool = True, delete_remote: bool = False
+) -> AsyncIterator[Rig]:
     clock = SystemClock()
     pacer = Pacer(1000, clock)
     store = await anyio.to_thread.run_sync(SqliteLedger, folder / "ledger.sqlite")
     ledger = await anyio.to_thread.run_sync(Ledger, store, clock)
     credentials = Credentials(PROFILE.api_key, PROFILE.api_secret)
-    async with Emulator(PROFILE) as service, anyio.create_task_group() as group:
+    async with Emulator(replace(PROFILE, faults=faults)) as service, anyio.create_task_group() as group:
         group.start_soon(ledger.run)
         try:
             async with (
@@ -98,7 +108,10 @@ async def rigged(folder: Path, *, loopback: bool = True, delete_remote: bool = F
             ):
                 calls = Calls(client, pacer, clock)
                 clearing = Clearing(calls, ledger) if delete_remote else None
-                fetcher = Fetcher(folder, folder / "files", clearing, files, calls, ledger, clock)
+                files_folder = folder / "files"
+                fetcher = Fetcher(
+                    folder, files_folder, clearing, PRICES.ordered, price_usd, files, calls, ledger, clock
+                )
                 yield Rig(folder, service, ledger, fetcher)
         finally:
             ledger.close()
@@ -210,6 +223,121 @@ async def test_only_what_is_missing_or_damaged_is_fetched_again(tmp_path: Path) 
             output.sha256 for output in done.outputs
         ]
         assert rig.service.stats.downloads["200"] == 5
+
+
+GROWS, TURNS = Fault(place="task", kind="grows", seconds=math.inf), Fault(place="task", kind="turns")
+
+
+async def test_a_list_that_still_grows_is_late_while_the_task_is_young(tmp_path: Path) -> None:
+    """Three were ordered and billed, and two are listed: nothing is done before the third is there too."""
+    async with rigged(tmp_path, GROWS, delete_remote=True) as rig:
+        record = young(await rig.made(samples=3))
+        with pytest.raises(NotNowError, match="3 outputs were ordered, and the service lists 2") as late:
+            await rig.fetcher.fetch(record, await rig.shown(record))
+        assert (late.value.late, rig.remote.deleted) == (True, False)
+        rig.remote.life = replace(rig.remote.life, last_after_seconds=0)
+        done = await rig.fetcher.fetch(record, None)
+        assert (done.state, len(done.outputs), done.warnings, rig.remote.deleted) == (State.DONE, 3, (), True)
+
+
+async def test_what_is_listed_is_delivered_in_the_end_and_the_copies_stay(tmp_path: Path) -> None:
+    async with rigged(tmp_path, GROWS, delete_remote=True) as rig:
+        done = await rig.fetcher.fetch(await rig.made(samples=3), None)
+        assert (done.state, len(done.outputs)) == (State.DONE, 2)
+        assert done.warnings == ("3 outputs were ordered, and the service lists 2.",)
+        assert (rig.remote.deleted, await rig.owed()) == (False, [])
+        assert rig.service.stats.calls["Task/Detail"] == fetch.LOOKS_FOR_OUTPUTS
+        rig.remote.life = replace(rig.remote.life, last_after_seconds=0)
+        whole = await refetched(rig, done)
+        assert [output.path[-6:] for output in whole.outputs] == ["-0.png", "-1.png", "-2.png"]
+        assert whole.outputs[:2] == done.outputs
+
+
+@pytest.mark.parametrize(("delete_remote", "looks"), [(True, 3), (False, 1)])
+async def test_where_nobody_counts_them_there_is_one_more_look_before_they_are_deleted(
+    tmp_path: Path, delete_remote: bool, looks: int
+) -> None:
+    async with rigged(tmp_path, GROWS, delete_remote=delete_remote) as rig:
+        fetcher = replace(rig.fetcher, ordered=lambda *_: None)
+        record = young(await rig.made(samples=3))
+        seen = await rig.shown(record)
+        rig.remote.life = replace(rig.remote.life, last_after_seconds=0)
+        done = await fetcher.fetch(record, seen)
+        assert (done.state, len(done.outputs)) == (State.DONE, 3 if delete_remote else 2)
+        assert rig.remote.deleted is delete_remote
+        assert rig.service.stats.calls["Task/Detail"] == looks
+
+
+async def test_where_nobody_says_whether_there_are_more_the_copies_stay(tmp_path: Path) -> None:
+    async with rigged(tmp_path, delete_remote=True) as rig:
+        fetcher = replace(rig.fetcher, ordered=lambda *_: None)
+        record = await rig.made(samples=2)
+        seen = await rig.shown(record)
+        rig.service.lose_replies = lambda endpoint, _: "before" if endpoint == "Task/Detail" else None
+        done = await fetcher.fetch(record, seen)
+        assert (done.state, len(done.outputs), rig.remote.deleted) == (State.DONE, 2, False)
+        [warning] = done.warnings
+        assert warning.startswith("The service's copies are left")
+
+
+async def test_the_ordinary_task_is_looked_at_no_more_than_before(tmp_path: Path) -> None:
+    async with rigged(tmp_path, delete_remote=True) as rig:
+        record = await rig.made(samples=3)
+        await rig.fetcher.fetch(record, await rig.shown(record))
+        assert (rig.service.stats.calls["Task/Detail"], rig.remote.deleted) == (1, True)
+
+
+@pytest.mark.parametrize("form", ["newer", "older"])
+async def test_each_output_is_found_again_in_whatever_order_they_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Each first address leads nowhere, so that each is asked for again: none is fetched twice, and none forgotten."""
+    faults = [TURNS, *([Fault(place="task", kind="older")] if form == "older" else [])]
+    expired: set[str] = set()
+
+    async def once(files: Files, wanted: Wanted, *rest: Any, **words: Any) -> Downloaded:
+        if wanted.path_stem not in expired:
+            expired.add(wanted.path_stem)
+            raise DownloadFailed("expired", "It answered HTTP 404.")
+        return await download(files, wanted, *rest, **words)
+
+    monkeypatch.setattr(fetch, "download", once)
+    async with rigged(tmp_path, *faults) as rig:
+        done = await rig.fetcher.fetch(await rig.made(samples=5), None)
+        assert done.state is State.DONE
+        assert len({output.sha256 for output in done.outputs}) == 5
+        assert rig.service.stats.downloads == {"200": 5}
+
+
+async def test_what_is_repaired_is_the_output_that_it_was(tmp_path: Path) -> None:
+    async with rigged(tmp_path, TURNS) as rig:
+        done = await rig.fetcher.fetch(await rig.made(samples=4), None)
+        for damaged in (1, 2, 3):
+            (tmp_path / done.outputs[damaged].path).write_bytes(b"damaged")
+            again = await refetched(rig, done)
+            assert again.outputs == done.outputs
+
+
+async def test_the_end_that_nobody_had_seen_is_recorded_with_what_it_cost(tmp_path: Path) -> None:
+    """A task that was taken for lost keeps nothing aside any more when its outputs are fetched after all."""
+    async with rigged(tmp_path) as rig:
+        made = await rig.made(samples=2)
+        unseen = replace(made.sent, status=None, exit_code=None, cost_usd=None, elapsed_seconds=None, ended_at=None)
+        lost = replace(made, state=State.FAILED, failure=Failure("lost", "It was not shown."), attempt=unseen)
+        await rig.ledger.save(made, lost, durable=True)
+        done = await refetched(rig, lost)
+        sent = done.sent
+        assert (done.state, sent.status, sent.exit_code) == (State.DONE, "task_postprocess_end", 0)
+        assert (sent.cost_usd, sent.elapsed_seconds, sent.ended_at) == (Decimal("0.007"), 0.0, done.finished_at)
+        assert (rig.ledger.totals.spent_usd, rig.ledger.totals.reserved_usd) == (Decimal("0.007"), FREE)
+
+
+async def test_outputs_of_what_still_runs_are_not_all_of_them(tmp_path: Path) -> None:
+    async with rigged(tmp_path, Fault(place="task", kind="stuck")) as rig:
+        made = await rig.made(samples=1)
+        unseen = replace(made, attempt=replace(made.sent, status=None, cost_usd=None, ended_at=None))
+        with pytest.raises(NotNowError, match="has not ended yet"):
+            await rig.fetcher.fetch(unseen, None)
 
 
 def young(record: Record) -> Record:

@@ -165,6 +165,8 @@ KINDS: Mapping[Place, Mapping[str, Kind]] = {
             {"after": Key("How long after its acceptance. At once by default.", SPAN, "after_seconds"), "for": FOR}
         ),
         "bare": Kind({"for": FOR}),
+        "grows": Kind({"for": FOR}),
+        "turns": Kind(),
         "strange": Kind(
             {
                 "status": Key(

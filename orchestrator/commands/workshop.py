@@ -206,10 +206,13 @@ class Workshop:
         )
 
     def _fetcher(self) -> Fetcher:
+        prices = Prices(self.tool)
         return Fetcher(
             run_folder=self.folder.path,
             outputs_folder=self.folder.files,
             clearing=self.clearing,
+            ordered=prices.ordered,
+            price_usd=fixed_prices(prices, self.limits),
             files=self.files,
             calls=self.calls,
             ledger=self.ledger,

@@ -34,7 +34,7 @@ HARMS = ("lost", "error", "html", "empty", "short", "cut", "corrupt", "hangs", "
 KINDS: Mapping[Place, tuple[str, ...]] = MappingProxyType(
     {
         "reply": (*HARMS, "too_fast", "refused"),
-        "task": ("fails", "never_runs", "stuck", "late", "unseen", "bare", "strange", "older"),
+        "task": ("fails", "never_runs", "stuck", "late", "unseen", "bare", "grows", "turns", "strange", "older"),
         "list": ("lags", "gaps", "lies", "moves", "small", "lacks", "respells"),
         "file": (
             *HARMS,

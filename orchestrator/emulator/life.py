@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Literal, TypeAlias
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
 
 from orchestrator.emulator.faults import Fault
 from orchestrator.emulator.profile import Profile
+
+Changes: TypeAlias = Mapping[str, Any]
+"""Fields of a `Life`, and what they become."""
 
 Ending: TypeAlias = Literal["done", "failed", "never_ran"]
 """Well; badly, after it ran; or before it ran (`task_error` in `/Task/Detail`)."""
@@ -51,6 +55,8 @@ class Life:
         hidden_at: From when on the service does not show it; None to show it always.
         shown_again_at: Until when, None for ever.
         outputs_after_seconds: How long after its end its outputs are there.
+        last_after_seconds: How much later than the others the last of its outputs is listed.
+        turns: Whether its outputs are listed in another order at each look.
         alias: What its status is called while it is under way; empty for what it is.
         older: Whether it is shown in the older form of replies.
     """
@@ -63,6 +69,8 @@ class Life:
     hidden_at: float | None = None
     shown_again_at: float | None = None
     outputs_after_seconds: float = 0.0
+    last_after_seconds: float = 0.0
+    turns: bool = False
     alias: str = ""
     older: bool = False
 
@@ -105,6 +113,10 @@ class Life:
     def has_outputs(self, now: float) -> bool:
         """Return whether the task has succeeded and its outputs are there."""
         return self.exit_code(now) == "0" and now >= self.ends_at + self.outputs_after_seconds
+
+    def has_all_outputs(self, now: float) -> bool:
+        """Return whether the last of its outputs is listed too."""
+        return self.has_outputs(now) and now >= self.ends_at + self.outputs_after_seconds + self.last_after_seconds
 
     def exit_code(self, now: float) -> str:
         """Return `pexit`: `"0"` for success, `"1"` for failure, empty for a task that has not run to its end."""
@@ -170,30 +182,32 @@ def decide(profile: Profile, number: int, prompt: str, accepted_at: float) -> Li
 def afflicted(life: Life, faults: Iterable[Fault]) -> Life:
     """Return what faults of a task make of its life."""
     for fault in faults:
-        match fault.kind:
-            case "fails":
-                life = replace(life, ending="failed")
-            case "never_runs":
-                life = replace(life, ending="never_ran")
-            case "stuck":
-                life = replace(life, run_seconds=FOR_EVER_SECONDS)
-            case "late":
-                life = replace(life, run_seconds=life.run_seconds + fault.seconds)
-            case "unseen":
-                hidden_at = life.accepted_at + fault.after_seconds
-                shown_again_at = hidden_at + fault.seconds
-                life = replace(
-                    life,
-                    hidden_at=hidden_at,
-                    shown_again_at=shown_again_at if math.isfinite(shown_again_at) else None,
-                )
-            case "bare":
-                life = replace(life, outputs_after_seconds=min(fault.seconds, FOR_EVER_SECONDS))
-            case "strange":
-                life = replace(life, alias=fault.text)
-            case "older":
-                life = replace(life, older=True)
+        if fault.kind in _MAKES:
+            life = replace(life, **_MAKES[fault.kind](life, fault))
     return life
+
+
+def _hidden(life: Life, fault: Fault) -> Changes:
+    hidden_at = life.accepted_at + fault.after_seconds
+    shown_again_at = hidden_at + fault.seconds
+    return {"hidden_at": hidden_at, "shown_again_at": shown_again_at if math.isfinite(shown_again_at) else None}
+
+
+_MAKES: Mapping[str, Callable[[Life, Fault], Changes]] = MappingProxyType(
+    {
+        "fails": lambda _life, _fault: {"ending": "failed"},
+        "never_runs": lambda _life, _fault: {"ending": "never_ran"},
+        "stuck": lambda _life, _fault: {"run_seconds": FOR_EVER_SECONDS},
+        "late": lambda life, fault: {"run_seconds": life.run_seconds + fault.seconds},
+        "unseen": _hidden,
+        "bare": lambda _life, fault: {"outputs_after_seconds": min(fault.seconds, FOR_EVER_SECONDS)},
+        "grows": lambda _life, fault: {"last_after_seconds": fault.seconds},
+        "turns": lambda _life, _fault: {"turns": True},
+        "strange": lambda _life, fault: {"alias": fault.text},
+        "older": lambda _life, _fault: {"older": True},
+    }
+)
+"""What each kind of fault changes in a life."""
 
 
 def _uniform(six_bytes: bytes) -> float:

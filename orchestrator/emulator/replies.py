@@ -100,6 +100,7 @@ class Replies:
         }
         older = self._older or task.life.older
         outputs = _text_outputs(task, now) if task.model.writes_text else self._files(task, sizes, older)
+        outputs = _listed(task, now, outputs)
         return self._older_form(task, now, common, outputs) if older else _newer_form(task, now, common, outputs)
 
     def _older_form(self, task: Task, now: float, common: Reply, outputs: list[Reply]) -> Reply:
@@ -131,6 +132,13 @@ class Replies:
             for number, size in enumerate(sizes)
         ]
         return [_with_origin(file, task) for file in files] if older else files
+
+
+def _listed(task: Task, now: float, outputs: list[Reply]) -> list[Reply]:
+    """Return the outputs that are listed by now, in the order of this look."""
+    listed = outputs if task.life.has_all_outputs(now) else outputs[:-1]
+    first = task.looks % len(listed) if task.life.turns and listed else 0
+    return listed[first:] + listed[:first]
 
 
 def _newer_form(task: Task, now: float, common: Reply, outputs: list[Reply]) -> Reply:

@@ -31,8 +31,9 @@ class Handover:
         number = int(record.sent.remote_id or 0)
         if len(record.outputs) != self._world.history.samples:
             self._broken(f"{len(record.outputs)} outputs of {number} are delivered")
-        for place, output in enumerate(record.outputs):
-            if not self._holds(output.path, picture(number, place)):
+        made = self._made(number)
+        for output in record.outputs:
+            if self._taken(output.path, made) is None:
                 self._broken(f"{output.path} is not what {number} has made")
 
     def rested(self) -> None:
@@ -67,12 +68,13 @@ class Handover:
         return [each for each in held if each]
 
     def _look_at_files(self, line: Line) -> None:
+        number = int(line["remote"]["task_id"] or 0)
+        made = self._made(number)
         for output in line["outputs"]:
-            number, place = int(line["remote"]["task_id"]), _place(output["path"])
-            made = picture(number, place)
-            if not self._holds(output["path"], made):
+            held = self._taken(output["path"], made)
+            if held is None:
                 self._broken(f"the manifest names {output['path']}, which is not what {number} has made")
-            elif (output["bytes"], output["sha256"]) != (len(made), hashlib.sha256(made).hexdigest()):
+            elif (output["bytes"], output["sha256"]) != (len(held), hashlib.sha256(held).hexdigest()):
                 self._broken(f"the manifest tells another size or sum of {output['path']} than it has")
 
     def _look_at_bill(self, line: Line, record: Record, tries: int) -> None:
@@ -107,17 +109,20 @@ class Handover:
     def _bill(self, remote: Remote) -> Decimal:
         return Decimal(0) if remote.is_free(self._world.now()) else remote.price_usd
 
-    def _holds(self, path: str, content: bytes) -> bool:
+    def _made(self, number: int) -> list[bytes]:
+        return [picture(number, output) for output in range(self._world.history.samples)]
+
+    def _taken(self, path: str, made: list[bytes]) -> bytes | None:
+        """Return what a file holds and take it from what was made; None where it is none of that, or was taken."""
         file = self._world.folder.path / path
-        return file.is_file() and file.read_bytes() == content
+        held = file.read_bytes() if file.is_file() else b""
+        if held not in made:
+            return None
+        made.remove(held)
+        return held
 
     def _broken(self, what: str) -> None:
         self._world.violate(what)
-
-
-def _place(path: str) -> int:
-    """Return which output of its task a file is."""
-    return int(Path(path).stem.rpartition("-")[2])
 
 
 def _shown(folder: Path) -> Iterator[Path]:

@@ -22,6 +22,10 @@ TWINS: Final = 0.3
 """The share of histories in which somebody else has tasks just like ours."""
 
 
+TURNING: Final = 0.5
+"""The share of histories in which outputs are listed in another order at each look."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One misfortune.
@@ -77,6 +81,8 @@ class History:
         shows: How the list shows parameters: `all`, as `text`, or only those that are no `defaults`.
         events: What goes wrong.
         twins: Whether somebody else has tasks just like ours, before the run and meanwhile.
+        growing_seconds: For how long after a task's end the last of its outputs is not listed.
+        turning: Whether a task's outputs are listed in another order at each look.
         forecasts: Whether looks are where they pay most by what was seen; otherwise they come at set ages.
     """
 
@@ -104,6 +110,8 @@ class History:
     events: tuple[Event, ...] = ()
     forecasts: bool = True
     twins: bool = False
+    growing_seconds: float = 0.0
+    turning: bool = False
 
     @property
     def tasks(self) -> int:
@@ -204,6 +212,8 @@ def draw(seed: int) -> History:
         events=tuple(_event(rng, "run" if number in {1, 2} else None) for number in range(count)),
         forecasts=rng.random() < FORECASTING,
         twins=rng.random() < TWINS,
+        growing_seconds=rng.choice((0.0, 0.0, 0.0, 1.0, 2.5)),
+        turning=rng.random() < TURNING,
     )
 
 

@@ -313,6 +313,7 @@ class Rules:
         width = min(history.places, history.concurrency or history.places, history.tasks)
         waves = math.ceil(history.tasks / width)
         each = 2.0 * history.run_seconds + 8 * (history.latency_seconds + history.disk_seconds) + 3
+        each += 3 * history.growing_seconds
         calls = 15 * history.tasks / history.rate
         calm = not (history.events or history.strangers_seconds or history.retries)
         if calm and self._over_at > waves * each + calls + 12:

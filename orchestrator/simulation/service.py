@@ -301,7 +301,7 @@ class Service:
         ended, done = not remote.runs(now), status == DONE
         made = done and remote.fate not in {*FAILING, "empty"}
         made = made and (remote.fate not in LATER or now > remote.ends_at + UNFINISHED_SECONDS)
-        outputs = tuple(_output(remote, number) for number in range(remote.samples)) if made else ()
+        outputs = self._listed(remote, now) if made else ()
         free = ended and remote.is_free(now)
         cost = None if not ended or remote.fate in SAYING_NO_COST else Decimal(0) if free else remote.price_usd
         return RemoteTask(
@@ -321,6 +321,14 @@ class Service:
             elapsed_seconds=remote.ends_at - remote.accepted_at if done else None,
         )
 
+    def _listed(self, remote: Remote, now: float) -> tuple[RemoteOutput, ...]:
+        """List what a task has made: the last one later where lists grow, in a new order each time where they turn."""
+        grows = remote.samples > 1 and now < remote.ends_at + self.history.growing_seconds
+        numbers = list(range(remote.samples - grows))
+        if self.history.turning:
+            numbers.sort(key=lambda number: chance(remote.number, now, number))
+        return tuple(_output(remote, number) for number in numbers)
+
 
 @functools.lru_cache(maxsize=4096)
 def picture(number: int, output: int) -> bytes:
@@ -338,7 +346,7 @@ def picture(number: int, output: int) -> bytes:
 
 def _output(remote: Remote, number: int) -> RemoteOutput:
     url = f"https://{HOST}/{remote.number}/{number}"
-    return RemoteOutput("x.png", url, "image/png", len(picture(remote.number, number)), None)
+    return RemoteOutput("", "x.png", url, "image/png", len(picture(remote.number, number)), None)
 
 
 def _parameters(parameters: dict[str, Any], shows: str) -> dict[str, Any] | None:

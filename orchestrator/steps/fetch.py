@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from orchestrator.clock import Clock
@@ -15,10 +16,12 @@ from orchestrator.names import file_stem
 from orchestrator.steps.calls import Calls, Urgency
 from orchestrator.steps.clearing import Clearing
 from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, download, save_content, sha256_of
+from orchestrator.steps.identity import Numbered, by_number, distinct
 from orchestrator.steps.outcomes import Outcome, Verdict
-from orchestrator.steps.track import ask, reason
+from orchestrator.steps.track import ask, ending_of, reason
+from orchestrator.tasks import Parameters
 from orchestrator.threads import Hop, in_thread
-from orchestrator.wiro import RemoteOutput, RemoteTask
+from orchestrator.wiro import Phase, RemoteOutput, RemoteTask
 from orchestrator.wiro.files import Files
 
 LOOKS_FOR_OUTPUTS: Final = 3
@@ -65,11 +68,15 @@ class Fetcher:
         run_folder: Paths in the records are relative to it.
         outputs_folder: Where the outputs go, right inside of it.
         clearing: Deletes the service's copies once ours are verified and recorded; None leaves them.
+        ordered: Tells how many outputs a task was billed for, by its parameters and its cost; None where it cannot.
+        price_usd: What a task costs if it succeeds, where that is fixed beforehand.
     """
 
     run_folder: Path
     outputs_folder: Path
     clearing: Clearing | None
+    ordered: Callable[[Parameters, Decimal | None], int | None]
+    price_usd: Callable[[Parameters], Decimal | None]
     files: Files
     calls: Calls
     ledger: Ledger
@@ -89,69 +96,105 @@ class Fetcher:
         Raises:
             NotNowError: It may be had later.
         """
-        recorded = {_number(output): output for output in record.outputs}
-        kept = await self.hop(partial(self._intact, recorded)) if recorded else {}
-        got: list[Output] = []
-        warnings: list[str] = []
-        failures: list[Failure] = []
-        young, may_come = self._is_young(record), False
+        recorded = by_number(record.outputs)
+        haul = _Haul(await self.hop(partial(self._intact, recorded)) if recorded else {})
+        young = self._is_young(record)
         try:
             remote = await self._with_outputs(record, remote, young=young)
         except DownloadFailed as error:
             if young:
                 raise NotNowError(error.message, late=True) from error
-            return await self._concluded(record, tuple(kept.values()), (), [_failure(error)])
-        for number in range(max(len(remote.outputs), max(recorded, default=-1) + 1)):
-            if number in kept:
-                got.append(kept[number])
-                continue
-            try:
-                output, said = await self._output(record, remote, number, recorded.get(number), young=young)
-            except DownloadFailed as error:
-                may_come = may_come or error.kind != "refused"
-                failures.append(_failure(error))
-                warnings += [f"What came is kept in {error.kept}."] if error.kept else []
-            else:
-                got.append(output)
-                warnings += [f"{output.path}: {warning}" for warning in said]
-        if not remote.outputs and not kept:
+            haul.failures.append(_failure(error))
+            return await self._concluded(record, None, haul)
+        if record.sent.status is None and remote.known_status and remote.phase is Phase.UNDER_WAY:
+            raise NotNowError("The task has not ended yet.")
+        numbered = Numbered(recorded)
+        numbered.see(distinct(remote.outputs))
+        ordered = self._ordered(record, remote)
+        if ordered is not None and 0 < len(numbered) < ordered:
+            haul.lack = f"{_counted(ordered)} ordered, and the service lists {len(numbered)}."
+            if young:
+                raise NotNowError(haul.lack, late=True)
+        await self._bring(record, numbered, recorded, haul, young=young)
+        if not remote.outputs and not haul.got:
             words = f" It says: {reason(remote)}" if remote.error_text.strip() else ""
-            failures.append(Failure("no_outputs", f"The task has ended, and the service lists no outputs.{words}"))
-            may_come = True
-        if young and may_come:
-            raise NotNowError(failures[0].message, late=True)
-        return await self._concluded(record, tuple(got), tuple(warnings), failures)
+            haul.failures.append(Failure("no_outputs", f"The task has ended, and the service lists no outputs.{words}"))
+            haul.may_come = True
+        elif self.clearing is not None and ordered is None and not haul.failures:
+            await self._look_again(record, numbered, haul, young=young)
+        if young and haul.may_come:
+            raise NotNowError(haul.failures[0].message, late=True)
+        return await self._concluded(record, remote, haul)
+
+    def _ordered(self, record: Record, remote: RemoteTask) -> int | None:
+        """Return how many outputs the service says by its price that it was asked for, None where it does not."""
+        return self.ordered(record.task.parameters, remote.cost_usd)
+
+    async def _bring(
+        self, record: Record, numbered: Numbered, recorded: Mapping[int, Output], haul: _Haul, *, young: bool
+    ) -> None:
+        """Bring home what is not here yet; a look for a new address may show further outputs."""
+        number = haul.tried
+        while number < len(numbered):
+            if number not in haul.got:
+                try:
+                    await self._output(record, numbered, number, recorded.get(number), haul, young=young)
+                except DownloadFailed as error:
+                    haul.may_come = haul.may_come or error.kind != "refused"
+                    haul.failures.append(_failure(error))
+                    haul.warnings += [f"What came is kept in {error.kept}."] if error.kept else []
+            number += 1
+        haul.tried = number
+
+    async def _look_again(self, record: Record, numbered: Numbered, haul: _Haul, *, young: bool) -> None:
+        """Before copies are deleted that nobody has counted, look whether there are more by now, and fetch these."""
+        try:
+            while haul.tried == len(numbered) and not haul.failures:
+                numbered.see(distinct((await self._ask(record)).outputs))
+                if haul.tried == len(numbered):
+                    return
+                await self._bring(record, numbered, {}, haul, young=young)
+        except (DownloadFailed, NotNowError) as error:
+            haul.lack = f"The service's copies are left, since it does not say whether there are more: {error.message}"
 
     def _is_young(self, record: Record) -> bool:
         """Return whether the task ended a moment ago; the wall clock may have been set back a little since."""
         ended_at = record.sent.ended_at
         return ended_at is not None and abs(self.clock.now() - ended_at) < LATE_SECONDS
 
-    async def _concluded(
-        self, record: Record, got: tuple[Output, ...], warnings: tuple[str, ...], failures: list[Failure]
-    ) -> Record:
+    async def _concluded(self, record: Record, remote: RemoteTask | None, haul: _Haul) -> Record:
         now = self.clock.now()
-        if failures:
-            after = replace(record.undelivered(failures[0], now, got), warnings=warnings)
+        got = tuple(output for _, output in sorted(haul.got.items()))
+        warnings = (*haul.warnings, *([haul.lack] if haul.lack else []))
+        known = record if remote is None else self._learnt(record, remote, now)
+        if haul.failures:
+            after = replace(known.undelivered(haul.failures[0], now, got), warnings=warnings)
         else:
-            after = record.delivered(got, warnings, now)
-        clearing = None if failures else self.clearing
+            after = known.delivered(got, warnings, now)
+        clearing = None if haul.failures or haul.lack else self.clearing
         if clearing is not None:
             await clearing.owe(record)
-        await self.ledger.save(record, after, durable=bool(failures or clearing))
+        await self.ledger.save(record, after, durable=bool(haul.failures or clearing))
         if clearing is not None:
             await clearing.clear(after)
         return after
 
+    def _learnt(self, record: Record, remote: RemoteTask, now: float) -> Record:
+        """Return the record with how the task ended, where that was not known, or not what it cost."""
+        sent = record.sent
+        if remote.phase is Phase.UNDER_WAY or (sent.status is not None and sent.cost_usd is not None):
+            return record
+        ending = ending_of(remote, now, self.price_usd(record.task.parameters))
+        return record.learnt(ending if sent.ended_at is None else replace(ending, at=sent.ended_at))
+
     async def _output(
-        self, record: Record, remote: RemoteTask, number: int, recorded: Output | None, *, young: bool
-    ) -> tuple[Output, tuple[str, ...]]:
-        if number >= len(remote.outputs):
-            raise DownloadFailed("expired", "The service does not list this output any more.")
+        self, record: Record, numbered: Numbered, number: int, recorded: Output | None, haul: _Haul, *, young: bool
+    ) -> None:
         stem = self._stem(record, number, recorded)
-        landed, url = await self._land(record, remote.outputs[number], number, stem, young=young)
+        landed, url = await self._land(record, numbered, number, stem, young=young)
         path = f"{self.outputs_folder.name}/{landed.path}"
-        return Output(path, url, landed.content_type, landed.bytes, landed.sha256), landed.warnings
+        haul.got[number] = Output(path, url, landed.content_type, landed.bytes, landed.sha256)
+        haul.warnings += [f"{path}: {warning}" for warning in landed.warnings]
 
     def _intact(self, recorded: Mapping[int, Output]) -> dict[int, Output]:
         """Return those of the recorded outputs that stand as they were recorded, by their numbers."""
@@ -169,11 +212,14 @@ class Fetcher:
         return file_stem(record.task.path, record.task.short_id, number)
 
     async def _land(
-        self, record: Record, output: RemoteOutput, number: int, stem: str, *, young: bool
+        self, record: Record, numbered: Numbered, number: int, stem: str, *, young: bool
     ) -> tuple[Downloaded, str | None]:
         """Bring one output home; where its address leads nowhere, ask for a new one."""
         addresses = 1
         while True:
+            output = numbered.shown(number)
+            if output is None:
+                raise DownloadFailed("expired", "The service does not list this output any more.")
             try:
                 return await self._take(output, stem, keep=not young), output.url
             except DownloadFailed as error:
@@ -183,8 +229,7 @@ class Fetcher:
                 if error.kind not in FAILED_AS or addresses == (2 if young else ADDRESSES):
                     raise
             await self.clock.sleep(WAIT_SECONDS * (addresses - 1))
-            outputs = (await self._ask(record)).outputs
-            output = outputs[number] if number < len(outputs) else output
+            numbered.see(distinct((await self._ask(record)).outputs))
             addresses += 1
 
     async def _take(self, output: RemoteOutput, stem: str, *, keep: bool) -> Downloaded:
@@ -196,9 +241,9 @@ class Fetcher:
         raise DownloadFailed("refused", "The service lists an output without an address or a text.")
 
     async def _with_outputs(self, record: Record, remote: RemoteTask | None, *, young: bool) -> RemoteTask:
-        """Ask for the task until it shows outputs, a few times: they may come a little after its end."""
+        """Ask for the task until it shows its outputs, a few times: they may come a little after its end."""
         for attempt in range(1 if young else LOOKS_FOR_OUTPUTS):
-            if remote is not None and remote.outputs:
+            if remote and remote.outputs and len(distinct(remote.outputs)) >= (self._ordered(record, remote) or 0):
                 return remote
             if attempt:
                 await self.clock.sleep(WAIT_SECONDS)
@@ -226,9 +271,27 @@ class Fetcher:
             await self.clock.sleep(WAIT_SECONDS)
 
 
-def _number(output: Output) -> int:
-    """Return which output of its task it is: its name says it for good."""
-    return int(PurePosixPath(output.path).stem.rpartition("-")[2])
+@dataclass(slots=True)
+class _Haul:
+    """What has come of a task's outputs.
+
+    Attributes:
+        got: What stands in the run folder, by number.
+        lack: Why there may be more of them; nothing is deleted then. Empty where there are not.
+        may_come: Whether what has failed may only be late.
+        tried: How many were brought home, or failed.
+    """
+
+    got: dict[int, Output]
+    warnings: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    lack: str = ""
+    may_come: bool = False
+    tried: int = 0
+
+
+def _counted(outputs: int) -> str:
+    return "One output was" if outputs == 1 else f"{outputs} outputs were"
 
 
 def _failure(error: DownloadFailed) -> Failure:

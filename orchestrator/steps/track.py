@@ -106,12 +106,7 @@ def concluded(
         return record
     # One that ended without saying how may be paid for and its outputs on their way: it is never tried again by itself.
     made = phase is Phase.SUCCEEDED or remote.unclear
-    cost = remote.cost_usd
-    if cost is None and not made:
-        cost = FREE  # the API page: failed and cancelled tasks are not billed
-    if cost is None and phase is Phase.SUCCEEDED:
-        cost = price_usd  # the older form of replies does not say
-    ending = Ending(remote.status, remote.exit_code, cost, remote.elapsed_seconds, now)
+    ending = ending_of(remote, now, price_usd)
     if made:
         return record.succeeded(ending)
     if overdue is not None:
@@ -119,9 +114,19 @@ def concluded(
     if phase is Phase.CANCELLED:
         return record.cancelled(ending)
     failure = Failure("failed", reason(remote))
-    if cost == FREE and record.failures + 1 < attempts:
+    if ending.cost_usd == FREE and record.failures + 1 < attempts:
         return record.fell_through(ending, failure)
     return record.failed(failure, now, ending)
+
+
+def ending_of(remote: RemoteTask, now: float, price_usd: Decimal | None) -> Ending:
+    """Return how a remote task has ended, as the service says now; a success that says no cost has cost `price_usd`."""
+    cost = remote.cost_usd
+    if cost is None and remote.phase is Phase.SUCCEEDED:
+        cost = price_usd  # the older form of replies does not say
+    elif cost is None and not remote.unclear:
+        cost = FREE  # the API page: failed and cancelled tasks are not billed
+    return Ending(remote.status, remote.exit_code, cost, remote.elapsed_seconds, now)
 
 
 def reason(remote: RemoteTask) -> str:

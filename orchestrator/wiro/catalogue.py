@@ -89,19 +89,36 @@ class Prices:
             self._known[values] = self._reckoned(parameters)
         return self._known[values]
 
+    def ordered(self, parameters: Mapping[str, Any], cost_usd: Decimal | None) -> int | None:
+        """Return how many outputs were ordered and billed, None where that is not certain.
+
+        It is certain where the price is one per output, and the task has cost so many times that price, as many times
+        as the parameter for it says. A parameter that is only named as if it counted outputs is thus found out. Where
+        the task says no cost, as in the older form of replies, price and parameter are believed.
+        """
+        given = {**self._defaults, **parameters}
+        entry = self._entry(given)
+        if entry is None or _method(entry) != "cpo" or not _is_plain(entry):
+            return None
+        usd, count = wire.money(entry.get("price")), _count(given)
+        billed = count if cost_usd is None else wire.whole(cost_usd / usd) if usd else None
+        return billed if billed and billed == (count or billed) else None
+
     def _reckoned(self, parameters: Mapping[str, Any]) -> Price | None:
         given = {**self._defaults, **parameters}
-        fitting = [entry for entry in self._entries if _fits(entry["inputs"], given)]
-        if not fitting:
-            return self._estimate
-        entry = max(fitting, key=lambda entry: len(entry["inputs"]))
-        usd = wire.money(entry.get("price"))
-        found = None if usd is None else self._apply(usd, entry, given)
+        entry = self._entry(given)
+        usd = None if entry is None else wire.money(entry.get("price"))
+        found = None if entry is None or usd is None else self._apply(usd, entry, given)
         return found or self._estimate
+
+    def _entry(self, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the entry of the price list that applies, None where none does."""
+        fitting = [entry for entry in self._entries if _fits(entry["inputs"], given)]
+        return max(fitting, key=lambda entry: len(entry["inputs"]), default=None)
 
     def _apply(self, usd: Decimal, entry: Mapping[str, Any], given: Mapping[str, Any]) -> Price | None:
         method = _method(entry)
-        plain = not (entry.get("priceExtra") or entry.get("priceInput"))
+        plain = _is_plain(entry)
         count = _count(given)
         if method == "cpr":
             return Price(usd, plain)
@@ -144,6 +161,11 @@ def _estimate(tool: Mapping[str, Any], seconds: float | None) -> Price | None:
 
 def _method(entry: Mapping[str, Any]) -> str:
     return wire.text(entry.get("priceMethod")).lower()
+
+
+def _is_plain(entry: Mapping[str, Any]) -> bool:
+    """Return whether nothing comes on top of the price."""
+    return not (entry.get("priceExtra") or entry.get("priceInput"))
 
 
 def _entries(value: object) -> list[dict[str, Any]]:

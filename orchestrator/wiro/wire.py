@@ -71,6 +71,7 @@ class RemoteOutput:
     """One output: a file behind a `url`, or (language models) `content` without one.
 
     Attributes:
+        id: What the service calls it, empty where it does not.
         name: The file's name, empty where the service gives none. Not safe to use as a path.
         url: The file's address on the CDN.
         content_type: As the service says; `raw` for text.
@@ -78,6 +79,7 @@ class RemoteOutput:
         content: The text output as received.
     """
 
+    id: str
     name: str
     url: str | None
     content_type: str | None
@@ -321,6 +323,7 @@ def _output(entry: Mapping[str, Any]) -> RemoteOutput:
     if content is not None and not isinstance(content, dict):
         content = {"raw": content}
     return RemoteOutput(
+        id=text(entry.get("id")),
         name=text(entry.get("name")),
         url=url,
         content_type=text(entry.get("contenttype")) or None,

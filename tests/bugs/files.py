@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from bugs import Bugs
-from orchestrator.lifecycle import Failure, Record, State
+from orchestrator.lifecycle import Record, State
 from orchestrator.output import manifest
 from orchestrator.output.keeper import ManifestKeeper
 from orchestrator.simulation import Event
-from orchestrator.steps import download, fetch, landing
+from orchestrator.steps import download, fetch, identity, landing
 from orchestrator.steps.clearing import Clearing
 from orchestrator.steps.fetch import Fetcher
 from orchestrator.steps.landing import Landing
@@ -73,18 +73,31 @@ def outputs_that_come_later_are_not_waited_for(patch: pytest.MonkeyPatch) -> Non
 def the_last_output_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     concluded = Fetcher._concluded
 
-    async def short(self: Fetcher, record: Record, got: Any, *rest: Any) -> Record:
-        return await concluded(self, record, got[:1], *rest)
+    async def short(self: Fetcher, record: Record, remote: Any, haul: Any) -> Record:
+        haul.got = {0: haul.got[0]}
+        return await concluded(self, record, remote, haul)
 
     patch.setattr(Fetcher, "_concluded", short)
+
+
+@BUGS.planted(samples=2, growing_seconds=2.5)
+def a_list_that_still_grows_counts_as_complete(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Fetcher, "_ordered", lambda *_: None)
+
+
+@BUGS.planted(samples=3, turning=True, events=tuple(Event("file gone", number) for number in (1, 4, 7, 10)))
+def outputs_are_known_by_their_places(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(identity, "KEYS", ())
 
 
 @BUGS.planted(samples=2, events=(Event("task torn", 1),))
 def what_lacks_an_output_is_done(patch: pytest.MonkeyPatch) -> None:
     concluded = Fetcher._concluded
 
-    async def content(self: Fetcher, record: Record, got: Any, warnings: Any, failures: list[Failure]) -> Record:
-        return await concluded(self, record, got, warnings, [] if got else failures)
+    async def content(self: Fetcher, record: Record, remote: Any, haul: Any) -> Record:
+        if haul.got:
+            haul.failures.clear()
+        return await concluded(self, record, remote, haul)
 
     patch.setattr(Fetcher, "_concluded", content)
 
