@@ -113,6 +113,12 @@ def test_the_file_says_what_it_shows(folder: RunFolder, tmp_path: Path) -> None:
     assert (told(found)["x"], told(found)["y"], told(found)["page"]) == (["scheduler"], ["prompt", "seed"], {})
 
 
+def test_what_was_chosen_of_an_axis_is_told(folder: RunFolder, tmp_path: Path) -> None:
+    chosen = sheets(folder, fits=lambda task: task.labels.get("prompt") == "fox" and task.axes["seed"] == 7)
+    (found,) = drawn(chosen, tmp_path).values()
+    assert found.info["Description"] == "scheduler across · fox · seed 7"
+
+
 def test_labels_stand_beside_their_rows_and_above_their_columns(folder: RunFolder, tmp_path: Path) -> None:
     made = sheets(folder, Look(x=["scheduler"], side=96))
     (found,) = drawn(made, tmp_path).values()

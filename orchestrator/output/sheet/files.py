@@ -60,6 +60,7 @@ class ContactSheets:
 
     Attributes:
         checked: Says which files are as they came; it has looked at those that are shown once all is drawn.
+        only: The values that alone were chosen of axes which have more.
         lettering: The fonts; it knows which letters none of them had once all is drawn.
     """
 
@@ -69,6 +70,7 @@ class ContactSheets:
     look: Look
     drawn: Sequence[Sheet]
     ratio: float
+    only: tuple[str, ...] = ()
     lettering: Lettering = field(default_factory=Lettering)
 
     def files(self) -> Iterator[tuple[str, Save]]:
@@ -81,7 +83,7 @@ class ContactSheets:
         for sheet, layout, each in parts:
             for place, part in enumerate(each, 1):
                 number += 1
-                told = _told(sheet, f"part {place} of {len(each)}" if len(each) > 1 else "")
+                told = _told(sheet, self.only, f"part {place} of {len(each)}" if len(each) > 1 else "")
                 artist = Artist(
                     self.place, self.checked, sheet, layout, COLOURS[self.look.theme], self.lettering, self.job.name,
                     f"{self.job.model} · {told}",
@@ -125,7 +127,10 @@ def contact_sheets(
     axes, shots = axes_of(job, discretion, chosen)
     place = Place(checked.run_folder)
     found = list(sheets(axes, shots, arranged(axes, look.x, look.y)))
-    return ContactSheets(place, checked, job, look, found, _ratio(place, shots), lettering)
+    sizes = job.axes_sizes()
+    single = [axis for axis in axes if len(axis) == 1 and sizes.get(axis.members[0], 1) > 1]
+    only = tuple(word for axis in single for word in axis.words.values())
+    return ContactSheets(place, checked, job, look, found, _ratio(place, shots), only, lettering)
 
 
 def _saver(artist: Artist, part: Part, texts: dict[str, str]) -> Save:
@@ -135,13 +140,13 @@ def _saver(artist: Artist, part: Part, texts: dict[str, str]) -> Save:
     return drawn
 
 
-def _told(sheet: Sheet, part: str) -> str:
+def _told(sheet: Sheet, only: tuple[str, ...], part: str) -> str:
     """Return in words what a sheet shows."""
     sides = sheet.sides
     across, down = (" and ".join(axis.name for axis in side) for side in (sides.x, sides.y))
     runs = [f"{across} across" if across else "", f"{down} down" if down and not sides.flows else down]
     return " · ".join(
-        filter(None, (", ".join(filter(None, runs)), *(shortened(word, 80) for word in sheet.words), part))
+        filter(None, (", ".join(filter(None, runs)), *(shortened(word, 80) for word in (*only, *sheet.words)), part))
     )
 
 
