@@ -14,7 +14,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from fileserver import Reply, Server, reply, serving
+from fileserver import Reply, Server, chunked, reply, serving
 from PIL import Image
 
 from orchestrator.clock import VirtualClock
@@ -102,6 +102,20 @@ async def test_a_picture_comes_home(bench: Bench) -> None:
     assert done == Downloaded(NAME, len(PNG), hashlib.sha256(PNG).hexdigest(), "image/png")
     assert (bench.folder / NAME).read_bytes() == PNG
     assert bench.left() == [NAME]
+
+
+async def test_what_has_no_end_is_broken_off_and_fetched_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a server says no length, far more than the size that is stated is not the file; nothing is kept of it."""
+    monkeypatch.setattr("orchestrator.steps.download.MOST_BYTES_MORE", 2**19)
+    endless, whole = chunked(bytes(2**20)), reply(200, PNG)
+    async with serving(endless, whole) as server:
+        done = await bench.fetch(server, size=len(PNG))
+    assert (done.sha256, bench.left()) == (hashlib.sha256(PNG).hexdigest(), [NAME])
+    async with serving(endless) as server:
+        failed = await bench.attempt(Wanted(server.url, "other", None, len(PNG)))
+    assert isinstance(failed, DownloadFailed)
+    assert (failed.kind, failed.kept, bench.left()) == ("broken", "", [NAME])
+    assert "far more came" in failed.message
 
 
 async def test_a_small_file_costs_one_trip_to_a_thread(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

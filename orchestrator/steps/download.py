@@ -20,6 +20,9 @@ __all__ = ["DownloadFailed", "Downloaded", "Wanted", "download", "save_content",
 
 GATHER_BYTES = 2**19
 ATTEMPTS = 4
+MOST_TIMES, MOST_BYTES_MORE = 64, 2**26
+"""How much more than the service states may come where the server says no length: so many times that, and as much."""
+
 LONGEST_WAIT_SECONDS = 60.0
 UNKNOWN_CONTENT_TYPE = "application/octet-stream"
 
@@ -120,7 +123,7 @@ async def download(
     arrival = _Arrival(Landing(folder, wanted.path_stem), hop)
     landing = arrival.landing
     try:
-        landed = await _fetch(files, wanted.url, arrival, clock, attempts)
+        landed = await _fetch(files, wanted, arrival, clock, attempts)
     except FileError as error:
         kept = await _abandon(landing, hop, keep=keep and isinstance(error, FileBroken))
         raise DownloadFailed(_reason(error), str(error), kept=kept and f"{folder.name}/{kept}") from error
@@ -185,13 +188,26 @@ class _Arrival:
             self.validator = body.validator
             self.content_type = body.content_type
 
+    def take(self, chunk: bytes, body: Body, stated_size: int | None) -> None:
+        """Add bytes.
 
-async def _fetch(files: Files, url: str, arrival: _Arrival, clock: Clock, attempts: int) -> Landed:
+        Raises:
+            FileBroken: They have no end, as it seems; nothing is kept of them.
+        """
+        self.landing.take(chunk)
+        if body.total is not None or stated_size is None:
+            return
+        if self.landing.size > MOST_TIMES * stated_size + MOST_BYTES_MORE:
+            self.landing.restart()
+            raise FileBroken(body.host, f"far more came than the {stated_size} bytes that are stated")
+
+
+async def _fetch(files: Files, wanted: Wanted, arrival: _Arrival, clock: Clock, attempts: int) -> Landed:
     failed = furthest = 0
     while True:
         wait = 0.0
         try:
-            return await _attempt(files, url, arrival)
+            return await _attempt(files, wanted, arrival)
         except (FileBroken, FileUnavailable) as error:
             size = arrival.landing.size
             failed = 1 if size >= furthest + GATHER_BYTES else failed + 1
@@ -203,7 +219,7 @@ async def _fetch(files: Files, url: str, arrival: _Arrival, clock: Clock, attemp
         await clock.sleep(min(max(wait, 2.0 ** (failed - 1)), LONGEST_WAIT_SECONDS))
 
 
-async def _attempt(files: Files, url: str, arrival: _Arrival) -> Landed:
+async def _attempt(files: Files, wanted: Wanted, arrival: _Arrival) -> Landed:
     """Bring the rest of a file, or all of it where what is here cannot be gone on with, and land it."""
     landing = arrival.landing
     if arrival.is_spoiled:
@@ -211,10 +227,10 @@ async def _attempt(files: Files, url: str, arrival: _Arrival) -> Landed:
         arrival.is_spoiled = False
     here = landing.size
     try:
-        async with files.open(url, offset=here, validator=arrival.validator) as body:
+        async with files.open(wanted.url, offset=here, validator=arrival.validator) as body:
             arrival.begin(body)
             async for chunk in body.chunks():
-                landing.take(chunk)
+                arrival.take(chunk, body, wanted.size)
                 if landing.waiting_bytes >= GATHER_BYTES:
                     await arrival.hop(landing.flush)
     except FileBroken:
