@@ -13,6 +13,8 @@ from orchestrator.wiro.files import Body, FileGone, Files, FileUnavailable
 
 PAGE = b"<!doctype html><title>Sorry</title>"
 LARGEST = 2**20
+PIECE = 40
+"""How much of a file comes at a time: each is of some pieces."""
 
 
 class SimulatedFiles(Files):
@@ -57,8 +59,8 @@ class _Stream:
         self._data = data
 
     async def readany(self) -> bytes:
-        """Give them, and then no more."""
-        data, self._data = self._data, b""
+        """Give the next few, and at last none."""
+        data, self._data = self._data[:PIECE], self._data[PIECE:]
         return data
 
 

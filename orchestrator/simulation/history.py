@@ -17,10 +17,11 @@ HORIZON_SECONDS: Final = 600.0
 FORECASTING: Final = 0.1
 """The share of histories with the real forecast, whose arithmetic costs as much as all else that happens in them."""
 
-
 TWINS: Final = 0.3
 """The share of histories in which somebody else has tasks just like ours."""
 
+SMALL: Final = 0.25
+"""The share of histories that are played on a small scale."""
 
 TURNING: Final = 0.5
 """The share of histories in which outputs are listed in another order at each look."""
@@ -83,6 +84,7 @@ class History:
         twins: Whether somebody else has tasks just like ours, before the run and meanwhile.
         growing_seconds: For how long after a task's end the last of its outputs is not listed.
         turning: Whether a task's outputs are listed in another order at each look.
+        small: Whether what holds many tasks or bytes at a time holds few.
         forecasts: Whether looks are where they pay most by what was seen; otherwise they come at set ages.
     """
 
@@ -112,6 +114,7 @@ class History:
     twins: bool = False
     growing_seconds: float = 0.0
     turning: bool = False
+    small: bool = False
 
     @property
     def tasks(self) -> int:
@@ -214,6 +217,7 @@ def draw(seed: int) -> History:
         twins=rng.random() < TWINS,
         growing_seconds=rng.choice((0.0, 0.0, 0.0, 1.0, 2.5)),
         turning=rng.random() < TURNING,
+        small=rng.random() < SMALL,
     )
 
 

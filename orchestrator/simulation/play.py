@@ -18,6 +18,7 @@ from orchestrator.runs import RunFolder
 from orchestrator.simulation.history import History
 from orchestrator.simulation.process import job, live, quietly
 from orchestrator.simulation.rules import Rules
+from orchestrator.simulation.scale import scaled
 from orchestrator.simulation.service import Service
 from orchestrator.simulation.world import World
 from orchestrator.steps.outcomes import Stop
@@ -66,7 +67,11 @@ def play(history: History, service: Callable[[History, float], Service] = Servic
     """
     memory = MEMORY if MEMORY.is_dir() else None
     thoroughly = history.seed % SWEPT_EVERY == 0
-    with quietly(thoroughly=thoroughly), tempfile.TemporaryDirectory(prefix="simulated-", dir=memory) as name:
+    with (
+        quietly(thoroughly=thoroughly),
+        scaled(history),
+        tempfile.TemporaryDirectory(prefix="simulated-", dir=memory) as name,
+    ):
         folder = RunFolder(Path(name))
         folder.files.mkdir()
         world = World(history, folder, service)

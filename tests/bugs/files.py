@@ -180,3 +180,16 @@ def what_a_kill_left_to_be_deleted_is_forgotten(patch: pytest.MonkeyPatch) -> No
         return
 
     patch.setattr(Clearing, "finish", idle)
+
+
+@BUGS.planted(small=True, events=(Event("file page", 1), Event("file page", 3)))
+def the_sum_goes_on_where_a_file_begins_anew(patch: pytest.MonkeyPatch) -> None:
+    restart = Landing.restart
+
+    def forgetful(self: Landing) -> None:
+        digest = getattr(self, "_digest", None)
+        restart(self)
+        if digest is not None:
+            self._digest = digest
+
+    patch.setattr(Landing, "restart", forgetful)
