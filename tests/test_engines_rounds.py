@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from orchestrator.clock import VirtualClock
-from orchestrator.engines.rounds import JITTER, LEAST_SOUGHT, PRICE_SECONDS, SHARE, SOUGHT, Rounds
+from orchestrator.engines.rounds import DEAR, JITTER, LEAST_SOUGHT, PRICE_SECONDS, SHARE, SOUGHT, Rounds
 from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.wiro import Client, Credentials
 
@@ -180,6 +180,25 @@ def test_a_look_gets_dearer_when_calls_wait_for_their_turn_and_cheap_again() -> 
         for _number in range(60):
             await calls.make(Urgency.SUBMIT, nothing)
         assert rounds.price() < 1.1 * PRICE_SECONDS
+
+    in_virtual_time(work, turn_seconds=2.0)
+
+
+def test_looks_that_were_planned_while_calls_were_scarce_are_considered_anew_when_they_are_cheap() -> None:
+    """A few times, not with every moment that passes."""
+
+    async def work(clock: Counted, rounds: Rounds, calls: Calls) -> None:
+        async def nothing(_client: Client) -> None:
+            pass
+
+        for _number in range(40):
+            await calls.make(Urgency.SUBMIT, nothing)
+        began, prices = clock.monotonic(), [rounds.price()]
+        while not await rounds.wait(60.0):
+            prices.append(rounds.price())
+            assert clock.monotonic() - began < 5.0
+        assert 1 < len(prices) < 7
+        assert prices[-1] < DEAR * PRICE_SECONDS
 
     in_virtual_time(work, turn_seconds=2.0)
 

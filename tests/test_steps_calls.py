@@ -12,7 +12,7 @@ from structlog.testing import CapturingLogger
 
 from orchestrator.clock import VirtualClock
 from orchestrator.emulator import Emulator, Profile
-from orchestrator.steps.calls import Calls, First, TurnLostError, Urgency
+from orchestrator.steps.calls import IDLE_SECONDS, NEWEST, Calls, First, TurnLostError, Urgency
 from orchestrator.wiro import Client, Credentials, NotSent, RateLimited, ReplyLost, ServerFault, TaskPage
 
 pytestmark = pytest.mark.anyio
@@ -37,6 +37,21 @@ class Noting:
 
     def refused(self, retry_after_seconds: float | None) -> None:
         self.told.append(retry_after_seconds)
+
+
+@dataclass
+class Slow(Noting):
+    """Lets nobody in before some seconds have passed, and notes how long calls are said to wait until then."""
+
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    waits: Callable[[], float] = float
+    seconds: float = 0.0
+
+    @asynccontextmanager
+    async def turn(self, _urgency: Urgency, _first: First | None = None) -> AsyncIterator[None]:
+        self.clock._time += self.seconds
+        self.told.append(self.waits())
+        yield
 
 
 @asynccontextmanager
@@ -150,3 +165,45 @@ async def test_silence_is_counted_from_the_first_call_without_an_answer(
         with suppress(ReplyLost, NotSent, ServerFault):
             await calls.make(Urgency.ROUTINE, answer)
         assert calls.silent_seconds() == silent
+
+
+def slow_calls() -> tuple[Calls, Slow]:
+    pacing = Slow()
+    calls = Calls(Client(Credentials("key", None), "https://nowhere.test/v1"), pacing, pacing.clock)
+    pacing.waits = lambda: calls.wait_seconds
+    return calls, pacing
+
+
+async def nothing(_client: Client) -> None:
+    """Call for nothing."""
+
+
+async def test_how_long_calls_wait_is_forgotten_while_none_does() -> None:
+    """Not while one waits, however long: then calls are scarce."""
+    calls, pacing = slow_calls()
+    pacing.seconds = 4.0
+    for _ in range(20):
+        await calls.make(Urgency.ROUTINE, nothing)
+    before = calls.wait_seconds
+    assert before > 3
+    await calls.make(Urgency.ROUTINE, nothing)
+    assert pacing.told[-1] == before
+    pacing.clock._time += IDLE_SECONDS
+    assert calls.wait_seconds == pytest.approx((before + (4 - before) * NEWEST) / 2)
+    pacing.clock._time += 1e9
+    assert calls.wait_seconds == 0
+
+
+async def test_while_the_service_wants_no_calls_waiting_for_a_turn_is_not_for_want_of_them() -> None:
+    calls, pacing = slow_calls()
+    with pytest.raises(RateLimited):
+        await calls.make(
+            Urgency.ROUTINE,
+            lambda _: raising(RateLimited("/Task/List", "too fast", http_status=429, retry_after_seconds=30.0)),
+        )
+    pacing.seconds = 30.0
+    await calls.make(Urgency.ROUTINE, nothing)
+    assert calls.wait_seconds == 0
+    pacing.seconds = 2.0
+    await calls.make(Urgency.ROUTINE, nothing)
+    assert calls.wait_seconds == pytest.approx(2 * NEWEST)

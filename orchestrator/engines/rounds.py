@@ -37,7 +37,13 @@ JITTER: Final = 0.02
 BURST_SECONDS: Final = 1.0
 """For how long looks that were not taken can be made up for."""
 
+DEAR: Final = 2.0
+"""When a look costs so many times less than it did, those that were planned while it was dear are to be sooner."""
+
 NAP_SECONDS: Final = 5.0
+DEAR_NAP_SECONDS: Final = 1.0
+"""How often it is considered at least whether somebody is due: the second one where looks were planned while dear."""
+
 LEAP_SECONDS: Final = 2.0
 """When the wall clock has gone so much further than the time that passed, the machine has slept."""
 
@@ -64,6 +70,7 @@ class Rounds:
         self._sooner = anyio.Event()
         self._next_at = -math.inf
         self._sought = SOUGHT
+        self._dearest = PRICE_SECONDS
         self._ahead = clock.now() - clock.monotonic()
 
     def price(self, *, sought: bool = False) -> float:
@@ -73,6 +80,7 @@ class Rounds:
             sought: Whether others wait for the places of tasks that may have ended: then calls are not to stand idle.
         """
         price = PRICE_SECONDS + SCARCE * self._calls.wait_seconds
+        self._dearest = max(self._dearest, price)
         return price * self._sought if sought else price
 
     async def wait(self, seconds: float, task: str = "") -> bool:
@@ -103,6 +111,7 @@ class Rounds:
         for _, _, turn in self._due:
             turn.over.set()
         self._due.clear()
+        self._dearest = PRICE_SECONDS
 
     def let_go(self) -> None:
         """Let all who wait look at once."""
@@ -123,7 +132,8 @@ class Rounds:
             if wait is None:
                 await self._sooner.wait()
             else:
-                await self._clock.wait(self._sooner, min(wait, NAP_SECONDS))
+                nap = DEAR_NAP_SECONDS if self._dearest > DEAR * PRICE_SECONDS else NAP_SECONDS
+                await self._clock.wait(self._sooner, min(wait, nap))
 
     def _wake(self, now: float) -> float | None:
         """Wake those whose turn has come, and return the seconds until the next one; None where nobody waits."""
@@ -131,6 +141,8 @@ class Rounds:
         if ahead - self._ahead > LEAP_SECONDS:  # much may have ended while the machine slept
             self._due = [(now, order, turn) for _, order, turn in sorted(self._due)]
         self._ahead = ahead
+        if self._dearest > DEAR * self.price():
+            self.reconsider()
         while self._due:
             moment = max(self._due[0][0], self._next_at)
             if moment > now:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from enum import Enum, auto
 from typing import Final, Protocol, TypeVar
 
@@ -29,6 +29,9 @@ TOLD_SILENCE_SECONDS: Final = 15.0
 
 NEWEST: Final = 0.1
 """How much the newest call counts for in what is averaged over the latest ones."""
+
+IDLE_SECONDS: Final = 0.25
+"""When nobody has waited for a turn for so long, the waits before count half as much."""
 
 
 class Urgency(Enum):
@@ -58,7 +61,6 @@ class Calls:
 
     Attributes:
         silent_since: Monotonic seconds of the first call in a row that brought no reply; None after a reply.
-        wait_seconds: How long the latest calls waited for their turn, on average.
         log: Where it is told that the service wants no calls for long, or answers none.
     """
 
@@ -67,10 +69,20 @@ class Calls:
         self._pacing = pacing
         self._clock = clock
         self.silent_since: float | None = None
-        self.wait_seconds = 0.0
         self.log = silent()
+        self._wait_seconds = 0.0
+        self._waiting = 0
+        self._idle_since = -math.inf
         self._held_until = -math.inf
+        self._told_until = -math.inf
         self._told_silence: float | None = None
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long the latest calls waited for their turn, on average; less and less while calls stand idle."""
+        if self._waiting or not self._wait_seconds:
+            return self._wait_seconds
+        return self._wait_seconds * math.exp2((self._idle_since - self._clock.monotonic()) / IDLE_SECONDS)
 
     async def make(
         self,
@@ -90,9 +102,9 @@ class Calls:
             WiroError: The call gave no result.
             TurnLostError: Nothing was sent.
         """
-        asked_at = self._clock.monotonic()
-        async with self._pacing.turn(urgency, first):
-            self.wait_seconds += (self._clock.monotonic() - asked_at - self.wait_seconds) * NEWEST
+        async with AsyncExitStack() as stack:
+            with self._waits():
+                await stack.enter_async_context(self._pacing.turn(urgency, first))
             try:
                 result = await call(self._client)
             except WiroError as error:
@@ -105,10 +117,23 @@ class Calls:
         """Return for how long no call has brought a reply; 0 if the last one did."""
         return 0.0 if self.silent_since is None else self._clock.monotonic() - self.silent_since
 
+    @contextmanager
+    def _waits(self) -> Iterator[None]:
+        """Somebody waits for a turn while the block runs; what the service wants no calls for is not counted."""
+        asked_at, self._wait_seconds = self._clock.monotonic(), self.wait_seconds
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self._idle_since = self._clock.monotonic()
+            waited = max(0.0, self._idle_since - max(asked_at, self._held_until))
+            self._wait_seconds += (waited - self._wait_seconds) * NEWEST
+
     def _note(self, error: WiroError) -> None:
         if isinstance(error, RateLimited):
             self._pacing.refused(error.retry_after_seconds)
-            self._tell_hold(error.retry_after_seconds or 0.0)
+            self._hold(error.retry_after_seconds or 0.0)
         if not isinstance(error, NotSent | ReplyLost):
             self.silent_since = None
         elif self.silent_since is None:
@@ -117,8 +142,9 @@ class Calls:
             self._told_silence = self.silent_since
             self.log.warning("the service does not answer", why=str(error))
 
-    def _tell_hold(self, asked: float) -> None:
+    def _hold(self, asked: float) -> None:
         now, held = self._clock.monotonic(), min(asked, LONGEST_HOLD_SECONDS)
-        if held >= TOLD_HOLD_SECONDS and now >= self._held_until:
-            self._held_until = now + held
+        self._held_until = max(self._held_until, now + held)
+        if held >= TOLD_HOLD_SECONDS and now >= self._told_until:
+            self._told_until = now + held
             self.log.warning("the service wants no calls for a while", asked=duration(asked), waiting=duration(held))
