@@ -21,7 +21,9 @@ from orchestrator.cli import app, runs
 from orchestrator.engines import doubts, tracking
 from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit
+from orchestrator.ledger import rows
 from orchestrator.lifecycle import State
+from orchestrator.output import manifest
 from orchestrator.reporting import reported
 from orchestrator.runs import RunFolder
 from orchestrator.tasks import Task
@@ -207,10 +209,8 @@ def harm_places(folder: RunFolder, dice: Dice) -> tuple[str, str]:
 HARMS: Final[tuple[Harm, ...]] = (harm_rows, harm_facts, harm_bytes, harm_marks, harm_places)
 
 
-@trials(3, 60)
-@pytest.mark.parametrize("harm", HARMS)
-def test_a_folder_that_was_changed(desk: Path, harm: Harm, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """Something else lies in a file's place too, now and then; some commands are given one after the other."""
+def go_through(desk: Path, harm: Harm, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Change the folder and give some commands; something else lies in a file's place too, now and then."""
     chance = dice(seed)
     folder = RunFolder(desk / "run")
     for each in (harm, harm_places) if harm in {harm_rows, harm_facts} and chance.random() < 0.2 else (harm,):
@@ -221,3 +221,27 @@ def test_a_folder_that_was_changed(desk: Path, harm: Harm, seed: int, capsys: py
     if victim.exists():
         assert victim.read_bytes() == VICTIM, "written outside"
         victim.unlink()
+
+
+@trials(3, 60)
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_folder_that_was_changed(desk: Path, harm: Harm, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    go_through(desk, harm, seed, capsys)
+
+
+TELLING: Final = 42
+"""The first seed with rows that no reader may believe."""
+
+
+def test_rows_that_were_never_written_are_not_believed(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    go_through(desk, harm_rows, TELLING, capsys)
+
+
+def test_who_believes_the_disk_is_found_out(
+    desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug that is planted in both readers is seen by the test before."""
+    for reader in (rows, manifest):
+        monkeypatch.setattr(reader, "sensible", lambda record: record)
+    with pytest.raises(AssertionError):
+        go_through(desk, harm_rows, TELLING, capsys)
