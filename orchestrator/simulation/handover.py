@@ -53,7 +53,8 @@ class Handover:
         tries = Counter(remote.owner for remote in self._world.service.tasks.values())
         for line in lines:
             self._look_at_bill(line, finished[line["task"]], tries[line["task"]])
-        self._look_for_strays(lines)
+        if not self._world.history.turning:  # what came before the list turned may lie there under another number too
+            self._look_for_strays(lines)
         if self._world.history.delete_remote and not self._is_deaf:
             self._look_for_copies(finished.values())
 
