@@ -282,6 +282,18 @@ def test_the_overview_shows_every_run_and_what_becomes_of_it(
     expect(page.locator("h1")).to_have_text("Runs")
 
 
+def test_runs_have_a_date_and_an_order(page: Page, served: Served) -> None:
+    names = [f"ordered-{number}" for number in (2, 10)]
+    for name in reversed(names):
+        with SqliteLedger(served.run(name).ledger) as ledger, ledger.transaction(durable=False):
+            ledger.state({"updated_at": "1795000000"})
+    page.goto(served.base)
+    expect(page.locator("[data-run=ordered-10]")).to_contain_text("2026")
+    page.get_by_label("Order").select_option("by name")
+    shown = "[...document.querySelectorAll('.card')].map((card) => card.dataset.run)"
+    assert [name for name in page.evaluate(shown) if name in names] == names
+
+
 def test_light_or_dark_is_chosen_for_all_pages_at_once(page: Page, served: Served) -> None:
     """Each press is seen, whatever the system has."""
     served.run("dressed")

@@ -3,7 +3,7 @@
 
 (() => {
   const { button, h, replace } = gallery.dom;
-  const { count, number, seconds, usd } = gallery.words;
+  const { count, number, seconds, time, usd } = gallery.words;
   const NONE_AFTER_MS = 1500;
   const NAMES = { done: 'done', failed: 'failed', cancelled: 'cancelled', running: 'under way', pending: 'pending' };
   const runs = new Map(); // by name: what was told, and the element that shows it
@@ -32,7 +32,8 @@
     const { status } = told;
     const left = isRunning(told) && status.seconds_left !== null ? `about ${seconds(status.seconds_left)} left` : null;
     const pace = told.per_minute === null ? null : `${number(told.per_minute)} a minute`;
-    return [usd(Number(status.cost_usd)), pace, left].filter(Boolean).join(' · ');
+    const when = isRunning(told) || !at(told) ? null : time(at(told) / 1000);
+    return [usd(Number(status.cost_usd)), pace, left, when].filter(Boolean).join(' · ');
   }
 
   /** A picture of a run; one that has gone is not shown. */
@@ -58,16 +59,27 @@
     );
   }
 
-  const order = (a, b) => isRunning(b.told) - isRunning(a.told) || at(b.told) - at(a.told);
+  const spent = (told) => Number(told.status?.cost_usd ?? 0);
 
-  /** Put cards in order: runs at work first, then those that were at work last. */
+  const ORDERS = {
+    'latest first': (a, b) => isRunning(b) - isRunning(a) || at(b) - at(a), // those at work before all others
+    'by name': (a, b) => a.name.localeCompare(b.name, [], { numeric: true }),
+    'dearest first': (a, b) => spent(b) - spent(a),
+  };
+  const chooser = h(
+    'select',
+    { id: 'order', 'aria-label': 'Order', onchange: () => arrange() },
+    Object.keys(ORDERS).map((name) => h('option', {}, name)),
+  );
+
+  /** Put cards in the order that is chosen. */
   function arrange() {
-    const wanted = [...runs.values()].sort(order).map(({ element }) => element);
+    const wanted = [...runs.values()].sort((a, b) => ORDERS[chooser.value](a.told, b.told)).map(({ element }) => element);
     wanted.forEach((element, n) => place.children[n] !== element && place.insertBefore(element, place.children[n] ?? null));
     const told = [...runs.values()].map((each) => each.told);
-    const spent = told.reduce((sum, each) => sum + Number(each.status?.cost_usd ?? 0), 0);
+    const sum = told.reduce((before, each) => before + spent(each), 0);
     const working = told.filter(isRunning).length;
-    const words = [count(told.length, 'run'), working && `${number(working)} running`, usd(spent)].filter(Boolean);
+    const words = [count(told.length, 'run'), working && `${number(working)} running`, usd(sum)].filter(Boolean);
     document.getElementById('sum').textContent = words.join(' · ');
     document.getElementById('none').hidden = runs.size > 0;
   }
@@ -108,7 +120,7 @@
   }
 
   const theme = button('', gallery.theme, { iconName: 'theme', title: 'Light or dark', id: 'theme' });
-  replace(document.getElementById('buttons'), theme);
+  replace(document.getElementById('buttons'), chooser, theme);
   setTimeout(arrange, NONE_AFTER_MS);
   say('connecting');
   gallery.hear(HEARD, say);
