@@ -24,7 +24,7 @@ class Handover:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._is_deaf = any(event.what in DEAF for event in world.history.events)
+        self._is_deaf = any(event.what in DEAF or event.kind == "throttled" for event in world.history.events)
 
     def delivered(self, record: Record) -> None:
         """What stands in the folder is what the service has made, whole."""
