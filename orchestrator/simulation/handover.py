@@ -85,7 +85,7 @@ class Handover:
         remote = self._remote(record)
         billed = None if remote is None else self._bill(remote)
         is_untold = cost is None and (record.state is not State.DONE or (remote and remote.fate == "wordless"))
-        if cost != held or (cost != billed and not is_untold):
+        if not is_untold and not cost == held == billed:
             self._broken(f"a line tells a cost of {cost}, the ledger of {held}, and the service's bill is {billed}")
         if not line["attempts"] == record.tries == tries:
             self._broken(f"a line tells of {line['attempts']} attempts, the ledger of {record.tries}, and {tries} were")
