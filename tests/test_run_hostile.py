@@ -69,7 +69,7 @@ def output(file: str, **fields: Any) -> dict[str, Any]:
 
 
 TASKS: Mapping[str, dict[str, Any]] = {
-    "names": DONE | {"outputs": [output("good", name=name) for name in NAMES]},
+    "names": DONE | {"outputs": [output(f"good?{place}", name=name) for place, name in enumerate(NAMES)]},
     "lies": DONE | {"outputs": [output("good", size="7", contenttype="video/mp4")]},
     "a vast picture": DONE | {"outputs": [output("vast")]},
     "numbers": DONE | {"totalcost": 1e300, "elapsedseconds": "9" * 400, "outputs": [output("good", size=10**300)]},
