@@ -66,7 +66,13 @@ def folder(make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPath
     return built(make_run(tmp_path_factory.mktemp("page") / "run", JOB, picture, state=ends))
 
 
-@pytest.fixture(scope="module", params=[("light", 1280), ("dark", 390)], ids=["light, wide", "dark, narrow"])
+LOOKS = [
+    pytest.param(("light", 1280), id="light, wide"),
+    pytest.param(("dark", 390), id="dark, narrow", marks=pytest.mark.long),
+]
+
+
+@pytest.fixture(scope="module", params=LOOKS)
 def page(request: pytest.FixtureRequest, browser: Browser, folder: RunFolder) -> Iterator[Page]:
     scheme, width = request.param
     options: dict[str, Any] = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
