@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, get_args
 
+from orchestrator.engines.delays import Delay
 from orchestrator.errors import RefusedError
-from orchestrator.ledger import UNREADABLE
+from orchestrator.ledger import UNREADABLE, Fact
 from orchestrator.sense import is_moment
-from orchestrator.sweep import Job
+from orchestrator.sweep import Job, Limits
+from orchestrator.sweep.settings import Tracking
 
-ANEW: Final = "anew"
-"""The fact that says, until its run is at work again, that a ledger was made anew after it had been damaged."""
-
-UNPROVEN: Final = "unproven_until"
-"""The fact that says up to which moment (unix seconds) requests may have been sent that a ledger made anew lacks."""
-
-NEEDED: Final = frozenset({"job", "tool", "model", "source", "service", "account"})
+NEEDED: Final = frozenset({Fact.JOB, Fact.TOOL, Fact.MODEL, Fact.SOURCE, Fact.SERVICE, Fact.ACCOUNT})
 """What only a run could say of itself."""
 
-WRITTEN: Final = NEEDED | {"edition", "total", "started_at"}
+WRITTEN: Final = NEEDED | {Fact.EDITION, Fact.TOTAL, Fact.STARTED_AT}
 """What a ledger holds from the first moment on; none of it where the run has not begun."""
+
+PASSING: Final = (Fact.SECONDS_LEFT, Fact.DOUBT_SECONDS_LEFT, Fact.PROGRESS, Fact.WAITING)
+"""What a run at work keeps of itself and what says nothing once it has ended."""
 
 
 def check(facts: Mapping[str, str]) -> None:
@@ -42,7 +42,7 @@ def check(facts: Mapping[str, str]) -> None:
 def readable(facts: Mapping[str, str]) -> dict[str, str]:
     """Return those of the facts that make sense."""
     found = dict(facts)
-    readers: dict[str, Callable[[str], object]] = {**_FORMS, "job": _job, "tool": _tool}
+    readers: dict[str, Callable[[str], object]] = {**_FORMS, Fact.JOB: _job, Fact.TOOL: _tool}
     for name in facts.keys() & readers.keys():
         try:
             readers[name](facts[name])
@@ -58,7 +58,7 @@ def resolved_job(facts: Mapping[str, str]) -> Job:
         RefusedError: This version cannot read it.
     """
     try:
-        return _job(facts["job"])
+        return _job(facts[Fact.JOB])
     except UNREADABLE as error:
         raise RefusedError(f"The job that the run folder keeps cannot be read: {error}. {REMEDY}") from error
 
@@ -70,7 +70,7 @@ def frozen_tool(facts: Mapping[str, str]) -> dict[str, Any]:
         RefusedError: It cannot be read.
     """
     try:
-        return _tool(facts["tool"])
+        return _tool(facts[Fact.TOOL])
     except UNREADABLE as error:
         raise RefusedError(f"What the run folder keeps of its model cannot be read: {error}. {REMEDY}") from error
 
@@ -89,18 +89,54 @@ def forgotten(facts: Mapping[str, str], since: float) -> dict[str, None]:
     An earlier one may have been killed before it could obey a `cancel`. One that was asked for since then is ours to
     obey, however soon it came.
     """
-    asked = facts.get("cancel")
+    asked = facts.get(Fact.CANCEL)
     with suppress(ValueError):
         if asked is not None and float(asked) >= since:
             return {}
-    return {"cancel": None}
+    return {Fact.CANCEL: None}
 
 
 REMEDY: Final = "`orchestrator recover` on the run folder makes its ledger anew."
 
 
 def _job(text: str) -> Job:
-    return Job.from_json(json.loads(text))
+    job = Job.from_json(json.loads(text))
+    files, callback = job.files, job.callback
+    if not (
+        _are(str, job.name, job.model, job.outputs.path, *job.warnings)
+        and _are(bool, job.outputs.delete_remote, job.outputs.thumbnails, job.recipe.shuffled)
+        and _are_counts(job.retry.attempts, job.recipe.repeat)
+        and _is_bounded(job.limits)
+        and job.tracking in get_args(Tracking)
+        and all(_are(str, each.sha256, each.path, each.name) and _are(int, each.bytes) for each in files.files.values())
+        and _are(str, *files.places.values())
+        and (callback is None or (_are(str, callback.url, callback.host) and _are(int, callback.port)))
+    ):
+        raise ValueError("it is none that was ever written")
+    return job
+
+
+def _is_bounded(limits: Limits) -> bool:
+    """What is no limit any more must not let a run pass it."""
+    numbers = (limits.requests_per_second, limits.task_timeout_seconds, limits.settle_after_seconds)
+    return (
+        all(_is_number(number) and 0 < number < math.inf for number in numbers)
+        and all(usd is None or (usd.is_finite() and usd > 0) for usd in (limits.budget_usd, limits.price_usd))
+        and (limits.concurrency == "auto" or _are_counts(limits.concurrency))
+        and _are_counts(limits.max_tasks)
+    )
+
+
+def _are_counts(*values: object) -> bool:
+    return all(isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in values)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _are(kind: type, *values: object) -> bool:
+    return all(isinstance(value, kind) for value in values)
 
 
 def _tool(text: str) -> dict[str, Any]:
@@ -120,6 +156,18 @@ def _moment(text: str) -> None:
         raise ValueError(f"{text[:20]!r} is not a time")
 
 
+def delays_of(held: str | None) -> tuple[Delay, ...]:
+    """Return what the fact `waiting` holds.
+
+    Raises:
+        ValueError, TypeError, KeyError: It is not what was written.
+    """
+    found = json.loads(held or "[]")
+    if not all(isinstance(wait["tasks"], int) and isinstance(wait["why"], str) for wait in found):
+        raise TypeError("these are no tasks that wait")
+    return tuple(Delay(wait["tasks"], wait["why"]) for wait in found)
+
+
 def _share(text: str) -> None:
     if not 0 <= float(text) <= 1:
         raise ValueError(f"{text[:20]!r} is not a share")
@@ -127,14 +175,15 @@ def _share(text: str) -> None:
 
 _FORMS: Final[Mapping[str, Callable[[str], object]]] = MappingProxyType(
     {
-        "edition": _whole,
-        "entered": _whole,
-        "total": _whole,
-        "started_at": _moment,
-        "updated_at": _moment,
-        "seconds_left": _moment,
-        "progress": _share,
-        UNPROVEN: _moment,
-        "doubt_seconds_left": _moment,
+        Fact.EDITION: _whole,
+        Fact.ENTERED: _whole,
+        Fact.TOTAL: _whole,
+        Fact.STARTED_AT: _moment,
+        Fact.UPDATED_AT: _moment,
+        Fact.SECONDS_LEFT: _moment,
+        Fact.PROGRESS: _share,
+        Fact.WAITING: delays_of,
+        Fact.UNPROVEN: _moment,
+        Fact.DOUBT_SECONDS_LEFT: _moment,
     }
 )

@@ -6,14 +6,17 @@ Everything here is pure. A move that the table does not hold raises `IllegalMove
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from enum import StrEnum
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from orchestrator.money import FREE, to_pico
 from orchestrator.tasks import Task
+
+T = TypeVar("T")
 
 
 class State(StrEnum):
@@ -104,6 +107,9 @@ class Failure:
     kind: str
     message: str
 
+
+PAID_KINDS: Final = frozenset({"no_outputs", "refused", "lost", "broken"})
+"""Kinds of failures of tasks that were, or may have been, paid for: their outputs could not be had."""
 
 CANCELLED: Final = Failure("cancelled", "cancelled on the service before it finished")
 
@@ -207,26 +213,26 @@ class Record:
 
     def unready(self, failure: Failure, at: float) -> Record:
         """It cannot be sent."""
-        return replace(self, state=after(self.state, Event.UNREADY), failure=failure, finished_at=at)
+        return _with(self, state=after(self.state, Event.UNREADY), failure=failure, finished_at=at)
 
     def intended(self, at: float, reserved_usd: Decimal, newest_known: int | None) -> Record:
         """The request is about to be sent."""
         attempt = Attempt(self.tries + 1, at, reserved_usd, newest_known)
-        return replace(self, state=after(self.state, Event.INTENDED), attempt=attempt, failure=None)
+        return _with(self, state=after(self.state, Event.INTENDED), attempt=attempt, failure=None)
 
     def given_up(self, at: float) -> Record:
         """The reply did not come, and the request may have been accepted: still submitting, but uncertain."""
-        return replace(self, attempt=replace(self.sent, gave_up_at=at))
+        return _with(self, attempt=_with(self.sent, gave_up_at=at))
 
     def accepted(self, remote_id: str, token: str | None, at: float) -> Record:
         """The service has the task."""
         state = after(self.state, Event.ACCEPTED)
-        attempt = replace(self.sent, remote_id=remote_id, token=token, submitted_at=at)
-        return replace(self, state=state, attempt=attempt, tries=attempt.number, failure=None, finished_at=None)
+        attempt = _with(self.sent, remote_id=remote_id, token=token, submitted_at=at)
+        return _with(self, state=state, attempt=attempt, tries=attempt.number, failure=None, finished_at=None)
 
     def not_accepted(self) -> Record:
         """The service certainly does not have it."""
-        return replace(self, state=after(self.state, Event.NOT_ACCEPTED), attempt=None)
+        return _with(self, state=after(self.state, Event.NOT_ACCEPTED), attempt=None)
 
     def unlisted(self, at: float) -> Record:
         """The service's list does not show the request, and would if it had been accepted.
@@ -236,14 +242,14 @@ class Record:
         """
         if self.finished_at is not None and self.failure is not None:
             event = Event.NOT_RETRIED if self.failure.kind == CANCELLED.kind else Event.REJECTED
-            return replace(self, state=after(self.state, event), attempt=None)
+            return _with(self, state=after(self.state, event), attempt=None)
         if self.sent.number > self.tries:
             return self.not_accepted()
         return self.rejected(UNLISTED, at)
 
     def rejected(self, failure: Failure, at: float) -> Record:
         """The service will never take it."""
-        return replace(self, state=after(self.state, Event.REJECTED), attempt=None, failure=failure, finished_at=at)
+        return _with(self, state=after(self.state, Event.REJECTED), attempt=None, failure=failure, finished_at=at)
 
     def succeeded(self, ending: Ending) -> Record:
         """The service made it."""
@@ -252,41 +258,41 @@ class Record:
     def fell_through(self, ending: Ending, failure: Failure) -> Record:
         """It failed there, unbilled, and is pending again."""
         record = self._ended(Event.FELL_THROUGH, ending)
-        return replace(record, failure=failure, failures=self.failures + 1)
+        return _with(record, failure=failure, failures=self.failures + 1)
 
     def failed(self, failure: Failure, at: float, ending: Ending | None = None) -> Record:
         """It failed there for good; without an `ending` the service never said how."""
         if ending is None:
-            return replace(self, state=after(self.state, Event.FAILED), failure=failure, finished_at=at)
+            return _with(self, state=after(self.state, Event.FAILED), failure=failure, finished_at=at)
         record = self._ended(Event.FAILED, ending)
-        return replace(record, failure=failure, failures=self.failures + 1, finished_at=at)
+        return _with(record, failure=failure, failures=self.failures + 1, finished_at=at)
 
     def cancelled(self, ending: Ending) -> Record:
         """The service confirms that it was cancelled or killed."""
-        return replace(self._ended(Event.CANCELLED, ending), failure=CANCELLED, finished_at=ending.at)
+        return _with(self._ended(Event.CANCELLED, ending), failure=CANCELLED, finished_at=ending.at)
 
     def delivered(self, outputs: tuple[Output, ...], warnings: tuple[str, ...], at: float) -> Record:
         """Every output stands verified in the run folder."""
         state = after(self.state, Event.DELIVERED)
-        return replace(self, state=state, outputs=outputs, warnings=warnings, failure=None, finished_at=at)
+        return _with(self, state=state, outputs=outputs, warnings=warnings, failure=None, finished_at=at)
 
     def undelivered(self, failure: Failure, at: float, outputs: tuple[Output, ...] = ()) -> Record:
         """It is paid for, and its outputs cannot be had; those that could are kept."""
         state = after(self.state, Event.UNDELIVERED)
-        return replace(self, state=state, outputs=outputs, failure=failure, finished_at=at)
+        return _with(self, state=state, outputs=outputs, failure=failure, finished_at=at)
 
     def retried(self) -> Record:
         """The user asks for another try."""
         state = after(self.state, Event.RETRIED)
-        return replace(self, state=state, failure=None, failures=0, finished_at=None)
+        return _with(self, state=state, failure=None, failures=0, finished_at=None)
 
     def refetched(self) -> Record:
         """The user asks for its outputs again; nothing is paid for."""
-        return replace(self, state=after(self.state, Event.REFETCHED), failure=None, finished_at=None)
+        return _with(self, state=after(self.state, Event.REFETCHED), failure=None, finished_at=None)
 
     def learnt(self, ending: Ending) -> Record:
         """How it ended on the service is known only now; where it stands stays as it is."""
-        attempt = replace(
+        attempt = _with(
             self.sent,
             status=ending.status,
             exit_code=ending.exit_code,
@@ -294,11 +300,11 @@ class Record:
             elapsed_seconds=ending.elapsed_seconds,
             ended_at=ending.at,
         )
-        return replace(self, attempt=attempt)
+        return _with(self, attempt=attempt)
 
     def _ended(self, event: Event, ending: Ending) -> Record:
         state = after(self.state, event)
-        return replace(self.learnt(ending), state=state)
+        return _with(self.learnt(ending), state=state)
 
 
 def counted(before: Record, after: Record) -> Mapping[str, int]:
@@ -321,3 +327,23 @@ def reserved_usd(attempt: Attempt | None) -> Decimal:
 def spent_usd(attempt: Attempt | None) -> Decimal:
     """Return what an attempt has cost as far as the service has said."""
     return FREE if attempt is None or attempt.cost_usd is None else attempt.cost_usd
+
+
+def _with(before: T, **changes: object) -> T:
+    """Return a copy with some fields changed: what `dataclasses.replace` does, at a third of its price."""
+    kind = type(before)
+    values_of, places = _FIELDS[kind]
+    values = list(values_of(before))
+    for name, value in changes.items():
+        values[places[name]] = value
+    return kind(*values)
+
+
+def _fields_of(kind: type[Attempt | Record]) -> tuple[attrgetter[tuple[Any, ...]], Mapping[str, int]]:
+    names = [field.name for field in fields(kind)]
+    return attrgetter(*names), {name: place for place, name in enumerate(names)}
+
+
+_FIELDS: Final[Mapping[type[Any], tuple[attrgetter[tuple[Any, ...]], Mapping[str, int]]]] = {
+    kind: _fields_of(kind) for kind in (Attempt, Record)
+}

@@ -22,7 +22,7 @@ from orchestrator.commands.options import Options
 from orchestrator.commands.run import run
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile
-from orchestrator.engines import doubts, tracking
+from orchestrator.engines import doubts, ending
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit, OrchestratorError
@@ -209,7 +209,7 @@ async def test_a_run_ends_in_order(
 ) -> None:
     """Where the answers to its requests are sound, and none is tried again, no task is paid for twice."""
     monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.5)
-    monkeypatch.setattr(tracking, "ENDING_SECONDS", 0.5)
+    monkeypatch.setattr(ending, "ENDING_SECONDS", 0.5)
     monkeypatch.setattr(doubts, "FIRST_WAIT_SECONDS", 1.0)
     monkeypatch.setattr(doubts, "LONGEST_WAIT_SECONDS", 2.0)
     clock = HurriedClock(TIMES_FASTER)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.lifecycle import Ending, Failure, Output, Record
-from orchestrator.sense import is_moment, sensible, stays_inside
+from orchestrator.sense import MOST, is_moment, read_json, sensible, stays_inside
 from orchestrator.tasks import Task
 
 TASK = Task("k" * 24, 3, {"steps": 4}, {"scale": "3.5"}, {"scale": "low"}, "fog/a", cells=({"scale": "4"},))
@@ -28,6 +28,21 @@ FAILED = replace(DONE, failure=Failure("lost", "gone"), outputs=())
 def test_what_was_written_is_given_back() -> None:
     for record in (DONE, FAILED, Record(TASK), Record(replace(TASK, index=-1, cells=(), labels={}), dropped=True)):
         assert sensible(record) is record
+
+
+def test_the_largest_that_the_service_may_say_is_believed() -> None:
+    """Its numbers are read up to this, and what was once written down is no damage."""
+    for number in (-MOST, 0, MOST):
+        record = attempt(exit_code=number, elapsed_seconds=float(number))
+        assert sensible(record) is record
+
+
+def test_half_a_character_is_none() -> None:
+    """It stands in no text that was encoded, and none can hold it; the other way to write a whole one is fine."""
+    for text in (r'"\ud83d"', r'{"\uDE00": 1}', r'["\ude00\ud83d"]'):
+        with pytest.raises(ValueError, match="surrogates"):
+            read_json(text)
+    assert read_json(r'["\ud83d\ude00", "\u001b", "\\ud83d"]') == ["\U0001f600", "\x1b", "\\ud83d"]
 
 
 def task(**wrong: Any) -> Record:
@@ -55,6 +70,7 @@ WRONG: list[tuple[Callable[..., Record], str, Any]] = [
     (task, "id", 7),
     (task, "index", -2),
     (task, "index", "3"),
+    (task, "index", 2**63),
     (task, "parameters", []),
     (task, "axes", None),
     (task, "axes", {"scale": ["4"]}),
@@ -62,8 +78,10 @@ WRONG: list[tuple[Callable[..., Record], str, Any]] = [
     (task, "path", "../a"),
     (task, "path", "/a"),
     (task, "repeat", None),
+    (task, "repeat", -1),
     (task, "cells", (5,)),
     (attempt, "number", "1"),
+    (attempt, "number", 2**63 - 1),
     (attempt, "intent_at", "now"),
     (attempt, "gave_up_at", 1e300),
     (attempt, "submitted_at", -1.0),
@@ -72,19 +90,29 @@ WRONG: list[tuple[Callable[..., Record], str, Any]] = [
     (attempt, "token", b"token"),
     (attempt, "status", 5),
     (attempt, "exit_code", "0"),
+    (attempt, "exit_code", 10**30),
+    (attempt, "exit_code", 0.5),
+    (attempt, "elapsed_seconds", 1e300),
     (attempt, "elapsed_seconds", float("nan")),
     (attempt, "cost_usd", Decimal("nan")),
     (output, "path", "files/../../x"),
     (output, "path", "files\\..\\x"),
     (output, "path", "elsewhere/a-0.png"),
     (output, "path", "files/a-one.png"),
+    (output, "path", "files/a-\u0663.png"),
+    (output, "path", "files/a-999999.png"),
     (output, "path", "files/a"),
     (output, "url", 5),
     (output, "content_type", None),
     (output, "bytes", "3"),
+    (output, "bytes", 2**63),
+    (output, "bytes", -5),
     (output, "sha256", 0),
     (record, "tries", "1"),
+    (record, "tries", 2**63),
+    (record, "tries", -1),
     (record, "failures", None),
+    (record, "failures", -1),
     (record, "warnings", (5,)),
     (record, "finished_at", "then"),
     (failure, "kind", 5),

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import pytest
-from structlog.testing import CapturingLogger
 
 from orchestrator.clock import VirtualClock
 from orchestrator.emulator import Emulator, Profile
+from orchestrator.logs import Entry, Log
 from orchestrator.steps.calls import IDLE_SECONDS, NEWEST, Calls, First, TurnLostError, Urgency
 from orchestrator.wiro import Client, Credentials, NotSent, RateLimited, ReplyLost, ServerFault, TaskPage
 
@@ -96,41 +96,41 @@ async def test_a_refusal_for_haste_is_told_while_the_turn_lasts() -> None:
 async def test_a_silence_is_told_once() -> None:
     """Until the service has answered again."""
     async with calling(Profile()) as (service, calls, _, clock):
-        told = CapturingLogger()
-        calls.log = told
+        told: list[Entry] = []
+        calls.log = Log(told.append)
         service.lose_replies = lambda _, number: None if number == 6 else "before"
         after = []
         for _ in range(10):
             with suppress(ReplyLost):
                 await calls.make(Urgency.ROUTINE, newest)
-            after.append(len(told.calls))
+            after.append(len(told))
             clock._time += 8
         assert after == [0, 0, 1, 1, 1, 1, 1, 1, 2, 2]
-        assert {call.args for call in told.calls} == {("the service does not answer",)}
+        assert {event["event"] for event in told} == {"the service does not answer"}
 
 
 async def test_a_long_hold_is_told_once_and_how_long_it_is_kept() -> None:
     """Nothing goes on meanwhile, and nobody is to wonder why."""
     async with calling(replace(Profile(), rate=1, retry_after_seconds=99_999)) as (_, calls, _pacing, clock):
-        told = CapturingLogger()
-        calls.log = told
+        told: list[Entry] = []
+        calls.log = Log(told.append)
         await calls.make(Urgency.ROUTINE, newest)
         for passed in (0.0, 299.0, 2.0):
             clock._time += passed
             with pytest.raises(RateLimited):
                 await calls.make(Urgency.ROUTINE, newest)
-        assert [call.kwargs for call in told.calls] == [{"asked": "27 h 46 min", "waiting": "5 min 0 s"}] * 2
+        assert [(event["asked"], event["waiting"]) for event in told] == [("27 h 46 min", "5 min 0 s")] * 2
 
 
 @pytest.mark.parametrize("seconds", [None, 2.5])
 async def test_a_short_hold_is_not_told(seconds: float | None) -> None:
     async with calling(replace(Profile(), rate=1, retry_after_seconds=seconds)) as (_, calls, _pacing, _clock):
-        told = CapturingLogger()
-        calls.log = told
+        told: list[Entry] = []
+        calls.log = Log(told.append)
         await calls.make(Urgency.ROUTINE, newest)
         with pytest.raises(RateLimited):
             await calls.make(Urgency.ROUTINE, newest)
-        assert told.calls == []
+        assert told == []
 
 
 async def raising(error: Exception) -> TaskPage:

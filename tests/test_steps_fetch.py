@@ -4,45 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
 import pytest
+from fetched import GROWS, refetched, rigged, young
 
-from orchestrator.clock import SystemClock, VirtualClock
-from orchestrator.emulator import Emulator, Profile, Task as Made
+from orchestrator.clock import VirtualClock
 from orchestrator.emulator.faults import Fault
-from orchestrator.engines.pacing import Pacer
-from orchestrator.ledger import Ledger, SqliteLedger
-from orchestrator.lifecycle import Ending, Failure, Record, State
+from orchestrator.lifecycle import Failure, State
 from orchestrator.money import FREE
 from orchestrator.steps import fetch
-from orchestrator.steps.calls import Calls, Urgency
-from orchestrator.steps.clearing import OWED, Clearing
 from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, download
-from orchestrator.steps.fetch import Fetcher, NotNowError
-from orchestrator.tasks import Parameters, Task
-from orchestrator.wiro import Client, Credentials, Prices, RemoteTask, seed_model
-from orchestrator.wiro.addresses import AddressPolicy
+from orchestrator.steps.fetch import NotNowError
+from orchestrator.wiro import RemoteTask
 from orchestrator.wiro.files import Files
 
 pytestmark = pytest.mark.anyio
-PROFILE = Profile(plain_bytes=300, queue_seconds=(0, 0), run_seconds_median=0)
-PRICES = Prices(seed_model())
-ENDING = Ending("task_postprocess_end", 0, Decimal("0.007"), 1.0, 1_800_000_000.0)
-
-
-def price_usd(parameters: Parameters) -> Decimal | None:
-    price = PRICES.of(parameters)
-    return None if price is None else price.usd
 
 
 @pytest.fixture(autouse=True)
@@ -50,80 +32,12 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "WAIT_SECONDS", 0.01)
 
 
-@dataclass
-class Rig:
-    folder: Path
-    service: Emulator
-    ledger: Ledger
-    fetcher: Fetcher
-
-    async def made(self, path: str = "dusk/boat", model: str = "Hevok/Studio-Trigger", **parameters: Any) -> Record:
-        """A task that the service has made, and that is to be fetched."""
-        task = Task(f"task-{len(self.service.stats.accepted)}-long-id", 0, parameters, {}, {}, path)
-        accepted = await self.fetcher.calls.make(
-            Urgency.SUBMIT, lambda client: client.run(model, {"prompt": "a boat"} | parameters)
-        )
-        moves = [record := Record(task)]
-        moves.append(record := record.intended(1.0, FREE, None))
-        moves.append(record := record.accepted(accepted.task_id, accepted.token, 2.0))
-        moves.append(record := record.succeeded(ENDING))
-        await self.ledger.enter([task], 1, len(self.service.stats.accepted))
-        for before, after in pairwise(moves):
-            await self.ledger.save(before, after, durable=False)
-        return record
-
-    async def shown(self, record: Record) -> RemoteTask:
-        return await self.fetcher.calls.make(Urgency.ROUTINE, lambda client: client.task(token=record.sent.token))
-
-    async def owed(self) -> list[str]:
-        """The tasks whose copies are still to be deleted."""
-        facts = await self.ledger.read(SqliteLedger.facts)
-        return [name.removeprefix(OWED) for name in facts if name.startswith(OWED)]
-
-    @property
-    def remote(self) -> Made:
-        """The newest task as the service keeps it."""
-        return self.service.stats.accepted[-1]
-
-    def files(self) -> dict[str, bytes]:
-        found = (path for path in self.folder.rglob("*") if path.is_file() and "files" in path.parts)
-        return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in found}
-
-
-@asynccontextmanager
-async def rigged(
-    folder: Path, *faults: Fault, loopback: bool = True, delete_remote: bool = False
-) -> AsyncIterator[Rig]:
-    clock = SystemClock()
-    pacer = Pacer(1000, clock)
-    store = await anyio.to_thread.run_sync(SqliteLedger, folder / "ledger.sqlite")
-    ledger = await anyio.to_thread.run_sync(Ledger, store, clock)
-    credentials = Credentials(PROFILE.api_key, PROFILE.api_secret)
-    async with Emulator(replace(PROFILE, faults=faults)) as service, anyio.create_task_group() as group:
-        group.start_soon(ledger.run)
-        try:
-            async with (
-                Client(credentials, service.base_url, before_send=pacer.gate) as client,
-                Files(AddressPolicy(loopback, frozenset())) as files,
-            ):
-                calls = Calls(client, pacer, clock)
-                clearing = Clearing(calls, ledger) if delete_remote else None
-                files_folder = folder / "files"
-                fetcher = Fetcher(
-                    folder, files_folder, clearing, PRICES.ordered, price_usd, files, calls, ledger, clock
-                )
-                yield Rig(folder, service, ledger, fetcher)
-        finally:
-            ledger.close()
-    await anyio.to_thread.run_sync(store.close)
-
-
 @pytest.mark.parametrize("knows", [True, False])
 async def test_every_output_is_fetched_and_recorded(tmp_path: Path, knows: bool) -> None:
     """From what was just seen of the task, or, after a restart, from asking for it."""
     async with rigged(tmp_path) as rig:
         record = await rig.made(samples=3)
-        done = await rig.fetcher.fetch(record, await rig.shown(record) if knows else None)
+        done = await rig.fetch(record, await rig.shown(record) if knows else None)
         assert (done.state, len(done.outputs)) == (State.DONE, 3)
         held = await rig.ledger.read(lambda store: list(store.finished()))
         assert held == [done]
@@ -137,7 +51,7 @@ async def test_every_output_is_fetched_and_recorded(tmp_path: Path, knows: bool)
 async def test_text_becomes_a_file_without_an_address(tmp_path: Path) -> None:
     async with rigged(tmp_path) as rig:
         record = await rig.made(model="acme/word-smith")
-        done = await rig.fetcher.fetch(record, None)
+        done = await rig.fetch(record, None)
         [output] = done.outputs
         assert (done.state, output.url, output.path[-5:]) == (State.DONE, None, ".json")
         assert json.loads(rig.files()[output.path])["answer"]
@@ -147,7 +61,7 @@ async def test_outputs_that_are_not_listed_are_told_as_paid_and_missing(tmp_path
     async with rigged(tmp_path) as rig:
         record = await rig.made(samples=1)
         rig.remote.deleted = True
-        failed = await rig.fetcher.fetch(record, None)
+        failed = await rig.fetch(record, None)
         assert failed.failure is not None
         assert (failed.state, failed.failure.kind, failed.attempt) == (State.FAILED, "no_outputs", record.attempt)
 
@@ -165,17 +79,37 @@ async def test_one_that_ended_without_a_word_is_told_with_the_services_own(
             return silent
 
         monkeypatch.setattr(fetch, "ask", ask)
-        failed = await rig.fetcher.fetch(record, silent)
+        failed = await rig.fetch(record, silent)
         assert failed.failure is not None
         assert (failed.state, failed.failure.kind) == (State.FAILED, "no_outputs")
         assert failed.failure.message.endswith("It says: RuntimeError: no memory")
+
+
+@pytest.mark.parametrize("asked_before", [True, False])
+async def test_what_plainly_failed_is_a_failure_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_before: bool
+) -> None:
+    """A moment after its end, too: a failure has no outputs that may be late."""
+    async with rigged(tmp_path) as rig:
+        record = young(await rig.made())
+        failed = replace(await rig.shown(record), exit_text="1", outputs=(), error_text="out of memory")
+        asked = []
+
+        async def ask(*_: object, **__: object) -> RemoteTask:
+            asked.append(1)
+            return failed
+
+        monkeypatch.setattr(fetch, "ask", ask)
+        after = await rig.fetch(record, failed if asked_before else None)
+        assert (after.state, after.failure) == (State.FAILED, Failure("failed", "out of memory"))
+        assert len(asked) == (not asked_before)
 
 
 async def test_outputs_that_come_a_little_later_are_waited_for(tmp_path: Path) -> None:
     async with rigged(tmp_path) as rig:
         record = await rig.made(samples=1)
         empty = replace(await rig.shown(record), outputs=())
-        assert (await rig.fetcher.fetch(record, empty)).state is State.DONE
+        assert (await rig.fetch(record, empty)).state is State.DONE
 
 
 async def test_an_address_that_has_expired_is_asked_for_again(tmp_path: Path) -> None:
@@ -183,7 +117,7 @@ async def test_an_address_that_has_expired_is_asked_for_again(tmp_path: Path) ->
         record = await rig.made(samples=1)
         seen = await rig.shown(record)
         old = replace(seen.outputs[0], url=f"{rig.service.cdn_url}/gone/0.png")
-        done = await rig.fetcher.fetch(record, replace(seen, outputs=(old,)))
+        done = await rig.fetch(record, replace(seen, outputs=(old,)))
         assert (done.state, done.outputs[0].url) == (State.DONE, seen.outputs[0].url)
 
 
@@ -193,7 +127,7 @@ async def test_files_that_are_gone_are_lost(tmp_path: Path, monkeypatch: pytest.
         record = await rig.made(samples=2)
         with monkeypatch.context() as gone:
             gone.setattr(rig.service._cdn, "_has_output", lambda _, number: number == "1")
-            failed = await rig.fetcher.fetch(record, None)
+            failed = await rig.fetch(record, None)
         assert failed.failure is not None
         assert (failed.state, failed.failure.kind) == (State.FAILED, "lost")
         assert rig.service.stats.downloads["404"] == fetch.ADDRESSES
@@ -205,15 +139,9 @@ async def test_files_that_are_gone_are_lost(tmp_path: Path, monkeypatch: pytest.
         assert rig.service.stats.downloads["200"] == 2
 
 
-async def refetched(rig: Rig, record: Record) -> Record:
-    again = record.refetched()
-    await rig.ledger.save(record, again, durable=False)
-    return await rig.fetcher.fetch(again, None)
-
-
 async def test_only_what_is_missing_or_damaged_is_fetched_again(tmp_path: Path) -> None:
     async with rigged(tmp_path) as rig:
-        done = await rig.fetcher.fetch(await rig.made(samples=3), None)
+        done = await rig.fetch(await rig.made(samples=3), None)
         (tmp_path / done.outputs[0].path).unlink()
         (tmp_path / done.outputs[2].path).write_bytes(b"damaged")
         again = await refetched(rig, done)
@@ -225,7 +153,7 @@ async def test_only_what_is_missing_or_damaged_is_fetched_again(tmp_path: Path) 
         assert rig.service.stats.downloads["200"] == 5
 
 
-GROWS, TURNS = Fault(place="task", kind="grows", seconds=math.inf), Fault(place="task", kind="turns")
+TURNS = Fault(place="task", kind="turns")
 
 
 async def test_a_list_that_still_grows_is_late_while_the_task_is_young(tmp_path: Path) -> None:
@@ -233,58 +161,11 @@ async def test_a_list_that_still_grows_is_late_while_the_task_is_young(tmp_path:
     async with rigged(tmp_path, GROWS, delete_remote=True) as rig:
         record = young(await rig.made(samples=3))
         with pytest.raises(NotNowError, match="3 outputs were ordered, and the service lists 2") as late:
-            await rig.fetcher.fetch(record, await rig.shown(record))
+            await rig.fetch(record, await rig.shown(record))
         assert (late.value.late, rig.remote.deleted) == (True, False)
         rig.remote.life = replace(rig.remote.life, last_after_seconds=0)
-        done = await rig.fetcher.fetch(record, None)
+        done = await rig.fetch(record, None)
         assert (done.state, len(done.outputs), done.warnings, rig.remote.deleted) == (State.DONE, 3, (), True)
-
-
-async def test_what_is_listed_is_delivered_in_the_end_and_the_copies_stay(tmp_path: Path) -> None:
-    async with rigged(tmp_path, GROWS, delete_remote=True) as rig:
-        done = await rig.fetcher.fetch(await rig.made(samples=3), None)
-        assert (done.state, len(done.outputs)) == (State.DONE, 2)
-        assert done.warnings == ("3 outputs were ordered, and the service lists 2.",)
-        assert (rig.remote.deleted, await rig.owed()) == (False, [])
-        assert rig.service.stats.calls["Task/Detail"] == fetch.LOOKS_FOR_OUTPUTS
-        rig.remote.life = replace(rig.remote.life, last_after_seconds=0)
-        whole = await refetched(rig, done)
-        assert [output.path[-6:] for output in whole.outputs] == ["-0.png", "-1.png", "-2.png"]
-        assert whole.outputs[:2] == done.outputs
-
-
-@pytest.mark.parametrize(("delete_remote", "looks"), [(True, 3), (False, 1)])
-async def test_where_nobody_counts_them_there_is_one_more_look_before_they_are_deleted(
-    tmp_path: Path, delete_remote: bool, looks: int
-) -> None:
-    async with rigged(tmp_path, GROWS, delete_remote=delete_remote) as rig:
-        fetcher = replace(rig.fetcher, ordered=lambda *_: None)
-        record = young(await rig.made(samples=3))
-        seen = await rig.shown(record)
-        rig.remote.life = replace(rig.remote.life, last_after_seconds=0)
-        done = await fetcher.fetch(record, seen)
-        assert (done.state, len(done.outputs)) == (State.DONE, 3 if delete_remote else 2)
-        assert rig.remote.deleted is delete_remote
-        assert rig.service.stats.calls["Task/Detail"] == looks
-
-
-async def test_where_nobody_says_whether_there_are_more_the_copies_stay(tmp_path: Path) -> None:
-    async with rigged(tmp_path, delete_remote=True) as rig:
-        fetcher = replace(rig.fetcher, ordered=lambda *_: None)
-        record = await rig.made(samples=2)
-        seen = await rig.shown(record)
-        rig.service.lose_replies = lambda endpoint, _: "before" if endpoint == "Task/Detail" else None
-        done = await fetcher.fetch(record, seen)
-        assert (done.state, len(done.outputs), rig.remote.deleted) == (State.DONE, 2, False)
-        [warning] = done.warnings
-        assert warning.startswith("The service's copies are left")
-
-
-async def test_the_ordinary_task_is_looked_at_no_more_than_before(tmp_path: Path) -> None:
-    async with rigged(tmp_path, delete_remote=True) as rig:
-        record = await rig.made(samples=3)
-        await rig.fetcher.fetch(record, await rig.shown(record))
-        assert (rig.service.stats.calls["Task/Detail"], rig.remote.deleted) == (1, True)
 
 
 @pytest.mark.parametrize("form", ["newer", "older"])
@@ -303,7 +184,7 @@ async def test_each_output_is_found_again_in_whatever_order_they_are_listed(
 
     monkeypatch.setattr(fetch, "download", once)
     async with rigged(tmp_path, *faults) as rig:
-        done = await rig.fetcher.fetch(await rig.made(samples=5), None)
+        done = await rig.fetch(await rig.made(samples=5), None)
         assert done.state is State.DONE
         assert len({output.sha256 for output in done.outputs}) == 5
         assert rig.service.stats.downloads == {"200": 5}
@@ -311,7 +192,7 @@ async def test_each_output_is_found_again_in_whatever_order_they_are_listed(
 
 async def test_what_is_repaired_is_the_output_that_it_was(tmp_path: Path) -> None:
     async with rigged(tmp_path, TURNS) as rig:
-        done = await rig.fetcher.fetch(await rig.made(samples=4), None)
+        done = await rig.fetch(await rig.made(samples=4), None)
         for damaged in (1, 2, 3):
             (tmp_path / done.outputs[damaged].path).write_bytes(b"damaged")
             again = await refetched(rig, done)
@@ -337,12 +218,7 @@ async def test_outputs_of_what_still_runs_are_not_all_of_them(tmp_path: Path) ->
         made = await rig.made(samples=1)
         unseen = replace(made, attempt=replace(made.sent, status=None, cost_usd=None, ended_at=None))
         with pytest.raises(NotNowError, match="has not ended yet"):
-            await rig.fetcher.fetch(unseen, None)
-
-
-def young(record: Record) -> Record:
-    """The same, ended a moment ago."""
-    return replace(record, attempt=replace(record.sent, ended_at=SystemClock().now() - 1))
+            await rig.fetch(unseen, None)
 
 
 async def test_what_has_ended_a_moment_ago_may_be_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,20 +228,20 @@ async def test_what_has_ended_a_moment_ago_may_be_late(tmp_path: Path, monkeypat
         with monkeypatch.context() as gone:
             gone.setattr(rig.service._cdn, "_has_output", lambda _, number: number == "1")
             with pytest.raises(NotNowError, match="404") as late:
-                await rig.fetcher.fetch(record, None)
+                await rig.fetch(record, None)
         assert (late.value.late, late.value.disk, late.value.blocked) == (True, False, False)
         assert rig.service.stats.downloads["404"] == 2, "a new address is tried at once, and nobody is kept waiting"
         unknown = replace(record, attempt=replace(record.sent, token="no-such-token", remote_id="1"))
         with pytest.raises(NotNowError) as late:
-            await rig.fetcher.fetch(unknown, None)
+            await rig.fetch(unknown, None)
         assert late.value.late
         empty = replace(await rig.shown(record), outputs=())
         rig.remote.deleted = True
         with pytest.raises(NotNowError, match="lists no outputs") as late:
-            await rig.fetcher.fetch(record, empty)
+            await rig.fetch(record, empty)
         assert late.value.late
         rig.remote.deleted = False
-        assert (await rig.fetcher.fetch(record, None)).state is State.DONE
+        assert (await rig.fetch(record, None)).state is State.DONE
 
 
 @pytest.mark.parametrize(("age", "is_late"), [(299, True), (301, False), (-299, True), (-301, False)])
@@ -382,13 +258,13 @@ async def test_it_is_so_for_five_minutes_by_a_clock_that_may_jump_a_little(
     async with rigged(tmp_path) as rig:
         record = await rig.made(samples=1)
         clock = VirtualClock()
-        fetcher = replace(rig.fetcher, clock=clock)
+        rig.fetcher = replace(rig.fetcher, clock=clock)
         aged = replace(record, attempt=replace(record.sent, ended_at=clock.now() - age))
         if is_late:
             with pytest.raises(NotNowError, match="It lacks its end"):
-                await fetcher.fetch(aged, None)
+                await rig.fetch(aged, None)
         else:
-            assert (await fetcher.fetch(aged, None)).failure == Failure("broken", "It lacks its end.")
+            assert (await rig.fetch(aged, None)).failure == Failure("broken", "It lacks its end.")
         assert kept == [not is_late]
 
 
@@ -406,14 +282,14 @@ async def test_a_redirect_astray_is_asked_again_and_never_followed(
 
     monkeypatch.setattr(fetch, "download", astray)
     async with rigged(tmp_path) as rig:
-        after = await rig.fetcher.fetch(await rig.made(samples=1), None)
+        after = await rig.fetch(await rig.made(samples=1), None)
         kind = after.failure and after.failure.kind
         assert (after.state, kind) == ((State.DONE, None) if faults == 1 else (State.FAILED, "refused"))
 
 
 async def test_a_refused_address_is_never_only_late(tmp_path: Path) -> None:
     async with rigged(tmp_path, loopback=False) as rig:
-        failed = await rig.fetcher.fetch(young(await rig.made(samples=1)), None)
+        failed = await rig.fetch(young(await rig.made(samples=1)), None)
         assert failed.failure is not None
         assert (failed.state, failed.failure.kind) == (State.FAILED, "refused")
 
@@ -421,7 +297,7 @@ async def test_a_refused_address_is_never_only_late(tmp_path: Path) -> None:
 async def test_a_refused_address_is_told(tmp_path: Path) -> None:
     """Outputs on loopback of a service that is not: nothing is fetched from there."""
     async with rigged(tmp_path, loopback=False) as rig:
-        failed = await rig.fetcher.fetch(await rig.made(samples=1), None)
+        failed = await rig.fetch(await rig.made(samples=1), None)
         assert failed.failure is not None
         assert (failed.state, failed.failure.kind) == (State.FAILED, "refused")
         assert not rig.service.stats.downloads
@@ -432,7 +308,7 @@ async def test_a_task_that_the_service_forgot_is_lost(tmp_path: Path) -> None:
     async with rigged(tmp_path) as rig:
         record = await rig.made(samples=1)
         unknown = replace(record, attempt=replace(record.sent, token="no-such-token", remote_id="1"))
-        failed = await rig.fetcher.fetch(unknown, None)
+        failed = await rig.fetch(unknown, None)
         assert failed.failure is not None
         assert (failed.state, failed.failure.kind) == (State.FAILED, "lost")
         assert rig.service.stats.calls["Task/Detail"] == fetch.QUESTIONS + 1  # by its id, at last
@@ -447,9 +323,9 @@ async def test_a_question_that_is_lost_is_asked_again_and_silence_waits_for_anot
         rig.service.lose_replies = lose
         record = await rig.made(samples=1)
         other = await rig.made(samples=1)
-        assert (await rig.fetcher.fetch(record, None)).state is State.DONE
+        assert (await rig.fetch(record, None)).state is State.DONE
         with pytest.raises(NotNowError):
-            await rig.fetcher.fetch(other, None)
+            await rig.fetch(other, None)
         assert rig.ledger.totals.counts[State.FETCHING] == 1
 
 
@@ -457,7 +333,7 @@ async def test_a_disk_that_takes_nothing_leaves_the_task_for_another_run(tmp_pat
     async with rigged(tmp_path) as rig:
         await anyio.Path(tmp_path / "files").write_text("in the way of a folder")
         with pytest.raises(NotNowError) as not_now:
-            await rig.fetcher.fetch(await rig.made(samples=1), None)
+            await rig.fetch(await rig.made(samples=1), None)
         assert (not_now.value.disk, not_now.value.blocked) == (True, False)
         assert rig.ledger.totals.counts[State.FETCHING] == 1
 
@@ -467,7 +343,7 @@ async def test_what_stands_at_its_place_keeps_the_task_alone_for_another_run(tmp
         await anyio.Path(tmp_path / "files").mkdir()
         await anyio.Path(tmp_path / "files" / "dusk").write_text("in the way of a folder")
         with pytest.raises(NotNowError, match="Move away what stands at its place") as not_now:
-            await rig.fetcher.fetch(await rig.made(samples=1), None)
+            await rig.fetch(await rig.made(samples=1), None)
         assert (not_now.value.disk, not_now.value.blocked) == (False, True)
         assert rig.ledger.totals.counts[State.FETCHING] == 1
 
@@ -482,44 +358,6 @@ async def test_what_stays_broken_fails_for_a_reason_that_others_share(
 
     monkeypatch.setattr(fetch, "download", broken)
     async with rigged(tmp_path) as rig:
-        failed = await rig.fetcher.fetch(await rig.made(samples=1), None)
+        failed = await rig.fetch(await rig.made(samples=1), None)
         assert failed.failure == Failure("broken", "It lacks its end.")
         assert failed.warnings == ("What came is kept in files/.suspect/dusk/boat-task-0-l-0.png.",)
-
-
-@pytest.mark.parametrize("wanted", [True, False])
-async def test_the_services_copy_is_deleted_only_where_that_is_wanted(tmp_path: Path, wanted: bool) -> None:
-    async with rigged(tmp_path, delete_remote=wanted) as rig:
-        done = await rig.fetcher.fetch(await rig.made(samples=1), None)
-        assert (done.state, rig.remote.deleted) == (State.DONE, wanted)
-
-
-async def test_nothing_is_deleted_before_everything_is_ours(tmp_path: Path) -> None:
-    async with rigged(tmp_path, loopback=False, delete_remote=True) as rig:
-        failed = await rig.fetcher.fetch(await rig.made(samples=1), None)
-        assert (failed.state, rig.remote.deleted) == (State.FAILED, False)
-        assert not await rig.owed()
-
-
-async def test_what_a_crash_kept_from_being_deleted_is_deleted_by_the_next_run(tmp_path: Path) -> None:
-    """Owed from before the record says done, so that nothing is forgotten; deleted only where it says so."""
-    async with rigged(tmp_path) as rig:
-        clearing = Clearing(rig.fetcher.calls, rig.ledger)
-        record = await rig.made(samples=1)
-        await clearing.owe(record)
-        await clearing.finish()
-        assert (await rig.owed(), rig.remote.deleted) == ([record.task.id], False)
-        await rig.fetcher.fetch(record, None)
-        await clearing.finish()
-        assert (await rig.owed(), rig.remote.deleted) == ([], True)
-
-
-async def test_a_lost_deletion_is_owed_and_a_refused_one_is_not(tmp_path: Path) -> None:
-    async with rigged(tmp_path, delete_remote=True) as rig:
-        rig.service.lose_replies = lambda endpoint, _: "before" if endpoint == "Task/InputOutputDelete" else None
-        done = await rig.fetcher.fetch(await rig.made(samples=1), None)
-        assert (await rig.owed(), rig.remote.deleted) == ([done.task.id], False)
-        rig.service.lose_replies = None
-        await rig.ledger.state({OWED + done.task.id: "a token that nobody knows"})
-        await Clearing(rig.fetcher.calls, rig.ledger).finish()
-        assert (await rig.owed(), rig.remote.deleted) == ([], False)

@@ -55,8 +55,6 @@ def remote(
         error_text="",
         debug_output="",
         created_at=at,
-        started_at=None,
-        ended_at=None,
         elapsed_seconds=None,
     )
 

@@ -7,14 +7,21 @@ import json
 import struct
 import wave
 import zipfile
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import example, given, strategies as st
 from PIL import Image, ImageChops
 from typing_extensions import override
 
-from orchestrator.steps.recognise import BLOCK_BYTES, HEAD_BYTES, HTML, TEXT, is_complete, kind_of
+from orchestrator.steps.recognise import BLOCK_BYTES, HEAD_BYTES, HTML, TEXT, kind_of
+
+
+def is_complete(file: BinaryIO) -> bool:
+    """Return whether a file is of a known type and all there, as a download finds it by its first bytes and its end."""
+    file.seek(0)
+    kind = kind_of(file.read(HEAD_BYTES))
+    return kind is not None and kind.is_whole(file)
 
 
 def picture(form: str, **options: Any) -> bytes:

@@ -17,11 +17,11 @@ from orchestrator.clock import SystemClock
 from orchestrator.emulator import Emulator, Profile
 from orchestrator.emulator.refusal import RefusalError
 from orchestrator.engines.pacing import Pacer
-from orchestrator.ledger import Ledger, SqliteLedger
+from orchestrator.ledger import Fact, Ledger, SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.steps.calls import Calls
 from orchestrator.steps.outcomes import Outcome, Stop, Verdict
-from orchestrator.steps.submit import UNORDERED, Frontier, has_grown, submit
+from orchestrator.steps.submit import Frontier, has_grown, submit
 from orchestrator.tasks import Task
 from orchestrator.wiro import Client, Credentials
 
@@ -238,10 +238,10 @@ async def test_ids_that_once_did_not_grow_are_never_trusted_again(tmp_path: Path
     async with rigged(tmp_path) as rig:
         rig.frontier.saw(10**15)
         first, second = await rig.entered(task("a"), task("b"))
-        assert await rig.ledger.read(lambda store: store.fact(UNORDERED)) is None
+        assert await rig.ledger.read(lambda store: store.fact(Fact.UNORDERED)) is None
         running, _ = await rig.submit(first)
         assert (running.state, rig.frontier.ordered) == (State.RUNNING, False)
-        assert await rig.ledger.read(lambda store: store.fact(UNORDERED)) is not None
+        assert await rig.ledger.read(lambda store: store.fact(Fact.UNORDERED)) is not None
         after, _ = await rig.submit(second)
         assert after.sent.newest_known is None
 

@@ -85,8 +85,8 @@ def test_one_that_ended_without_a_word_is_never_tried_again(cost: Decimal | None
     silent = replace(recorded("task_detail_older_form"), outputs=(), cost_usd=cost)
     after = concluded(RUNNING, silent, attempts=3, now=NOW)
     assert (after.state, after.sent.cost_usd) == (State.FETCHING, cost)
-    free = concluded(RUNNING, replace(silent, cost_usd=FREE), attempts=3, now=NOW)
-    assert (free.state, free.failures) == (State.PENDING, 1)
+    early = concluded(RUNNING, replace(silent, cost_usd=FREE), attempts=3, now=NOW)
+    assert (early.state, early.sent.cost_usd) == (State.FETCHING, None)
 
 
 def test_a_price_that_is_fixed_counts_where_the_service_does_not_say_what_it_was() -> None:

@@ -87,7 +87,7 @@ def test_any_other_code_1_of_a_cancel_means_that_the_task_is_past_it() -> None:
     [
         (429, None, errors.RateLimited, Acceptance.NO),
         (401, None, errors.CredentialsRefused, Acceptance.NO),
-        (403, {"result": True, "taskid": "1"}, errors.CredentialsRefused, Acceptance.NO),
+        (403, {"result": True}, errors.CredentialsRefused, Acceptance.NO),
         (404, None, errors.NoSuchEndpoint, Acceptance.NO),
         (400, refused(0, "Request parameter [x] required"), errors.InvalidRequest, Acceptance.NO),
         (400, None, errors.ReplyLost, Acceptance.UNCERTAIN),
@@ -105,6 +105,42 @@ def test_the_http_status_is_judged_before_the_code(
     error = judge(status, reply)
     assert type(error) is outcome
     assert error.accepted is accepted
+
+
+@pytest.mark.parametrize("said_no", [False, "false", "0", 0])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        {"errors": [], "taskid": "5001", "socketaccesstoken": "token"},
+        {"errors": [{"code": 0, "message": "Something broke"}], "taskid": 5001},
+        {"errors": [{"code": 96, "message": "concurrent task limit"}], "data": {"socketaccesstoken": "token"}},
+        {"errors": []},
+        {"errors": None, "taskid": None},
+        {"errors": [{}], "data": []},
+        {},
+    ],
+)
+def test_a_refusal_of_a_task_that_contradicts_itself_may_be_none(said_no: object, rest: dict[str, Any]) -> None:
+    """An id, or no reason at all: what may have been accepted is not sent again."""
+    error = judge(200, {"result": said_no, **rest})
+    assert isinstance(error, errors.ReplyLost)
+    assert error.accepted is Acceptance.UNCERTAIN
+    assert isinstance(judge(200, {"result": said_no, **rest}, endpoint="/Task/Detail"), errors.Refused)
+
+
+@pytest.mark.parametrize("http_status", [400, 401, 403, 404, 429, 500])
+def test_a_reply_that_names_the_task_is_no_refusal_whatever_its_status(http_status: int) -> None:
+    for reply in ({"taskid": "5001"}, refused(99, "Authorization is not valid") | {"taskid": "5001"}):
+        error = judge(http_status, reply)
+        assert error is not None
+        assert error.accepted is Acceptance.UNCERTAIN
+        assert error.http_status == http_status
+
+
+@pytest.mark.parametrize("empty", [None, "", "0", 0, [], {}])
+def test_a_refusal_with_an_empty_id_is_one(empty: object) -> None:
+    error = judge(200, refused(96, "concurrent task limit") | {"taskid": empty, "socketaccesstoken": empty})
+    assert isinstance(error, errors.ConcurrencyLimit)
 
 
 def test_success_is_no_error() -> None:
@@ -162,6 +198,16 @@ def test_secrets_are_taken_out_before_the_message_is_cut() -> None:
     assert "s3cret" not in f"{error!r} {error} {error.message}"
 
 
+@pytest.mark.parametrize("key", ["5", "task"])
+def test_a_reply_is_understood_before_secrets_are_taken_out(key: str) -> None:
+    """A key may be a word, or a number, that the service says for another reason."""
+    reply = refused(None, "Concurrent task limit: with $50 you can run up to 5 tasks at the same time")
+    error = errors.failure("/Run", 200, reply, retry_after=None, now=NOW, hide=lambda text: text.replace(key, "…"))
+    assert isinstance(error, errors.ConcurrencyLimit)
+    assert (error.limit, error.balance_usd) == (5, Decimal(50))
+    assert key not in error.message
+
+
 @given(st.integers(100, 599), st.dictionaries(st.sampled_from(["result", "errors", "x"]), json_values))
 def test_no_reply_is_too_odd(status: int, reply: dict[str, Any]) -> None:
     error = judge(status, reply)
@@ -174,7 +220,7 @@ def test_no_reply_is_too_odd(status: int, reply: dict[str, Any]) -> None:
 @given(json_values, json_values)
 def test_no_error_entry_is_too_odd(code: object, message: object) -> None:
     error = judge(200, {"result": False, "errors": [{"code": code, "message": message}]})
-    assert isinstance(error, errors.Refused)
+    assert isinstance(error, errors.Refused | errors.ReplyLost)
 
 
 @given(st.text())

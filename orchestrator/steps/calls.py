@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from enum import Enum, auto
 from typing import Final, Protocol, TypeVar
 
@@ -102,33 +102,38 @@ class Calls:
             WiroError: The call gave no result.
             TurnLostError: Nothing was sent.
         """
-        async with AsyncExitStack() as stack:
-            with self._waits():
-                await stack.enter_async_context(self._pacing.turn(urgency, first))
-            try:
-                result = await call(self._client)
-            except WiroError as error:
-                self._note(error)
-                raise
-            self.silent_since = None
-            return result
+        asked_at, waits = self._asked(), True
+        try:
+            async with self._pacing.turn(urgency, first):
+                self._has_waited(asked_at)
+                waits = False
+                try:
+                    result = await call(self._client)
+                except WiroError as error:
+                    self._note(error)
+                    raise
+                self.silent_since = None
+                return result
+        finally:
+            if waits:
+                self._has_waited(asked_at)
 
     def silent_seconds(self) -> float:
         """Return for how long no call has brought a reply; 0 if the last one did."""
         return 0.0 if self.silent_since is None else self._clock.monotonic() - self.silent_since
 
-    @contextmanager
-    def _waits(self) -> Iterator[None]:
-        """Somebody waits for a turn while the block runs; what the service wants no calls for is not counted."""
-        asked_at, self._wait_seconds = self._clock.monotonic(), self.wait_seconds
+    def _asked(self) -> float:
+        """Somebody waits for a turn from now on, which is returned in monotonic seconds."""
+        self._wait_seconds = self.wait_seconds
         self._waiting += 1
-        try:
-            yield
-        finally:
-            self._waiting -= 1
-            self._idle_since = self._clock.monotonic()
-            waited = max(0.0, self._idle_since - max(asked_at, self._held_until))
-            self._wait_seconds += (waited - self._wait_seconds) * NEWEST
+        return self._clock.monotonic()
+
+    def _has_waited(self, asked_at: float) -> None:
+        """Somebody waits no longer; what the service wants no calls for is not counted."""
+        self._waiting -= 1
+        self._idle_since = self._clock.monotonic()
+        waited = max(0.0, self._idle_since - max(asked_at, self._held_until))
+        self._wait_seconds += (waited - self._wait_seconds) * NEWEST
 
     def _note(self, error: WiroError) -> None:
         if isinstance(error, RateLimited):
@@ -147,4 +152,6 @@ class Calls:
         self._held_until = max(self._held_until, now + held)
         if held >= TOLD_HOLD_SECONDS and now >= self._told_until:
             self._told_until = now + held
-            self.log.warning("the service wants no calls for a while", asked=duration(asked), waiting=duration(held))
+            self.log.warning(
+                "the service limits the rate: no calls for a while", asked=duration(asked), waiting=duration(held)
+            )

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from orchestrator.clock import Clock
-from orchestrator.steps.landing import UNKNOWN_EXTENSION, Landed, Landing, NotWhole, sha256_of
+from orchestrator.steps.landing import UNKNOWN_EXTENSION, Landed, Landing, NotWhole
 from orchestrator.threads import Hop, in_thread
 from orchestrator.wiro.files import Body, FileBroken, FileError, FileGone, FileMisled, Files, FileUnavailable
-
-__all__ = ["DownloadFailed", "Downloaded", "Wanted", "download", "save_content", "sha256_of"]
 
 GATHER_BYTES = 2**19
 ATTEMPTS = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -15,8 +16,9 @@ from orchestrator.lifecycle import Failure, Output, Record
 from orchestrator.names import file_stem
 from orchestrator.steps.calls import Calls, Urgency
 from orchestrator.steps.clearing import Clearing
-from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, download, save_content, sha256_of
+from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, download, save_content
 from orchestrator.steps.identity import Numbered, by_number, distinct
+from orchestrator.steps.landing import sha256_of
 from orchestrator.steps.outcomes import Outcome, Verdict
 from orchestrator.steps.track import ask, ending_of, reason
 from orchestrator.tasks import Parameters
@@ -43,6 +45,15 @@ takes; what is given up was paid for, and waiting costs next to nothing.
 """
 
 
+def age_by_wall_clock(record: Record, now: float) -> float:
+    """Return how many seconds ago a task ended by the wall clock, infinite where nobody knows.
+
+    It is for ends that another process has seen. The clock may have been set back a little since.
+    """
+    ended_at = record.sent.ended_at
+    return math.inf if ended_at is None else abs(now - ended_at)
+
+
 class NotNowError(Exception):
     """The outputs cannot be had just now: the task stays as it is, and a later run goes on with it.
 
@@ -67,7 +78,7 @@ class Fetcher:
     Attributes:
         run_folder: Paths in the records are relative to it.
         outputs_folder: Where the outputs go, right inside of it.
-        clearing: Deletes the service's copies once ours are verified and recorded; None leaves them.
+        clearing: Is told whose copies on the service are to be deleted, once ours are verified; None leaves them.
         ordered: Tells how many outputs a task was billed for, by its parameters and its cost; None where it cannot.
         price_usd: What a task costs if it succeeds, where that is fixed beforehand.
     """
@@ -83,12 +94,13 @@ class Fetcher:
     clock: Clock
     hop: Hop = in_thread
 
-    async def fetch(self, record: Record, remote: RemoteTask | None) -> Record:
+    async def fetch(self, record: Record, remote: RemoteTask | None, age: float) -> Record:
         """Fetch every output of a task.
 
         Args:
             record: A fetching task.
             remote: What the service last said of it; None to ask first.
+            age: How many seconds ago it ended.
 
         Returns:
             The record: done, or failed because what was paid for cannot be had.
@@ -98,7 +110,7 @@ class Fetcher:
         """
         recorded = by_number(record.outputs)
         haul = _Haul(await self.hop(partial(self._intact, recorded)) if recorded else {})
-        young = self._is_young(record)
+        young = age < LATE_SECONDS
         try:
             remote = await self._with_outputs(record, remote, young=young)
         except DownloadFailed as error:
@@ -108,6 +120,7 @@ class Fetcher:
             return await self._concluded(record, None, haul)
         if record.sent.status is None and remote.known_status and remote.phase is Phase.UNDER_WAY:
             raise NotNowError("The task has not ended yet.")
+        young = young and not remote.has_failed  # of a failure nothing more is to come
         numbered = Numbered(recorded)
         numbered.see(distinct(remote.outputs))
         ordered = self._ordered(record, remote)
@@ -116,7 +129,9 @@ class Fetcher:
             if young:
                 raise NotNowError(haul.lack, late=True)
         await self._bring(record, numbered, recorded, haul, young=young)
-        if not remote.outputs and not haul.got:
+        if remote.has_failed and not remote.outputs and not haul.got:
+            haul.failures.append(Failure("failed", reason(remote)))
+        elif not remote.outputs and not haul.got:
             words = f" It says: {reason(remote)}" if remote.error_text.strip() else ""
             haul.failures.append(Failure("no_outputs", f"The task has ended, and the service lists no outputs.{words}"))
             haul.may_come = True
@@ -157,11 +172,6 @@ class Fetcher:
         except (DownloadFailed, NotNowError) as error:
             haul.lack = f"The service's copies are left, since it does not say whether there are more: {error.message}"
 
-    def _is_young(self, record: Record) -> bool:
-        """Return whether the task ended a moment ago; the wall clock may have been set back a little since."""
-        ended_at = record.sent.ended_at
-        return ended_at is not None and abs(self.clock.now() - ended_at) < LATE_SECONDS
-
     async def _concluded(self, record: Record, remote: RemoteTask | None, haul: _Haul) -> Record:
         now = self.clock.now()
         got = tuple(output for _, output in sorted(haul.got.items()))
@@ -175,8 +185,6 @@ class Fetcher:
         if clearing is not None:
             await clearing.owe(record)
         await self.ledger.save(record, after, durable=bool(haul.failures or clearing))
-        if clearing is not None:
-            await clearing.clear(after)
         return after
 
     def _learnt(self, record: Record, remote: RemoteTask, now: float) -> Record:
@@ -243,7 +251,7 @@ class Fetcher:
     async def _with_outputs(self, record: Record, remote: RemoteTask | None, *, young: bool) -> RemoteTask:
         """Ask for the task until it shows its outputs, a few times: they may come a little after its end."""
         for attempt in range(1 if young else LOOKS_FOR_OUTPUTS):
-            if remote and remote.outputs and len(distinct(remote.outputs)) >= (self._ordered(record, remote) or 0):
+            if remote and _is_complete(remote, self._ordered(record, remote) or 0):
                 return remote
             if attempt:
                 await self.clock.sleep(WAIT_SECONDS)
@@ -288,6 +296,11 @@ class _Haul:
     lack: str = ""
     may_come: bool = False
     tried: int = 0
+
+
+def _is_complete(remote: RemoteTask, ordered: int) -> bool:
+    """Return whether a task shows all the outputs that it will ever have."""
+    return remote.has_failed or (bool(remote.outputs) and len(distinct(remote.outputs)) >= ordered)
 
 
 def _counted(outputs: int) -> str:

@@ -87,6 +87,8 @@ def by_number(outputs: Iterable[Output]) -> dict[int, Output]:
 
 def _found(known: Mapping[int, RemoteOutput], listed: Sequence[RemoteOutput]) -> dict[int, int]:
     """Return at which places the known outputs are listed, by number."""
+    if not known:
+        return {}
     usable = [(key, places) for key in KEYS if (places := _places(key, listed, known.values()))]
     if not usable:
         return {number: number for number in known if number < len(listed)}

@@ -10,8 +10,8 @@ import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from pathlib import Path
+from typing import BinaryIO, Final
 
 from orchestrator.drafts import sync_folder
 from orchestrator.steps import recognise
@@ -19,6 +19,9 @@ from orchestrator.steps.recognise import Kind
 
 SUSPECT = ".suspect"
 UNKNOWN_EXTENSION = "bin"
+STRANGE: Final = frozenset({"", ".", ".."})
+"""What no part of a path may be."""
+
 EARLY_BYTES = 2**23
 """So much at a time of a large file is sent to the disk while more comes: little is left to wait for at its end."""
 
@@ -49,6 +52,7 @@ class Landing:
 
     `take`, `restart` and `close` are for the event loop; `flush`, `land` and `abandon` touch the disk, are for a thread
     and raise OSError. What an earlier process left is replaced: after a crash of the machine it cannot be trusted.
+    Paths are plain text here: those of `pathlib` take longer, and blow up Python's table of names on a large run.
 
     Args:
         folder: Where the outputs are; nothing is written outside.
@@ -59,12 +63,13 @@ class Landing:
     """
 
     def __init__(self, folder: Path, stem: str) -> None:
-        place = PurePosixPath(stem)
-        if not place.name or place.is_absolute() or ".." in place.parts or "\\" in stem or ":" in stem:
+        *parents, self._name = parts = stem.split("/")
+        if not STRANGE.isdisjoint(parts) or "\\" in stem or ":" in stem:
             raise ValueError(f"The path {stem!r} is not a relative one within the folder of the outputs.")
-        self._folder = folder
-        self._place = place
-        self._path = folder / place.parent / f".{place.name}.part"
+        self._root = folder
+        self._parents = parents
+        self._folder = os.path.join(folder, *parents)
+        self._path = os.path.join(self._folder, f".{self._name}.part")
         self._file: io.FileIO | None = None
         self.restart()
 
@@ -121,15 +126,15 @@ class Landing:
         assert self._file is not None  # noqa: S101 - it has just been written to
         os.fsync(self._file.fileno())
         self.close()
-        place = self._named(kind)
-        final = self._folder / place
+        name = self._named(kind)
+        final = os.path.join(self._folder, name)
         sha256 = self._digest.hexdigest()
         if _holds(final, self.size, sha256):
-            self._path.unlink()
+            os.unlink(self._path)
         else:
-            self._path.replace(final)
-        sync_folder(final.parent)
-        return Landed(str(place), self.size, sha256, kind)
+            os.replace(self._path, final)
+        sync_folder(self._folder)
+        return Landed("/".join([*self._parents, name]), self.size, sha256, kind)
 
     def abandon(self, *, keep: bool) -> str:
         """Remove what has come, or keep it under `.suspect/` for people to look at.
@@ -137,24 +142,25 @@ class Landing:
         Returns:
             Where it is kept, relative to the folder of the outputs; empty if it is not.
         """
-        place = PurePosixPath(SUSPECT)
         if keep and self.size:
             self.flush()
-            place /= self._named(self._look()[0])
-            folder = _make_folder(self._folder, place.parts[:-1])
+            name = self._named(self._look()[0])
+            parents = [SUSPECT, *self._parents]
+            folder = _make_folder(self._root, parents)
             self.close()
-            self._path.replace(folder / place.name)
-            return str(place)
+            os.replace(self._path, os.path.join(folder, name))
+            return "/".join([*parents, name])
         self.close()
-        self._path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
         return ""
 
     def _created(self) -> io.FileIO:
-        _make_folder(self._folder, self._place.parts[:-1])
+        _make_folder(self._root, self._parents)
         try:
             return io.FileIO(self._path, "x+")  # a new one: never through a link that somebody put there
         except FileExistsError:
-            self._path.unlink()
+            os.unlink(self._path)
             return io.FileIO(self._path, "x+")
 
     def _look(self) -> tuple[Kind | None, bool]:
@@ -168,8 +174,8 @@ class Landing:
         finally:
             reader.detach()
 
-    def _named(self, kind: Kind | None) -> PurePosixPath:
-        return self._place.with_name(f"{self._place.name}.{kind.extension if kind else UNKNOWN_EXTENSION}")
+    def _named(self, kind: Kind | None) -> str:
+        return f"{self._name}.{kind.extension if kind else UNKNOWN_EXTENSION}"
 
 
 def _judged(content: BinaryIO) -> tuple[Kind | None, bool]:
@@ -188,15 +194,15 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _holds(path: Path, size: int, sha256: str) -> bool:
+def _holds(path: str, size: int, sha256: str) -> bool:
     try:
-        found = path.lstat()
+        found = os.lstat(path)
     except FileNotFoundError:
         return False
-    return stat.S_ISREG(found.st_mode) and found.st_size == size and sha256_of(path) == sha256
+    return stat.S_ISREG(found.st_mode) and found.st_size == size and sha256_of(Path(path)) == sha256
 
 
-def _make_folder(root: Path, parts: Sequence[str]) -> Path:
+def _make_folder(root: Path, parts: Sequence[str]) -> str:
     """Make a folder under `root`, durably, and see that no link on the way leads out.
 
     Returns:
@@ -205,14 +211,14 @@ def _make_folder(root: Path, parts: Sequence[str]) -> Path:
     Raises:
         OSError: It cannot be made, or a link leads out.
     """
-    folder = root
+    folder = str(root)
     for part in ("", *parts):
-        folder = folder / part
+        folder = os.path.join(folder, part) if part else folder
         try:
-            is_link = stat.S_ISLNK(folder.lstat().st_mode)
+            is_link = stat.S_ISLNK(os.lstat(folder).st_mode)
         except FileNotFoundError:
-            folder.mkdir(parents=True, exist_ok=True)
-            sync_folder(folder.parent)
+            os.makedirs(folder, exist_ok=True)
+            sync_folder(os.path.dirname(folder))
         else:
             if is_link and not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root)):
                 raise OSError(errno.ELOOP, "a link leads out of the folder of the outputs")

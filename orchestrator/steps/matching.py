@@ -14,7 +14,7 @@ from typing import Final
 from orchestrator.lifecycle import Attempt
 from orchestrator.sweep.uploads import PREFIX
 from orchestrator.tasks import Parameters, canonical_json
-from orchestrator.wiro import Phase, RemoteTask, id_number
+from orchestrator.wiro import RemoteTask, id_number
 
 CLOCK_SLACK_SECONDS: Final = 120.0
 """How far the service's clock may be behind ours, where only its clock tells old tasks from new ones."""
@@ -86,7 +86,7 @@ class _Find:
     @property
     def has_failed(self) -> bool:
         """Whether it ended without making anything: it may have been tried again."""
-        return self.task.phase in {Phase.FAILED, Phase.CANCELLED} and not self.task.unclear
+        return self.task.has_failed
 
     def likely(self) -> list[Intent]:
         """Return those that sent just what it shows."""

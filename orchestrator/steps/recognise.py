@@ -64,13 +64,6 @@ def kind_of(head: bytes) -> Kind | None:
     return TEXT if head and _is_text(head) else None
 
 
-def is_complete(file: BinaryIO) -> bool:
-    """Return whether a seekable binary file is of a known type and all there; a web page never is."""
-    file.seek(0)
-    kind = kind_of(file.read(HEAD_BYTES))
-    return kind is not None and kind.is_whole(file)
-
-
 def _is_text(head: bytes) -> bool:
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)

@@ -125,7 +125,7 @@ class Settler:
         return settled
 
     async def resend(self, doubts: Sequence[Doubt]) -> list[tuple[Doubt, Record]]:
-        """Let go on without the list what is due, and return it: the user decided that it may be paid for twice."""
+        """Free what is due without asking the list, and return it: the user decided that it may be paid for twice."""
         now = self.clock.monotonic()
         settled = []
         for doubt in doubts:

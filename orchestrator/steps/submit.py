@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
 
 from orchestrator.clock import Clock
-from orchestrator.ledger import ClaimedError, Ledger
+from orchestrator.ledger import ClaimedError, Fact, Ledger
 from orchestrator.lifecycle import Record, State
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
 from orchestrator.steps.outcomes import Outcome, Verdict, judge
 from orchestrator.tasks import Parameters
 from orchestrator.wiro import Accepted, WiroError
-
-UNORDERED: Final = "unordered"
-"""The fact that says that the service's ids were once seen not to grow."""
 
 
 @dataclass(slots=True)
@@ -26,7 +22,7 @@ class Frontier:
     Attributes:
         newest: None where the service's ids are no numbers, or none was ever seen.
         ordered: Whether ids tell which of two tasks is the newer one, as far as has been seen. It never becomes true
-            again: the fact `UNORDERED` in the ledger keeps it for later runs.
+            again: the fact `Fact.UNORDERED` in the ledger keeps it for later runs.
     """
 
     newest: int | None = None
@@ -117,7 +113,7 @@ async def _accepted(
     running = intended.accepted(reply.task_id, reply.token, clock.now())
     grown = has_grown(reply.number, intended.sent.newest_known)
     try:
-        await ledger.save(intended, running, durable=True, facts=None if grown else {UNORDERED: "1"})
+        await ledger.save(intended, running, durable=True, facts=None if grown else {Fact.UNORDERED: "1"})
     except ClaimedError:  # the service named a task that is another one's: no proof that it has ours
         uncertain = intended.given_up(clock.now())
         await ledger.save(intended, uncertain, durable=True)

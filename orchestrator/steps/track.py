@@ -114,7 +114,7 @@ def concluded(
     if phase is Phase.CANCELLED:
         return record.cancelled(ending)
     failure = Failure("failed", reason(remote))
-    if ending.cost_usd == FREE and record.failures + 1 < attempts:
+    if remote.unbilled and record.failures + 1 < attempts:
         return record.fell_through(ending, failure)
     return record.failed(failure, now, ending)
 
@@ -124,8 +124,10 @@ def ending_of(remote: RemoteTask, now: float, price_usd: Decimal | None) -> Endi
     cost = remote.cost_usd
     if cost is None and remote.phase is Phase.SUCCEEDED:
         cost = price_usd  # the older form of replies does not say
-    elif cost is None and not remote.unclear:
-        cost = FREE  # the API page: failed and cancelled tasks are not billed
+    elif remote.unclear:
+        cost = cost or None  # a 0 may stand there because nobody has written the cost down yet
+    elif remote.unbilled:
+        cost = FREE
     return Ending(remote.status, remote.exit_code, cost, remote.elapsed_seconds, now)
 
 

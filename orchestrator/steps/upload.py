@@ -10,22 +10,17 @@ from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
-from structlog.typing import FilteringBoundLogger
 
-from orchestrator.ledger import Ledger
-from orchestrator.logs import REDACTED, silent
+from orchestrator.ledger import Fact, Ledger
+from orchestrator.logs import REDACTED, Log, silent
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
-from orchestrator.steps.download import sha256_of
+from orchestrator.steps.landing import sha256_of
 from orchestrator.steps.outcomes import Outcome, judge
 from orchestrator.steps.saving import shielded
 from orchestrator.sweep import LocalFile, Uploads, with_uploads
 from orchestrator.tasks import Parameters
 from orchestrator.wiro import Client, InvalidRequest, Upload, WiroError
 
-FACT: Final = "upload "
-"""What the names of facts that hold a file's address begin with; its SHA-256 follows."""
-LOST: Final = "lost upload "
-"""What the names of facts begin with that say that a file had an address which is lost; its SHA-256 follows."""
 UPLOADED: Final = "file uploaded"
 """The event by which the log tells a file's address, for `recover`, should the ledger be lost."""
 
@@ -46,7 +41,7 @@ class Uploader:
     calls: Calls
     ledger: Ledger
     lost: frozenset[str] = frozenset()
-    log: FilteringBoundLogger = field(default_factory=silent)
+    log: Log = field(default_factory=silent)
     _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
 
     def sent(self, parameters: Parameters) -> Parameters:
@@ -86,7 +81,7 @@ class Uploader:
             return await client.upload(path, name=file.name)
 
         uploaded = await self.calls.make(Urgency.SUBMIT, upload)
-        await shielded(self.ledger.state({f"{FACT}{file.sha256}": uploaded.url}, durable=True))
+        await shielded(self.ledger.state({f"{Fact.UPLOAD}{file.sha256}": uploaded.url}, durable=True))
         self.urls[file.sha256] = uploaded.url
         if file.sha256 not in self.lost and _opens_nothing(uploaded.url):
             self.log.info(UPLOADED, sha256=file.sha256, url=uploaded.url)
@@ -106,7 +101,7 @@ def as_sent(parameters: Parameters, uploads: Uploads, urls: Mapping[str, str]) -
 
 def known_urls(facts: Mapping[str, str]) -> dict[str, str]:
     """Return the addresses of uploaded files that a ledger's facts hold, by SHA-256."""
-    return {name.removeprefix(FACT): url for name, url in facts.items() if name.startswith(FACT)}
+    return {name.removeprefix(Fact.UPLOAD): url for name, url in facts.items() if name.startswith(Fact.UPLOAD)}
 
 
 def logged_urls(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -124,7 +119,7 @@ def logged_urls(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 def lost_urls(facts: Mapping[str, str]) -> frozenset[str]:
     """Return the SHA-256 of the files that had an address before the ledger was made anew, and that was lost."""
-    return frozenset(name.removeprefix(LOST) for name in facts if name.startswith(LOST))
+    return frozenset(name.removeprefix(Fact.LOST_UPLOAD) for name in facts if name.startswith(Fact.LOST_UPLOAD))
 
 
 def _opens_nothing(url: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from orchestrator.wiro import wire
 
@@ -57,6 +57,10 @@ class Price:
     exact: bool
 
 
+_PerOutput: TypeAlias = tuple[Decimal | None, int | None]
+"""What an output costs, and how many were ordered, each as far as it is said."""
+
+
 class Prices:
     """A model's prices, read once for many tasks.
 
@@ -73,7 +77,7 @@ class Prices:
             name for entry in self._entries for name in (*entry["inputs"], *MATTERS.get(_method(entry), ()))
         )
         self._names = tuple(self.depends_on)
-        self._known: dict[tuple[str, ...], Price | None] = {}
+        self._known: dict[tuple[str, ...], tuple[Price | None, _PerOutput | None]] = {}
 
     def of(self, parameters: Mapping[str, Any]) -> Price | None:
         """Return the price of a task with these parameters (the schema's defaults fill what is left out).
@@ -82,12 +86,7 @@ class Prices:
         only names, are computed as far as the inputs allow and are not exact; so is the service's own estimate, which
         stands where no entry fits. None where the catalogue says nothing.
         """
-        values = tuple(map(repr, map(parameters.get, self._names)))
-        if values not in self._known:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[values] = self._reckoned(parameters)
-        return self._known[values]
+        return self._told(parameters)[0]
 
     def ordered(self, parameters: Mapping[str, Any], cost_usd: Decimal | None) -> int | None:
         """Return how many outputs were ordered and billed, None where that is not certain.
@@ -96,20 +95,30 @@ class Prices:
         as the parameter for it says. A parameter that is only named as if it counted outputs is thus found out. Where
         the task says no cost, as in the older form of replies, price and parameter are believed.
         """
-        given = {**self._defaults, **parameters}
-        entry = self._entry(given)
-        if entry is None or _method(entry) != "cpo" or not _is_plain(entry):
+        per_output = self._told(parameters)[1]
+        if per_output is None:
             return None
-        usd, count = wire.money(entry.get("price")), _count(given)
+        usd, count = per_output
         billed = count if cost_usd is None else wire.whole(cost_usd / usd) if usd else None
         return billed if billed and billed == (count or billed) else None
 
-    def _reckoned(self, parameters: Mapping[str, Any]) -> Price | None:
-        given = {**self._defaults, **parameters}
+    def _told(self, parameters: Mapping[str, Any]) -> tuple[Price | None, _PerOutput | None]:
+        """Return the price of a task, and of each output where that is what is paid for, reckoned once for many."""
+        values = tuple(map(repr, map(parameters.get, self._names)))
+        if values not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[values] = self._reckoned({**self._defaults, **parameters})
+        return self._known[values]
+
+    def _reckoned(self, given: Mapping[str, Any]) -> tuple[Price | None, _PerOutput | None]:
         entry = self._entry(given)
-        usd = None if entry is None else wire.money(entry.get("price"))
-        found = None if entry is None or usd is None else self._apply(usd, entry, given)
-        return found or self._estimate
+        if entry is None:
+            return self._estimate, None
+        usd = wire.money(entry.get("price"))
+        found = None if usd is None else self._apply(usd, entry, given)
+        per_output = (usd, _count(given)) if _method(entry) == "cpo" and _is_plain(entry) else None
+        return found or self._estimate, per_output
 
     def _entry(self, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the entry of the price list that applies, None where none does."""

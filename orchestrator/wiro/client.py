@@ -133,7 +133,7 @@ class Client:
         """
         query = {"type": "model", "sort": "id", "order": "DESC", "start": str(start), "limit": str(limit)}
         page = wire.read_page(await self._transport.post_json("/Task/List", query | _given(modelName=model)))
-        if page is None or not all(task.task_id for task in page.tasks):
+        if page is None or not all(task.task_id.strip("0") for task in page.tasks):
             raise ReplyLost("/Task/List", "no task list that can be read", http_status=200)
         return page
 

@@ -85,10 +85,20 @@ class ConcurrencyLimit(Refused):
         balance_usd: The balance, where the message names it.
     """
 
-    def __init__(self, endpoint: str, message: str, *, http_status: int | None = None, code: int | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        message: str,
+        *,
+        http_status: int | None = None,
+        code: int | None = None,
+        words: str | None = None,
+    ) -> None:
+        """Read the numbers of `words`, which are the message as it came where secrets were taken out of it since."""
         super().__init__(endpoint, message, http_status=http_status, code=code)
-        limit = re.search(r"up to (\d{1,9}) task", message)
-        balance = re.search(r"\$\s*(\d[\d,]{0,15}(?:\.\d{1,12})?)", message)
+        words = message if words is None else words
+        limit = re.search(r"up to (\d{1,9}) task", words)
+        balance = re.search(r"\$\s*(\d[\d,]{0,15}(?:\.\d{1,12})?)", words)
         self.limit = int(limit[1]) if limit else None
         self.balance_usd = Decimal(balance[1].replace(",", "")) if balance else None
 
@@ -123,6 +133,9 @@ class RateLimited(Refused):
 
 VALIDATION = r"request (parameter|files?)\b"
 """How the service's complaints about a request begin, by the API page."""
+
+_NO_NAME: tuple[object, ...] = (None, "", "0", 0, [], {})
+"""What may stand in the place of an id or a token where there is none."""
 
 _BY_STATUS: dict[int, type[WiroError]] = {401: CredentialsRefused, 403: CredentialsRefused, 404: NoSuchEndpoint}
 _BY_CODE: tuple[tuple[frozenset[int], str, type[Refused]], ...] = (
@@ -165,32 +178,48 @@ def failure(
     if 200 <= http_status < 300 and reply is not None and not refused:
         return None
     code, words = _first_error(reply or {})
-    message = hide(words)
-    if http_status == 429:
+    message = hide(words) or ("a refusal without a reason" if refused and http_status == 200 else "")
+    doubtful = endpoint == "/Run" and reply is not None and _contradicts_itself(http_status, reply, code, words)
+    if http_status == 429 and not doubtful:
         wait = retry_after_seconds(retry_after, now)
         return RateLimited(endpoint, message or "too many calls", http_status=429, retry_after_seconds=wait)
-    outcome = _BY_STATUS.get(http_status)
+    outcome = ReplyLost if doubtful else _BY_STATUS.get(http_status)
     if outcome is None and refused and (200 <= http_status < 300 or 400 <= http_status < 500):
-        outcome = _refusal(endpoint, code, message)
-    return (outcome or ReplyLost)(endpoint, message or f"HTTP status {http_status}", http_status=http_status, code=code)
+        outcome = _refusal(endpoint, code, words)
+    message = message or f"HTTP status {http_status}"
+    if outcome is ConcurrencyLimit:
+        return ConcurrencyLimit(endpoint, message, http_status=http_status, code=code, words=words)
+    return (outcome or ReplyLost)(endpoint, message, http_status=http_status, code=code)
 
 
-def _refusal(endpoint: str, code: int | None, message: str) -> type[Refused]:
+def _refusal(endpoint: str, code: int | None, said: str) -> type[Refused]:
     """Older replies have words without a code: there the words decide alone.
 
     A complaint about a parameter comes first: it may repeat the parameter's value, and so any words at all.
     """
-    if code in {None, 0} and re.match(VALIDATION, message, re.IGNORECASE):
+    if code in {None, 0} and re.match(VALIDATION, said, re.IGNORECASE):
         return InvalidRequest
     for codes, words, outcome in _BY_CODE:
-        if code in codes or (code is None and re.search(words, message, re.IGNORECASE)):
+        if code in codes or (code is None and re.search(words, said, re.IGNORECASE)):
             return outcome
     for codes, words, outcome in _BY_WORDS:
-        if (code is None or code in codes) and re.search(words, message, re.IGNORECASE):
+        if (code is None or code in codes) and re.search(words, said, re.IGNORECASE):
             return outcome
     if code == 1 and endpoint in {"/Task/Cancel", "/Task/Kill"}:
         return NotInState
     return Refused
+
+
+def _contradicts_itself(http_status: int, reply: Mapping[str, Any], code: int | None, words: str) -> bool:
+    """Return whether what refuses a task names one, or says `result: false` and not a word of why.
+
+    The API page knows no such reply; who wrote it may have accepted the task.
+    """
+    data = reply.get("data")
+    places = (reply, data if isinstance(data, dict) else {})
+    if any(place.get(name) not in _NO_NAME for place in places for name in ("taskid", "socketaccesstoken")):
+        return True
+    return 200 <= http_status < 300 and code is None and not words
 
 
 def _is_false(result: object) -> bool:

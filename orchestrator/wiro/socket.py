@@ -178,7 +178,7 @@ def _read(text: str, token: str) -> Event | None:
         said = wire.parse(text.encode())
     except ValueError:
         return None
-    status = wire.text(said.get("type"))
+    status = wire.read_status(said.get("type"))
     if not wire.is_known(status) or wire.text(said.get("tasktoken")) not in {token, ""}:
         return None
     return Event(status, _progress(said.get("message")))

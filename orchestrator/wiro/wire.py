@@ -18,8 +18,8 @@ MOST_USD = 10**6  # no task costs as much
 DEEPEST = 64
 """How deep a reply may be nested: what comes later (to print, to compare, to store) need not count any more."""
 
-LATEST = 10**10
-"""Unix seconds of a moment that can be told; milliseconds are beyond it."""
+EARLIEST, LATEST = 10**9, 10**10
+"""Unix seconds of the moments that can be told: the service is younger than 2001, and milliseconds are beyond it."""
 PLAIN_DIGITS = 15
 
 QUEUED = "task_queue"
@@ -39,6 +39,7 @@ UNDER_WAY_STATUSES = frozenset(
     }
 )
 FINISHED, CANCELLED, ENDED_BEFORE_IT_RAN = "task_postprocess_end", "task_cancel", "task_error"
+ENDED_STATUSES = frozenset({FINISHED, CANCELLED, ENDED_BEFORE_IT_RAN})
 
 Json = dict[str, Any]
 """A JSON object as received; its fractions are `Decimal`, so write it with `json.dumps(…, default=str)`."""
@@ -96,16 +97,15 @@ class RemoteTask:
         token: Opens the task; a secret.
         model: `owner/model`.
         parameters: As the service repeats them, fractions as `Decimal`; None where absent or unreadable.
-        status: The service's word.
-        exit_text: `pexit` as received, empty where absent.
+        status: The service's word, in lower case.
+        exit_text: `pexit` as received, empty where it is neither a text nor a number.
         cost_usd: What it was billed.
         outputs: What it made.
         error_text: The end of what it wrote to its error stream.
         debug_output: The end of what the model has written so far.
         created_at: Unix seconds; the newer reply form does not say it.
-        started_at: Unix seconds.
-        ended_at: Unix seconds.
         elapsed_seconds: Run time by the service's account.
+        garbled: Whether a cost or outputs stand there in a way that cannot be read.
     """
 
     task_id: str
@@ -119,9 +119,8 @@ class RemoteTask:
     error_text: str
     debug_output: str
     created_at: float | None
-    started_at: float | None
-    ended_at: float | None
     elapsed_seconds: float | None
+    garbled: bool = False
 
     @property
     def number(self) -> int | None:
@@ -140,18 +139,41 @@ class RemoteTask:
 
     @property
     def phase(self) -> Phase:
-        """What the status means; an unknown one means under way. Where `pexit` is absent, outputs tell success."""
+        """What the status means; an unknown one means under way.
+
+        A `pexit` that is no number says as little as none: outputs tell success there. Where it is 0 and outputs are
+        there, the task was made, whatever its end is called.
+        """
+        if self.status not in ENDED_STATUSES:
+            return Phase.UNDER_WAY
+        if self.exit_code == 0 and (self.outputs or self.status == FINISHED):
+            return Phase.SUCCEEDED
         if self.status == FINISHED:
-            succeeded = self.exit_code == 0 if self.exit_text else bool(self.outputs)
-            return Phase.SUCCEEDED if succeeded else Phase.FAILED
-        if self.status == CANCELLED:
-            return Phase.CANCELLED
-        return Phase.FAILED if self.status == ENDED_BEFORE_IT_RAN else Phase.UNDER_WAY
+            return Phase.SUCCEEDED if self.exit_code is None and self.outputs else Phase.FAILED
+        return Phase.CANCELLED if self.status == CANCELLED else Phase.FAILED
 
     @property
     def unclear(self) -> bool:
-        """Whether it ended without saying how: no `pexit`, no outputs (yet), and not said to be free."""
-        return self.status == FINISHED and not (self.exit_text or self.outputs) and self.cost_usd != 0
+        """Whether it ended without saying how: no `pexit` that is a number, and no outputs (yet).
+
+        A cost of 0 does not say it: it may be written down later than the end.
+        """
+        return self.status == FINISHED and self.exit_code is None and not self.outputs
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it is plain that it failed or was cancelled."""
+        return self.phase in {Phase.FAILED, Phase.CANCELLED} and not self.unclear
+
+    @property
+    def unbilled(self) -> bool:
+        """Whether it plainly failed for nothing: it says so, or shows no sign of a cost or of outputs.
+
+        The API page: failed and cancelled tasks are not billed; older replies leave their cost out.
+        """
+        if self.cost_usd is not None:
+            return self.has_failed and self.cost_usd == 0
+        return self.has_failed and not (self.garbled or self.outputs or self.exit_code == 0)
 
     @property
     def queued(self) -> bool:
@@ -200,9 +222,14 @@ def parse(body: bytes) -> Json:
     return value
 
 
+def read_status(value: object) -> str:
+    """Return a status in lower case on one line; empty where it is no text."""
+    return one_line(text(value)).lower()
+
+
 def is_known(status: str) -> bool:
     """Return whether the API page knows a status."""
-    return status in UNDER_WAY_STATUSES or status in {FINISHED, CANCELLED, ENDED_BEFORE_IT_RAN}
+    return status in UNDER_WAY_STATUSES or status in ENDED_STATUSES
 
 
 def bar_share(shown: str) -> float | None:
@@ -231,24 +258,24 @@ def read_page(reply: Mapping[str, Any]) -> TaskPage | None:
 
 def read_task(entry: Mapping[str, Any]) -> RemoteTask:
     """Read an entry of a `tasklist`."""
-    owner, model = text(entry.get("modelslugowner")), text(entry.get("modelslugproject"))
-    outputs = entry.get("outputs")
-    pexit = entry.get("pexit")
+    owner, model = _slug(entry.get("modelslugowner")), _slug(entry.get("modelslugproject"))
+    cost, outputs = entry.get("totalcost"), entry.get("outputs")
+    cost_usd, listed = money(cost), outputs if isinstance(outputs, list) else []
+    made = tuple(_output(output) for output in listed if isinstance(output, dict))
     return RemoteTask(
         task_id=text(entry.get("id")),
         token=_token(entry),
         model=f"{owner}/{model}" if owner and model else None,
         parameters=_parameters(entry.get("parameters")),
-        status=one_line(text(entry.get("status"))),
-        exit_text="" if pexit is None else text(pexit) or ("" if pexit == "" else "unreadable"),
-        cost_usd=money(entry.get("totalcost")),
-        outputs=tuple(_output(o) for o in outputs if isinstance(o, dict)) if isinstance(outputs, list) else (),
+        status=read_status(entry.get("status")),
+        exit_text=text(entry.get("pexit")),
+        cost_usd=cost_usd,
+        outputs=made,
         error_text=text(entry.get("debugerror"))[-DEBUG_TAIL:],
         debug_output=text(entry.get("debugoutput"))[-DEBUG_TAIL:],
         created_at=_moment(entry.get("createtime")),
-        started_at=_moment(entry.get("starttime")),
-        ended_at=_moment(entry.get("endtime")),
         elapsed_seconds=_seconds(entry.get("elapsedseconds")),
+        garbled=(cost_usd is None and cost not in (None, "")) or bool(outputs and not made),
     )
 
 
@@ -281,6 +308,8 @@ def whole(value: object) -> int | None:
     """Return a whole number, also where it is written `6.0000`; None for all else."""
     if isinstance(value, str) and len(value) <= PLAIN_DIGITS and value.isascii() and value.isdigit():
         return int(value)  # nearly every reply, and so worth a short way
+    if value is None:
+        return None
     found = number(value)
     return int(found) if found is not None and found == found.to_integral_value() else None
 
@@ -307,6 +336,12 @@ def _token(entry: Mapping[str, Any]) -> str | None:
     return text(entry.get("socketaccesstoken")) or text(entry.get("tasktoken")) or None
 
 
+def _slug(value: object) -> str:
+    """Return half of a model's name; empty for what is none, which then speaks for no other model."""
+    written = text(value)
+    return written if re.fullmatch(r"[\w.-]*[^\W\d_][\w.-]*", written) else ""
+
+
 def _seconds(value: object) -> float | None:
     seconds = whole(value)
     found = number(value) if seconds is None else seconds
@@ -315,7 +350,7 @@ def _seconds(value: object) -> float | None:
 
 def _moment(value: object) -> float | None:
     seconds = _seconds(value)
-    return seconds if seconds and seconds < LATEST else None
+    return seconds if seconds is not None and EARLIEST <= seconds < LATEST else None
 
 
 def _output(entry: Mapping[str, Any]) -> RemoteOutput:
