@@ -18,6 +18,8 @@ Parameters: TypeAlias = Mapping[str, Any]
 ID_VERSION = 1
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 SHORT_ID = 8
+MOST_AT_ONCE = 100_000
+"""How many tasks a user may want to run at a time; more is a slip of the keyboard."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import pytest
 
 from orchestrator.errors import Exit
 from orchestrator.ledger import DamagedLedgerError, LedgerError, NotALedgerError, SqliteLedger
-from orchestrator.ledger.opening import AT_WORK
+from orchestrator.ledger.naming import Fact
 from orchestrator.ledger.versions import STEPS, Step
 from orchestrator.tasks import Task
 
@@ -279,10 +279,10 @@ class TestTheSideFile:
     def test_in_peace_it_goes(self, path: Path) -> None:
         """One who ends in peace leaves the file alone, and it can be copied without another."""
         with SqliteLedger(path) as store, store.at_work():
-            assert store.fact(AT_WORK)
+            assert store.fact(Fact.AT_WORK)
         assert {file.name for file in path.parent.iterdir()} == {"ledger.sqlite", "ledger.sqlite-mark"}
         with SqliteLedger(path, read_only=True) as store:
-            assert store.fact(AT_WORK) is None
+            assert store.fact(Fact.AT_WORK) is None
 
     def test_a_copy_of_the_folder_after_a_kill_is_whole(self, path: Path, tmp_path: Path) -> None:
         """Whoever copies all files of the folder has the run."""

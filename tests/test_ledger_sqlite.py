@@ -1,52 +1,42 @@
+"""The ledger's tasks: saved as they move, kept over editions, and read back as they were."""
+
 from __future__ import annotations
 
 import itertools
 import sqlite3
-import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from stored import (
+    FAILURE,
+    PAID,
+    RESERVE,
+    UNBILLED,
+    done,
+    drop_all_but,
+    enter,
+    everything,
+    output,
+    rows,
+    running,
+    save,
+    task,
+)
 
-from orchestrator.errors import Exit
 from orchestrator.ledger import (
-    MANIFEST,
     ClaimedError,
     ConflictError,
-    DamagedLedgerError,
     LedgerError,
-    NotALedgerError,
     Reason,
     SqliteLedger,
 )
-from orchestrator.lifecycle import Ending, Failure, Output, Record, State
+from orchestrator.ledger.rows import PLACES
+from orchestrator.lifecycle import Failure, Record, State
 from orchestrator.money import FREE
-from orchestrator.tasks import Task
-
-RESERVE = Decimal("0.02")
-PAID = Ending("task_postprocess_end", 0, Decimal("0.014"), 6.0, 30.0)
-UNBILLED = Ending("task_postprocess_end", 1, FREE, 2.0, 40.0)
-FAILURE = Failure("model", "the model ran out of memory: 灯台")
-
-
-def task(index: int, name: str | None = None) -> Task:
-    return Task(
-        id=name or f"task-{index:03}",
-        index=index,
-        parameters={"prompt": "a harbour", "steps": 40, "hires": True},
-        axes={"prompt": "a harbour", "scale": "3.5"},
-        labels={"prompt": "harbour"},
-        path=f"harbour/{index}",
-        cells=({"prompt": "the same harbour", "scale": "3.5"},),
-        model="Hevok/Studio-Trigger",
-    )
-
-
-def output(number: int) -> Output:
-    return Output(f"files/harbour-{number}.png", f"https://cdn.example/{number}", "image/png", number, "0" * 64)
 
 
 @pytest.fixture
@@ -58,48 +48,6 @@ def path(tmp_path: Path) -> Path:
 def store(path: Path) -> Iterator[SqliteLedger]:
     with SqliteLedger(path) as store:
         yield store
-
-
-def enter(store: SqliteLedger, *tasks: Task, edition: int = 1, rank: int = 0) -> list[Record]:
-    with store.transaction(durable=False):
-        store.enter(tasks, edition, rank)
-    return [Record(each) for each in tasks]
-
-
-def save(store: SqliteLedger, *records: Record) -> Record:
-    """Save a chain of records, each of which follows from the one before; return the last."""
-    for before, after in itertools.pairwise(records):
-        with store.transaction(durable=False):
-            store.save(before, after)
-    return records[-1]
-
-
-def running(store: SqliteLedger, record: Record, remote_id: str) -> Record:
-    intended = record.intended(10.0, RESERVE, 2220)
-    return save(store, record, intended, intended.accepted(remote_id, f"token-{remote_id}", 11.0))
-
-
-def done(store: SqliteLedger, record: Record, remote_id: str) -> Record:
-    sent = running(store, record, remote_id)
-    fetching = sent.succeeded(PAID)
-    return save(store, sent, fetching, fetching.delivered((output(0), output(1)), ("odd size",), 50.0))
-
-
-def drop_all_but(store: SqliteLedger, edition: int) -> bool:
-    with store.transaction(durable=False):
-        return store.drop_all_but(edition)
-
-
-def everything(store: SqliteLedger) -> dict[str, Record]:
-    return {record.task.id: record for record in store.everything()}
-
-
-def rows(path: Path, query: str) -> list[tuple[object, ...]]:
-    """Ask the file itself, behind the ledger's back."""
-    with sqlite3.connect(path) as db:
-        found = db.execute(query).fetchall()
-    db.close()
-    return found
 
 
 class TestSaving:
@@ -286,6 +234,7 @@ class TestEditions:
         assert sorted(held) == ["task-001", "task-002", "task-003", "task-004", "task-005"]
         assert [name for name, record in held.items() if not record.dropped] == ["task-005"]
         assert [record.task.id for record in store.unfinished()] == ["task-002", "task-004"]
+        assert [record.task.id for record in store.unfinished(1)] == ["task-002"]
         assert not drop_all_but(store, 2)
 
     def test_saving_says_whether_the_task_was_dropped(self, store: SqliteLedger) -> None:
@@ -323,6 +272,17 @@ class TestReading:
         enter(store, task(0), task(1))
         enter(store, task(1), task(2), edition=2)
         assert [record.task.index for record in store.pending(2, -1, 9)[0]] == [1, 2]
+
+    def test_places_are_walked_in_order(self, store: SqliteLedger) -> None:
+        """To put a million of them in order at the end of a run would take memory that nothing else in it takes."""
+        records = enter(store, *(task((number * 7) % 10) for number in range(10)))
+        for number, record in enumerate(records[:8]):
+            done(store, record, str(number))
+        ended = sorted(record.task.index for record in records[:8])
+        assert list(store.places()) == [(task(index).id, index) for index in ended]
+        with closing(sqlite3.connect(store.path)) as db:
+            plan = [str(step[-1]) for step in db.execute(f"EXPLAIN QUERY PLAN {PLACES}")]
+        assert plan == ["SCAN tasks USING INDEX tasks_by_place"]
 
     @pytest.mark.parametrize("chunk", [1, 2, 3, 500])
     def test_finished_tasks_come_by_place_and_dropped_ones_last(self, store: SqliteLedger, chunk: int) -> None:
@@ -425,177 +385,20 @@ class TestReading:
         assert len(everything(store)) == 2
 
 
-class TestManifestFact:
-    """The fact stands only while the manifest can be up to date."""
+def test_twice_as_many_tasks_are_read_in_twice_the_steps(store: SqliteLedger) -> None:
+    """A manifest of a million lines is written anew in a minute, not in hours."""
+    steps = []
+    for first in (0, 1000):
+        for record in enter(store, *(task(number) for number in range(first, first + 1000)), rank=first):
+            save(store, record, record.unready(FAILURE, 9.0))
+        taken = itertools.count()
 
-    @pytest.fixture(autouse=True)
-    def finished(self, store: SqliteLedger) -> Record:
-        first, self.second, self.third = enter(store, task(0), task(1), task(2))
-        finished = done(store, first, "2221")
-        self.sent = running(store, self.second, "2222")
-        with store.transaction(durable=False):
-            store.state({MANIFEST: "123"})
-        return finished
+        def count(taken: Iterator[int] = taken) -> int:
+            return 0 * next(taken)
 
-    def test_it_stays_while_nothing_ends(self, store: SqliteLedger) -> None:
-        """New tasks, and moves between states that are no ends, leave the manifest as it is."""
-        enter(store, task(3), rank=3)
-        running(store, self.third, "2223")
-        assert not drop_all_but(store, 1)
-        assert store.fact(MANIFEST) == "123"
-
-    def test_an_end_takes_it_away(self, store: SqliteLedger) -> None:
-        """It goes with the very commit that a task's end is written in: a kill right after it is noticed."""
-        save(store, self.sent, self.sent.failed(FAILURE, 40.0, UNBILLED))
-        assert store.fact(MANIFEST) is None
-
-    def test_another_try_takes_it_away(self, store: SqliteLedger, finished: Record) -> None:
-        """A task that leaves its end has no line any more."""
-        save(store, finished, finished.refetched())
-        assert store.fact(MANIFEST) is None
-
-    def test_another_edition_takes_it_away(self, store: SqliteLedger) -> None:
-        """A task's place may have changed."""
-        enter(store, task(0), edition=2)
-        assert store.fact(MANIFEST) is None
-
-    def test_dropping_takes_it_away(self, store: SqliteLedger) -> None:
-        """A task that lost its place has another line."""
-        assert drop_all_but(store, 2)
-        assert store.fact(MANIFEST) is None
-
-    def test_an_end_takes_it_away_after_one_that_failed(self, store: SqliteLedger) -> None:
-        """What a failed transaction took away is there again, and the next end finds it."""
-        failed = self.sent.failed(FAILURE, 40.0, UNBILLED)
-
-        def write() -> None:
-            with store.transaction(durable=True):
-                store.save(self.sent, failed)
-                raise LookupError
-
-        with pytest.raises(LookupError):
-            write()
-        assert store.fact(MANIFEST) == "123"
-        save(store, self.sent, failed)
-        assert store.fact(MANIFEST) is None
-
-    def test_a_stamp_between_two_ends_is_taken_away_too(self, store: SqliteLedger) -> None:
-        """The second end of one process finds a stamp that was set after the first one."""
-        save(store, self.sent, self.sent.failed(FAILURE, 40.0, UNBILLED))
-        with store.transaction(durable=False):
-            store.state({MANIFEST: "456"})
-        third = running(store, self.third, "2223")
-        save(store, third, third.failed(FAILURE, 40.0, UNBILLED))
-        assert store.fact(MANIFEST) is None
-
-
-class TestTheFile:
-    def test_only_its_owner_reads_it(self, store: SqliteLedger, path: Path) -> None:
-        """The file and what SQLite keeps beside it hold tokens: nobody else may read them."""
-        enter(store, task(0))
-        files = sorted(path.parent.glob("ledger.sqlite*"))
-        assert len(files) == 3
-        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
-
-    def test_it_can_be_opened_again(self, path: Path) -> None:
-        """What was written is there after closing; closing twice is closing once."""
-        store = SqliteLedger(path)
-        enter(store, task(0))
-        store.close()
-        store.close()
-        with SqliteLedger(path) as again:
-            assert list(everything(again)) == ["task-000"]
-
-    @pytest.mark.parametrize("read_only", [True, False])
-    def test_a_later_version_is_refused(self, path: Path, read_only: bool) -> None:
-        """A ledger of a version that is not known yet is not touched."""
-        SqliteLedger(path).close()
-        rows(path, "PRAGMA user_version = 2")
-        with pytest.raises(NotALedgerError, match="later version") as raised:
-            SqliteLedger(path, read_only=read_only)
-        assert raised.value.exit_code is Exit.REFUSED
-        assert rows(path, "PRAGMA user_version") == [(2,)]
-
-    @pytest.mark.parametrize("read_only", [True, False])
-    @pytest.mark.parametrize("content", [b"not a ledger\n" * 400, b"SQLite format 3\0" + b"\xff" * 5000])
-    def test_garbage_is_refused(self, path: Path, content: bytes, read_only: bool) -> None:
-        """A file that is no ledger is named and left as it is."""
-        path.write_bytes(content)
-        with pytest.raises(
-            NotALedgerError, match=f"The ledger {path} is damaged: .* `orchestrator recover {path.parent}`"
-        ):
-            SqliteLedger(path, read_only=read_only)
-        assert path.read_bytes() == content
-
-    def test_reading_makes_nothing(self, tmp_path: Path) -> None:
-        """To look into a folder without a ledger is refused, and leaves no file behind."""
-        with pytest.raises(NotALedgerError, match=f"{tmp_path} is not a run folder"):
-            SqliteLedger(tmp_path / "ledger.sqlite", read_only=True)
-        assert list(tmp_path.iterdir()) == []
-
-    def test_a_file_that_a_kill_left_empty_is_filled(self, path: Path) -> None:
-        """An empty file holds no run yet; the next run begins in it."""
-        path.touch()
-        with pytest.raises(NotALedgerError, match="holds no run yet"):
-            SqliteLedger(path, read_only=True)
-        with SqliteLedger(path) as store:
-            enter(store, task(0))
-
-    def test_a_place_that_cannot_be_written_stops_the_run(self, tmp_path: Path) -> None:
-        """Where no file can be made the error names the file and what to do."""
-        with pytest.raises(LedgerError, match="run the same command again") as raised:
-            SqliteLedger(tmp_path / "missing" / "ledger.sqlite")
-        assert raised.value.exit_code is Exit.STOPPED
-
-    def test_a_full_disk_stops_the_run(self, store: SqliteLedger) -> None:
-        """When the disk is full nothing of the transaction is there, and all goes on once there is room."""
-        enter(store, task(0))
-        store._db.execute("PRAGMA max_page_count = 1")
-        with pytest.raises(LedgerError, match="full"), store.transaction(durable=True):
-            store.enter([task(number) for number in range(1, 1000)], 1, 1)
-        assert len(everything(store)) == 1
-        store._db.execute("PRAGMA max_page_count = 100000")
-        enter(store, *(task(number) for number in range(1, 1000)), rank=1)
-        assert len(everything(store)) == 1000
-
-
-class TestRowsThatWereChanged:
-    """Each is told as damage, with what to do, by whoever reads it."""
-
-    @pytest.mark.parametrize(
-        ("statement", "read"),
-        [
-            ("INSERT INTO facts VALUES ('total', x'ff')", lambda store: store.facts()),
-            ("INSERT INTO facts VALUES ('total', x'ff')", lambda store: store.fact("total")),
-            ("INSERT INTO counters VALUES ('calls Run', 'many')", lambda store: store.totals()),
-            ("UPDATE attempts SET cost = 'much'", lambda store: store.totals()),
-            ("UPDATE attempts SET reserved = 1.5", lambda store: store.unfinished()),
-            (
-                'UPDATE tasks SET spec = replace(spec, \'"path":"\', \'"path":"../../\')',
-                lambda store: store.unfinished(),
-            ),
-            ("UPDATE tasks SET spec = '" + "[" * 100_000 + "'", lambda store: store.unfinished()),
-            ("DELETE FROM attempts", lambda store: store.unfinished()),
-            ("UPDATE attempts SET remote_id = NULL", lambda store: store.unfinished()),
-            ("UPDATE tasks SET state = 'submitting'; DELETE FROM attempts", lambda store: store.intents()),
-        ],
-    )
-    def test_a_row_of_another_hand(
-        self, tmp_path: Path, statement: str, read: Callable[[SqliteLedger], object]
-    ) -> None:
-        path = tmp_path / "ledger.sqlite"
-        with SqliteLedger(path) as store:
-            with store.transaction(durable=False):
-                store.enter([task(0)], 1, 0)
-                store.save(Record(task(0)), sent := Record(task(0)).intended(1.0, Decimal("0.01"), None))
-                store.save(sent, sent.accepted("8", "token", 2.0))
-            store._db.executescript(statement)
-            with pytest.raises(DamagedLedgerError, match="orchestrator recover"):
-                read(store)
-
-    def test_a_run_time_that_is_none_is_not_learned_from(self, tmp_path: Path) -> None:
-        with SqliteLedger(tmp_path / "ledger.sqlite") as store:
-            store._db.execute(
-                "INSERT INTO attempts (task, number, intent_at, reserved, elapsed) VALUES ('a', 1, 1, 1, 1e999)"
-            )
-            assert store.usual_seconds() is None
+        store._db.set_progress_handler(count, 100)
+        for undone in (False, True):
+            assert len(list(store.finished(50, undone=undone))) == first + 1000
+        store._db.set_progress_handler(None, 0)
+        steps.append(next(taken))
+    assert steps[1] < 3 * steps[0]

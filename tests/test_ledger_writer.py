@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from child import child
 
 from orchestrator.clock import SystemClock, VirtualClock
 from orchestrator.ledger import ClaimedError, ConflictError, Ledger, LedgerError, SqliteLedger
@@ -459,7 +460,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     """After `kill -9` in the middle of writing, the ledger is whole and holds every save that had returned."""
     path = tmp_path / "ledger.sqlite"
     script = textwrap.dedent(WRITER)
-    with subprocess.Popen([sys.executable, "-c", script, path], stdout=subprocess.PIPE, text=True) as process:
+    with child([sys.executable, "-c", script, path], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         acknowledged = [process.stdout.readline().strip() for _ in range(200)]
         os.kill(process.pid, signal.SIGKILL)

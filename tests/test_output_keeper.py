@@ -13,7 +13,7 @@ import anyio.to_thread
 import pytest
 
 from orchestrator.clock import SystemClock
-from orchestrator.ledger import MANIFEST, Ledger, SqliteLedger
+from orchestrator.ledger import Fact, Ledger, SqliteLedger
 from orchestrator.lifecycle import Ending, Output, Record
 from orchestrator.output import manifest
 from orchestrator.output.keeper import ManifestKeeper
@@ -64,7 +64,7 @@ class Run:
             await anyio.to_thread.run_sync(lambda: None)
 
     async def fact(self) -> str | None:
-        return await self.ledger.read(lambda store: store.fact(MANIFEST))
+        return await self.ledger.read(lambda store: store.fact(Fact.MANIFEST))
 
 
 @asynccontextmanager
@@ -103,6 +103,29 @@ async def test_lines_appear_while_the_run_goes_on(tmp_path: Path) -> None:
         await run.lines(2)
         assert indexes(run.path) == [4, 1]
         assert await run.fact() is None
+
+
+async def test_several_wait_for_one_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for the disk is told when its line is there, together with the others."""
+    synced: list[list[int | None]] = []
+    monkeypatch.setattr(manifest, "sync", lambda path: synced.append(indexes(path)))
+    async with process(tmp_path) as run:
+        await run.finish(4)
+        await run.lines(1)
+        assert synced == [], "nobody waits"
+        await run.finish(1, 5)
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(run.keeper.synced)
+        assert synced == [[4, 1, 5]]
+
+
+async def test_a_line_that_a_kill_swallowed_is_there_for_whoever_waits(tmp_path: Path) -> None:
+    async with process(tmp_path, killed=True) as killed:
+        await killed.finish(3, told=False)
+    async with process(tmp_path) as run:
+        await run.keeper.synced()
+        assert indexes(run.path) == [3]
 
 
 async def test_the_manifest_is_in_order_at_the_end(tmp_path: Path) -> None:

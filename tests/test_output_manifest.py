@@ -224,8 +224,8 @@ def test_lines_that_do_not_fit_are_left_as_they_are(
 
 
 def test_putting_lines_in_order_takes_little_memory(tmp_path: Path) -> None:
-    """What is held for each line is a few numbers, however the lines lie."""
-    path, count = tmp_path / manifest.NAME, 3 * manifest.RUN
+    """What is held for each line is two numbers, however the lines lie."""
+    path, count = tmp_path / manifest.NAME, 24 * manifest.RUN
     scattered = sorted(range(count), key=lambda number: number * 7919 % count)
     manifest.append(
         path, [f'{{"format": 1, "task": "t{number}", "index": {number}, "rest": 0}}\n' for number in scattered]
@@ -236,7 +236,7 @@ def test_putting_lines_in_order_takes_little_memory(tmp_path: Path) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 70 * count
+    assert peak < 28 * count
     told = [json.loads(text)["index"] for text in path.read_text("utf-8").splitlines()]
     assert told == list(range(count))
 

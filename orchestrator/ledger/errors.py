@@ -15,6 +15,19 @@ class LedgerError(StoppedError):
         super().__init__(f"The ledger {path} cannot be used: {reason}. Fix the cause and run the same command again.")
 
 
+class GoneLedgerError(LedgerError):
+    """The ledger's file does not stand at its name any more."""
+
+    def __init__(self, path: Path, run_folder: Path) -> None:
+        StoppedError.__init__(
+            self,
+            f"The ledger {path} was removed, moved or replaced while a run was at work, so nothing more is sent. Put"
+            f" the run folder {run_folder} back in its place and run the same command again: what was sent goes on, and"
+            " without its ledger would be paid for again.",
+        )
+        self.path = path
+
+
 class NotALedgerError(RefusedError):
     """There is no ledger that this version can read."""
 

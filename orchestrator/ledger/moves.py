@@ -42,12 +42,12 @@ def write(db: sqlite3.Connection, before: Record, after: Record) -> None:
         if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE or not claimed:
             raise
         raise ClaimedError(claimed) from error
-    if after.outputs != before.outputs:
+    if after.outputs is not before.outputs:
         _write_outputs(db, identity, before.outputs, after.outputs)
 
 
 def _write_attempt(db: sqlite3.Connection, task: str, before: Attempt | None, after: Attempt | None) -> None:
-    if after is not None and after != before:
+    if after is not None and after is not before:
         db.execute(_WRITE_ATTEMPT, (task, *rows.attempt_values(after)))
     elif after is None and before is not None:
         db.execute("DELETE FROM attempts WHERE task = ? AND number = ?", (task, before.number))

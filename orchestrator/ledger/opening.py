@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orchestrator.ledger.errors import DamagedLedgerError, LedgerError, NotALedgerError, UnbegunLedgerError
+from orchestrator.ledger.errors import (
+    DamagedLedgerError,
+    GoneLedgerError,
+    LedgerError,
+    NotALedgerError,
+    UnbegunLedgerError,
+)
+from orchestrator.ledger.naming import Fact
 from orchestrator.ledger.versions import STEPS, Step
 from orchestrator.places import make_private
 
@@ -23,12 +30,6 @@ BROKEN: Final = (sqlite3.Error, UnicodeDecodeError)
 
 UNREADABLE: Final = (ValueError, TypeError, KeyError, ArithmeticError, AttributeError, RecursionError)
 """What reading a row raises that is not what we wrote."""
-
-AT_WORK: Final = "at work"
-"""The fact that stands in the file itself, not only in its side file, while a process writes."""
-
-COMMITS: Final = "commits"
-"""The fact that counts the commits that were waited for until they were on the disk."""
 
 MARK: Final = "-mark"
 """What the name of the file beside the ledger ends with that says how many of these there were."""
@@ -126,12 +127,28 @@ class LedgerFile:
         """Close the file; what shows that nothing has been taken away from it stays."""
         at_work = False
         with suppress(*BROKEN):
-            at_work = db.execute(_FACT, (AT_WORK,)).fetchone() is not None
+            at_work = db.execute(_FACT, (Fact.AT_WORK,)).fetchone() is not None
         with self.translated():
             db.close()
         if at_work and not self.side_file.exists():  # the last one to close takes it away, and it had been killed
             with suppress(OSError):
                 self.side_file.touch(0o600)
+
+    def standing(self) -> tuple[int, int] | None:
+        """Return which file stands at the ledger's name now, None where there is none."""
+        with suppress(OSError):
+            found = self.path.stat()
+            return found.st_dev, found.st_ino
+        return None
+
+    def stand(self, standing: tuple[int, int] | None) -> None:
+        """See that the same file still stands at the ledger's name.
+
+        Raises:
+            GoneLedgerError: It does not.
+        """
+        if self.standing() != standing:
+            raise GoneLedgerError(self.path, self.run_folder)
 
     def note(self, commits: int) -> None:
         """Say in the mark how many commits are on the disk by now; where that cannot be, the older word stands."""
@@ -156,7 +173,7 @@ class LedgerFile:
             suppress(*BROKEN),
             closing(sqlite3.connect(f"{self._address()}?mode=ro&immutable=1", uri=True)) as db,
         ):
-            found = db.execute(_FACT, (AT_WORK,)).fetchone()
+            found = db.execute(_FACT, (Fact.AT_WORK,)).fetchone()
         if found is not None and not self.side_file.exists():
             reason = f"{self.side_file.name}, where the last commits stood, is missing"
             raise DamagedLedgerError(self.path, reason, self.run_folder)
@@ -236,7 +253,7 @@ class LedgerFile:
 
 def commits_of(db: sqlite3.Connection) -> int:
     """Return how many commits a ledger has that were waited for."""
-    found = db.execute(_FACT, (COMMITS,)).fetchone()
+    found = db.execute(_FACT, (Fact.COMMITS,)).fetchone()
     return 0 if found is None or not str(found[0]).isdecimal() else int(found[0])
 
 
@@ -267,4 +284,5 @@ def _migrate(db: sqlite3.Connection, steps: Sequence[Step]) -> None:
 
 
 def _version_of(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
+    """Return the version of a ledger, 0 where it has none; less than that was never written."""
+    return max(0, int(db.execute("PRAGMA user_version").fetchone()[0]))

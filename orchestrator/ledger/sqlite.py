@@ -12,26 +12,25 @@ from typing import Final, Self
 
 from orchestrator.ledger import moves, rows, sums
 from orchestrator.ledger.errors import DamagedLedgerError, LedgerError, NotALedgerError
-from orchestrator.ledger.opening import AT_WORK, COMMITS, LedgerFile, commits_of
+from orchestrator.ledger.naming import Fact
+from orchestrator.ledger.opening import LedgerFile, commits_of
 from orchestrator.ledger.totals import Entered, Reason, Totals
 from orchestrator.ledger.versions import STEPS, Step
 from orchestrator.lifecycle import FINAL, Record, State
-from orchestrator.sense import is_moment
 from orchestrator.tasks import Task
 
 CHUNK: Final = 500
+WALK_KILOBYTES: Final = 256
 CHECKED_BYTES: Final = 2**26
 """Up to this size (about 65,000 tasks) a ledger is looked through before it is worked with, in a tenth of a second;
 what is damaged in a larger one is found where it is read."""
-MANIFEST: Final = "manifest"
-"""The fact that holds the manifest's stamp while the manifest tells what the ledger holds; whatever makes it stale
-takes the fact away in the same commit."""
 
 _SELECT_TASKS: Final = (
     f"SELECT {rows.TASK_COLUMNS}, {rows.ATTEMPT_COLUMNS} FROM tasks LEFT JOIN attempts ON task = id"  # noqa: S608 - constants only
     " AND number = (SELECT max(number) FROM attempts WHERE task = id)"
 )
-_FINISHED: Final = "state IN ('done', 'failed', 'cancelled')"
+_FINISHED: Final = "+state IN ('done', 'failed', 'cancelled')"
+"""With `+` these tasks are sought by place: by state, each chunk would sort all that come after it."""
 TASK_WIDTH: Final = rows.TASK_COLUMNS.count(",") + 1
 
 
@@ -64,6 +63,7 @@ class SqliteLedger:
         if read_only and not path.is_file():
             raise NotALedgerError(f"{path.parent} is not a run folder: it holds no {path.name}.")
         self._db = self._file.connected(read_only=read_only, steps=steps)
+        self._standing = self._file.standing()
         self._commits = commits_of(self._db)
         self._may_be_stamped = True
         self._has_dropped: bool | None = None
@@ -92,14 +92,14 @@ class SqliteLedger:
     def at_work(self) -> Iterator[None]:
         """Let it be known in the file itself, while the block runs, that its side file must not be missing."""
         with self.transaction(durable=True):
-            self.state({AT_WORK: "1"})
+            self.state({Fact.AT_WORK: "1"})
         with self._file.translated():
             self._db.execute("PRAGMA wal_checkpoint")
         try:
             yield
         finally:
             with suppress(LedgerError), self.transaction(durable=False):
-                self.state({AT_WORK: None})
+                self.state({Fact.AT_WORK: None})
 
     def frozen(self) -> SqliteLedger:
         """Open the file once more, to be read as it is now whatever is committed later."""
@@ -121,7 +121,11 @@ class SqliteLedger:
 
     @contextmanager
     def transaction(self, *, durable: bool) -> Iterator[None]:
-        """Commit what the block writes as one; `durable` waits until it is on the disk."""
+        """Commit what the block writes as one; `durable` waits until it is on the disk.
+
+        Raises:
+            LedgerError: It could not be written, or was, and nobody finds it: the file that is open has lost its name.
+        """
         with self._file.translated():
             if durable is not self._durable:
                 self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -131,13 +135,14 @@ class SqliteLedger:
                 yield
                 if durable:
                     self._commits += 1
-                    self.state({COMMITS: str(self._commits)})
+                    self.state({Fact.COMMITS: str(self._commits)})
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:  # a full disk may have rolled it back already
                     self._db.execute("ROLLBACK")
                 self._may_be_stamped, self._has_dropped = True, None
                 raise
+        self._file.stand(self._standing)
         if durable:
             self._file.note(self._commits)
 
@@ -161,7 +166,7 @@ class SqliteLedger:
             ((task.id, task.index, at, edition, rows.spec(task)) for at, task in enumerate(tasks, rank)),
         )
         if known:
-            self.state({MANIFEST: None})
+            self.state({Fact.MANIFEST: None})
         return Entered(len(tasks) - len(known), Counter(State(state) for state, dropped in known if dropped))
 
     def drop_all_but(self, edition: int) -> bool:
@@ -178,7 +183,7 @@ class SqliteLedger:
         )
         if kept.rowcount:
             self._has_dropped = True
-            self.state({MANIFEST: None})
+            self.state({Fact.MANIFEST: None})
         return forgotten.rowcount + kept.rowcount > 0
 
     def save(self, before: Record, after: Record) -> bool:
@@ -193,13 +198,13 @@ class SqliteLedger:
         """
         moves.write(self._db, before, after)
         if before.state in FINAL or after.state in FINAL:
-            self.state({MANIFEST: None})
+            self.state({Fact.MANIFEST: None})
         return self._is_dropped(after.task.id)
 
     def state(self, facts: Mapping[str, str | None]) -> None:
         """Set facts; None removes one."""
         for name, value in facts.items():
-            if name == MANIFEST:
+            if name == Fact.MANIFEST:
                 if value is None and not self._may_be_stamped:
                     continue
                 self._may_be_stamped = value is not None
@@ -226,7 +231,7 @@ class SqliteLedger:
     def facts(self) -> dict[str, str]:
         """Return every fact but the count of commits, which is the ledger's own."""
         with self._file.translated():
-            found = self._db.execute("SELECT name, value FROM facts WHERE name <> ?", (COMMITS,)).fetchall()
+            found = self._db.execute("SELECT name, value FROM facts WHERE name <> ?", (Fact.COMMITS,)).fetchall()
         with self._file.understood():
             return {rows.text(name): rows.text(value) for name, value in found}
 
@@ -251,9 +256,13 @@ class SqliteLedger:
         records = self._records(f"WHERE id IN ({_marks(identities)}) ORDER BY rank", identities)
         return records, found[-1][1] if found else after_rank
 
-    def unfinished(self) -> list[Record]:
-        """Return every task that is submitting, running or fetching, dropped ones too, in order."""
-        return self._requested("WHERE state IN ('submitting', 'running', 'fetching') ORDER BY place")
+    def unfinished(self, most: int = -1) -> list[Record]:
+        """Return the tasks that are submitting, running or fetching, dropped ones too, in order; the first few or all.
+
+        They are sought by state, even where few are wanted: by place there may be a million before them.
+        """
+        clause = "WHERE state IN ('submitting', 'running', 'fetching') ORDER BY +place LIMIT ?"
+        return self._requested(clause, (most,))
 
     def intents(self) -> list[Record]:
         """Return every task whose request is about to be sent, is out or is in doubt."""
@@ -261,11 +270,12 @@ class SqliteLedger:
 
     def finished(self, chunk: int = CHUNK, *, undone: bool = False) -> Iterator[Record]:
         """Yield every failed or cancelled task, and done ones too or not, in the order of places, dropped ones last."""
-        yield from self._stream("state IN ('failed', 'cancelled')" if undone else _FINISHED, chunk)
+        yield from self._stream("+state IN ('failed', 'cancelled')" if undone else _FINISHED, chunk)
 
     def places(self) -> Iterator[tuple[str, int | None]]:
         """Yield id and place of what `finished` yields, dropped tasks first."""
         with self._file.translated():
+            self._db.execute(f"PRAGMA cache_size = {-WALK_KILOBYTES}")  # of what was passed nothing is needed again
             yield from self._db.execute(rows.PLACES)
 
     def everything(self, chunk: int = CHUNK) -> Iterator[Record]:
@@ -275,8 +285,7 @@ class SqliteLedger:
     def usual_seconds(self) -> float | None:
         """Return how long the service has worked on a task on average, None where it has not said."""
         with self._file.translated():
-            (found,) = self._db.execute("SELECT avg(elapsed) FROM attempts WHERE elapsed > 0").fetchone()
-        return float(found) if is_moment(found) else None
+            return sums.usual_seconds(self._db)
 
     def records(self, identities: Sequence[str]) -> dict[str, Record]:
         """Return those of the given tasks (at most `CHUNK`) that the ledger knows, by id."""
@@ -297,6 +306,17 @@ class SqliteLedger:
         """Return how many failed or cancelled tasks were paid for all the same, and what they have cost."""
         with self._file.translated(), self._file.understood():
             return sums.paid_in_vain(self._db)
+
+    def was_billed(self, identity: str) -> bool:
+        """Return whether any request of a task has cost something."""
+        query = "SELECT 1 FROM attempts WHERE task = ? AND cost > 0"
+        with self._file.translated():
+            return self._db.execute(query, (identity,)).fetchone() is not None
+
+    def done_with(self, prefix: str) -> int:
+        """Return how many done tasks there are of which a fact is kept that is named by this and their id."""
+        with self._file.translated():
+            return sums.done_with(self._db, prefix)
 
     def states(self, identities: Sequence[str]) -> dict[str, State]:
         """Return the states of those of the given tasks (at most `CHUNK`) that the ledger knows."""
@@ -355,9 +375,9 @@ class SqliteLedger:
         with self._file.understood():
             return [rows.record(row[:TASK_WIDTH], row[TASK_WIDTH:], outputs.get(row[0], ())) for row in found]
 
-    def _requested(self, clause: str) -> list[Record]:
+    def _requested(self, clause: str, values: Sequence[object] = ()) -> list[Record]:
         """Return tasks whose state says that there is a request."""
-        found = self._records(clause, ())
+        found = self._records(clause, values)
         with self._file.understood():
             for record in found:
                 if record.sent.remote_id is None and record.state is not State.SUBMITTING:

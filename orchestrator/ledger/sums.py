@@ -10,6 +10,7 @@ from orchestrator.ledger import rows
 from orchestrator.ledger.totals import Reason, Totals
 from orchestrator.lifecycle import State
 from orchestrator.money import from_pico
+from orchestrator.sense import is_moment
 
 _TASKS: Final = "SELECT state, count(*), count(*) - count(rank) FROM tasks GROUP BY state"
 _ATTEMPTS: Final = (
@@ -24,6 +25,10 @@ _FAILURES: Final = (
 )
 _PAID_IN_VAIN: Final = (
     f"SELECT count(paid), coalesce(sum(paid), 0) FROM ({_PAID}) WHERE state IN ('failed', 'cancelled')"  # noqa: S608 - constants only
+)
+_DONE_WITH: Final = (
+    "SELECT count(*) FROM facts JOIN tasks ON id = substr(name, length(:prefix) + 1)"
+    " WHERE name BETWEEN :prefix AND :prefix || char(1114111) AND state = 'done'"
 )
 
 
@@ -61,3 +66,14 @@ def paid_in_vain(db: sqlite3.Connection) -> tuple[int, Decimal]:
     """Return how many failed or cancelled tasks were paid for all the same, and what they have cost."""
     tasks, cost = db.execute(_PAID_IN_VAIN).fetchone()
     return tasks, from_pico(rows.count(cost))
+
+
+def usual_seconds(db: sqlite3.Connection) -> float | None:
+    """Return how long the service has worked on a task on average, None where it has not said."""
+    (found,) = db.execute("SELECT avg(elapsed) FROM attempts WHERE elapsed > 0").fetchone()
+    return float(found) if is_moment(found) else None
+
+
+def done_with(db: sqlite3.Connection, prefix: str) -> int:
+    """Return how many done tasks there are of which a fact is kept that is named by this and their id."""
+    return int(db.execute(_DONE_WITH, {"prefix": prefix}).fetchone()[0])

@@ -63,6 +63,10 @@ class Totals:
     attempts: int = 0
     in_doubt: int = 0
 
+    def kept(self, *states: State) -> int:
+        """Return how many tasks in these states the job file still holds."""
+        return sum(self.counts[state] - self.dropped[state] for state in states)
+
     def apply(self, before: Record, after: Record, *, dropped: bool) -> None:
         """Follow one move of one task; `dropped` says whether the job file no longer holds it."""
         self.counts[before.state] -= 1

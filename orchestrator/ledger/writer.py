@@ -10,6 +10,7 @@ import anyio
 
 from orchestrator.clock import Clock
 from orchestrator.ledger.errors import ClaimedError, ConflictError
+from orchestrator.ledger.naming import Fact
 from orchestrator.ledger.sqlite import SqliteLedger
 from orchestrator.ledger.totals import Entered, Totals
 from orchestrator.lifecycle import Record, counted
@@ -43,6 +44,9 @@ class Ledger:
     `run` has to be running somewhere that outlives those who write: a request that was made is
     carried out even if the one who made it is cancelled while waiting. A cancellation does not end
     `run`, `close` does: others may be saving what happened just because everything is being cancelled.
+
+    Attributes:
+        moves: How many moves this process has written down: as long as it stands still, so does every task.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Ledger:
         """Take over a store; `totals` are its sums, which are added up here, and block, where they are not given."""
         self.store = store
         self.totals: Totals = totals or store.totals()
+        self.moves = 0
         self._clock = clock
         self._hop = hop
         self._queue: list[_Ticket[Any]] = []
@@ -95,11 +100,14 @@ class Ledger:
 
         def work(store: SqliteLedger) -> bool:
             dropped = store.save(before, after)
-            store.state(facts or {})
-            store.count(counts)
+            if facts:
+                store.state(facts)
+            if counts:
+                store.count(counts)
             return dropped
 
         def follow(dropped: bool) -> None:
+            self.moves += 1
             self.totals.apply(before, after, dropped=dropped)
             self._add(counts)
 
@@ -109,7 +117,7 @@ class Ledger:
         """Write down the next tasks of the job file, the first of which has `rank` in the order of submission."""
 
         def work(store: SqliteLedger) -> Entered:
-            store.state({"entered": str(rank + len(tasks))})
+            store.state({Fact.ENTERED: str(rank + len(tasks))})
             return store.enter(tasks, edition, rank)
 
         return await self._ask(work, self.totals.enter, durable=False)
@@ -150,8 +158,9 @@ class Ledger:
     ) -> T:
         ticket = _Ticket(work, then, durable=durable)
         self._queue.append(ticket)
-        self._asked.set()
-        self._urgent.set()
+        if len(self._queue) == 1:  # of those that wait for one commit the first one calls for it
+            self._asked.set()
+            self._urgent.set()
         try:
             await (ticket.done.outlast() if outlasting else ticket.done.wait())
         finally:

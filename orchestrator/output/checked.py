@@ -13,7 +13,7 @@ from orchestrator.lifecycle import Output
 from orchestrator.steps.landing import sha256_of
 
 
-class Found(Enum):
+class Condition(Enum):
     """What became of a file."""
 
     OK = auto()
@@ -22,18 +22,18 @@ class Found(Enum):
     BLOCKED = auto()
 
 
-WORDS: Final[Mapping[Found, str]] = MappingProxyType(
+WORDS: Final[Mapping[Condition, str]] = MappingProxyType(
     {
-        Found.OK: "as it came",
-        Found.MISSING: "missing",
-        Found.DAMAGED: "damaged",
-        Found.BLOCKED: "missing, with a folder in its place",
+        Condition.OK: "as it came",
+        Condition.MISSING: "missing",
+        Condition.DAMAGED: "damaged",
+        Condition.BLOCKED: "missing, with a folder in its place",
     }
 )
 """What a file is, in the words of a sentence."""
 
 
-def look(run_folder: Path, output: Output) -> Found:
+def condition_of(run_folder: Path, output: Output) -> Condition:
     """Compare one file with what was recorded of it; it blocks.
 
     Raises:
@@ -41,11 +41,11 @@ def look(run_folder: Path, output: Output) -> Found:
     """
     path = run_folder / output.path
     if path.is_dir():
-        return Found.BLOCKED
+        return Condition.BLOCKED
     if not path.is_file():
-        return Found.MISSING
+        return Condition.MISSING
     whole = path.stat().st_size == output.bytes and sha256_of(path) == output.sha256
-    return Found.OK if whole else Found.DAMAGED
+    return Condition.OK if whole else Condition.DAMAGED
 
 
 @dataclass(slots=True)
@@ -58,19 +58,19 @@ class Checked:
     """
 
     run_folder: Path
-    unwell: dict[str, Found] = field(default_factory=dict)
+    unwell: dict[str, Condition] = field(default_factory=dict)
     _well: set[str] = field(default_factory=set)
 
-    def look(self, output: Output) -> Found:
+    def look(self, output: Output) -> Condition:
         """Return what became of a file; it blocks.
 
         Raises:
             OSError: The file cannot be read.
         """
         if output.path in self._well:
-            return Found.OK
-        found = self.unwell.get(output.path) or look(self.run_folder, output)
-        if found is Found.OK:
+            return Condition.OK
+        found = self.unwell.get(output.path) or condition_of(self.run_folder, output)
+        if found is Condition.OK:
             self._well.add(output.path)
         else:
             self.unwell[output.path] = found

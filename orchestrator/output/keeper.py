@@ -9,7 +9,7 @@ from typing import Final
 import anyio
 
 from orchestrator.clock import Clock
-from orchestrator.ledger import MANIFEST, Ledger, SqliteLedger
+from orchestrator.ledger import Fact, Ledger, SqliteLedger
 from orchestrator.lifecycle import Record
 from orchestrator.output import manifest
 from orchestrator.threads import Hop, in_thread
@@ -28,6 +28,7 @@ class ManifestKeeper:
         self._clock = clock
         self._hop = hop
         self._lines: list[str] = []
+        self._waiting: list[anyio.Event] = []
         self._written: str | None = None
         self._told = anyio.Event()
         self._closing = anyio.Event()
@@ -36,6 +37,13 @@ class ManifestKeeper:
         """A task has ended: its line is on its way."""
         self._lines.append(manifest.line(record, self._model))
         self._told.set()
+
+    async def synced(self) -> None:
+        """Return when all that has ended by now stands in the manifest, on the disk."""
+        written = anyio.Event()
+        self._waiting.append(written)
+        self._told.set()
+        await written.wait()
 
     async def run(self) -> None:
         """Write until `close` is called; begins by mending what a kill left behind.
@@ -46,18 +54,21 @@ class ManifestKeeper:
         if stale is not None:
             await self._hop(partial(self._rewrite, stale))
         while True:
-            if not self._lines and not self._closing.is_set():
+            if not self._lines and not self._waiting and not self._closing.is_set():
                 await self._told.wait()
             await self._clock.wait(self._closing, GATHER_SECONDS)
             self._told = anyio.Event()
             lines, self._lines = self._lines, []
-            if lines:
-                await self._hop(partial(self._append, lines))
+            waiting, self._waiting = self._waiting, []
+            if lines or waiting:
+                await self._hop(partial(self._append, lines, durable=bool(waiting)))
+                for written in waiting:
+                    written.set()
             elif self._closing.is_set():
                 break
         if not await self._ledger.read(self._in_order):
             stamp = await self._hop(self._put_in_order)
-            await self._ledger.state({MANIFEST: stamp})
+            await self._ledger.state({Fact.MANIFEST: stamp})
 
     def close(self) -> None:
         """Nothing more will end: let `run` put the manifest in order and return."""
@@ -65,34 +76,29 @@ class ManifestKeeper:
         self._told.set()
 
     def _in_order(self, store: SqliteLedger) -> bool:
-        return store.fact(MANIFEST) == self._stamp()
+        return store.fact(Fact.MANIFEST) == manifest.stamp(self._path)
 
     def _stale(self, store: SqliteLedger) -> SqliteLedger | None:
         """Return the ledger as it is now where the manifest does not tell what it holds."""
-        self._written = self._stamp()
-        return None if store.fact(MANIFEST) == self._written else store.frozen()
+        self._written = manifest.stamp(self._path)
+        return None if store.fact(Fact.MANIFEST) == self._written else store.frozen()
 
-    def _append(self, lines: list[str]) -> None:
-        is_ours = self._written == self._stamp()
+    def _append(self, lines: list[str], *, durable: bool) -> None:
+        is_ours = self._written == manifest.stamp(self._path)
         manifest.append(self._path, lines)
-        self._written = self._stamp() if is_ours else None
+        if durable:
+            manifest.sync(self._path)
+        self._written = manifest.stamp(self._path) if is_ours else None
 
     def _put_in_order(self) -> str:
         """Put the lines in order as they are, or where that cannot be, write them anew; return the new stamp."""
         with SqliteLedger(self._ledger.store.path, read_only=True) as ledger:
-            if self._written == self._stamp() and manifest.put_in_order(self._path, ledger.places()):
-                return self._stamp()
+            if self._written == manifest.stamp(self._path) and manifest.put_in_order(self._path, ledger.places()):
+                return manifest.stamp(self._path)
         self._rewrite(SqliteLedger(self._ledger.store.path, read_only=True))
-        return self._stamp()
-
-    def _stamp(self) -> str:
-        """Return what changes when anybody else writes the manifest: its size and the moment of the last write."""
-        if not self._path.is_file() or self._path.is_symlink():
-            return "missing"
-        found = self._path.stat()
-        return f"{found.st_size} {found.st_mtime_ns}"
+        return manifest.stamp(self._path)
 
     def _rewrite(self, source: SqliteLedger) -> None:
         with source:
             manifest.rewrite(self._path, source.finished(), self._model)
-        self._written = self._stamp()
+        self._written = manifest.stamp(self._path)

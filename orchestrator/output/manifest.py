@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,14 +11,15 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from heapq import merge
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from orchestrator import money
 from orchestrator.drafts import replace_for_good
 from orchestrator.errors import StoppedError
 from orchestrator.lifecycle import FINAL, Attempt, Failure, Output, Record, State
-from orchestrator.sense import sensible
+from orchestrator.sense import read_json, sensible
 from orchestrator.tasks import Task
 
 FORMAT: Final = 1
@@ -26,8 +28,10 @@ NAME: Final = "manifest.jsonl"
 _HEAD: Final = re.compile(rb'\{"format": 1, "task": "([^"\\]*)", "index": (\d{1,18}), ')
 """How a line of a task begins that has a place in the grid."""
 
-RUN: Final = 4096
-"""So many lines are put in order at a time, to be merged then: Python's numbers take five times what an array's do."""
+RUN: Final = 1024
+"""So many lines are put in order at a time, to be merged then: Python's numbers take many times what an array's do."""
+
+MISSING: Final = "missing"
 
 NEVER_SENT: Final = Attempt(number=0, intent_at=0.0, reserved_usd=money.FREE)
 
@@ -72,11 +76,11 @@ def line(record: Record, model: str) -> str:
 
 
 class ManifestError(StoppedError):
-    """The manifest cannot be written; the ledger holds all that it is to say."""
+    """The manifest cannot be written, or not be read; the ledger holds all that it is to say."""
 
-    def __init__(self, path: Path, error: OSError) -> None:
+    def __init__(self, path: Path, error: OSError, done: str = "written") -> None:
         super().__init__(
-            f"The manifest {path} cannot be written: {error.strerror or error}. Fix the cause and run the same command"
+            f"The manifest {path} cannot be {done}: {error.strerror or error}. Fix the cause and run the same command"
             " again."
         )
 
@@ -90,6 +94,19 @@ def append(path: Path, lines: Iterable[str]) -> None:
     try:
         with path.open("a", encoding="utf-8", newline="\n") as file:
             file.write("".join(lines))
+    except OSError as error:
+        raise ManifestError(path, error) from error
+
+
+def sync(path: Path) -> None:
+    """Have what was added be on the disk.
+
+    Raises:
+        ManifestError: It cannot be.
+    """
+    try:
+        with path.open("ab") as file:
+            os.fsync(file.fileno())
     except OSError as error:
         raise ManifestError(path, error) from error
 
@@ -124,25 +141,18 @@ def put_in_order(path: Path, places: Iterable[tuple[str, int | None]]) -> bool:
 
 
 def _in_order(path: Path, places: Iterable[tuple[str, int | None]]) -> Iterator[bytes]:
-    """Yield the lines in the order of these places; no more than three numbers a line are held in memory.
+    """Yield the lines in the order of these places; no more than two numbers a line are held in memory.
 
     Raises:
         ValueError: These are not the places of the lines.
     """
-    starts, indexes = array("q"), array("q")
     with path.open("rb") as file:
-        start = 0
-        for each in file:
-            found = _HEAD.match(each)
-            if found is None or not each.endswith(b"\n"):
-                raise ValueError("no line of a task that has a place")
-            starts.append(start)
-            indexes.append(int(found[2]))
-            start += len(each)
-        firsts = range(0, len(starts), RUN)
-        runs = [array("q", sorted(range(len(starts))[at : at + RUN], key=indexes.__getitem__)) for at in firsts]
-        for at, (task, place) in zip(merge(*runs, key=indexes.__getitem__), places, strict=True):
-            file.seek(starts[at])
+        lines = _placed(file)
+        runs = []
+        while run := sorted(islice(lines, RUN)):
+            runs.append(tuple(array("q", numbers) for numbers in zip(*run, strict=True)))
+        for (_, start), (task, place) in zip(merge(*(zip(*run, strict=True) for run in runs)), places, strict=True):
+            file.seek(start)
             each = file.readline()
             found = _HEAD.match(each)
             if found is None or (found[1].decode(), int(found[2])) != (task, place):
@@ -150,11 +160,30 @@ def _in_order(path: Path, places: Iterable[tuple[str, int | None]]) -> Iterator[
             yield each
 
 
+def _placed(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Yield for each line the place of its task, and where in the file it begins."""
+    start = 0
+    for each in file:
+        found = _HEAD.match(each)
+        if found is None or not each.endswith(b"\n"):
+            raise ValueError("no line of a task that has a place")
+        yield int(found[2]), start
+        start += len(each)
+
+
 def _replace(path: Path, lines: Iterable[bytes]) -> None:
     try:
         replace_for_good(path, lines)
     except OSError as error:
         raise ManifestError(path, error) from error
+
+
+def stamp(path: Path) -> str:
+    """Return what changes when somebody writes the manifest: its size and the moment of the last write."""
+    if not path.is_file() or path.is_symlink():
+        return MISSING
+    found = path.stat()
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def read(path: Path) -> Iterator[Record]:
@@ -168,7 +197,7 @@ def read(path: Path) -> Iterator[Record]:
     with path.open(encoding="utf-8", errors="replace") as file:
         for text in file:
             with suppress(ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
-                yield sensible(_record(json.loads(text)))
+                yield sensible(_record(read_json(text)))
 
 
 def _record(said: Mapping[str, Any]) -> Record:

@@ -1,0 +1,60 @@
+"""The manifest as a witness: it tells of tasks that an older copy of the ledger does not know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from orchestrator.ledger import DamagedLedgerError, Fact, SqliteLedger
+from orchestrator.lifecycle import State
+from orchestrator.output.manifest import MISSING, ManifestError, stamp
+
+CHUNK: Final = 500
+_TASK: Final = re.compile(rb'"task": ?"([a-z2-7]{1,64})"')
+_REMOTE: Final = re.compile(rb'"remote": ?\{"task_id": ?"([^"\\]{1,64})"')
+"""No text within a line can look like these: its quotes are escaped."""
+
+
+def hear(path: Path, store: SqliteLedger, run_folder: Path) -> None:
+    """See that a ledger knows what the manifest beside it tells of.
+
+    A line is written after the ledger has what the service calls the task, on the disk. One of a task that has another
+    name there, or none, was written when the ledger was further than it is now. The lines are read only where the
+    ledger does not say that the manifest is as it left it: not after an end in order. That takes about 3 s for a
+    million of them, and a ledger made anew has heard them.
+
+    Args:
+        path: The manifest.
+        store: The ledger.
+        run_folder: Whose they are, for the message.
+
+    Raises:
+        DamagedLedgerError: It is an older copy.
+        ManifestError: The manifest cannot be read.
+    """
+    if stamp(path) in {MISSING, store.fact(Fact.MANIFEST)} or store.fact(Fact.ANEW) is not None:
+        return
+    told = _told(path)
+    while lines := dict(islice(told, CHUNK)):
+        known = store.claimed(list(lines))
+        states = store.states([task for remote, task in lines.items() if remote not in known])
+        for remote, task in lines.items():
+            # what is done stays done, as the same task of the service: such a line is no later one, but damaged
+            if remote not in known and states.get(task) is not State.DONE:
+                reason = f"it is an older copy, since {path.name} tells of the service's task {remote}, and it does not"
+                raise DamagedLedgerError(store.path, reason, run_folder)
+
+
+def _told(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield what the service calls each task and what we call it; a line that does not say both is passed over."""
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                remote, task = _REMOTE.search(line), _TASK.search(line)
+                if remote and task:
+                    yield remote[1].decode(errors="replace"), task[1].decode()
+    except OSError as error:
+        raise ManifestError(path, error, "read") from error

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from orchestrator.ledger import DamagedLedgerError, Fact, SqliteLedger
+from orchestrator.lifecycle import Ending, Failure, Output, Record
+from orchestrator.output import manifest, witness
+from orchestrator.tasks import Task
+
+MODEL = "Hevok/Studio-Trigger"
+PAID = Ending("task_postprocess_end", 0, Decimal("0.014"), 6.0, 30.0)
+UNPAID = Ending("task_postprocess_end", 1, Decimal(0), 6.0, 30.0)
+
+
+def running(number: int, name: str, prompt: str = "x") -> Record:
+    task = Task("abcdefghijklmnopqrstuvw" + "abcdef"[number], number, {"prompt": prompt}, {}, {}, "x")
+    return Record(task).intended(1.0, Decimal("0.02"), None).accepted(name, "token", 2.0)
+
+
+def done(number: int, name: str, prompt: str = "x") -> Record:
+    output = Output(f"files/{number}-0.png", None, "image/png", 3, "0" * 64)
+    return running(number, name, prompt).succeeded(PAID).delivered((output,), (), 40.0)
+
+
+def failed(number: int, name: str) -> Record:
+    return running(number, name).failed(Failure("model", "It broke."), 40.0, UNPAID)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteLedger]:
+    """A ledger of four tasks: one done, one failed, one that runs and one that was never sent."""
+    with SqliteLedger(tmp_path / "ledger.sqlite") as ledger:
+        with ledger.transaction(durable=False):
+            records = [done(0, "5000"), failed(1, "5001"), running(2, "5002"), running(3, "5003")]
+            ledger.enter([record.task for record in records], 1, 0)
+            for record in records[:3]:
+                ledger.save(Record(record.task), record)
+        yield ledger
+
+
+def heard(store: SqliteLedger, *records: Record, text: str | None = None) -> None:
+    """Let the ledger hear a manifest with these lines, or with this text."""
+    path = store.path.with_name(manifest.NAME)
+    path.write_text("".join(manifest.line(record, MODEL) for record in records) if text is None else text)
+    witness.hear(path, store, store.path.parent)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [done(1, "5007"), done(2, "5007"), done(3, "5007"), failed(3, "5007"), done(4, "5007")],
+    ids=["tried again since", "sent again since", "sent since", "failed since", "entered since"],
+)
+def test_a_line_of_a_task_that_the_ledger_does_not_know_proves_it_old(store: SqliteLedger, line: Record) -> None:
+    with pytest.raises(DamagedLedgerError, match=r"it is an older copy, .* task 5007, .*orchestrator recover"):
+        heard(store, done(0, "5000"), line)
+
+
+def test_lines_of_tasks_that_the_ledger_knows_prove_nothing(store: SqliteLedger) -> None:
+    """Its last commits may be missing after a power cut, the names of the service's tasks never are."""
+    heard(
+        store,
+        done(0, "5000"),
+        failed(1, "5001"),
+        done(2, "5002"),
+        Record(done(3, "").task).unready(Failure("upload", "Gone."), 9.0),
+    )
+
+
+def test_what_is_done_is_not_done_anew(store: SqliteLedger) -> None:
+    """A line that names another task of the service for it is damaged."""
+    heard(store, done(0, "5900"))
+
+
+def test_words_of_a_prompt_are_no_witness(store: SqliteLedger) -> None:
+    heard(store, done(0, "5000", prompt='"remote": {"task_id": "5007", "task": "aaa"'))
+
+
+def test_a_line_that_is_cut_short_or_spoilt_says_nothing(store: SqliteLedger) -> None:
+    line = manifest.line(done(3, "5007"), MODEL)
+    heard(store, text=f"{line[:120]}\n\0\0\n[]\n{line.replace('task', 'tusk')}")
+
+
+def test_another_program_may_have_written_the_lines_anew(store: SqliteLedger) -> None:
+    with pytest.raises(DamagedLedgerError):
+        heard(store, text=json.dumps(json.loads(manifest.line(done(3, "5007"), MODEL)), separators=(",", ":")))
+
+
+def test_a_manifest_as_the_ledger_left_it_is_not_read(store: SqliteLedger) -> None:
+    path = store.path.with_name(manifest.NAME)
+    path.write_text(manifest.line(done(3, "5007"), MODEL))
+    with store.transaction(durable=False):
+        store.state({Fact.MANIFEST: manifest.stamp(path)})
+    witness.hear(path, store, store.path.parent)
+
+
+def test_a_ledger_made_anew_has_heard_it(store: SqliteLedger) -> None:
+    """What it did not believe then is no proof now."""
+    with store.transaction(durable=False):
+        store.state({Fact.ANEW: "1"})
+    heard(store, done(3, "5007"))
+
+
+def test_nothing_is_no_witness(store: SqliteLedger) -> None:
+    witness.hear(store.path.with_name(manifest.NAME), store, store.path.parent)
