@@ -235,6 +235,36 @@ def test_the_places_of_a_run_that_ends_are_soon_used_by_the_other(tmp_path: Path
     in_virtual_time(tmp_path, work)
 
 
+def test_two_runs_that_begin_together_soon_have_all_places(tmp_path: Path) -> None:
+    """Though one was refused while the other had far more than its share, since nothing was known yet."""
+
+    async def work(file: LaneFile, clock: VirtualClock) -> None:
+        pool, account = Pool(file, "places", lingers=False), Account(clock)
+
+        async def run(name: str, slots: Slots) -> None:
+            lease = places_lease(pool, name, slots, clock=clock, hop=inline)
+            await lease.renew()
+            async with anyio.create_task_group() as group:
+                group.start_soon(lease.keep)
+                for number in range(40):
+                    group.start_soon(account.work, slots, 7.0 + number % 3)
+                    await clock.sleep(0.1)
+
+        async with anyio.create_task_group() as both:
+            both.start_soon(run, "1", Slots(Capacity(None), clock))
+            await clock.sleep(1.5)
+            both.start_soon(run, "2", Slots(Capacity(None), clock))
+            await clock.sleep(20.0)
+            active = []
+            for _ in range(20):
+                active.append(account.active)
+                await clock.sleep(0.5)
+            assert sum(active) / len(active) >= 23
+            both.cancel_scope.cancel()
+
+    in_virtual_time(tmp_path, work)
+
+
 def test_a_file_that_cannot_be_written_for_long_stops_the_run(tmp_path: Path) -> None:
     """Until then the limit lapses, so that no call is made beyond what is this run's."""
 

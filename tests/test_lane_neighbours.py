@@ -14,9 +14,9 @@ import anyio.lowlevel
 import pytest
 
 from orchestrator.engines.doubts import LONGEST_REQUEST_SECONDS
-from orchestrator.lane import RUN, LaneFile, Neighbours, copy_at_work, known_as
+from orchestrator.lane import LaneFile, Neighbours, copy_at_work, known_as
 from orchestrator.lane.neighbours import LAG_SECONDS
-from orchestrator.ledger import SqliteLedger
+from orchestrator.ledger import Fact, SqliteLedger
 from orchestrator.lifecycle import Record
 from orchestrator.money import FREE
 from orchestrator.runs import RunFolder
@@ -61,7 +61,7 @@ def left(
     run = RunFolder(folder)
     run.make()
     with SqliteLedger(run.ledger) as store, store.transaction(durable=False):
-        facts = {RUN: name or folder.name, "model": model, "job": job_text(folder), "edition": "1", "total": "9"}
+        facts = {Fact.RUN: name or folder.name, "model": model, "job": job_text(folder), "edition": "1", "total": "9"}
         store.state({**facts, "source": "", "service": "", "account": "", "tool": "{}", "started_at": repr(NOW)})
         for number, move in enumerate(moves, 1):
             store.enter([task(str(number))], 1, number)
@@ -140,7 +140,7 @@ def damaged(folder: Path) -> None:
 
 def replaced(folder: Path) -> None:
     with SqliteLedger(folder / "ledger.sqlite") as store, store.transaction(durable=False):
-        store.state({RUN: "another"})
+        store.state({Fact.RUN: "another"})
 
 
 @pytest.mark.parametrize("spoil", [removed, damaged, replaced])

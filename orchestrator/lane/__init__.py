@@ -2,11 +2,10 @@
 
 from orchestrator.lane.file import WORD_SECONDS, LaneError, LaneFile, lane_folder
 from orchestrator.lane.lease import Lease, calls_lease, places_lease
-from orchestrator.lane.neighbours import RUN, Neighbours, copy_at_work, known_as
+from orchestrator.lane.neighbours import Neighbours, copy_at_work, known_as
 from orchestrator.lane.pool import Pool, Share, fair
 
 __all__ = [
-    "RUN",
     "WORD_SECONDS",
     "LaneError",
     "LaneFile",

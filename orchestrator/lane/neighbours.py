@@ -22,15 +22,12 @@ from orchestrator.engines.doubts import LONGEST_REQUEST_SECONDS
 from orchestrator.errors import OrchestratorError
 from orchestrator.facts import resolved_job
 from orchestrator.lane.file import LaneFile, Member
-from orchestrator.ledger import SqliteLedger
+from orchestrator.ledger import Fact, SqliteLedger
 from orchestrator.lifecycle import Attempt, Record
 from orchestrator.runs import RunFolder
 from orchestrator.steps.elsewhere import Elsewhere, Foreign
 from orchestrator.steps.upload import as_sent, known_urls
 from orchestrator.threads import Hop, in_thread
-
-RUN: Final = "run"
-"""The fact that holds a run's id: a run folder can be moved."""
 
 CHUNK: Final = 500
 PATIENCE_SECONDS: Final = 5.0
@@ -111,7 +108,7 @@ class Neighbours:
         folder = RunFolder(member.folder)
         try:
             with folder.opened() as store:
-                if store.fact(RUN) != member.run:
+                if store.fact(Fact.RUN) != member.run:
                     return None
                 requests = list(self._requests(folder, store, member.run))
                 return requests, _claimed(store, remote_ids)  # last: a request that is settled meanwhile is in it
@@ -124,7 +121,7 @@ class Neighbours:
         records = store.intents()
         at_work = at_work or folder.is_held()
         facts = store.facts()
-        if not records or facts["model"].casefold() != self._model.casefold():
+        if not records or facts[Fact.MODEL].casefold() != self._model.casefold():
             return
         uploads, urls = resolved_job(facts).files, known_urls(facts)
         for record in records:
@@ -156,7 +153,7 @@ def _holds(member: Member) -> bool:
     """Return whether a run still lies in its folder."""
     try:
         with RunFolder(member.folder).opened() as store:
-            return store.fact(RUN) == member.run
+            return store.fact(Fact.RUN) == member.run
     except (OrchestratorError, OSError):
         return False
 
