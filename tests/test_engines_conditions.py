@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from orchestrator.simulation import Event, History, Verdict, play
+from orchestrator.simulation import Event, History, Played, play
 from orchestrator.simulation.service import Remote, Request, Service
 from orchestrator.simulation.world import World
 from orchestrator.wiro import Accepted, RemoteTask, WiroError
@@ -58,7 +58,7 @@ class Account(Service):
         return accepted
 
 
-def played(history: History, **over: object) -> tuple[Account, Verdict, float]:
+def played(history: History, **over: object) -> tuple[Account, Played, float]:
     """Play a history to its end; return the account, the verdict and how many seconds it took."""
     accounts = []
 
@@ -73,7 +73,7 @@ def played(history: History, **over: object) -> tuple[Account, Verdict, float]:
     return accounts[0], verdict, ended
 
 
-def calls(verdict: Verdict, endpoint: str) -> list[float]:
+def calls(verdict: Played, endpoint: str) -> list[float]:
     return [at for at, what in verdict.story if what == f"{endpoint} is written"]
 
 

@@ -11,14 +11,13 @@ from typing import Any
 
 import anyio
 import pytest
-import structlog
-from structlog.testing import LogCapture
 
 from orchestrator.clock import VirtualClock
 from orchestrator.engines.control import Control
 from orchestrator.engines.doubts import INSISTENCE_SECONDS, LONGEST_REQUEST_SECONDS, PATIENCE_SECONDS, Doubts
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Record, State
+from orchestrator.logs import Entry, Log, silent
 from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.steps.elsewhere import Alone, Elsewhere, Others
 from orchestrator.steps.outcomes import Stop
@@ -61,7 +60,7 @@ class Service(Client):
 
 def shows(number: int, seed: int | None) -> RemoteTask:
     parameters = None if seed is None else {"seed": str(seed)}
-    none = (None, None, None, None)
+    none = (None, None)
     return RemoteTask(str(number), str(number), MODEL, parameters, "task_queue", "", None, (), "", "", *none)
 
 
@@ -99,7 +98,7 @@ class Scene:
         await self.ledger.save(intended, given_up, durable=False)
         return given_up
 
-    def note(self, record: Record) -> None:
+    async def note(self, record: Record) -> None:
         self.settled.append((record.state, round(self.clock.monotonic() - self.begin)))
 
     async def held(self) -> dict[str, State]:
@@ -112,7 +111,7 @@ def in_virtual_time(
     *,
     insists: bool = False,
     others: Others | None = None,
-    said: LogCapture | None = None,
+    said: list[Entry] | None = None,
 ) -> None:
     async def inline(hop: Callable[[], Any]) -> Any:
         return hop()
@@ -128,7 +127,7 @@ def in_virtual_time(
             ledger=ledger,
             clock=clock,
             random=lambda: 0.999,
-            log=structlog.wrap_logger(None, processors=[said or LogCapture()]),
+            log=silent() if said is None else Log(said.append),
         )
         scene = Scene(clock, ledger, doubts, service, control, clock.monotonic())
         async with anyio.create_task_group() as group:
@@ -240,7 +239,7 @@ class Archived(Others):
 
 def test_who_waits_for_a_folder_is_told_once_which(tmp_path: Path) -> None:
     """It is back: what it was waited for goes on."""
-    said, others = LogCapture(), Archived(["/runs/one"])
+    said, others = list[Entry](), Archived(["/runs/one"])
 
     async def work(scene: Scene) -> None:
         for number in (7, 8):
@@ -253,8 +252,8 @@ def test_who_waits_for_a_folder_is_told_once_which(tmp_path: Path) -> None:
         assert sorted(state for state, _ in scene.settled) == [State.PENDING, State.RUNNING]
 
     in_virtual_time(tmp_path, work, others=others, said=said)
-    [entry] = said.entries
-    assert (entry["log_level"], entry["tasks"]) == ("warning", 2)
+    [entry] = said
+    assert (entry["level"], entry["tasks"]) == ("warning", 2)
     assert entry["why"].startswith("A run in /runs/one ")
     assert "Bring it back" in entry["why"]
 

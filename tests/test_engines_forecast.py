@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from orchestrator.engines.forecast import LATEST_SECONDS, SOONEST_SECONDS, Course, Forecast
-from orchestrator.engines.inspection import Plan
+from orchestrator.engines.inspection import Inspections
 
 PRICE = 0.65
 Runs = Callable[[int], float]
@@ -71,7 +71,7 @@ def least(seconds: float, sigma: float = 0.35) -> float:
     """Return what the best schedule for this lognormal distribution costs a task."""
     moments = [seconds * math.exp(0.01 * place) for place in range(-200, 300)]
     ended = [NormalDist(0, sigma).cdf(math.log(moment / seconds)) for moment in moments]
-    plan = Plan(moments, [0.0, *(after - before for before, after in pairwise(ended))], PRICE)
+    plan = Inspections(moments, [0.0, *(after - before for before, after in pairwise(ended))], PRICE)
     looks = []
     for number in range(1000):
         ran, moment, count = lognormal(seconds, sigma)(number), 0.0, 0

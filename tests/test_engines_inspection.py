@@ -9,7 +9,7 @@ from statistics import NormalDist
 import pytest
 from hypothesis import given, strategies as st
 
-from orchestrator.engines.inspection import BEYOND, BEYOND_LOOKS, Plan
+from orchestrator.engines.inspection import BEYOND, BEYOND_LOOKS, Inspections
 
 GAPS = st.lists(st.tuples(st.floats(0.01, 5), st.floats(0, 1)), min_size=1, max_size=25)
 
@@ -36,7 +36,7 @@ def test_no_other_plan_is_cheaper(gaps: list[tuple[float, float]], price: float,
     for gap, mass in gaps:
         moments.append(moments[-1] + gap)
         masses.append(mass / total)
-    plan = Plan(moments, masses, price)
+    plan = Inspections(moments, masses, price)
     ours = {here: moments.index(plan.after(moment)) for here, moment in enumerate(moments[:-1])}
     assert cost(moments, masses, price, ours) == pytest.approx(cost(moments, masses, price), abs=1e-9)
 
@@ -46,7 +46,7 @@ def test_the_next_look_is_always_later(gaps: list[tuple[float, float]], price: f
     moments = [1.0]
     for gap, _ in gaps:
         moments.append(moments[-1] + gap)
-    assert Plan(moments, [0.0] * len(moments), price).after(moment) > moment
+    assert Inspections(moments, [0.0] * len(moments), price).after(moment) > moment
 
 
 def test_the_dearer_looks_are_the_fewer_are_taken() -> None:
@@ -56,7 +56,7 @@ def test_the_dearer_looks_are_the_fewer_are_taken() -> None:
     masses = [0.0, *(after - before for before, after in pairwise(ended))]
 
     def looks(price: float) -> float:
-        plan, moment, left, total = Plan(moments, masses, price), 0.0, 1.0, 0.0
+        plan, moment, left, total = Inspections(moments, masses, price), 0.0, 1.0, 0.0
         while left > 1e-6:
             moment, total = plan.after(moment), total + left
             left = 1 - NormalDist(0, 0.35).cdf(math.log(moment / 30))

@@ -15,11 +15,11 @@ from typing import Any
 import anyio
 import pytest
 from hypothesis import given, settings, strategies as st
-from structlog.testing import CapturingLogger
 
 from orchestrator.clock import Clock, VirtualClock
 from orchestrator.engines.budget import Budget
 from orchestrator.engines.control import Control, Halt
+from orchestrator.engines.delays import Delay
 from orchestrator.engines.doubts import Doubts
 from orchestrator.engines.downloading import Downloads
 from orchestrator.engines.feed import Feed
@@ -32,10 +32,10 @@ from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import ACTIVE, Ending, Failure, Output, Record, State
-from orchestrator.logs import silent
+from orchestrator.logs import Log, silent
 from orchestrator.money import FREE
 from orchestrator.steps.calls import Calls, First, Urgency
-from orchestrator.steps.fetch import NotNowError
+from orchestrator.steps.fetch import LATE_SECONDS, NotNowError
 from orchestrator.steps.outcomes import Stop
 from orchestrator.steps.settle import Settler
 from orchestrator.steps.submit import Frontier
@@ -115,8 +115,6 @@ class Service(Client):
             error_text="",
             debug_output="",
             created_at=None,
-            started_at=None,
-            ended_at=None,
             elapsed_seconds=None,
         )
 
@@ -146,7 +144,9 @@ class Play:
         earlier: What an earlier process left, with the moves that led there.
         unproven_until: Up to when requests may have been sent that the ledger lacks.
         fetches: What fetching a task does before it is delivered.
+        warnings: What is told of it then.
         seconds: How long it took.
+        ages: How long ago the task had ended that was fetched, for each time.
     """
 
     tasks: Sequence[Task]
@@ -157,13 +157,16 @@ class Play:
     made_before: Sequence[Task] = ()
     earlier: Sequence[Sequence[Record]] = ()
     fetches: Callable[[Record], None] = lambda _: None
+    warnings: Callable[[Record], tuple[str, ...]] = lambda _: ()
     unproven_until: float = -math.inf
     control: Control = field(default_factory=Control)
     seconds: float = 0.0
     active: int = 0
     fetched: list[str] = field(default_factory=list)
+    ages: list[float] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
-    log: CapturingLogger = field(default_factory=CapturingLogger)
+    log: Log = field(default_factory=silent)
+    clock: VirtualClock = field(init=False)
     service: Service = field(init=False)
     records: dict[str, Record] = field(init=False)
 
@@ -177,7 +180,7 @@ class Play:
         return {int(name[-4:]): record.state for name, record in self.records.items()}
 
     async def _main(self, store: SqliteLedger) -> Halt | None:
-        clock = VirtualClock()
+        self.clock = clock = VirtualClock()
         self.service = Service(clock, self.fates, self.places, self.run_seconds)
         for each in self.made_before:
             self.service.made.append((clock.monotonic(), dict(each.parameters)))
@@ -200,6 +203,9 @@ class Play:
             group.cancel_scope.cancel()
         return halt
 
+    async def _note(self, record: Record) -> None:
+        self.finished.append(record.task.id)
+
     def _engine(self, ledger: Ledger, clock: Clock) -> LocalEngine:
         calls, frontier = Calls(self.service, Open(), clock), Frontier(len(self.service.made))
         uploader = Uploader(Uploads(), {}, calls, ledger)
@@ -208,11 +214,13 @@ class Play:
         doubts = Doubts(settler, frontier=frontier, log=silent(), unproven_until=self.unproven_until, **shared)
         slots = Slots(Capacity(None), clock, active=sum(ledger.totals.counts[state] for state in ACTIVE))
 
-        async def fetching(record: Record, _: RemoteTask | None) -> Record:
+        async def fetching(record: Record, _: RemoteTask | None, age: float) -> Record:
             self.fetched.append(record.task.id)
+            self.ages.append(age)
             await clock.sleep(0.1)
             self.fetches(record)
-            done = record.delivered((Output("files/x-0.png", None, "image/png", 1, "0" * 64),), (), clock.now())
+            output = Output("files/x-0.png", None, "image/png", 1, "0" * 64)
+            done = record.delivered((output,), self.warnings(record), clock.now())
             await ledger.save(record, done, durable=False)
             return done
 
@@ -251,7 +259,7 @@ class Play:
             clock=clock,
             random=lambda: 0.5,
             log=self.log,
-            finished=lambda record: self.finished.append(record.task.id),
+            finished=self._note,
         )
 
 
@@ -314,6 +322,77 @@ def test_what_is_late_is_asked_for_until_it_comes_and_keeps_nobody_waiting() -> 
     assert world.service.made[-1][0] - world.service.made[0][0] < 75
     assert all(FETCHES < len(asked[f"task-{number:04}"]) < 16 for number in range(100))
     assert max(later - sooner for times in asked.values() for sooner, later in pairwise(times)) <= 62
+
+
+def test_what_was_in_vain_for_others_is_waited_for_as_long_and_asked_for_seldom() -> None:
+    """A model lists fewer outputs than it bills; then one list comes four minutes late, and it is had all the same."""
+    asked: dict[str, list[float]] = {}
+    lack = "4 outputs were ordered, and the service lists 3."
+
+    def is_long(record: Record) -> bool:
+        return list(asked).index(record.task.id) == 15
+
+    def short(record: Record) -> None:
+        times = asked.setdefault(record.task.id, [])
+        times.append(world.service.clock.now() - (record.sent.ended_at or 0.0))
+        if times[-1] < (240 if is_long(record) else LATE_SECONDS):
+            raise NotNowError(lack, late=True)
+
+    def warnings(record: Record) -> tuple[str, ...]:
+        return () if is_long(record) else (lack,)
+
+    world = Play([task(number) for number in range(20)], places=1, run_seconds=60.0, fetches=short, warnings=warnings)
+    assert world.play() is None
+    assert set(world.states().values()) == {State.DONE}
+    ages = list(asked.values())
+    whole = ages.pop(15)
+    assert [len(each) for each in ages[:3]] == [12, 12, 12]
+    assert max(len(each) for each in ages[12:15]) <= 5
+    assert all(LATE_SECONDS <= each[-1] < LATE_SECONDS + 2 for each in ages)
+    assert 240 <= whole[-1] < LATE_SECONDS
+    assert world.service.made[-1][0] - world.service.made[0][0] < 20 * 65  # it holds no place meanwhile
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+def test_a_clock_that_is_set_makes_nothing_older(seconds: float) -> None:
+    """Whoever has seen a task's end knows how long ago that was, and when it is too late to ask."""
+
+    def late(_: Record) -> None:
+        if len(world.ages) == 2:
+            world.clock.jump(seconds)
+        if world.ages[-1] < LATE_SECONDS:
+            raise NotNowError("It is not there yet.", late=True)
+
+    world = Play([task(1)], fetches=late)
+    assert world.play() is None
+    assert world.ages[0] == 0
+    assert LATE_SECONDS <= world.ages[-1] < LATE_SECONDS + 2
+    assert max(later - sooner for sooner, later in pairwise(world.ages)) <= 62
+
+
+def test_of_what_an_earlier_run_has_left_the_wall_clock_tells_the_age() -> None:
+    left = left_by_a_kill(task(1), accepted="1")
+    left.append(left[-1].succeeded(Ending("task_postprocess_end", 0, None, None, VirtualClock().now() - 100.0)))
+    world = Play([task(1)], earlier=[left], made_before=[task(1)])
+    assert world.play() is None
+    assert world.ages == [pytest.approx(100.0, abs=1.0)]
+
+
+def test_what_is_late_is_told_while_it_is() -> None:
+    """Why, and of how many; of what has come nothing is told."""
+    world = Play([task(number) for number in range(9)])
+    told = []
+
+    def late(record: Record) -> None:
+        told.append(world.control.delays.told(world.service.clock.monotonic()))
+        if record.task.index < 4 and world.fetched.count(record.task.id) < 6:
+            raise NotNowError("The list is short.", late=True)
+
+    world.fetches = late
+    assert world.play() is None
+    assert Delay(4, "The list is short.") in {wait for waits in told for wait in waits}
+    assert {wait.why for waits in told for wait in waits} == {"The list is short."}
+    assert world.control.delays.told(math.inf) == ()
 
 
 def test_who_leaves_leaves_what_is_late_to_the_next_run() -> None:

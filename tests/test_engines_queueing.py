@@ -6,14 +6,14 @@ import math
 
 from hypothesis import given, strategies as st
 
-from orchestrator.engines.queueing import POINTS, Waits
+from orchestrator.engines.queueing import POINTS, QueueTimes
 
 SECONDS = st.floats(0, 1e5)
 
 
 @given(st.lists(st.tuples(SECONDS, SECONDS)), SECONDS, SECONDS | st.just(math.inf))
 def test_the_points_lie_where_they_may(seen: list[tuple[float, float]], low: float, more: float) -> None:
-    waits = Waits()
+    waits = QueueTimes()
     for one, other in seen:
         waits.saw(min(one, other), max(one, other))
     points = waits.points(low, low + more)
@@ -24,7 +24,7 @@ def test_the_points_lie_where_they_may(seen: list[tuple[float, float]], low: flo
 
 def test_bounds_that_the_usual_wait_fits_change_nothing() -> None:
     """Most tasks are seen out of the queue long after they left it; that does not make the wait longer."""
-    waits = Waits()
+    waits = QueueTimes()
     for _ in range(20):
         waits.saw(0.0, 5.0)
     assert waits.usual_seconds == 0.0
@@ -36,7 +36,7 @@ def test_bounds_that_the_usual_wait_fits_change_nothing() -> None:
 
 
 def test_one_that_waits_longer_than_all_may_wait_much_longer() -> None:
-    waits = Waits()
+    waits = QueueTimes()
     waits.saw(3.0, 3.0)
     first, *_, last = waits.points(10.0)
     assert 10 < first < 13

@@ -203,6 +203,16 @@ def test_looks_that_were_planned_while_calls_were_scarce_are_considered_anew_whe
     in_virtual_time(work, turn_seconds=2.0)
 
 
+def test_what_is_likely_to_be_told_is_not_looked_at_because_places_are_sought() -> None:
+    async def work(_clock: Counted, rounds: Rounds, _: Calls) -> None:
+        prices = [rounds.price(sought=True, patience=patience) for patience in (1.0, 2.0, 100.0)]
+        assert prices[0] < PRICE_SECONDS / 4
+        assert PRICE_SECONDS / 2 < prices[1] < PRICE_SECONDS
+        assert prices[2] == pytest.approx(rounds.price(patience=100.0), rel=0.05)
+
+    in_virtual_time(work)
+
+
 def test_while_places_are_sought_looks_get_cheaper_until_they_use_the_calls() -> None:
     """Not below a bound, and no cheaper than they are otherwise where there are more than the calls allow."""
 

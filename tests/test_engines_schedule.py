@@ -119,12 +119,21 @@ def serve(told: float, allowed: Sequence[tuple[float, int]], jitter: float = 0.0
 
 
 @pytest.mark.parametrize(
-    ("allowed", "jitter", "share"), [(20, 0.02, 0.97), (20, 0.05, 0.9), (19, 0.02, 0.9), (10, 0.02, 0.9)]
+    ("allowed", "jitter", "share"), [(20, 0.02, 0.97), (20, 0.05, 0.92), (19, 0.02, 0.9), (10, 0.02, 0.9)]
 )
 def test_a_limit_at_ours_or_below_is_used_and_seldom_run_against(allowed: int, jitter: float, share: float) -> None:
     taken, refused = serve(20, [(600.0, allowed)], jitter)
     assert len(taken) >= share * 600 * allowed
     assert len(refused) <= 0.005 * len(taken)
+
+
+@pytest.mark.parametrize("allowed", [19, 20])
+def test_the_same_small_mistake_is_made_less_and_less_often(allowed: int) -> None:
+    """The limit is right, or nearly, and now and then a call overtakes another: not at its full height every minute."""
+    taken, refused = serve(20, [(1800.0, allowed)], 0.05)
+    assert len(refused) <= 20
+    assert sum(at > 600 for at in refused) <= 12
+    assert len(taken) >= 0.93 * 1800 * allowed
 
 
 @pytest.mark.parametrize("low", [1, 5])

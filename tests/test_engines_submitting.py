@@ -18,7 +18,7 @@ from orchestrator.engines.budget import Budget
 from orchestrator.engines.control import Control
 from orchestrator.engines.doubts import Doubts
 from orchestrator.engines.slots import Capacity, Slots
-from orchestrator.engines.submitting import FAULTS, Submitter
+from orchestrator.engines.submitting import FAULTS, SENDINGS, Submitter
 from orchestrator.ledger import Ledger, SqliteLedger
 from orchestrator.lifecycle import Ending, Record, State
 from orchestrator.logs import silent
@@ -196,6 +196,25 @@ def test_what_does_not_pass_fails_the_task_alone(
         assert not scene.control.closed
 
     in_virtual_time(tmp_path, answers, work)
+
+
+def test_one_that_is_never_accepted_is_not_sent_without_end(tmp_path: Path) -> None:
+    """Each doubt is settled as not accepted, and the next request is a doubt again; 429 and 96 do not count."""
+    lost = ReplyLost("/Run", "a refusal without a reason")
+
+    async def work(scene: Scene) -> None:
+        record = await scene.submit()
+        while record.state is State.SUBMITTING:
+            after = record.unlisted(scene.clock.now())
+            await scene.ledger.save(record, after, durable=True)
+            scene.slots.release()
+            record = await scene.submitter.submit(after)
+        assert record.failure is not None
+        assert (record.state, record.failure.kind, scene.service.called) == (State.FAILED, "service", SENDINGS + 5)
+        assert "a refusal without a reason" in record.failure.message
+        scene.assert_given_back()
+
+    in_virtual_time(tmp_path, [FULL] * 5 + [lost] * SENDINGS, work)
 
 
 def test_one_in_doubt_keeps_its_place_and_its_money(tmp_path: Path) -> None:

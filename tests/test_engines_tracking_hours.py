@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 import anyio
 import pytest
-from structlog.testing import CapturingLogger
 
 from orchestrator.clock import VirtualClock
 from orchestrator.engines.control import Control
@@ -156,7 +156,7 @@ def following(
             ledger=ledger,
             clock=clock,
             random=dice.random,
-            log=CapturingLogger(),
+            log=silent(),
         )
         world = World(clock, service, tracker, ledger)
         tracker.listener.listen = None if hear is None else hear(world)
@@ -331,6 +331,7 @@ def test_with_a_socket_a_task_needs_one_look_a_moment_after_its_end(seconds: flo
     following(work, stated=seconds, hear=socket())
 
 
+@cache
 def polled(seconds: float) -> tuple[float, float]:
     """Return calls and median lag without a socket."""
     found: list[float] = []

@@ -16,13 +16,12 @@ def after(*, kept: int = 0, missed: int = 0) -> Trust:
     return trust
 
 
-def test_without_experience_a_look_costs_what_it_costs() -> None:
-    assert Trust().patience == 1
-    assert after(missed=5).patience == 1
+def test_without_experience_hints_have_some_credit_which_is_soon_used_up() -> None:
+    assert [after(missed=number).patience for number in range(3)] == [3, 2, 1]
 
 
 def test_looks_get_dearer_with_each_end_that_was_told_up_to_a_bound() -> None:
-    assert [after(kept=number).patience for number in (1, 10, 1000)] == [2, 11, MOST_TOLD + 1]
+    assert [after(kept=number).patience for number in (1, 10, 1000)] == [4, 13, MOST_TOLD + 1]
 
 
 def test_a_few_ends_that_nobody_told_of_bring_the_usual_price_back() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 
 import anyio
 
+from orchestrator.engines.delays import Delays
 from orchestrator.steps.outcomes import Stop
 
 
@@ -19,7 +20,7 @@ class Halt:
     message: str
 
 
-_Waits = dict[anyio.CancelScope, None]
+_Scopes = dict[anyio.CancelScope, None]
 """Who waits, in the order in which they began: it says who ends first, and no address in memory does."""
 
 
@@ -42,6 +43,30 @@ class Signal:
         await self._awaited.wait()
 
 
+class Until:
+    """A wait that others may end; the block is told by its scope whether they did."""
+
+    __slots__ = ("_over", "_scope", "_scopes")
+
+    def __init__(self, scopes: _Scopes, *, over: bool) -> None:
+        self._scopes = scopes
+        self._over = over
+        self._scope = anyio.CancelScope()
+
+    def __enter__(self) -> anyio.CancelScope:
+        scope = self._scope.__enter__()
+        self._scopes[scope] = None
+        if self._over:
+            scope.cancel()
+        return scope
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        del self._scopes[self._scope]
+        return bool(self._scope.__exit__(kind, error, trace))
+
+
 class Control:
     """Open, closed (no more submits, what runs is finished) or left (nothing is waited for any more).
 
@@ -51,6 +76,7 @@ class Control:
         cancelling: What runs on the service is to be ended.
         live: How many tasks are being carried.
         downloads: The outputs of how many are being fetched.
+        delays: What tasks wait for longer than they should.
         forced: Not even what is at hand is to be finished.
         changed: Set off whenever a task moves or one of these words is said.
     """
@@ -63,11 +89,12 @@ class Control:
         self.cancelling = False
         self.live = 0
         self.downloads = 0
+        self.delays = Delays()
         self.forced = anyio.Event()
         self.changed = Signal()
         self._hurries: list[Callable[[], None]] = []
-        self._until_closed: _Waits = {}
-        self._until_left: _Waits = {}
+        self._until_closed: _Scopes = {}
+        self._until_left: _Scopes = {}
 
     def note(self, stop: Stop, message: str) -> None:
         """No further tasks are begun; those that are go on to their end."""
@@ -93,35 +120,23 @@ class Control:
         self.close(Stop.CANCELLED, "The run was cancelled, and what ran on the service was told to end.")
         self._hurry()
 
-    @contextmanager
-    def until_closed(self) -> Iterator[anyio.CancelScope]:
+    def until_closed(self) -> Until:
         """A wait that is given up when nothing more is to be submitted."""
-        yield from self._wait(self._until_closed, over=self.closed)
+        return Until(self._until_closed, over=self.closed)
 
-    @contextmanager
-    def until_left(self) -> Iterator[anyio.CancelScope]:
+    def until_left(self) -> Until:
         """A wait that is given up when the run is left."""
-        yield from self._wait(self._until_left, over=self.left)
+        return Until(self._until_left, over=self.left)
 
     def on_hurry(self, hurry: Callable[[], None]) -> None:
         """Have something called when the run is left or cancelled: whoever waits for a look waits no longer."""
         self._hurries.append(hurry)
 
-    def _wait(self, waits: _Waits, *, over: bool) -> Iterator[anyio.CancelScope]:
-        with anyio.CancelScope() as scope:
-            waits[scope] = None
-            if over:
-                scope.cancel()
-            try:
-                yield scope
-            finally:
-                del waits[scope]
-
     def _hurry(self) -> None:
         for hurry in self._hurries:
             hurry()
 
-    def _end(self, waits: _Waits) -> None:
-        for scope in tuple(waits):
+    def _end(self, scopes: _Scopes) -> None:
+        for scope in tuple(scopes):
             scope.cancel()
         self.changed.notify()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
-
-from structlog.typing import FilteringBoundLogger
 
 from orchestrator.clock import Clock
 from orchestrator.engines.control import Control, Signal
 from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import Record, State
+from orchestrator.logs import Log
 from orchestrator.steps.matching import newest_before
 from orchestrator.steps.outcomes import Outcome, Stop, delays
 from orchestrator.steps.settle import Doubt, Settler
@@ -44,7 +43,7 @@ class Doubts:
         ledger: Ledger,
         clock: Clock,
         random: Callable[[], float],
-        log: FilteringBoundLogger,
+        log: Log,
         unproven_until: float = -math.inf,
     ) -> None:
         """Settle what is in doubt.
@@ -119,7 +118,7 @@ class Doubts:
         await self._ledger.save(record, after, durable=True)
         return after
 
-    async def run(self, settled: Callable[[Record], None]) -> None:
+    async def run(self, settled: Callable[[Record], Awaitable[None]]) -> None:
         """Settle what is in doubt, until cancelled.
 
         Args:
@@ -137,7 +136,7 @@ class Doubts:
                 if settling.cancelled_caught:
                     return
                 for record in [] if isinstance(said, Outcome) else said:
-                    settled(record)
+                    await settled(record)
                 alone_since = self._alone_since(alone_since, said)
                 if alone_since is not None and self._clock.monotonic() - alone_since > PATIENCE_SECONDS:
                     self._give_up(said)
@@ -159,7 +158,7 @@ class Doubts:
             return said
         elif said.stuck and not self._told:
             self._told = True
-            self._log.warning("tasks in doubt have to wait", tasks=len(doubts), why=said.message)
+            self._log.warning("tasks in doubt cannot be settled yet", tasks=len(doubts), why=said.message)
             return said
         elif self._unlisted_seconds() < INSISTENCE_SECONDS or not self._settler.insists:
             return said

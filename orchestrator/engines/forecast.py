@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate, islice, pairwise
 from typing import Any, Final
 
-from orchestrator.engines.inspection import Plan
-from orchestrator.engines.queueing import Waits
+from orchestrator.engines.inspection import Inspections
+from orchestrator.engines.queueing import QueueTimes
 from orchestrator.engines.runtimes import MIDDLE, STEP, Runtimes
 from orchestrator.engines.work import Line, Work
 
@@ -92,12 +92,12 @@ class Forecast:
         """Begin with the run time that the service states, if it does."""
         self._runtimes = Runtimes.expecting(stated_seconds)
         self._work = Work()
-        self._waits = Waits()
+        self._waits = QueueTimes()
         self._bar = Line([0.05, 0.9], [0.1, 0.15], BAR_NOISE)
         self.edition = 0
         self._courses: dict[Course, None] = {}
         self._longer: dict[Course, None] = {}
-        self._plans: dict[tuple[object, ...], Plan] = {}
+        self._plans: dict[tuple[object, ...], Inspections] = {}
         self._masses: list[float] = []
         self._ended = [0.0, 0.0]
         self._seconds = [1.0, 1.0]
@@ -250,7 +250,7 @@ class Forecast:
             self._announced_longest = longest
             self.edition += 1
 
-    def _plan(self, course: Course, price: float) -> Plan:
+    def _plan(self, course: Course, price: float) -> Inspections:
         work = round(self._work.of(course.numbers) / STEP) * STEP
         waits = self._waits.points(course.queued_until, course.left_queue_by)
         if waits[-1] - waits[0] < NARROW * self._usual_seconds * math.exp(work):
@@ -276,15 +276,15 @@ class Forecast:
         total = math.fsum(weights)
         return [weight / total for weight in weights]
 
-    def _build(self, masses: Sequence[float], waits: Sequence[float], work: float, price: float) -> Plan:
+    def _build(self, masses: Sequence[float], waits: Sequence[float], work: float, price: float) -> Inspections:
         factor = math.exp(work)
         moments = [waits[0] + seconds * factor for seconds in self._seconds]
         if len(waits) == 1:
-            return Plan(*_refined(moments, masses, price), price)
+            return Inspections(*_refined(moments, masses, price), price)
         ended = list(accumulate(masses))
         shares = [math.fsum(self._share(ended, (moment - wait) / factor) for wait in waits) for moment in moments]
         steps = [0.0, *((after - before) / len(waits) for before, after in pairwise(shares))]
-        return Plan(*_refined(moments, steps, price), price)
+        return Inspections(*_refined(moments, steps, price), price)
 
     def _share(self, ended: Sequence[float], seconds: float) -> float:
         """Return the share of runs that are no longer than so many seconds."""

@@ -14,7 +14,7 @@ BEYOND_LOOKS: Final = 4
 """About how many more looks are then needed."""
 
 
-class Plan:
+class Inspections:
     """The best moments to look, by dynamic programming over a grid of moments.
 
     From a look at `t` that found the thing still under way, the next one belongs where the sum of its own price, of

@@ -13,11 +13,11 @@ from typing import Final, Protocol
 
 import anyio
 import anyio.abc
-from structlog.typing import FilteringBoundLogger
 
 from orchestrator.clock import Clock
 from orchestrator.engines.trust import Trust
 from orchestrator.lifecycle import Record
+from orchestrator.logs import Log
 from orchestrator.steps.outcomes import delays
 from orchestrator.tasks import Parameters
 from orchestrator.wiro import Event
@@ -117,7 +117,7 @@ class Listener:
 
     clock: Clock
     random: Callable[[], float]
-    log: FilteringBoundLogger
+    log: Log
     listen: Listen | None = None
     address: Callable[[str], Parameters] | None = None
     insists: bool = False
@@ -176,7 +176,7 @@ class Listener:
         """A look has shown that a task runs on, and how much of it is done where it tells."""
         ear.progress = ear.progress if progress is None else progress
         if ear.runs_on():
-            self._struck("it tells of ends that are none")
+            self._struck("it reported tasks as ended that were still running")
 
     def ended(self, ear: Ear) -> None:
         """A look has shown that a task has ended."""
@@ -229,4 +229,4 @@ class Listener:
             for line in self._lines:
                 line.cancel()
             tell = self.log.warning if self.insists else self.log.info
-            tell("the socket is left alone for a while, and tasks are looked at without it", why=why)
+            tell("the socket is not used for a while, and tasks are polled without it", why=why)

@@ -8,18 +8,19 @@ from typing import Final, Protocol
 
 import anyio
 import anyio.abc
-from structlog.typing import FilteringBoundLogger
 
 from orchestrator.clock import Clock
 from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.doubts import Doubts
 from orchestrator.engines.downloading import Downloads
 from orchestrator.engines.feed import Feed
+from orchestrator.engines.lateness import Lateness
 from orchestrator.engines.slots import Slots
 from orchestrator.engines.submitting import Submitter
 from orchestrator.engines.tracking import Tracker
 from orchestrator.lifecycle import FINAL, Failure, Record, State
-from orchestrator.steps.fetch import NotNowError
+from orchestrator.logs import Log
+from orchestrator.steps.fetch import LATE_SECONDS, NotNowError, age_by_wall_clock
 from orchestrator.steps.outcomes import Stop, delays
 from orchestrator.tasks import Task
 from orchestrator.waiting import Room
@@ -45,8 +46,8 @@ Those that are only late do not count: whoever fetches says when they are so no 
 class Fetching(Protocol):
     """Brings home what a task made."""
 
-    def __call__(self, record: Record, remote: RemoteTask | None, /) -> Awaitable[Record]:
-        """See `orchestrator.steps.fetch.fetch`."""
+    def __call__(self, record: Record, remote: RemoteTask | None, age: float, /) -> Awaitable[Record]:
+        """See `orchestrator.steps.fetch.Fetcher.fetch`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +91,14 @@ class LocalEngine:
     control: Control
     clock: Clock
     random: Callable[[], float]
-    log: FilteringBoundLogger
-    finished: Callable[[Record], None]
+    log: Log
+    finished: Callable[[Record], Awaitable[None]]
     passed_over: int = 0
     _lobby: Room = field(default_factory=lambda: Room(LOBBY))
     _fetching_now: int = 0
     _inherited: set[str] = field(default_factory=set)
     _first_ends: list[Failure | None] = field(default_factory=list)
+    _lateness: Lateness = field(default_factory=Lateness)
 
     async def run(self, unfinished: list[Record]) -> Halt | None:
         """Carry every task as far as it can go.
@@ -159,12 +161,12 @@ class LocalEngine:
         self.control.live += 1
         group.start_soon(self._carry, record, in_lobby)
 
-    def _settled(self, group: anyio.abc.TaskGroup, record: Record) -> None:
+    async def _settled(self, group: anyio.abc.TaskGroup, record: Record) -> None:
         """Go on with a task that is in doubt no longer."""
         if record.state is not State.RUNNING:
             self.slots.release()
         if record.state in FINAL:
-            self._told(record)
+            await self._told(record)
         elif record.state is not State.PENDING or not self.control.closed:
             self._start(group, record)
         self.control.changed.notify()
@@ -192,7 +194,7 @@ class LocalEngine:
                     self.doubts.add(record)
                 if record is before:
                     return
-            self._ended(record)
+            await self._ended(record)
         finally:
             if in_lobby:
                 self._lobby.leave()
@@ -223,6 +225,7 @@ class LocalEngine:
     async def _fetch(self, record: Record, remote: RemoteTask | None) -> Record:
         """Bring home what a task made; the record stays as it is where that has to wait for another run."""
         self._fetching_now += 1
+        ended_at = self.clock.monotonic() - (age_by_wall_clock(record, self.clock.now()) if remote is None else 0.0)
         reason, tries = "", 0
         waits = delays(self.random, first=2.0, most=60.0)
         try:
@@ -234,40 +237,56 @@ class LocalEngine:
                     return record
                 self.control.downloads += 1
                 try:
-                    return await self.fetching(record, remote)
+                    fetched = await self.fetching(record, remote, self.clock.monotonic() - ended_at)
                 except NotNowError as error:
                     reason, remote = error.message, None
                     tries += not error.late
+                    wait = self._late_wait(ended_at, next(waits)) if error.late else next(waits)
+                    self.control.delays.note(record.task.id, reason, self.clock.monotonic())
                     if error.disk:
                         self.control.close(Stop.DISK, reason)
                         return record
                     if error.blocked:  # only the user can help, and everything else goes on
-                        self.log.warning("outputs have no place", task=record.task.id, reason=reason)
+                        self.log.warning("something stands where outputs belong", task=record.task.id, reason=reason)
                         self.control.note(Stop.DISK, reason)
                         return record
+                else:
+                    self.control.delays.over(record.task.id)
+                    self._lateness.ended(in_vain=reason in fetched.warnings)
+                    return fetched
                 finally:
                     self.control.downloads -= 1
                     self.downloads.release()
-                self.log.warning("outputs cannot be had just now", task=record.task.id, reason=reason)
+                self.log.info("outputs are not available yet", task=record.task.id, reason=reason)
                 self._fetching_now -= 1  # one that waits keeps nobody from being started
                 with self.control.until_left():
-                    await self.clock.sleep(next(waits))
+                    await self.clock.sleep(wait)
                 self._fetching_now += 1
             self.control.note(Stop.SERVICE, f"Some outputs could not be had. {reason}")
             return record
         finally:
             self._fetching_now -= 1
 
-    def _told(self, record: Record) -> None:
+    def _late_wait(self, ended_at: float, wait: float) -> float:
+        """Return how long to wait for outputs that are late: not much longer than they may be.
+
+        Args:
+            ended_at: Monotonic seconds of the task's end.
+            wait: How long to wait otherwise.
+        """
+        may_be = max(0.0, ended_at + LATE_SECONDS - self.clock.monotonic())
+        return min(max(wait, self._lateness.least_seconds), may_be + 1.0)
+
+    async def _told(self, record: Record) -> None:
         """Tell of a task that has ended."""
-        self.finished(record)
+        await self.finished(record)
         if record.failure is not None:
             self.log.warning("task ended", task=record.task.id, state=record.state, reason=record.failure.message)
 
-    def _ended(self, record: Record) -> None:
-        self._told(record)
+    async def _ended(self, record: Record) -> None:
+        await self._told(record)
         if self.orders.fail_fast and record.failure is not None and record.state is State.FAILED:
-            self.control.close(Stop.FAILURE, f"A task has failed, as --fail-fast waits for: {record.failure.message}")
+            self.control.close(Stop.FAILURE, f"Stopped by --fail-fast, as a task failed: {record.failure.message}")
         if len(self._first_ends) < SAME_FAILURES:
             self._first_ends.append(record.failure)
             first = self._first_ends[0]

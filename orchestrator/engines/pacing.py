@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Final
 
 from orchestrator.clock import Clock
@@ -33,17 +32,6 @@ NAP_SECONDS: Final = 0.25
 """How often a call looks whether there is a limit again, where it is told of none."""
 
 
-class _Turn:
-    """One call between being let in and being written."""
-
-    def __init__(self, first: First | None, place: float, room: Room) -> None:
-        self.first = first
-        self.place = place
-        self.room = room
-        self.granted_at = 0.0
-        self.written_at: float | None = None
-
-
 class Pacer:
     """Lets calls in by urgency and writes them by schedule.
 
@@ -62,26 +50,24 @@ class Pacer:
         self._near = Room(1)
         self._first_seconds = 0.0
         self._gate = Room(1)
-        self._current: ContextVar[_Turn] = ContextVar("turn")
+        self._current: ContextVar[Admission] = ContextVar("turn")
 
-    @asynccontextmanager
-    async def turn(self, urgency: Urgency, first: First | None = None) -> AsyncIterator[None]:
+    def turn(self, urgency: Urgency, first: First | None = None) -> Admission:
         """Wait to be let in; the block makes one call, and `first` is done right before its request is written."""
         place = self._clock.monotonic() - HEAD_START_SECONDS[urgency]
-        turn = _Turn(first, place, self._rooms[first is not None])
-        await turn.room.enter(place)
+        return Admission(self, first, place, self._rooms[first is not None])
+
+    async def let_in(self, turn: Admission) -> None:
+        """Wait until a call of this task is let in by a turn."""
+        await turn.room.enter(turn.place)
         try:
             while (ahead := self._ahead()) > PATIENCE_SECONDS:
                 await self._clock.sleep(NAP_SECONDS if math.isinf(ahead) else ahead - PATIENCE_SECONDS / 2)
-            turn.granted_at = self._clock.monotonic()
-            token = self._current.set(turn)
-            try:
-                yield
-            finally:
-                self._current.reset(token)
-        finally:
-            if turn.written_at is None:
-                turn.room.leave()
+        except BaseException:
+            turn.room.leave()
+            raise
+        turn.granted_at = self._clock.monotonic()
+        self._current.set(turn)
 
     async def gate(self, _endpoint: str = "") -> None:
         """Wait for the moment at which the current call may be written.
@@ -110,7 +96,7 @@ class Pacer:
         seconds = max(NEAR_SECONDS, self._first_seconds * AHEAD)
         return max(1, min(self._rooms[True].places, math.ceil(self.schedule.rate * seconds)))
 
-    async def _write(self, turn: _Turn) -> None:
+    async def _write(self, turn: Admission) -> None:
         await self._gate.enter(turn.place)
         try:
             turn.written_at = await self._moment(turn)
@@ -119,7 +105,7 @@ class Pacer:
             self._gate.leave()
         turn.room.leave()
 
-    async def _moment(self, turn: _Turn) -> float:
+    async def _moment(self, turn: Admission) -> float:
         """Wait until a call may be written, and return that moment."""
         while True:
             now = self._clock.monotonic()
@@ -139,3 +125,26 @@ class Pacer:
     def _ahead(self) -> float:
         now = self._clock.monotonic()
         return self.schedule.earliest(now) - now
+
+
+class Admission:
+    """One call, from asking to be let in until it is answered."""
+
+    __slots__ = ("_pacer", "first", "granted_at", "place", "room", "written_at")
+
+    def __init__(self, pacer: Pacer, first: First | None, place: float, room: Room) -> None:
+        self.first = first
+        self.place = place
+        self.room = room
+        self.granted_at = 0.0
+        self.written_at: float | None = None
+        self._pacer = pacer
+
+    async def __aenter__(self) -> None:
+        await self._pacer.let_in(self)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.written_at is None:
+            self.room.leave()

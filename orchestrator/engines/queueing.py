@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import deque
 from typing import Final
 
@@ -11,7 +12,7 @@ POINTS: Final = 6
 """By how many moments the end of the wait is stood for."""
 
 
-class Waits:
+class QueueTimes:
     """The latest waits, each as far as it is known: of most of them only bounds are."""
 
     def __init__(self) -> None:
@@ -30,7 +31,7 @@ class Waits:
 
     def points(self, low: float, high: float = math.inf) -> tuple[float, ...]:
         """Return a few waits that stand for all that may be, of those longer than `low` and no longer than `high`."""
-        fitting = [wait for wait in self._sorted if low <= wait <= high]
+        fitting = self._sorted[bisect_left(self._sorted, low) : bisect_right(self._sorted, high)]
         if fitting:
             count = min(POINTS, len(fitting))
             return tuple(fitting[len(fitting) * (2 * place + 1) // (2 * count)] for place in range(count))

@@ -50,7 +50,7 @@ LEAP_SECONDS: Final = 2.0
 
 @dataclass(eq=False, slots=True)
 class _Turn:
-    """Somebody's wait: over when it is set, and granted where it was waited for to its end."""
+    """One task's wait: over when it is set, and granted where it was waited for to its end."""
 
     over: Turn = field(default_factory=Turn)
     granted: bool = False
@@ -73,15 +73,17 @@ class Rounds:
         self._dearest = PRICE_SECONDS
         self._ahead = clock.now() - clock.monotonic()
 
-    def price(self, *, sought: bool = False) -> float:
+    def price(self, *, sought: bool = False, patience: float = 1.0) -> float:
         """Return what a look costs just now, in seconds of lag: it grows with the time that calls wait for their turn.
 
         Args:
             sought: Whether others wait for the places of tasks that may have ended: then calls are not to stand idle.
+            patience: How many times dearer a look is since the task's end is likely to be told, 1 or more. The likelier
+                that is, the less does it count that places are sought: looks find none that are not told of anyway.
         """
         price = PRICE_SECONDS + SCARCE * self._calls.wait_seconds
         self._dearest = max(self._dearest, price)
-        return price * self._sought if sought else price
+        return price * patience * (self._sought ** (1 / patience) if sought else 1)
 
     async def wait(self, seconds: float, task: str = "") -> bool:
         """Wait until a look that is due in so many seconds may be taken.

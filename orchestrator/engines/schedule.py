@@ -25,7 +25,12 @@ AIM: Final = 0.4
 
 SOON_SECONDS: Final = 5.0
 CALM_SECONDS: Final = 32.0
-"""How long no more than what is aimed at is tried: briefly after several refusals, which may have been a bad hour."""
+LONGEST_CALM_SECONDS: Final = 256.0
+"""How long no more than what is aimed at is tried: briefly after several refusals, which may have been a bad hour, and
+twice as long each time that about as much was too much again, up to the second number."""
+
+NEAR: Final = 0.75
+"""From which share of the limit on: where little is to be won the same mistake is not made every half minute."""
 
 GROWTH_SECONDS: Final = 17.0
 """How long it takes from there to e times as much: the exponent grows with the fourth power of time."""
@@ -50,7 +55,8 @@ class Schedule:
         self.rate = calls_per_second
         self._low = self._aim = calls_per_second
         self._cut = CUT
-        self._plateau = CALM_SECONDS
+        self._plateau = self._patience = CALM_SECONDS
+        self._too_much = 0.0
         self._until = math.inf
         self._sent: deque[float] = deque(maxlen=max(1, math.floor(calls_per_second)))
         self._held_until = -math.inf
@@ -94,7 +100,10 @@ class Schedule:
             return
         least = min(self.limit, SLOWEST)
         self._episode_from = now
-        self._plateau = SOON_SECONDS if soon else CALM_SECONDS
+        again = not soon and self.rate > NEAR * self.limit and abs(self.rate - self._too_much) < CUT * self.rate
+        self._patience = min(2 * self._patience, LONGEST_CALM_SECONDS) if again else CALM_SECONDS
+        self._too_much = self.rate
+        self._plateau = SOON_SECONDS if soon else self._patience
         self._cut = min(self._cut * STEEPER, DEEPEST_CUT) if soon else CUT
         self._low = max(self.rate * (1 - self._cut), least)
         self._aim = max(self.rate * (1 - AIM * self._cut), least)
@@ -114,5 +123,6 @@ class Schedule:
         """Return the rate after so many calm seconds: soon near what is aimed at, there for a while, then far up."""
         beyond = calm - self._plateau
         if beyond < 0:
-            return self._aim - (self._aim - self._low) * (-beyond / self._plateau) ** 3
+            missing = max(0.0, 1 - calm / min(self._plateau, CALM_SECONDS))
+            return self._aim - (self._aim - self._low) * missing**3
         return self._aim * math.exp(min(beyond / GROWTH_SECONDS, 4.0) ** 4)

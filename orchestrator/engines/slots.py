@@ -17,6 +17,7 @@ from orchestrator.waiting import Turn
 PROBE_SECONDS: Final = 30.0
 LONGEST_PROBE_SECONDS: Final = 240.0
 QUICKEST_PROBE_SECONDS: Final = 1.0
+SHARED_PROBE_SECONDS: Final = 2.0
 FIRST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
 
@@ -29,7 +30,8 @@ class Capacity:
     one, and so on, to the user's number at most: a place or two more are found without many refusals,
     and many that became free within a minute or two. Where trying one more is refused the next try is put off
     twice as long as this one was, for as long as the bound proves right. What other runs give up for this one
-    is there at once.
+    is there at once, and up to its share of what was named the bound grows within seconds: others may still have had
+    that when a refusal came, and have left it since.
 
     Attributes:
         allowed: How many of those that several runs have together are this run's.
@@ -43,8 +45,8 @@ class Capacity:
         self._stated_at = -math.inf
         self._shared = math.inf
         self._changed_at = -math.inf
-        self._probe_seconds = self._patience = PROBE_SECONDS
-        self._proved = math.inf
+        self._caution = self._patience = 1.0
+        self._proved = 0.0
         self._not_before = -math.inf
         self._pause = FIRST_PAUSE_SECONDS
 
@@ -72,7 +74,7 @@ class Capacity:
         elif share > self._shared:
             self._learned += share - self._shared
             self._shared = share
-            self._probe_seconds = min(self._probe_seconds, PROBE_SECONDS)
+            self._caution, self._patience = min(self._caution, 1.0), 1.0
 
     def room(self, active: int, now: float) -> bool:
         """Return whether one more may be submitted now, with `active` holding places."""
@@ -83,12 +85,12 @@ class Capacity:
         if active >= self._learned and now - self._changed_at >= self._probe_seconds:
             self._learned += 1
             self._changed_at = now
-            self._probe_seconds = max(QUICKEST_PROBE_SECONDS, min(self._probe_seconds, PROBE_SECONDS) / 2)
+            self._caution = min(self._caution, 1.0) / 2
         return active < min(self._most, self._learned) and now >= self._not_before
 
-    def fits(self, active: int) -> bool:
-        """Return whether one more is within the bounds as they are now known, whenever it was let in."""
-        return active < min(self.allowed, self._most, self._learned)
+    def fits(self, active: int, now: float) -> bool:
+        """Return whether one more may be sent by what is known by now, whenever it was let in."""
+        return active < min(self.allowed, self._most, self._learned) and now >= self._not_before
 
     def next_chance(self, active: int, now: float) -> float:
         """Return how many seconds later `room` may answer otherwise although no task has ended."""
@@ -135,12 +137,23 @@ class Capacity:
         bound = others_active if stated is None else min(others_active, stated)
         tried, self._learned = self._learned, max(1, bound)
         self._changed_at = now
-        if self._learned != self._proved:
-            self._patience = PROBE_SECONDS
+        if self._learned > self._proved or (self._learned < self._proved and not self._is_due):
+            self._patience = 1.0
         elif tried > self._learned:
-            self._patience = min(2 * self._patience, LONGEST_PROBE_SECONDS)
+            self._patience = min(2 * self._patience, LONGEST_PROBE_SECONDS / SHARED_PROBE_SECONDS)
         self._proved = self._learned
-        self._probe_seconds = self._patience
+        self._caution = self._patience
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether other runs left more to this one than the bound, which was learned while they had it."""
+        return self._learned < self.allowed < self._stated
+
+    @property
+    def _probe_seconds(self) -> float:
+        """How long one more is not tried after the bound has changed."""
+        first = SHARED_PROBE_SECONDS if self._is_due else PROBE_SECONDS
+        return min(max(QUICKEST_PROBE_SECONDS, first * self._caution), LONGEST_PROBE_SECONDS)
 
 
 class Slots:
@@ -211,13 +224,14 @@ class Slots:
     def sending(self) -> Iterator[Callable[[], bool]]:
         """Give what says, right before the request of one who holds a place leaves, whether it may still be used.
 
-        Since the place was given out, the bound may have fallen.
+        Since the place was given out, the bound may have fallen, or others may have been found to hold every place.
         """
         sent = False
 
         def usable() -> bool:
             nonlocal sent
-            if not sent and self.capacity.fits(self.active - self.unsent):
+            active, now = self.active - self.unsent, self._clock.monotonic()
+            if not sent and self.capacity.fits(active, now):
                 sent = True
                 self.unsent -= 1
             return sent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
@@ -13,7 +13,7 @@ from orchestrator.engines.control import Control
 from orchestrator.engines.doubts import Doubts
 from orchestrator.engines.slots import Slots
 from orchestrator.ledger import Ledger
-from orchestrator.lifecycle import FINAL, Record, State
+from orchestrator.lifecycle import FINAL, Failure, Record, State
 from orchestrator.steps.calls import Calls
 from orchestrator.steps.outcomes import SILENCE_SECONDS, Outcome, Stop, Verdict, delays
 from orchestrator.steps.submit import Frontier, submit
@@ -25,8 +25,13 @@ NO_PRICE: Final = (
     "The service states no price for the next task, so the budget cannot be kept."
     " Set limits.price_usd to what a task costs at most."
 )
+IN_VAIN: Final = "It was sent {} times, and the service does not show that it accepted it. The last time: {}"
 FAULTS: Final = 8
 """How often in a row the service may fail over one request before its task is given up."""
+
+SENDINGS: Final = 20
+"""How often one task may be sent in all without being accepted, doubts among them: a service that answers so for good
+must not be asked for good. Each run of the program counts anew."""
 
 
 @dataclass(slots=True)
@@ -52,6 +57,8 @@ class Submitter:
     ledger: Ledger
     clock: Clock
     random: Callable[[], float]
+    _in_vain: dict[str, int] = field(default_factory=dict)
+    _last_words: str = ""
 
     async def submit(self, record: Record) -> Record:
         """Submit a pending task.
@@ -59,12 +66,15 @@ class Submitter:
         Returns:
             The record: running, failed, or submitting and in doubt; still pending where the run is closed.
         """
+        if self._in_vain.get(record.task.id, 0) >= SENDINGS:
+            return await self._failed(record, Failure("service", IN_VAIN.format(SENDINGS, self._last_words)))
         waits = delays(self.random)
         if record.failure is not None and not await self._pause(next(waits)):
             return record
         faults = 0
         while not self.control.closed:
             after, outcome = await self._once(record, last=faults == FAULTS - 1)
+            self._counted(record.task.id, outcome)
             if outcome is None or after.state is not State.PENDING:
                 return after
             record = after
@@ -112,13 +122,24 @@ class Submitter:
             self.slots.release()
         return after, outcome
 
+    def _counted(self, task: str, outcome: Outcome | None) -> None:
+        """Count a request of a task that was not accepted as far as is known; to be told to wait is no such."""
+        if outcome is None:
+            self._in_vain.pop(task, None)
+        elif outcome.sent and outcome.verdict in {Verdict.AGAIN, Verdict.SETTLE}:
+            self._in_vain[task] = self._in_vain.get(task, 0) + 1
+            self._last_words = outcome.message
+
     async def _unready(self, record: Record, outcome: Outcome) -> tuple[Record, Outcome]:
         """A file of the task could not be uploaded: where that cannot pass, the task fails."""
         if outcome.verdict is not Verdict.GIVE_UP:
             return record, outcome
-        after = record.unready(outcome.failure, self.clock.now())
+        return await self._failed(record, outcome.failure), outcome
+
+    async def _failed(self, record: Record, failure: Failure) -> Record:
+        after = record.unready(failure, self.clock.now())
         await self.ledger.save(record, after, durable=True)
-        return after, outcome
+        return after
 
     async def _money(self, reserve: Decimal) -> bool:
         """Wait until the budget has room; close the run where nothing under way could make any."""

@@ -9,33 +9,22 @@ from decimal import Decimal
 from functools import partial
 from typing import Final
 
-from structlog.typing import FilteringBoundLogger
-
 from orchestrator.clock import Clock
 from orchestrator.engines.control import Control
+from orchestrator.engines.ending import Ender, EndOrder
 from orchestrator.engines.forecast import Course, Forecast
 from orchestrator.engines.listening import Ear, Listener
 from orchestrator.engines.rounds import Rounds
 from orchestrator.engines.slots import Slots
 from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import Failure, Record, State
+from orchestrator.logs import Log
 from orchestrator.steps.calls import Calls, Urgency
 from orchestrator.steps.outcomes import SILENCE_SECONDS, Outcome, Stop, Verdict, delays
-from orchestrator.steps.track import Sight, end, look
+from orchestrator.steps.track import Sight, look
 from orchestrator.tasks import Parameters
 from orchestrator.wiro import RemoteTask
-from orchestrator.wording import duration, many
-
-ENDING_SECONDS: Final = 1.0
-"""How often a task that is to end is looked at."""
-
-ENDING_PATIENCE_SECONDS: Final = 60.0
-UNENDING_SECONDS: Final = 10.0
-"""How often one is looked at that did not end within that time."""
-
-FIRST_REPEAT_SECONDS: Final = 2.0
-LONGEST_REPEAT_SECONDS: Final = 60.0
-"""How long to wait at first, and at most, before the service is told once more to end a task."""
+from orchestrator.wording import duration
 
 FRESH_SECONDS: Final = 0.5
 """A task that was accepted longer ago than this has run while nobody looked, and teaches nothing."""
@@ -72,12 +61,15 @@ class Tracker:
     ledger: Ledger
     clock: Clock
     random: Callable[[], float]
-    log: FilteringBoundLogger
+    log: Log
     _edition: int = 0
     _strange: set[str] = field(default_factory=set)
-    _unending: set[str] = field(default_factory=set)
+    _ender: Ender = field(init=False)
 
     def __post_init__(self) -> None:
+        self._ender = Ender(
+            self.timeout_seconds, self.slots, self.control, self.calls, self.clock, self.random, self.log
+        )
         self.control.on_hurry(self.rounds.let_go)
 
     async def track(self, record: Record, *, is_new: bool = False) -> tuple[Record, RemoteTask | None]:
@@ -95,6 +87,7 @@ class Tracker:
             try:
                 return await self._follow(record, watch)
             finally:
+                self.control.delays.over(record.task.id)
                 self.forecast.left(watch.course)
 
     async def _follow(self, record: Record, watch: _Watch) -> tuple[Record, RemoteTask | None]:
@@ -104,18 +97,21 @@ class Tracker:
             if self.control.left:
                 return record, None
             with self.control.until_left() as looking:
-                if self._is_cancelled(watch) and not await self._end(record, watch):
-                    watch.end_at = -math.inf  # it may still be in the queue: the look tells
+                cancelled = self._ender.is_cancelled(watch.order)
+                if cancelled and not await self._ender.tell(record, watch.order, queued=watch.queued):
+                    watch.order.due_at = -math.inf  # it may still be in the queue: the look tells
                 sight = await self._look(record, watch)
             if looking.cancelled_caught:
                 return record, None
             if sight.record.state is not State.RUNNING:
-                self._unending.discard(record.task.id)
+                self._ender.over(record)
                 self.listener.ended(watch.ear)
                 self._learn(sight.record, watch)
                 return sight.record, sight.remote
             if sight.remote is not None:
-                over = await self._under_way(record, sight.remote, watch)
+                self._note(record, sight.remote, watch)
+                age = watch.age(self.clock.monotonic())
+                over = record if await self._ender.insist(record, watch.order, age, queued=watch.queued) else None
             else:
                 over = await self._in_trouble(record, sight.trouble, watch)
             if over is not None:
@@ -124,27 +120,24 @@ class Tracker:
     def _watch(self, record: Record, ear: Ear, passed: float) -> _Watch:
         now = self.clock.monotonic()
         course = self.forecast.begin(record.task.parameters, now - passed)
-        repeats = delays(self.random, FIRST_REPEAT_SECONDS, LONGEST_REPEAT_SECONDS)
         ahead = self.clock.now() - now
-        return _Watch(course, ear, ahead, passed < FRESH_SECONDS, delays(self.random, first=1.0), repeats)
+        return _Watch(course, ear, ahead, passed < FRESH_SECONDS, delays(self.random, first=1.0), self._ender.order())
 
     def _next_wait(self, watch: _Watch) -> float:
         """Return how many seconds to wait before the next look; not much beyond the task's deadline."""
-        if self._is_cancelled(watch):
+        if self._ender.is_cancelled(watch.order):
             return 0.0
         if watch.in_trouble:
             return watch.retry_seconds
         if watch.ear.wait_seconds is not None:
             return watch.ear.wait_seconds
-        if watch.is_unending:
-            return UNENDING_SECONDS
-        if watch.ending_since is not None:
-            return ENDING_SECONDS
+        if (ending := self._ender.wait_seconds(watch.order)) is not None:
+            return ending
         now = self.clock.monotonic()
-        price = self.rounds.price(sought=self.slots.sought) * self.listener.patience(watch.ear)
+        price = self.rounds.price(sought=self.slots.sought, patience=self.listener.patience(watch.ear))
         wait = self.forecast.next_look(watch.course, price, now) - watch.age(now)
         self._tell_news()
-        return max(0.0, min(wait, max(ENDING_SECONDS, self.timeout_seconds - watch.age(now))))
+        return max(0.0, min(wait, self._ender.seconds_left(watch.age(now))))
 
     def _tell_news(self) -> None:
         if self._edition != self.forecast.edition:
@@ -154,7 +147,7 @@ class Tracker:
     async def _look(self, record: Record, watch: _Watch) -> Sight:
         age = watch.age(self.clock.monotonic())
         likely = (
-            watch.ending_since is not None
+            watch.order.since is not None
             or watch.ear.told_at is not None
             or self.forecast.likely_done(watch.course, age)
         )
@@ -163,77 +156,31 @@ class Tracker:
             urgency=Urgency.LIKELY_DONE if likely else Urgency.ROUTINE,
             attempts=self.attempts,
             price_usd=self.price_usd(record.task.parameters),
-            overdue=watch.overdue,
+            overdue=watch.order.overdue,
             by_id=watch.told_gone,  # only then: a new task may not be shown at once, whatever it is asked by
             calls=self.calls,
             ledger=self.ledger,
             clock=self.clock,
         )
 
-    async def _under_way(self, record: Record, remote: RemoteTask, watch: _Watch) -> Record | None:
-        """Let the task run, or end it where that is due; return the record where nothing more is to be waited for."""
+    def _note(self, record: Record, remote: RemoteTask, watch: _Watch) -> None:
+        """Take note of how a task that is under way fares."""
         watch.calm(delays(self.random, first=1.0))
-        age = watch.age(self.clock.monotonic())
         watch.queued = remote.queued
+        age = watch.age(self.clock.monotonic())
         self.forecast.saw(watch.course, age, queued=remote.queued, progress=remote.progress)
         self.listener.runs_on(watch.ear, remote.progress)
         if not remote.known_status and remote.status not in self._strange:
             self._strange.add(remote.status)
             self.log.warning("unknown status, taken as under way", status=remote.status, task=record.task.id)
-        now = self.clock.monotonic()
-        passed = watch.age(now)
-        if watch.ending_since is None and passed > self.timeout_seconds:
-            watch.overdue = Failure(
-                "timeout", f"It still ran after limits.task_timeout ({duration(self.timeout_seconds)}), and was ended."
-            )
-            self.log.warning("told to end, as it runs longer than limits.task_timeout", task=record.task.id)
-        if watch.overdue is None and not self.control.cancelling:
-            return None
-        if watch.ending_since is None or now >= watch.end_at:
-            await self._end(record, watch)  # again and again: the request may have been lost
-        elif now - watch.ending_since > ENDING_PATIENCE_SECONDS and self._is_to_be_left(record, watch):
-            return record
-        return None
-
-    def _is_cancelled(self, watch: _Watch) -> bool:
-        """Return whether a task is to be ended because the user says so, and has not been told yet."""
-        return self.control.cancelling and watch.ending_since is None
-
-    async def _end(self, record: Record, watch: _Watch) -> bool:
-        """Have the task ended, and return whether the service agreed; the next look shows what became of it."""
-        now = self.clock.monotonic()
-        watch.ending_since = now if watch.ending_since is None else watch.ending_since
-        watch.end_at = now + next(watch.repeats)
-        return await end(record, self.calls, queued=watch.queued)
-
-    def _is_to_be_left(self, record: Record, watch: _Watch) -> bool:
-        """Return whether a task that the service does not end is left running, for another run to fetch what it makes.
-
-        It may yet succeed and be billed, and holds its place; so it is followed for as long as other tasks run.
-        """
-        if self.control.cancelling:
-            return True
-        if record.task.id not in self._unending:
-            self._unending.add(record.task.id)
-            watch.is_unending = True
-            self.log.warning("the service does not end a task that ran too long", task=record.task.id)
-        now = self.clock.monotonic()
-        alone = self.slots.active <= len(self._unending)
-        watch.alone_since = (watch.alone_since or now) if alone else None
-        if watch.alone_since is None or now - watch.alone_since <= ENDING_PATIENCE_SECONDS:
-            return False
-        self.control.close(
-            Stop.SERVICE,
-            f"The service does not end what ran longer than limits.task_timeout: {many(len(self._unending), 'task')}."
-            " What it makes may yet be billed; the next run fetches it.",
-        )
-        return True
 
     async def _in_trouble(self, record: Record, trouble: Outcome | None, watch: _Watch) -> Record | None:
         """Bear that a look brought nothing; return the record where it makes no sense to look again."""
         if trouble is None:
             return None
         watch.in_trouble, watch.retry_seconds = True, next(watch.retries)
+        if trouble.verdict is not Verdict.WAIT:
+            self.control.delays.note(record.task.id, trouble.message, self.clock.monotonic())
         if trouble.stop is not None:
             self.control.close(trouble.stop, trouble.message)
             return record
@@ -284,8 +231,7 @@ class _Watch:
         ahead: How far the wall clock was ahead of the monotonic one at the start.
         fresh: Whether it is followed from its start.
         retries: How long to wait before each further look where one brought nothing.
-        repeats: How long to wait before each further request to end it, the next of which is due at `end_at`.
-        overdue: Why it is to be ended.
+        order: Whether it is to end, and how the service takes it.
         queued: Whether it did not run yet when it was last looked at.
     """
 
@@ -294,15 +240,10 @@ class _Watch:
     ahead: float
     fresh: bool
     retries: Iterator[float]
-    repeats: Iterator[float]
+    order: EndOrder
     in_trouble: bool = False
     retry_seconds: float = 0.0
     gone_since: float | None = None
-    ending_since: float | None = None
-    overdue: Failure | None = None
-    is_unending: bool = False
-    alone_since: float | None = None
-    end_at: float = -math.inf
     told_gone: bool = False
     queued: bool = False
 

@@ -23,12 +23,12 @@ class Trust:
     falls a little with each end that was told, and doubles with each that was not.
 
     Attributes:
-        told: How many ends in a row were told, about, halved by each that was not.
+        told: How many ends in a row were told, about, halved by each that was not; at first as if there had been two.
         strikes: Disappointments since the last end that was told: refusals, drops, silence, floods and lies.
         rests_until: Monotonic seconds; hints are not heeded before.
     """
 
-    told: int = 0
+    told: int = 2
     strikes: int = 0
     rests_until: float = -math.inf
     _rest_seconds: float = FIRST_REST_SECONDS

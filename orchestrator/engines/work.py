@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from operator import mul
 from typing import Any, Final
 
 KINDS: Final = (
@@ -94,9 +95,8 @@ class Work:
     def numbers(self, parameters: Mapping[str, Any]) -> tuple[float, ...]:
         """Return the parameters that matter, as logarithms of how they differ from the first task's."""
         sums = [0.0] * len(KINDS)
-        for name, value in parameters.items():
-            for kind in _kinds_of(name):
-                sums[kind] += _log(value)
+        for name, kind in _that_matter(tuple(parameters)):
+            sums[kind] += _log(parameters[name])
         found = tuple(sums)
         self._first = self._first or found
         return tuple(here - first for here, first in zip(found, self._first, strict=True))
@@ -110,10 +110,10 @@ class Work:
         self._line.saw((1.0, *numbers), log_seconds)
 
 
-@lru_cache(maxsize=1024)
-def _kinds_of(name: str) -> tuple[int, ...]:
-    """Return the places in `KINDS` that a parameter's name belongs to."""
-    return tuple(place for place, kind in enumerate(KINDS) if kind.search(name))
+@lru_cache(maxsize=64)
+def _that_matter(names: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """Return the parameters that matter by their names, each with the place in `KINDS` that it belongs to."""
+    return tuple((name, place) for name in names for place, kind in enumerate(KINDS) if kind.search(name))
 
 
 def _log(value: object) -> float:
@@ -125,4 +125,5 @@ def _log(value: object) -> float:
 
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:
-    return sum(a * b for a, b in zip(one, other, strict=True))
+    total: float = sum(map(mul, one, other))
+    return total
