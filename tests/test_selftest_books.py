@@ -24,12 +24,12 @@ from orchestrator.emulator import Emulator, Profile, Stats
 from orchestrator.emulator.pictures import plain
 from orchestrator.engines.control import Control
 from orchestrator.errors import Exit
-from orchestrator.selftest.books import Wanted, compare
+from orchestrator.selftest.books import Expected, compare
 from orchestrator.status import Status
 
 TASKS = 3
 PROFILE = Profile(run_seconds_median=0, queue_seconds=(0, 0), plain_bytes=2000)
-WANTED = Wanted(TASKS, Decimal("0.0105"), 8, 2000, ("emulated-secret",))
+WANTED = Expected(TASKS, Decimal("0.0105"), 8, 2000, ("emulated-secret",))
 JOB = {
     "model": "Hevok/Studio-Trigger",
     "parameters": {"samples": 1, "prompt": "a pier"},
@@ -76,7 +76,7 @@ def stats(made: tuple[Path, Stats]) -> Stats:
     return replace(made[1])
 
 
-def wrong(out: Path, stats: Stats, active: int = 0, wanted: Wanted = WANTED) -> Iterator[str]:
+def wrong(out: Path, stats: Stats, active: int = 0, wanted: Expected = WANTED) -> Iterator[str]:
     return (count.what for count in compare(out, stats, active, wanted) if not count.held)
 
 

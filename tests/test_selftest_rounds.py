@@ -17,7 +17,7 @@ from orchestrator.selftest import prove, rounds
 from orchestrator.selftest.books import Count
 from orchestrator.selftest.killed import DONE, Sweep
 from orchestrator.selftest.verdict import COUNTED, Finding, Verdict
-from orchestrator.simulation import History, Verdict as Played
+from orchestrator.simulation import History, Played
 
 AGREEING = (Count("tasks paid for", 40, 40),)
 TWICE = (*AGREEING, Count("payments for a task that was paid for", 1, 0))

@@ -50,6 +50,7 @@ def suitable(bug: Bug) -> Iterator[History]:
 def test_a_planted_bug_is_found(name: str) -> None:
     _, violation = found(BUGS[name], suitable(BUGS[name]))
     assert violation, f"{MOST_HISTORIES} histories do not show it"
+    assert "breaks: TypeError" not in violation, f"what is planted fits the program no longer: {violation}"
 
 
 def main() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
-from collections.abc import Iterator
+import threading
+from typing import NoReturn
 
 import pytest
 
-from orchestrator.simulation import History, Verdict, __main__ as command
+from orchestrator.simulation import History, Played, __main__ as command
 
 
 def given(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -41,8 +43,8 @@ def test_the_story_of_a_violation_is_told_without_commits(
 ) -> None:
     story = ((0.1, "commit begins"), (0.2, "commit ends"), (0.3, "disk commit"))
 
-    def broken(history: History) -> Verdict:
-        return Verdict(history, violation, story, starts=1, steps=2, paid=2)
+    def broken(history: History) -> Played:
+        return Played(history, violation, story, starts=1, steps=2, paid=2)
 
     monkeypatch.setattr(command, "play", broken)
     monkeypatch.setattr(command, "shrink", lambda history, *_: history)
@@ -52,8 +54,44 @@ def test_the_story_of_a_violation_is_told_without_commits(
     assert "disk commit" in said
 
 
+def test_how_far_it_is_is_told_beside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(command, "TOLD_EVERY_SECONDS", 0.0)
+    assert given(monkeypatch, "--histories", "2", "--jobs", "1") == 0
+    assert capsys.readouterr().err.splitlines() == [f"{played} of 2 histories are played." for played in (1, 2)]
+
+
+def test_the_seed_of_a_history_without_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    said = threading.Event()
+
+    def tell(what: str) -> None:
+        told.append(what)
+        said.set()
+
+    def endless(history: History) -> Played:
+        assert said.wait(10)
+        return Played(history, None, (), starts=1, steps=2, paid=2)
+
+    monkeypatch.setattr(command, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(command, "_tell", tell)
+    monkeypatch.setattr(command, "play", endless)
+    assert given(monkeypatch, "--histories", "1", "--seed", "7", "--jobs", "1") == 0
+    assert told == ["Seed 7 has been at work for 0 s."]
+
+
+def test_whoever_leaves_waits_for_the_histories_at_hand_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = multiprocessing.Event()
+    monkeypatch.setattr(multiprocessing, "Event", lambda: over)
+    verdicts = command._played(range(4), 2)
+    assert next(verdicts).violation is None
+    verdicts.close()
+    monkeypatch.setattr(command, "_over", over)
+    with pytest.raises(InterruptedError):
+        command._play_if_wanted(0)
+
+
 def test_it_can_be_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def interrupted(*_: object) -> Iterator[None]:
+    def interrupted(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "_played", interrupted)

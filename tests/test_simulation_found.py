@@ -110,3 +110,12 @@ def test_an_empty_list_is_not_complete_because_the_newest_task_was_deleted() -> 
         )
     )
     assert (verdict.violation, verdict.paid) == (None, 3)
+
+
+def test_who_is_told_to_leave_while_a_reply_comes_has_a_doubt_and_no_loss() -> None:
+    """The reply was lost with its reader, and counted as one that was read; the slow disk kept the process there."""
+    events = (Event("run hurried", number=3, seconds=45.0),)
+    history = History(
+        seed=10828, seeds=2, repeat=2, delete_remote=True, disk_seconds=0.3, forecasts=False, events=events
+    )
+    assert play(history).violation is None

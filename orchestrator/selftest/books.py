@@ -41,7 +41,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Expected:
     """What a run was to do and to keep to.
 
     Attributes:
@@ -59,7 +59,7 @@ class Wanted:
     secrets: Sequence[str]
 
 
-def compare(out: Path, stats: Stats, active: int, wanted: Wanted) -> Iterator[Count]:
+def compare(out: Path, stats: Stats, active: int, wanted: Expected) -> Iterator[Count]:
     """Compare a run folder that is done with the service's books.
 
     Args:

@@ -23,7 +23,7 @@ from orchestrator.clock import Clock
 from orchestrator.commands import profiles
 from orchestrator.emulator import Emulator, Profile
 from orchestrator.errors import Exit
-from orchestrator.selftest.books import Count, Wanted, compare
+from orchestrator.selftest.books import Count, Expected, compare
 from orchestrator.selftest.verdict import Finding
 from orchestrator.threads import in_thread
 
@@ -128,7 +128,7 @@ async def sweep(seed: int, folder: Path, environment: Mapping[str, str], clock: 
         counts: tuple[Count, ...] = ()
         if ended in ENDS:
             keys = (profile.api_key, profile.api_secret or "")
-            wanted = Wanted(TASKS, TASKS * PRICE_USD, CONCURRENCY, PICTURE_BYTES, keys)
+            wanted = Expected(TASKS, TASKS * PRICE_USD, CONCURRENCY, PICTURE_BYTES, keys)
             stats, active = service.stats, service.active
             counts = await in_thread(lambda: tuple(compare(runner.out, stats, active, wanted)))
         said = await in_thread(runner.last_words)

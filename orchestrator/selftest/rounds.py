@@ -24,7 +24,7 @@ from orchestrator.reporting import root
 from orchestrator.selftest.killed import TASKS, sweep
 from orchestrator.selftest.machine import machine
 from orchestrator.selftest.verdict import Finding, Verdict, Violation
-from orchestrator.simulation import Verdict as Played, draw, play
+from orchestrator.simulation import Played, draw, play
 from orchestrator.threads import in_thread
 
 HISTORIES: Final = 200

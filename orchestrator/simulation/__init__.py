@@ -5,7 +5,7 @@ it out, through as many processes as it takes, and looks after each step whether
 """
 
 from orchestrator.simulation.history import Event, History, draw
-from orchestrator.simulation.play import Verdict, play
+from orchestrator.simulation.play import Played, play
 from orchestrator.simulation.shrink import shrink
 
-__all__ = ["Event", "History", "Verdict", "draw", "play", "shrink"]
+__all__ = ["Event", "History", "Played", "draw", "play", "shrink"]

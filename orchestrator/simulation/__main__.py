@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from multiprocessing.synchronize import Event
 
-from orchestrator.simulation import Verdict, draw, play, shrink
+from orchestrator.simulation import Played, draw, play, shrink
 
 CHUNK = 50
 INTERRUPTED = 130
+TOLD_EVERY_SECONDS = 30.0
+SLOW_SECONDS = 60.0
+"""After how long a history that is still being played is named: most take less than a second."""
+
 COMMITS = frozenset({"commit begins", "commit ends"})
 """What most of a story says, and seldom what it is about: requests, tasks and misfortunes are."""
+
+_over: Event | None = None
+"""Says, in a process that plays, that no further history is wanted."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,19 +50,23 @@ def main() -> int:
     try:
         return _report_on(options)
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted.\n")
+        _tell("Interrupted.")
         return INTERRUPTED
 
 
 def _report_on(options: argparse.Namespace) -> int:
-    began = time.monotonic()
+    began = told_at = time.monotonic()
     played = starts = steps = paid = 0
-    for verdict in _played(range(options.seed, options.seed + options.histories), options.jobs):
-        played += 1
-        starts, steps, paid = starts + verdict.starts, steps + verdict.steps, paid + verdict.paid
-        if verdict.violation is not None:
-            sys.stdout.write(_report(verdict))
-            return 1
+    with closing(_played(range(options.seed, options.seed + options.histories), options.jobs)) as verdicts:
+        for verdict in verdicts:
+            played += 1
+            starts, steps, paid = starts + verdict.starts, steps + verdict.steps, paid + verdict.paid
+            if verdict.violation is not None:
+                sys.stdout.write(_report(verdict))
+                return 1
+            if time.monotonic() - told_at >= TOLD_EVERY_SECONDS:
+                told_at = time.monotonic()
+                _tell(f"{played:,} of {options.histories:,} histories are played.")
     seconds = time.monotonic() - began
     sys.stdout.write(
         f"{played:,} histories in {seconds:.0f} s ({played / seconds:.0f} each second): {starts:,} processes,"
@@ -60,23 +75,48 @@ def _report_on(options: argparse.Namespace) -> int:
     return 0
 
 
-def _played(seeds: range, jobs: int) -> Iterator[Verdict]:
+def _played(seeds: range, jobs: int) -> Generator[Played]:
+    """Play them; whoever closes this waits for the histories at hand, and for no others."""
     if jobs == 1:
         yield from map(_play_seed, seeds)
         return
-    with ProcessPoolExecutor(jobs, initializer=_leave_interrupts_to_the_first) as pool:
-        yield from pool.map(_play_seed, seeds, chunksize=CHUNK)
+    over = multiprocessing.Event()
+    with ProcessPoolExecutor(jobs, initializer=_begin, initargs=(over,)) as pool:
+        try:
+            yield from pool.map(_play_if_wanted, seeds, chunksize=CHUNK)
+        finally:
+            over.set()
 
 
-def _leave_interrupts_to_the_first() -> None:
+def _begin(over: Event) -> None:
+    """Begin a process that plays: interrupts are for the first one, which says when it is over."""
+    global _over  # noqa: PLW0603 - a process of a pool is told no other way
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _over = over
 
 
-def _play_seed(seed: int) -> Verdict:
-    return play(draw(seed))
+def _play_if_wanted(seed: int) -> Played:
+    if _over is not None and _over.is_set():
+        raise InterruptedError
+    return _play_seed(seed)
 
 
-def _report(verdict: Verdict) -> str:
+def _play_seed(seed: int) -> Played:
+    slow = threading.Timer(SLOW_SECONDS, _tell, [f"Seed {seed} has been at work for {SLOW_SECONDS:.0f} s."])
+    slow.daemon = True
+    slow.start()
+    try:
+        return play(draw(seed))
+    finally:
+        slow.cancel()
+
+
+def _tell(what: str) -> None:
+    sys.stderr.write(f"{what}\n")
+    sys.stderr.flush()
+
+
+def _report(verdict: Played) -> str:
     """Return the story of a broken promise, as short as it can be told."""
     smallest = shrink(verdict.history, verdict.violation or "", lambda history: play(history).violation)
     again = play(smallest)

@@ -14,6 +14,7 @@ from orchestrator.tasks import Parameters
 from orchestrator.wiro import (
     Accepted,
     Client,
+    ConcurrencyLimit,
     InvalidRequest,
     NoSuchTask,
     NotSent,
@@ -118,7 +119,7 @@ class SimulatedClient(Client):
         if kind in {"unanswered", "late"} or slow > TIMEOUT_SECONDS or answer is None:
             raise ReplyLost("/Run", "the connection dropped")
         if isinstance(answer, WiroError):
-            self._rules.progress.refused()
+            self._rules.refused(full=isinstance(answer, ConcurrencyLimit))
             raise answer
         await world.step(f"the service says {answer.task_id}")
         first = world.service.ours[0]

@@ -49,6 +49,10 @@ class Disk:
 
         return mock.patch.object(os, "fsync", watching)
 
+    def synced(self, path: Path) -> bytes:
+        """Return what of a file certainly outlasts a power cut."""
+        return self._synced.get(path.stat().st_ino, b"")
+
     def unplugged(self, chance: Chance) -> Callable[[], None]:
         """Return what makes the files what they are after a power cut at this moment."""
         held = dict(self._outlasting(self._root, chance))

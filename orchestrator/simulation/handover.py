@@ -36,6 +36,13 @@ class Handover:
             if self._taken(output.path, made) is None:
                 self._broken(f"{output.path} is not what {number} has made")
 
+    def tells_for_good(self, task: str) -> bool:
+        """Return whether a line that outlasts whatever comes says that a task is done."""
+        manifest, disk = self._world.folder.manifest, self._world.disk
+        held = disk.synced(manifest) if disk else manifest.read_bytes()
+        lines = map(_read, held.decode("utf-8", "replace").splitlines())
+        return any(line and (line["task"], line["state"]) == (task, State.DONE.value) for line in lines)
+
     def rested(self) -> None:
         """No process is alive: the lines tell of files that are there, byte by byte."""
         for line in self._lines():
@@ -85,8 +92,10 @@ class Handover:
         remote = self._remote(record)
         billed = None if remote is None else self._bill(remote)
         is_untold = cost is None and (record.state is not State.DONE or (remote and remote.fate == "wordless"))
-        if not is_untold and not cost == held == billed:
+        if cost != held or (cost != billed and not is_untold):
             self._broken(f"a line tells a cost of {cost}, the ledger of {held}, and the service's bill is {billed}")
+        if line["remote"]["task_id"] != (record.attempt and record.attempt.remote_id):
+            self._broken(f"a line tells of {line['remote']['task_id']}, and the ledger holds {record.attempt}")
         if not line["attempts"] == record.tries == tries:
             self._broken(f"a line tells of {line['attempts']} attempts, the ledger of {record.tries}, and {tries} were")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from orchestrator.commands.carrying import Result
 from orchestrator.commands.retry import reopen
-from orchestrator.commands.run import Result
 from orchestrator.errors import Exit, OrchestratorError
 from orchestrator.ledger import DamagedLedgerError, SqliteLedger
 from orchestrator.lifecycle import State
@@ -38,7 +38,7 @@ AFTERWARDS_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Played:
     """How a history went.
 
     Attributes:
@@ -58,7 +58,7 @@ class Verdict:
     paid: int
 
 
-def play(history: History, service: Callable[[History, float], Service] = Service) -> Verdict:
+def play(history: History, service: Callable[[History, float], Service] = Service) -> Played:
     """Let a history take place.
 
     Args:
@@ -66,7 +66,7 @@ def play(history: History, service: Callable[[History, float], Service] = Servic
         service: Makes the account, of a history and the moment at which it begins.
     """
     memory = MEMORY if MEMORY.is_dir() else None
-    thoroughly = history.seed % SWEPT_EVERY == 0
+    thoroughly = history.seed % SWEPT_EVERY == SWEPT_EVERY - 1
     with (
         quietly(thoroughly=thoroughly),
         scaled(history),
@@ -82,7 +82,7 @@ def play(history: History, service: Callable[[History, float], Service] = Servic
             rules.arrived()
             with SqliteLedger(folder.ledger) as store:
                 rules.ended(store)
-    return Verdict(history, world.violation, tuple(world.story), starts, world.steps, len(world.service.ours))
+    return Played(history, world.violation, tuple(world.story), starts, world.steps, len(world.service.ours))
 
 
 def _through(world: World, rules: Rules) -> int:

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import random
 import selectors
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
-import structlog
+from anyio._backends import _asyncio as backend
 
-from orchestrator.clock import VirtualClock
 from orchestrator.commands import calling, workshop
-from orchestrator.commands.run import Result, carry_out
+from orchestrator.commands.carrying import Result, carry_out
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
 from orchestrator.engines.pacing import Pacer
 from orchestrator.ledger import LedgerError, SqliteLedger
 from orchestrator.lifecycle import Record
+from orchestrator.logs import silent
 from orchestrator.simulation.client import SimulatedClient
 from orchestrator.simulation.files import SimulatedFiles
 from orchestrator.simulation.history import TASK_TIMEOUT_SECONDS, History
@@ -47,7 +46,15 @@ T = TypeVar("T")
 LONGEST_SECONDS: Final = 4 * 3600.0
 """A process that has not come to an end by then never will: stuck tasks are given up long before."""
 
+MOST_TURNS: Final = 30_000
+"""How often the event loop may go round within a minute of virtual time: most histories need some hundred turns, and
+one that makes 25 calls in each second 20,000."""
+
+MINUTE: Final = 60.0
+
 HEARTBEAT_SECONDS: Final = 120.0
+_SCOPES: Final[MutableMapping[asyncio.Task[Any], Any]] = getattr(backend, "_task_states", {})
+"""What anyio knows of each task, among it the task itself: one that never leaves its scopes would stay for good."""
 TOOL: Final = {
     "slugowner": "acme",
     "slugproject": "boats",
@@ -55,7 +62,6 @@ TOOL: Final = {
     "dynamicprice": [{"inputs": {}, "price": str(PRICE_USD), "priceMethod": "cpo"}],
     "parameters": [{"items": [{"id": name, "type": "text", "default": value} for name, value in DEFAULTS.items()]}],
 }
-_SILENT: Final = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def job(history: History) -> Job:
@@ -127,13 +133,20 @@ class Store(SqliteLedger):
 class _Standstill(selectors.SelectSelector):
     """Moves time where the event loop would wait: nobody has anything left to do, and no wire brings anything."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, world: World) -> None:
         super().__init__()
-        self._clock = clock
+        self._world = world
+        self._turns = 0
+        self._minute_began_at = world.now()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """See `selectors.BaseSelector.select`."""
-        if (timeout is None or timeout > 0) and not self._clock.tick():
+        self._turns += 1
+        if self._world.now() - self._minute_began_at >= MINUTE:
+            self._turns, self._minute_began_at = 0, self._world.now()
+        elif self._turns > MOST_TURNS:
+            self._world.violate("the process turns in circles")
+        if (timeout is None or timeout > 0) and not self._world.clock.tick():
             raise RuntimeError("everybody waits, and for nothing")
         return []
 
@@ -144,7 +157,7 @@ def live(world: World, rules: Rules) -> Result | BaseException | None:
     Returns:
         How it ended, or what broke it; None where it was killed.
     """
-    loop = asyncio.SelectorEventLoop(_Standstill(world.clock))
+    loop = asyncio.SelectorEventLoop(_Standstill(world))
     loop.set_exception_handler(lambda *_: None)
     store = Store(world.folder.ledger, world, rules)
     rules.begun(store)
@@ -169,13 +182,15 @@ def live(world: World, rules: Rules) -> Result | BaseException | None:
 
 def _bury(loop: asyncio.AbstractEventLoop) -> None:
     """Put an end to whatever a killed process has left standing, without letting it do anything more."""
-    left = [task.get_coro() for task in asyncio.all_tasks(loop)]
+    left = asyncio.all_tasks(loop)
     loop.close()
-    for coroutine in left:
+    for coroutine in [task.get_coro() for task in left]:
         for _ in range(20):  # blocks that still want to wait for something while they are left
             with suppress(BaseException):
                 coroutine.close()
                 break
+    for task in left:
+        _SCOPES.pop(task, None)
     gc.collect(1)
 
 
@@ -234,24 +249,18 @@ async def _work(world: World, rules: Rules, store: Store, control: Control) -> R
         await world.step(f"{kind} ends")
         return done
 
-    async with workshop.opened(
-        world.folder,
-        store,
-        job=work,
-        limits=work.limits,
-        tool=TOOL,
-        edition=1,
-        settings=Settings(),
-        calls=calls,
-        tally=tally,
-        control=control,
-        clock=clock,
-        log=_SILENT,
+    commission = workshop.Commission(work, work.limits, TOOL, edition=1)
+    around = workshop.Surroundings(
+        calling.Line(Settings(), calls, tally),
+        control,
+        clock,
+        silent(),
         random=random.Random(history.seed).random,  # noqa: S311 - dice
         hop=hop,
         files=SimulatedFiles(world),
         forecast=None if history.forecasts else SetLooks(None),
-    ) as shop:
+    )
+    async with workshop.opened(world.folder, store, commission, around) as shop:
         return await carry_out(shop, Orders(), _Blind(), heartbeat_seconds=HEARTBEAT_SECONDS)
 
 

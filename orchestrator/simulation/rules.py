@@ -9,11 +9,12 @@ from decimal import Decimal
 from typing import Final
 
 from orchestrator.ledger import SqliteLedger
-from orchestrator.lifecycle import FINAL, TABLE, Event, Record, State
+from orchestrator.lifecycle import ACTIVE, FINAL, TABLE, Event, Record, State
 from orchestrator.simulation.books import Books
 from orchestrator.simulation.handover import Handover
 from orchestrator.simulation.obedience import Obedience
 from orchestrator.simulation.progress import Progress
+from orchestrator.simulation.restraint import Restraint
 from orchestrator.simulation.service import MODEL, PRICE_USD, Remote, Request
 from orchestrator.simulation.world import World
 from orchestrator.sweep import Job
@@ -35,7 +36,7 @@ LONGEST_HOLD_SECONDS: Final = 300.0
 """However long the service asks for: after five minutes one call tries whether it still does."""
 
 MANY_FILES: Final = 3
-"""So many misfortunes of files may befall one of them, which is then given up."""
+"""So many misfortunes of files may befall one of them, which is then given up, where it is late no longer."""
 
 MADE: Final = frozenset({"", "silent", "hidden", "veiled", "unfinished", "late", "stubborn", "wordless"})
 """The fates of tasks whose outputs can be had."""
@@ -49,6 +50,7 @@ class Rules:
         handover: What it leaves in its folder.
         obedience: What the user has said.
         progress: What could move.
+        restraint: What is not asked for in vain.
     """
 
     def __init__(self, world: World, job: Job) -> None:
@@ -67,10 +69,13 @@ class Rules:
         self._held_until = self._slow_since = -math.inf
         self._over_at = 0.0
         self._is_shaken = False
+        self._aged: set[str] = set()
+        self._are_many_files = sum(event.victim == "file" for event in world.history.events) >= MANY_FILES
         self.books = Books(world)
         self.handover = Handover(world)
         self.obedience = Obedience(world)
         self.progress = Progress(world, len(self._tasks))
+        self.restraint = Restraint(world)
 
     # Calls
 
@@ -85,6 +90,9 @@ class Rules:
         self._held_until = self._slow_since = -math.inf
         self._states = store.states(tuple(self._tasks))  # a machine that went down may have lost what was not promised
         self.progress.begun(self._states)
+        self.restraint.begun()
+        if self._are_many_files or self._world.clock.now() != self._world.now():
+            self._aged |= {identity for identity, state in self._states.items() if state is State.FETCHING}
         if self._is_shaken:
             self._outlasted(store)
         self._none_forgotten(store)
@@ -122,6 +130,7 @@ class Rules:
 
     def posted(self, parameters: Parameters) -> None:
         """One is written: the intent is on the disk, and fresh."""
+        self.restraint.posted()
         kind = canonical_json(parameters)
         intents = {
             identity: at
@@ -137,6 +146,12 @@ class Rules:
         if self._world.now() - intents[newest] > OLDEST_INTENT_SECONDS:
             self._broken(f"a request is sent {self._world.now() - intents[newest]:.1f} s after its intent")
         self._spent.add(newest)
+
+    def refused(self, *, full: bool) -> None:
+        """The service does not want one, or has no place for it."""
+        self.progress.refused()
+        if full and sum(state in ACTIVE for state in self._states.values()) == 1:
+            self.restraint.refused()
 
     def arrived(self) -> None:
         """Look at what the service has accepted by now."""
@@ -238,7 +253,8 @@ class Rules:
     def _look_for_unsaved(self) -> None:
         while self._unsaved and (self._unsaved[0][1].owner or self._world.now() > self._unsaved[0][0]):
             _, request = self._unsaved.popleft()
-            if request.owner is None and request.remote is not None:
+            is_read = request.given_up_at is None  # and was not lost with who read it, told to leave at that moment
+            if is_read and request.owner is None and request.remote is not None:
                 self._broken(f"{request.remote.number} was named by the service, and the ledger does not know it")
 
     # Files
@@ -250,9 +266,11 @@ class Rules:
                 self.handover.delivered(record)
 
     def cleared(self, remote: Remote) -> None:
-        """The service is told to delete its copies: ours are recorded."""
+        """The service is told to delete its copies: ours are recorded, in the manifest too."""
         if remote.owner is None or self._states.get(remote.owner) is not State.DONE:
             self._broken(f"the service's copies of {remote.number} are deleted before ours are recorded")
+        elif not self.handover.tells_for_good(remote.owner):
+            self._broken(f"the service's copies of {remote.number} are deleted before the manifest tells of ours")
 
     def rested(self, *, in_peace: bool) -> None:
         """No process is alive: what is lost with it is given up, and the manifest tells of files that are there."""
@@ -297,14 +315,13 @@ class Rules:
     def _none_lost(self, records: Iterable[Record]) -> None:
         events = self._world.history.events
         victims = {event.what for event in events}
-        if sum(event.victim == "file" for event in events) >= MANY_FILES or "clock jumps" in victims:
-            return  # what was made may be impossible to have, or seem to be late
         for record in records:
             if record.attempt is None and record.state is State.FAILED and "run invalid" not in victims:
                 self._broken(f"task {record.task.id[:4]} has failed, and nothing was wrong with it")
             number = int(record.attempt.remote_id or 0) if record.attempt else 0
             remote = self._world.service.tasks.get(number)
-            if remote and record.state is not State.DONE and remote.fate in MADE and remote.stopped_at is None:
+            can_be_had = remote and remote.fate in MADE and remote.stopped_at is None
+            if can_be_had and record.state is not State.DONE and record.task.id not in self._aged:
                 self._broken(f"{number} was made, and its task is {record.state}")
 
     def _in_time(self) -> None:

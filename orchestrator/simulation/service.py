@@ -316,8 +316,6 @@ class Service:
             error_text="out of memory" if remote.fate in FAILING else "",
             debug_output="",
             created_at=None,
-            started_at=None,
-            ended_at=None,
             elapsed_seconds=remote.ends_at - remote.accepted_at if done else None,
         )
 

@@ -29,7 +29,7 @@ HIDDEN = (Event("run unanswered", 1), Event("task hidden", 1, seconds=59.0))
 SLOW_PAGES = tuple(Event("list slow", number, seconds=30.0) for number in range(2, 12))
 
 
-@BUGS.planted()
+@BUGS.planted(lag_seconds=59.9, events=(Event("run unanswered", 1),))
 def it_is_sent_again_before_its_time(patch: pytest.MonkeyPatch) -> None:
     certain = Settler._certain
     patch.setattr(
@@ -84,7 +84,7 @@ def a_dead_process_s_clock_is_believed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Doubts, "add", add)
 
 
-@BUGS.planted()
+@BUGS.planted(repeat=2, rate=10.0, events=(Event("run unanswered", 1),))
 def a_task_of_ours_is_adopted_by_another_one(patch: pytest.MonkeyPatch) -> None:
     async def none(*_: object) -> set[str]:
         return set()
@@ -149,12 +149,12 @@ def the_newest_task_that_was_known_counts_as_a_newer_one(patch: pytest.MonkeyPat
     patch.setattr(matching, "is_older", lenient)
 
 
-@BUGS.planted(rate=0.5, seeds=2, events=(Event("run unanswered", 1),))
+@BUGS.planted(rate=0.5, seeds=1, repeat=1, events=(Event("run unanswered", 1),))
 def nobody_remembers_the_newest_task(patch: pytest.MonkeyPatch) -> None:
     intended = Record.intended
     patch.setattr(Record, "intended", lambda self, at, reserved, _newest: intended(self, at, reserved, None))
-    patch.setattr(process, "LONGEST_SECONDS", 3600.0)  # it shows by never ending, and calls all the while
-    patch.setattr(sys.modules[play.__module__], "MOST_STARTS", 12)
+    patch.setattr(process, "LONGEST_SECONDS", 1800.0)  # it shows by never ending, and calls all the while
+    patch.setattr(sys.modules[play.__module__], "MOST_STARTS", 6)
 
 
 @BUGS.planted(events=(Event("run unanswered", 1),))

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from bugs import Bugs
-from orchestrator.engines import tracking
+from orchestrator.engines import ending, tracking
 from orchestrator.engines.control import Control, Halt
 from orchestrator.engines.tracking import Tracker
 from orchestrator.lifecycle import Ending, Failure, Record, State
-from orchestrator.simulation import Event
+from orchestrator.simulation import Event, play
 from orchestrator.steps import submit, track
 from orchestrator.steps.calls import Calls
 from orchestrator.steps.fetch import Fetcher
@@ -59,10 +59,14 @@ def what_is_cancelled_runs_on(patch: pytest.MonkeyPatch) -> None:
     async def deaf(*_: object, **__: object) -> bool:
         return True
 
-    patch.setattr(tracking, "end", deaf)
+    patch.setattr(ending, "end", deaf)
 
 
-@BUGS.planted(seeds=4, run_seconds=60.0, events=(Event("hour cancel", at=8.0),))
+@BUGS.planted(
+    seeds=2,
+    run_seconds=60.0,
+    events=(Event("hour cancel", at=8.0), *(Event("task stubborn", number) for number in (1, 2))),
+)
 def what_runs_is_cancelled_and_never_killed(patch: pytest.MonkeyPatch) -> None:
     async def gently(record: Record, calls: Calls, *, queued: bool) -> bool:  # noqa: ARG001 - it makes no difference
         attempt = record.sent
@@ -70,7 +74,8 @@ def what_runs_is_cancelled_and_never_killed(patch: pytest.MonkeyPatch) -> None:
             lambda client: client.cancel(task_id=attempt.remote_id or "", token=attempt.token), calls
         )
 
-    patch.setattr(tracking, "end", gently)
+    patch.setattr(ending, "end", gently)
+    patch.setattr(sys.modules[play.__module__], "MOST_STARTS", 12)  # it shows by never ending
 
 
 @BUGS.planted(seeds=12, run_seconds=10.0, places=2, rate=10.0, events=(Event("hour cancel", at=8.0),))
@@ -87,7 +92,7 @@ def what_is_told_to_end_counts_as_cancelled(patch: pytest.MonkeyPatch) -> None:
     look = Tracker._look
 
     async def blind(self: Tracker, record: Record, watch: Any) -> Any:
-        if watch.ending_since is None:
+        if watch.order.since is None:
             return await look(self, record, watch)
         ending = Ending("task_cancel", None, Decimal(0), None, self.clock.now())
         after = record.cancelled(ending)
@@ -120,7 +125,7 @@ def one_fault_of_the_service_is_the_end_of_a_task(patch: pytest.MonkeyPatch) -> 
     patch.setattr(sys.modules["orchestrator.engines.submitting"], "submit", impatient)
 
 
-@BUGS.planted()
+@BUGS.planted(events=(Event("look lost", 1),))
 def a_failing_look_ends_the_task(patch: pytest.MonkeyPatch) -> None:
     async def hasty(self: Tracker, record: Record, trouble: Any, _watch: Any) -> Record | None:
         return None if trouble is None else await self._failed(record, Failure("lost", "It did not answer."))

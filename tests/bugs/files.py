@@ -21,10 +21,14 @@ from orchestrator.steps.clearing import Clearing
 from orchestrator.steps.fetch import Fetcher
 from orchestrator.steps.landing import Landing
 from orchestrator.steps.recognise import Kind
+from orchestrator.wiro import RemoteTask
 
 BUGS = Bugs()
 
 CUTS = tuple(Event("process unplugged", number) for number in range(70, 400, 45))
+CLEARED = {"seeds": 1, "repeat": 1, "samples": 1, "rate": 10.0, "earlier": 1, "run_seconds": 4.0, "delete_remote": True}
+KILLS = (Event("process killed", 46), Event("process killed", 49))
+"""About when such a task is done and the service's copies are not deleted yet."""
 
 
 @BUGS.planted(seeds=6, concurrency=1, run_seconds=0.5, events=CUTS)
@@ -69,6 +73,19 @@ def outputs_that_come_later_are_not_waited_for(patch: pytest.MonkeyPatch) -> Non
     patch.setattr(fetch, "LATE_SECONDS", 0.0)
 
 
+LATE = tuple(Event("file gone", number) for number in range(1, 6))
+
+
+@BUGS.planted(seeds=1, repeat=1, samples=1, events=(*LATE, Event("clock jumps", at=10.0, seconds=3600.0)))
+def a_clock_that_is_set_makes_what_has_ended_old(patch: pytest.MonkeyPatch) -> None:
+    brought = Fetcher.fetch
+
+    async def by_wall_clock(self: Fetcher, record: Record, remote: RemoteTask | None, _: float) -> Record:
+        return await brought(self, record, remote, fetch.age_by_wall_clock(record, self.clock.now()))
+
+    patch.setattr(Fetcher, "fetch", by_wall_clock)
+
+
 @BUGS.planted(samples=2)
 def the_last_output_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     concluded = Fetcher._concluded
@@ -102,7 +119,7 @@ def what_lacks_an_output_is_done(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Fetcher, "_concluded", content)
 
 
-@BUGS.planted(delete_remote=True, events=tuple(Event("process killed", number) for number in range(30, 300, 13)))
+@BUGS.planted(**CLEARED, events=KILLS)
 def what_is_owed_is_deleted_though_the_task_is_not_done(patch: pytest.MonkeyPatch) -> None:
     async def always(*_: object) -> bool:
         return True
@@ -121,9 +138,33 @@ def copies_are_deleted_before_ours_are_recorded(patch: pytest.MonkeyPatch) -> No
     patch.setattr(Clearing, "owe", hasty)
 
 
+@BUGS.planted(delete_remote=True)
+def copies_are_deleted_before_the_manifest_tells_of_ours(patch: pytest.MonkeyPatch) -> None:
+    async def hasty(_: object) -> None:
+        return
+
+    patch.setattr(ManifestKeeper, "synced", hasty)
+
+
+@BUGS.planted(delete_remote=True, events=CUTS)
+def the_manifest_is_not_on_the_disk(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(manifest, "sync", lambda _: None)
+
+
 @BUGS.planted(events=(Event("task fails", 1),), attempts=1)
 def the_manifest_leaves_out_what_has_failed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(manifest, "FINAL", {State.DONE})
+
+
+@BUGS.planted(seeds=1, repeat=1, events=(Event("task fails", 1), Event("run invalid", 2)))
+def a_line_forgets_the_request_before_the_one_that_was_refused(patch: pytest.MonkeyPatch) -> None:
+    finished = ManifestKeeper.finished
+
+    def forgetful(self: ManifestKeeper, record: Record) -> None:
+        is_refused = record.failure is not None and record.failure.kind == "invalid"
+        finished(self, replace(record, attempt=None) if is_refused else record)
+
+    patch.setattr(ManifestKeeper, "finished", forgetful)
 
 
 @BUGS.planted()
@@ -174,7 +215,7 @@ def copies_are_never_deleted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Clearing, "_delete", settled)
 
 
-@BUGS.planted(delete_remote=True, events=tuple(Event("process killed", number) for number in range(30, 300, 13)))
+@BUGS.planted(**CLEARED, events=KILLS)
 def what_a_kill_left_to_be_deleted_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     async def idle(_: object) -> None:
         return

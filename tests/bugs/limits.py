@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from anyio.abc import TaskGroup
 
 from bugs import Bugs
 from orchestrator.engines import schedule
@@ -26,10 +28,10 @@ BUGS = Bugs()
 def one_task_too_many_runs(patch: pytest.MonkeyPatch) -> None:
     room, fits = Capacity.room, Capacity.fits
     patch.setattr(Capacity, "room", lambda self, active, now: room(self, max(0, active - 1), now))
-    patch.setattr(Capacity, "fits", lambda self, active: fits(self, max(0, active - 1)))
+    patch.setattr(Capacity, "fits", lambda self, active, now: fits(self, max(0, active - 1), now))
 
 
-@BUGS.planted()
+@BUGS.planted(seeds=4, concurrency=2, places=25, rate=10.0, run_seconds=10.0, events=(Event("run unanswered", 1),))
 def a_task_in_doubt_holds_no_place(patch: pytest.MonkeyPatch) -> None:
     first = Submitter.submit
 
@@ -42,13 +44,29 @@ def a_task_in_doubt_holds_no_place(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Submitter, "submit", free)
 
 
-@BUGS.planted()
+@BUGS.planted(seeds=4, concurrency=2, places=25, rate=10.0, run_seconds=60.0, events=(Event("hour kill", at=8.0),))
 def what_an_earlier_process_left_holds_no_place(patch: pytest.MonkeyPatch) -> None:
     begin = Slots.__init__
     patch.setattr(Slots, "__init__", lambda self, capacity, clock, active: begin(self, capacity, clock, active * 0))
 
 
-@BUGS.planted(seeds=12, places=2, concurrency=2, strangers_seconds=5.0)
+@BUGS.planted(events=(Event("hour full", at=1.0, seconds=90.0),))
+def a_full_account_is_asked_again_at_once(patch: pytest.MonkeyPatch) -> None:
+    refused = Capacity.refused
+
+    def at_once(self: Capacity, others_active: int, stated: int | None, now: float) -> None:
+        refused(self, others_active, stated, now)
+        self._not_before = -math.inf
+
+    patch.setattr(Capacity, "refused", at_once)
+
+
+@BUGS.planted(seeds=4, concurrency=2, places=25)
+def a_place_is_given_that_may_not_be_used(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Capacity, "room", lambda self, active, now: active < self._learned and now >= self._not_before)
+
+
+@BUGS.planted(seeds=4, places=1, concurrency=2, strangers_seconds=5.0, rate=10.0)
 def a_refused_task_gives_its_place_back_twice(patch: pytest.MonkeyPatch) -> None:
     refused = Slots.refused
 
@@ -63,17 +81,20 @@ def a_refused_task_gives_its_place_back_twice(patch: pytest.MonkeyPatch) -> None
 def a_doubt_that_is_settled_keeps_its_place(patch: pytest.MonkeyPatch) -> None:
     settled = LocalEngine._settled
 
-    def greedy(self: LocalEngine, group: Any, record: Record) -> None:
+    async def greedy(self: LocalEngine, group: Any, record: Record) -> None:
         if record.state is State.PENDING:
             self.slots.take()
-        settled(self, group, record)
+        await settled(self, group, record)
 
     patch.setattr(LocalEngine, "_settled", greedy)
 
 
-@BUGS.planted()
+@BUGS.planted(seeds=3, concurrency=1, events=(Event("run unanswered", 1),))
 def a_place_is_never_given_back(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LocalEngine, "_settled", lambda self, group, record: self._start(group, record))
+    async def settled(self: LocalEngine, group: TaskGroup, record: Record) -> None:
+        self._start(group, record)
+
+    patch.setattr(LocalEngine, "_settled", settled)
 
 
 @BUGS.planted()

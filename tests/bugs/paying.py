@@ -6,20 +6,40 @@ import sqlite3
 from dataclasses import replace
 from typing import Any
 
+import anyio.abc
 import anyio.lowlevel
 import pytest
 
 from bugs import Bugs
 from orchestrator.commands import retry
 from orchestrator.engines.doubts import Doubts
-from orchestrator.ledger import Ledger, Totals, moves
-from orchestrator.lifecycle import Attempt, Ending, Failure, Output, Record, State
+from orchestrator.engines.local import LocalEngine
+from orchestrator.ledger import Ledger, SqliteLedger, Totals, moves
+from orchestrator.lifecycle import PAID_KINDS, Attempt, Ending, Failure, Output, Record, State
 from orchestrator.simulation import Event
 from orchestrator.steps import submit, track
 from orchestrator.steps.calls import Calls, First, Urgency
 from orchestrator.wiro import Acceptance, RemoteTask, ReplyLost
 
 BUGS = Bugs()
+
+LONE = {"seeds": 1, "repeat": 1, "rate": 10.0, "earlier": 1}
+"""One task at its own pace: what befalls a step befalls the same one in nearly every history."""
+
+
+FAILING = tuple(Event("task fails", number) for number in range(1, 6))
+OVER_THE_LOBBY = {"seeds": 6, "repeat": 1, "concurrency": 1, "places": 25, "run_seconds": 10.0, "small": True}
+"""Tasks that wait for another try come before one that an earlier process left."""
+
+
+@BUGS.planted(**LONE | OVER_THE_LOBBY, attempts=3, events=(*FAILING, Event("hour kill", at=38.0)))
+def what_a_kill_left_is_carried_twice(patch: pytest.MonkeyPatch) -> None:
+    async def all_of_them(self: LocalEngine, group: anyio.abc.TaskGroup) -> None:
+        while not self.control.closed and (record := await self.feed.next()):
+            if await self._room():
+                self._start(group, record, in_lobby=True)
+
+    patch.setattr(LocalEngine, "_dispatch", all_of_them)
 
 
 @BUGS.planted()
@@ -35,7 +55,7 @@ def the_intent_is_written_after_the_request(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Calls, "make", late)
 
 
-@BUGS.planted(events=tuple(Event("process unplugged", number) for number in (13, 14, 15, 16, 17)))
+@BUGS.planted(**LONE, events=(Event("process unplugged", 26), Event("process unplugged", 29)))
 def the_intent_is_not_on_the_disk(patch: pytest.MonkeyPatch) -> None:
     save = Ledger.save
 
@@ -77,7 +97,7 @@ def no_shield_is_around_a_save(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ledger, "save", bare)
 
 
-@BUGS.planted()
+@BUGS.planted(events=(Event("run unanswered", 1),))
 def a_lost_reply_counts_as_a_refusal(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ReplyLost, "accepted", Acceptance.NO)
 
@@ -97,6 +117,7 @@ def what_a_kill_left_is_sent_again(patch: pytest.MonkeyPatch) -> None:
 @BUGS.planted(retries=1, events=(Event("task empty", 1),))
 def what_was_paid_for_is_sent_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(retry, "may_be_paid", lambda _: False)
+    patch.setattr(SqliteLedger, "was_billed", lambda *_: False)
 
 
 @BUGS.planted(events=(Event("task empty", 1),))
@@ -136,9 +157,10 @@ def a_failure_that_was_billed_is_tried_again(patch: pytest.MonkeyPatch) -> None:
 @BUGS.planted(retries=1, seeds=1, repeat=1, events=(Event("task billed", 1),))
 def the_user_s_retry_pays_again_for_what_was_billed(patch: pytest.MonkeyPatch) -> None:
     def by_kind(record: Record) -> bool:
-        return record.failure is not None and record.failure.kind in retry.PAID_KINDS
+        return record.failure is not None and record.failure.kind in PAID_KINDS
 
     patch.setattr(retry, "may_be_paid", by_kind)
+    patch.setattr(SqliteLedger, "was_billed", lambda *_: False)
 
 
 @BUGS.planted(attempts=3, seeds=1, repeat=1, events=(Event("task wordless", 1),))

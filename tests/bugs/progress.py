@@ -25,7 +25,7 @@ def waits_grow_without_bound(patch: pytest.MonkeyPatch) -> None:
     def growing(random: Any, first: float = 0.5, most: float = 30.0) -> Iterator[float]:
         return delays(random, first, most * 1e9)
 
-    for module in ("submitting", "tracking", "local"):
+    for module in ("submitting", "tracking", "ending", "local"):
         patch.setattr(sys.modules[f"orchestrator.engines.{module}"], "delays", growing)
 
 
@@ -49,7 +49,18 @@ def a_task_that_is_not_shown_at_once_is_left_for_long(patch: pytest.MonkeyPatch)
     patch.setattr(tracking, "delays", long)
 
 
-@BUGS.planted(seeds=12, rate=10.0, events=(Event("look throttled", 1), Event("look throttled", 2)))
+@BUGS.planted(
+    seeds=12,
+    repeat=3,
+    rate=10.0,
+    concurrency=None,
+    affordable=None,
+    places=25,
+    run_seconds=4.0,
+    latency_seconds=0.2,
+    disk_seconds=0.0,
+    events=(Event("look throttled", 1), Event("look throttled", 2)),
+)
 def who_was_slowed_down_stays_slow(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(schedule, "CUT", 0.99)
     patch.setattr(schedule, "DEEPEST_CUT", 0.99)
