@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from child import child
 from given import NOBODY, Ended, give
 from hurry import HurriedClock
 from served import served, settings_of
@@ -108,6 +109,10 @@ def closed_port() -> int:
         (JOB + "sweeps: 1\n", r"job\.yaml:6:1.*sweeps(.|\n)*sweep"),
         (JOB + "repeat: often\n", r"job\.yaml:6:9.*often"),
         (JOB + "limits: {concurrency: no}\n", r"job\.yaml:6:\d+"),
+        (JOB + "limits: {concurrency: 99999999999999999999}\n", r"limits\.concurrency: .* from 1 to 100,000 is exp"),
+        (JOB + "limits: {budget_usd: five}\n", r"Hint: Write US dollars"),
+        (JOB + "limits: {requests_per_second: 0}\n", r"Hint: Write how many in a second"),
+        (JOB + "limits: {settle_after: 5 minuets}\n", r"Hint: Write a number and its unit"),
         (JOB + "limits: {budget_usd: -1}\n", r"job\.yaml:6:\d+"),
         (JOB + "notify: me\n", r"job\.yaml:6:1.*notify"),
         (JOB.replace("samples", "sampels"), r"job\.yaml:2:\d+.*sampels(.|\n)*samples"),
@@ -301,12 +306,12 @@ def test_the_folder_of_another_job(desk: Desk) -> None:
 def test_a_folder_in_which_somebody_is_at_work(desk: Desk) -> None:
     desk.write("job.yaml", JOB.replace("[1, 2]", "{from: 1, to: 500, step: 1}"))
     command = [sys.executable, "-m", "orchestrator", "run", "job.yaml", "--emulate", "--out", "run"]
-    with subprocess.Popen(command, cwd=desk.folder, env=CLEAN, stderr=subprocess.PIPE, text=True) as process:
+    with child(command, cwd=desk.folder, env=CLEAN, stderr=subprocess.PIPE) as process:
         assert process.stderr
         assert "500 pending" in process.stderr.readline()
         desk.refused(*command[3:], says="Another process is at work in run.*status run", code=Exit.LOCKED)
         assert desk.run("status", "run").stdout.startswith("running: ")
         process.send_signal(signal.SIGINT)
-        process.stderr.read()
+        process.communicate(timeout=30)
     assert process.returncode == Exit.INTERRUPTED
     assert desk.run("status", "run").stdout.startswith("stopped: ")

@@ -4,16 +4,43 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from orchestrator.cli import models, results, runs, trials
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs: `orchestrator --help` has to be there at once
 
+
+class Interruptible(TyperGroup):
+    """Lets Ctrl-C be told: typer makes a bare exit code of it, as if everything had been said."""
+
+    def make_context(self, *args: Any, **named: Any) -> Any:
+        """Read the arguments."""
+        with _told():
+            return super().make_context(*args, **named)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Carry out the command that was asked for."""
+        with _told():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise typer.Abort from error
+
+
 app = typer.Typer(
     name="orchestrator",
+    cls=Interruptible,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

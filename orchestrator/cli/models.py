@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import arguments
-from orchestrator.invoking import clock, read_settings, wait
+from orchestrator.cli import arguments
+from orchestrator.cli.invoking import clock, read_settings, wait
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs: `orchestrator --help` has to be there at once
 # ruff: noqa: T201 - this is where results are printed

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import arguments
-from orchestrator.invoking import clock, wait
+from orchestrator.cli import arguments
+from orchestrator.cli.invoking import clock, wait
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs: `orchestrator --help` has to be there at once
 # ruff: noqa: T201 - this is where results are printed
@@ -56,7 +56,7 @@ def export(  # noqa: PLR0917 - the command line passes each option by name
     as_json: arguments.Json = False,
 ) -> None:
     """Write tables, an archive or contact sheets. They go into the folder exports/ of the run."""
-    from orchestrator.commands.export import Wanted, export as write
+    from orchestrator.commands.export import ExportOptions, export as write
     from orchestrator.output.export import Pictures
     from orchestrator.output.sheet import Look
     from orchestrator.runs import RunFolder
@@ -67,7 +67,7 @@ def export(  # noqa: PLR0917 - the command line passes each option by name
     kept = Pictures(
         pixels if arguments.one_of("--pictures", pictures, ("full", "reduced")) == "reduced" else None, embed
     )
-    wanted = Wanted(listed(to), out, force, only, listed(state), min_rating, kept, look)
+    wanted = ExportOptions(listed(to), out, force, only, listed(state), min_rating, kept, look)
     done = write(RunFolder(run_folder), wanted)
     sys.stderr.writelines(f"warning: {warning}\n" for warning in done.warnings(run_folder))
     print(json.dumps(done.to_json(), ensure_ascii=False) if as_json else done.summary())
@@ -88,4 +88,4 @@ def serve(
 
     say, tell = partial(print, flush=True), partial(print, file=sys.stderr, flush=True)
     wait(lambda: serve(runs, Door(host, port, token, opens), clock=clock(), say=say, tell=tell))
-    print("Nothing is served any more.")
+    print("Stopped serving.")

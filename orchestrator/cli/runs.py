@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Annotated
 
 import typer
 
-from orchestrator import arguments
+from orchestrator.cli import arguments
+from orchestrator.cli.invoking import clock, leave, mode, read_settings, see_through, signalled, stoppable, wait
 from orchestrator.errors import Exit
-from orchestrator.invoking import carry_out, clock, leave, mode, read_settings, signalled, stoppable, wait
 
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs: `orchestrator --help` has to be there at once
 # ruff: noqa: T201 - this is where results are printed
@@ -47,32 +48,21 @@ def run(  # noqa: PLR0917 - the command line passes each option by name
     progress: arguments.Shown = "auto",
 ) -> None:
     """Run a job, or resume it. Only what is new or unfinished is submitted."""
-    from orchestrator.asking import asking
+    from orchestrator.cli.asking import asking
     from orchestrator.commands import run as command
-    from orchestrator.commands.options import Options
     from orchestrator.display import terminal
 
-    options = Options(
-        out=out,
-        sets=sets,
-        only=only,
-        limit=limit,
-        budget_usd=arguments.usd("--budget", budget),
-        rate=arguments.positive(rate),
-        concurrency=arguments.concurrency(concurrency),
-        emulate=emulate,
+    options = replace(
+        arguments.options(out, sets, only, limit, budget, rate, concurrency, emulate, new, refresh, allow),
         profile=arguments.emulated(profile, emulate),
-        new=new,
         rebind=rebind,
-        allowed=allow,
         state=state,
         fail_fast=fail_fast,
-        refresh_schema=refresh,
         resubmit_uncertain=resubmit,
     )
     settings = read_settings(insecure)
     asks = not (yes or emulate) and sys.stdin.isatty() and sys.stderr.isatty()
-    carry_out(
+    see_through(
         lambda control, watcher: command.run(
             job,
             options,
@@ -109,26 +99,16 @@ def plan(  # noqa: PLR0917 - as above
     """Show what a run would do and cost. Nothing is submitted."""
     from orchestrator import telling
     from orchestrator.commands import plan as command
-    from orchestrator.commands.options import Options
 
-    options = Options(
-        out=out,
-        sets=sets,
-        only=only,
-        limit=limit,
-        budget_usd=arguments.usd("--budget", budget),
-        rate=arguments.positive(rate),
-        concurrency=arguments.concurrency(concurrency),
-        emulate=emulate,
-        new=new,
-        allowed=allow,
-        refresh_schema=refresh,
-    )
+    options = arguments.options(out, sets, only, limit, budget, rate, concurrency, emulate, new, refresh, allow)
     ready = wait(lambda: command.prepared(job, options, read_settings(insecure), clock()))
     if not tasks:
         planned = command.plan(ready, options)
+        if as_json:
+            print(json.dumps(planned.to_json()))
+            return
         first = [task for task, _ in islice(command.tasks(ready, options), FIRST_TASKS)]
-        print(json.dumps(planned.to_json()) if as_json else telling.plan_text(planned, first))
+        print(telling.plan_text(planned, first))
         return
     for warning in (*ready.warnings, *ready.job.warnings):
         print(f"warning: {warning}", file=sys.stderr)
@@ -179,7 +159,7 @@ def retry(  # noqa: PLR0917 - as above
 
     options = Options(only=only, limit=limit, budget_usd=arguments.usd("--budget", budget))
     settings = read_settings(insecure)
-    carry_out(
+    see_through(
         lambda control, watcher: command.retry(
             RunFolder(run_folder),
             options,

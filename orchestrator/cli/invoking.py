@@ -15,7 +15,7 @@ from orchestrator.errors import Exit, RefusedError
 
 if TYPE_CHECKING:
     from orchestrator.clock import Clock
-    from orchestrator.commands.run import Result, Watcher
+    from orchestrator.commands.carrying import Result, Watcher
     from orchestrator.commands.stopping import Notice
     from orchestrator.config import Settings
     from orchestrator.display import Mode
@@ -74,12 +74,12 @@ def stoppable(
     return wait(lambda: stopping.stoppable(work, tell or stopping.say))
 
 
-def carry_out(
+def see_through(
     work: Callable[[Control, Watcher], Awaitable[Result]],
     progress: str,
     as_json: bool,
 ) -> None:
-    """Let a run go on, show how it does and how it ended, and leave with its exit code."""
+    """Let a run go on to its end, show how it does and how it ended, and leave with its exit code."""
     from dataclasses import replace
     from functools import partial
 

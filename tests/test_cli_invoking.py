@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.invoking import wait
+from orchestrator.cli.invoking import wait
 
 
 def test_what_comes_back_is_not_spelt_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from orchestrator.errors import RefusedError
 
 if TYPE_CHECKING:
+    from orchestrator.commands.options import Options
     from orchestrator.emulator import Profile
 
 Job = Annotated[Path, typer.Argument(help="The job file.", metavar="JOB", show_default=False)]
@@ -60,6 +62,41 @@ State = Annotated[
 ]
 
 
+def options(  # noqa: PLR0917 - the commands that take these pass them on in this order
+    out: Path | None,
+    sets: Sequence[str],
+    only: Sequence[str],
+    limit: int | None,
+    budget: str | None,
+    rate: float | None,
+    concurrency: str | None,
+    emulate: bool,
+    new: bool,
+    refresh: bool,
+    allow: Sequence[Path],
+) -> Options:
+    """Read what both a plan and a run of a job file can be asked for.
+
+    Raises:
+        RefusedError: One of them is none of its kind.
+    """
+    from orchestrator.commands.options import Options  # noqa: PLC0415 - it brings along what reads job files
+
+    return Options(
+        out=out,
+        sets=sets,
+        only=only,
+        limit=limit,
+        budget_usd=usd("--budget", budget),
+        rate=positive(rate),
+        concurrency=tasks_at_once(concurrency),
+        emulate=emulate,
+        new=new,
+        refresh_schema=refresh,
+        allowed=allow,
+    )
+
+
 def usd(option: str, text: str | None) -> Decimal | None:
     """Read an option's amount of money.
 
@@ -88,19 +125,24 @@ def positive(rate: float | None) -> float | None:
     return rate
 
 
-def concurrency(text: str | None) -> int | Literal["auto"] | None:
+def tasks_at_once(text: str | None) -> int | Literal["auto"] | None:
     """Read `--concurrency`.
 
     Raises:
         RefusedError: It is neither `auto` nor a number of tasks.
     """
+    from orchestrator.tasks import MOST_AT_ONCE  # noqa: PLC0415 - it brings OpenSSL along, which `--help` has no use for
+
     if text is None:
         return None
     if text == "auto":
         return "auto"
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise RefusedError(f"--concurrency {text} is not a number of tasks: write auto or a whole number of 1 or more.")
-    return int(text)
+    wanted = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
+    if not 1 <= wanted <= MOST_AT_ONCE:
+        raise RefusedError(
+            f"--concurrency {text} is not a number of tasks: write auto or a whole number from 1 to {MOST_AT_ONCE:,}."
+        )
+    return wanted
 
 
 def emulated(profile: str | None, emulate: bool) -> Profile | None:
