@@ -13,13 +13,19 @@ if TYPE_CHECKING:
 LEAVES_WITH: Final = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 143}
 """The exit codes of `errors.Exit`, which is not there yet."""
 
+WORDS: Final = {"SIGINT": "Interrupted."}
+"""What is said of a signal other than by its name."""
+
 
 def main() -> None:
     """Run the command line and leave with its exit code; a signal that comes before it is there is obeyed at once."""
     asked = {number: code for name, code in LEAVES_WITH.items() if (number := getattr(signal, name, None)) is not None}
 
     def leave(number: int, _frame: FrameType | None) -> None:
-        os._exit(asked[number])  # nothing was begun and nothing was printed
+        name = signal.Signals(number).name
+        with suppress(OSError):  # nobody may be there to read it; nothing was begun, and nothing else was printed
+            os.write(2, f"orchestrator: {WORDS.get(name, f'Ended by {name}.')}\n".encode())
+        os._exit(asked[number])
 
     for number in asked:
         with suppress(ValueError):  # in a thread that is not the main one

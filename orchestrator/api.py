@@ -11,8 +11,8 @@ import anyio
 from orchestrator import config
 from orchestrator.clock import SystemClock
 from orchestrator.commands import run as command, status as command_status
+from orchestrator.commands.carrying import Result
 from orchestrator.commands.options import Options
-from orchestrator.commands.run import Result
 from orchestrator.display import watching
 from orchestrator.engines.control import Control
 from orchestrator.reporting import root

@@ -51,8 +51,13 @@ class SystemClock:
         if math.isinf(seconds):
             await event.wait()
         else:
-            with anyio.move_on_after(max(0.0, seconds)):
-                await event.wait()
+            with anyio.CancelScope() as scope:
+                whole = math.ceil(max(0.0, seconds) * 1000) / 1000  # uvloop counts milliseconds, and none is too soon
+                alarm = asyncio.get_running_loop().call_later(whole, scope.cancel)
+                try:
+                    await event.wait()
+                finally:
+                    alarm.cancel()
         await anyio.lowlevel.checkpoint_if_cancelled()  # where both came at once, the cancellation goes first
         return event.is_set()
 

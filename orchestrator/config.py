@@ -88,6 +88,7 @@ def read(environment: Mapping[str, str], folder: Path, *, insecure: bool = False
 
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address can only mean this machine."""
+    host = host.lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

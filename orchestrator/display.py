@@ -9,15 +9,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Literal, Protocol, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TextIO, TypeAlias
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-
-from orchestrator.commands.run import Watcher
+from orchestrator.commands.carrying import Watcher
 from orchestrator.commands.stopping import Notice
 from orchestrator.status import Status
-from orchestrator.telling import describe
+from orchestrator.telling import describe, line, waits
+
+if TYPE_CHECKING:
+    from orchestrator.bar import Bar
 
 Mode: TypeAlias = Literal["auto", "live", "plain", "json", "off"]
 MODES: Final[tuple[Mode, ...]] = ("auto", "live", "plain", "json", "off")
@@ -51,7 +51,7 @@ class Shown(Watcher, Protocol):
 class Live:
     """A bar on a terminal, with what goes on in words behind it; it appears with the first status."""
 
-    def __init__(self, progress: Progress, clock: Callable[[], float]) -> None:
+    def __init__(self, progress: Bar, clock: Callable[[], float]) -> None:
         self._progress = progress
         self._clock = clock
         self._rates = Rates()
@@ -61,6 +61,7 @@ class Live:
     def show(self, status: Status) -> None:
         """See `Watcher.show`."""
         words = describe(status, self._rates.note(status, self._clock()))
+        self._progress.below = waits(status)
         self._progress.update(self._bar, completed=status.ended, total=status.total, words=words)
         self._progress.start()
         self._tell()
@@ -167,12 +168,9 @@ def watching(mode: Mode, stream: TextIO | None) -> Iterator[Shown]:
     if mode == "off" or stream is None:
         yield Silent()
     elif mode == "live" or (mode == "auto" and stream.isatty()):
-        columns = (
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total}  {task.fields[words]}"),  # one: the end of it is cut, if any
-        )
-        console = Console(file=stream)
-        progress = Progress(*columns, console=console, transient=True, refresh_per_second=4)
+        from orchestrator.bar import bar  # noqa: PLC0415 - takes long to import, and few runs are on a terminal
+
+        progress = bar(stream)
         try:
             yield Live(progress, time.monotonic)
         finally:
@@ -180,6 +178,4 @@ def watching(mode: Mode, stream: TextIO | None) -> Iterator[Shown]:
     elif mode == "json":
         yield Objects(stream)
     else:
-        yield Lines(
-            lambda status, rate: f"{status.ended}/{status.total}  {describe(status, rate)}", PLAIN_SECONDS, stream
-        )
+        yield Lines(line, PLAIN_SECONDS, stream)

@@ -83,7 +83,7 @@ def make_folder(folder: Path) -> None:
             sync_folder(each.parent)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Have the names in a folder be on the disk.
 
     Raises:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-import logging.handlers
-import queue
-from collections.abc import Collection, Iterator, Mapping, MutableMapping
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
-
-import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Final, Protocol, TextIO, TypeAlias
 
 from orchestrator.errors import RefusedError
 
-SILENT = logging.CRITICAL + 10
+Entry: TypeAlias = Mapping[str, Any]
+"""What happened in words (`event`), what kind of news it is (`level`, `info` or `warning`), and the facts about it."""
+
 REDACTED: Final = "[secret]"
 """What stands where a secret was taken out."""
+YELLOW: Final = "\x1b[33m{}\x1b[0m"
 
 
 class Screen(Protocol):
@@ -33,14 +34,33 @@ class Screen(Protocol):
         """Return whether it shows colours."""
 
 
+class Log:
+    """Tells what happens: in the same words whenever it does, with the facts beside them.
+
+    Args:
+        tell: Takes each event.
+    """
+
+    def __init__(self, tell: Callable[[Entry], object]) -> None:
+        self._tell = tell
+
+    def info(self, event: str, /, **facts: object) -> None:
+        """Tell what is only of interest later."""
+        self._tell({**facts, "event": event, "level": "info"})
+
+    def warning(self, event: str, /, **facts: object) -> None:
+        """Tell what people should look at."""
+        self._tell({**facts, "event": event, "level": "warning"})
+
+
 class Redact:
     """Takes secrets out of everything that is told, whatever put them there."""
 
     def __init__(self, secrets: Collection[str]) -> None:
         self._secrets = sorted(filter(None, secrets), key=len, reverse=True)  # one may be a part of another
 
-    def __call__(self, _logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        """Clean one event, see structlog's processors."""
+    def __call__(self, event: Entry) -> dict[str, Any]:
+        """Return an event without them."""
         return {self._text(key): self._clean(value) for key, value in event.items()}
 
     def _clean(self, value: object) -> object:
@@ -53,9 +73,7 @@ class Redact:
                 return {self._text(str(key)): self._clean(held) for key, held in value.items()}
             case list() | tuple():
                 return [self._clean(held) for held in value]
-        shown = repr(value)  # which is how it would be told
-        cleaned = self._text(shown)
-        return value if cleaned == shown else cleaned
+        return self._text(repr(value))
 
     def _text(self, text: str) -> str:
         for secret in self._secrets:
@@ -64,15 +82,12 @@ class Redact:
 
 
 @contextmanager
-def opened(
-    path: Path, *, secrets: Collection[str], verbose: bool = False, screen: Screen | None = None
-) -> Iterator[FilteringBoundLogger]:
+def opened(path: Path, *, secrets: Collection[str], screen: Screen | None = None) -> Iterator[Log]:
     """Open a run's log; a thread of its own writes it.
 
     Args:
         path: The file, which is appended to.
         secrets: What must not appear in it.
-        verbose: Whether every move of every task is told.
         screen: Where warnings are shown to people as they come, None for nowhere.
 
     Raises:
@@ -82,74 +97,51 @@ def opened(
     leads_away = path.is_symlink() and (path.is_file() or not path.exists())
     if leads_away or path.is_dir() or path.is_fifo():  # to open a pipe would wait for somebody who reads it
         raise RefusedError(f"{path} is not a file, and the run's log has to be one: move it away.")
-    level = logging.DEBUG if verbose else logging.INFO
-    file = _LogFile(path, encoding="utf-8")
-    handlers: list[logging.Handler] = [_formatted(file, structlog.processors.JSONRenderer(ensure_ascii=False))]
-    if screen is not None:
-        console = _formatted(
-            logging.StreamHandler(screen), structlog.dev.ConsoleRenderer(colors=screen.isatty(), pad_event_to=0)
-        )
-        console.setLevel(logging.WARNING)
-        handlers.append(console)
-    told: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    listener = logging.handlers.QueueListener(told, *handlers, respect_handler_level=True)
-    sink = logging.Logger("run", level)  # noqa: LOG001 - of this run alone: two in one process must not mix
-    sink.addHandler(_Handover(told))
-    listener.start()
+    told: SimpleQueue[Entry | None] = SimpleQueue()
+    redact = Redact(secrets)
+
+    def tell(event: Entry) -> None:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        told.put({**redact(event), "level": event["level"], "timestamp": now})
+
+    file = path.open("a", encoding="utf-8", errors="backslashreplace")
+    writing = Thread(target=_write, args=(iter(told.get, None), file, screen), name="run.log", daemon=True)
+    writing.start()
     try:
-        yield _logger(sink, secrets, level)
+        yield Log(tell)
     finally:
-        listener.stop()
+        told.put(None)
+        writing.join()
+
+
+def silent() -> Log:
+    """Return a log that tells nobody."""
+    return Log(lambda _: None)
+
+
+def _write(told: Iterator[Entry], file: TextIO, screen: Screen | None) -> None:
+    """Write each event as it comes, and close the file after the last.
+
+    Passes over what cannot be written: whatever else is written to that disk stops the run, and says why.
+    """
+    for event in told:
+        with suppress(OSError):
+            print(json.dumps(event, ensure_ascii=False), file=file, flush=True)
+        if screen is not None and event["level"] == "warning":
+            with suppress(OSError, ValueError):  # the latter where it was closed
+                screen.write(f"{_shown(event, colours=screen.isatty())}\n")
+                screen.flush()
+    with suppress(OSError):
         file.close()
 
 
-def silent() -> FilteringBoundLogger:
-    """Return a logger that tells nobody."""
-    return _logger(logging.Logger("silent", SILENT), (), logging.CRITICAL)  # noqa: LOG001 - as above
+def _shown(event: Entry, *, colours: bool) -> str:
+    """Return an event as people read it: when, what, and the facts; what the service says cannot paint the screen."""
+    facts = {name: value for name, value in event.items() if name not in {"timestamp", "level", "event"}}
+    told = [f"{name}={value if _is_word(value) else repr(value)}" for name, value in facts.items()]
+    level = YELLOW.format(event["level"]) if colours else event["level"]
+    return " ".join([event["timestamp"], f"[{level}]", event["event"], *told])
 
 
-class _Handover(logging.handlers.QueueHandler):
-    """Passes events on as they are: the one queue and both its ends are in this process."""
-
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        return record
-
-
-class _LogFile(logging.handlers.WatchedFileHandler):
-    """Passes over what cannot be written: whatever else is written to that disk stops the run, and says why."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one line; the folder may have gone since the last."""
-        with suppress(OSError):
-            super().emit(record)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name for it
-        """Say nothing: the library would print a traceback."""
-
-    def close(self) -> None:
-        """Close the file; its last words may find no room."""
-        with suppress(OSError):
-            super().close()
-
-
-def _logger(sink: logging.Logger, secrets: Collection[str], level: int) -> FilteringBoundLogger:
-    processors: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        Redact(secrets),
-        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-    ]
-    logger: FilteringBoundLogger = structlog.wrap_logger(
-        sink,
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=True,
-    )
-    return logger
-
-
-def _formatted(handler: logging.Handler, renderer: Processor) -> logging.Handler:
-    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[remove, renderer]))
-    return handler
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and bool(value) and " " not in value

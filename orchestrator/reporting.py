@@ -15,10 +15,10 @@ from orchestrator.streams import OutputLostError, abandon
 
 OUT_OF_OUR_HANDS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE}
-    | {errno.ENAMETOOLONG, errno.ELOOP}
+    | {errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR}
 )
 """What the machine can come to lack at any moment: room, permission, a disk that works, handles; and names that lead
-nowhere on it."""
+nowhere on it, or to a folder where a file is meant."""
 
 SECRETS = ("WIRO_API_KEY", "WIRO_API_SECRET")
 
@@ -37,6 +37,7 @@ def reported(work: Callable[[], int | None], environment: Mapping[str, str]) -> 
         sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
         abandon()
+        _say("Interrupted.")
         return Exit.INTERRUPTED
     except OutputLostError as lost:
         return _lost(lost)
@@ -72,9 +73,10 @@ def _told(error: BaseException, environment: Mapping[str, str]) -> int:
         _say(str(error))
         return int(code)
     if isinstance(error, OSError) and error.errno in OUT_OF_OUR_HANDS:
+        name = error.filename2 or error.filename or "A file"  # of two, what was to be replaced is the one people know
         _say(
-            f"{error.filename or 'A file'} cannot be used: {error.strerror}. Fix the cause and run the same command"
-            " again: nothing that was paid for is lost."
+            f"{name} cannot be used: {error.strerror}. Fix the cause and run the same command again: nothing that was"
+            " paid for is lost."
         )
         return Exit.STOPPED
     text = "".join(traceback.format_exception(error))

@@ -15,7 +15,7 @@ import filelock
 from orchestrator import facts
 from orchestrator.drafts import make_folder, replace_for_good, sync_folder
 from orchestrator.errors import LockedError, RefusedError
-from orchestrator.ledger import MARK, DamagedLedgerError, NotALedgerError, SqliteLedger
+from orchestrator.ledger import MARK, DamagedLedgerError, Fact, NotALedgerError, SqliteLedger
 from orchestrator.mounts import network_file_system
 
 LOCK_PATIENCE_SECONDS: Final = 1.0
@@ -43,7 +43,7 @@ class RunFolder:
     def state(self) -> Path:
         """The folder of the ledger and the lock: this one, or the one that `--state` has given it."""
         with suppress(OSError):
-            if self.pointer.is_file():  # what is no path in it leads nowhere
+            if self.pointer.is_file():  # a text that is no path counts as missing
                 place = Path(os.fsdecode(self.pointer.read_bytes().replace(b"\0", b"?").strip()))
                 return place if place.is_absolute() else self.path
         return self.path
@@ -262,7 +262,7 @@ class Binding:
         Raises:
             RefusedError: It belongs to something else.
         """
-        theirs = Binding(facts["source"] or self.source, facts["service"], facts["account"])
+        theirs = Binding(facts[Fact.SOURCE] or self.source, facts[Fact.SERVICE], facts[Fact.ACCOUNT])
         for ours, held, what in (
             (self.source, theirs.source, "the job file"),
             (self.service, theirs.service, "the service"),
@@ -273,4 +273,4 @@ class Binding:
 
     def facts(self) -> dict[str, str]:
         """Return it as facts of the ledger."""
-        return {"source": self.source, "service": self.service, "account": self.account}
+        return {Fact.SOURCE: self.source, Fact.SERVICE: self.service, Fact.ACCOUNT: self.account}

@@ -17,7 +17,7 @@ MOST_BYTES: Final = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptSchema:
     """A model's catalogue entry as it once was.
 
     Attributes:
@@ -63,7 +63,7 @@ class Schemas:
             finally:
                 Path(name).unlink(missing_ok=True)
 
-    def kept(self, model: str, now: float) -> Kept | None:
+    def kept(self, model: str, now: float) -> KeptSchema | None:
         """Return what was kept of a model, None where nothing can be used."""
         if self._folder is None:
             return None
@@ -73,7 +73,7 @@ class Schemas:
             head = entry["format"], entry["service"], entry["model"]
             if head != (FORMAT, self._service, model) or not isinstance(entry["tool"], dict):
                 return None
-            return Kept(entry["tool"], max(0.0, now - float(entry["asked_at"])))
+            return KeptSchema(entry["tool"], max(0.0, now - float(entry["asked_at"])))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from orchestrator import money
+from orchestrator.engines.delays import Delay
 from orchestrator.ledger import Totals
 from orchestrator.lifecycle import FINAL, State
 
 FORMAT: Final = 1
-PASSING: Final = ("seconds_left", "doubt_seconds_left", "progress")
-"""The facts that a run at work keeps of itself and that say nothing once it has ended."""
-
 CALLS: Final = "calls "
 """What the names of counters that count calls begin with."""
 
@@ -38,6 +36,9 @@ class Status:
         started_at, updated_at: ISO 8601, UTC.
         seconds_left: An estimate, None where there is nothing to base one on.
         progress: The share that running tasks have done on average, 0 to 1; None where none is at work or none tells.
+        waiting: What tasks wait for longer than they should; none where nobody is at work.
+        undeleted: How many tasks are done whose copies on the service were to be deleted and are there still.
+        alone: Whether limits could not be shared with the other runs that use the key.
     """
 
     state: str
@@ -59,6 +60,9 @@ class Status:
     dropped: int = 0
     paid_in_vain: int = 0
     paid_in_vain_usd: Decimal = money.FREE
+    waiting: tuple[Delay, ...] = ()
+    undeleted: int = 0
+    alone: bool = False
 
     @property
     def total(self) -> int:
@@ -93,6 +97,9 @@ class Status:
             "updated_at": self.updated_at,
             "seconds_left": self.seconds_left,
             "progress": self.progress,
+            "waiting": [asdict(wait) for wait in self.waiting],
+            "undeleted": self.undeleted,
+            "alone": self.alone,
         }
 
 
@@ -107,6 +114,9 @@ def status(
     progress: float | None = None,
     doubt_seconds_left: float | None = None,
     paid_in_vain: tuple[int, Decimal] = (0, money.FREE),
+    waiting: Iterable[Delay] = (),
+    undeleted: int = 0,
+    alone: bool = False,
 ) -> Status:
     """Build the status from what the ledger adds up to.
 
@@ -120,10 +130,12 @@ def status(
         progress: See `Status`.
         doubt_seconds_left: See `Status`.
         paid_in_vain: How many tasks, and what they have cost, see `Status`.
+        waiting: See `Status`.
+        undeleted: See `Status`.
+        alone: See `Status`.
     """
     counts = dict(totals.counts)
-    written = sum(counts.values()) - sum(totals.dropped.values())
-    counts[State.PENDING] += max(0, tasks - written)
+    counts[State.PENDING] += max(0, tasks - totals.kept(*State))
     finished = sum(counts[state] for state in State if state not in FINAL) == totals.dropped[State.PENDING]
     state = "running" if running else "finished" if finished else "stopped"
     counters = totals.counters
@@ -147,4 +159,7 @@ def status(
         dropped=sum(totals.dropped.values()),
         paid_in_vain=paid_in_vain[0],
         paid_in_vain_usd=paid_in_vain[1],
+        waiting=tuple(waiting) if running else (),
+        undeleted=undeleted,
+        alone=alone,
     )

@@ -9,31 +9,42 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator import money
+from orchestrator.commands.carrying import Result
 from orchestrator.commands.models import Model
 from orchestrator.commands.plan import Plan
 from orchestrator.commands.rebuilding import Recovery
-from orchestrator.commands.run import Result
 from orchestrator.commands.verify import Verification
 from orchestrator.ledger import Reason
-from orchestrator.lifecycle import State
+from orchestrator.lifecycle import PAID_KINDS, State
 from orchestrator.output.gallery import Place
 from orchestrator.output.manifest import NAME as MANIFEST
 from orchestrator.status import Status
 from orchestrator.tasks import Task
 from orchestrator.wording import duration, many
 
-PAID: Final = {
-    "no_outputs": "paid for",
-    "refused": "paid for",
-    "broken": "paid for",
-    "lost": "perhaps paid for",
-}
-"""What is said of kinds of failures that cost money; others may have all the same."""
-
 WIDTH: Final = 60
 """How much of a value a plan shows."""
 COLUMNS: Final = 80
 """How wide a terminal is at least."""
+
+_HIDDEN: Final = {
+    sign: f"\\u{sign:04x}" for sign in (*range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+"""Signs that command a terminal or turn letters around, as JSON can write them; it escapes all others itself."""
+
+CONCERN: Final = 100
+"""How much of a reason a line shows that goes on for as long as the run does."""
+
+
+def waits(status: Status) -> list[str]:
+    """Return what tasks wait for longer than they should, a line for each reason."""
+    return [f"{wait.tasks:,} {'waits' if wait.tasks == 1 else 'wait'}: {wait.why}" for wait in status.waiting]
+
+
+def line(status: Status, calls_per_second: float) -> str:
+    """Return one line of what goes on, with what most tasks wait for at its end."""
+    words = f"{status.ended}/{status.total}  {describe(status, calls_per_second)}"
+    return " · ".join([words, *(_cut(why, CONCERN) for why in waits(status)[:1])])
 
 
 def describe(status: Status, calls_per_second: float) -> str:
@@ -45,7 +56,7 @@ def describe(status: Status, calls_per_second: float) -> str:
         if number
     ]
     words += _in_doubt(status)
-    words.append(f"${money.text(status.cost_usd)}")
+    words.append(f"${money.shown(status.cost_usd)}")
     if status.state == "running":
         words.append(f"{calls_per_second:.1f} calls/s")
         if status.seconds_left is not None:
@@ -80,7 +91,7 @@ def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:
     counted = ", ".join(f"{number:,} {name}" for name, number in states.items() if number)
     about = "" if plan.exact else "about "
     cost = "unknown: the service states no price" if plan.cost_usd is None else f"{about}${money.shown(plan.cost_usd)}"
-    limited = "" if plan.limit is None else f" for {many(plan.limit, 'task')}, as --limit asks"
+    limited = "" if plan.limit is None else f" for {many(plan.limit, 'task')} (--limit)"
     lines = [
         f"Job:    {plan.name} ({plan.model})",
         textwrap.fill(f"Axes:   {axes}", COLUMNS, subsequent_indent=" " * 8, break_on_hyphens=False),
@@ -92,16 +103,16 @@ def plan_text(plan: Plan, first: Sequence[Task] = ()) -> str:
     if plan.dropped:
         lines.append(f"In the folder, but no longer in the job file: {many(plan.dropped, 'task')}.")
     if plan.failed:
-        lines.append(f"Failed tasks are left alone by run; `orchestrator retry {plan.folder}` tries them again.")
+        lines.append(f"`run` leaves failed tasks alone; `orchestrator retry {plan.folder}` tries them again.")
     shown: Mapping[str, object] = {}
     for task in first:
         new = {name: value for name, value in task.parameters.items() if shown.get(name, shown) != value}
-        than = f", which differs from the task before in{':' if new else ' nothing that is sent'}" if shown else ""
+        than = f", which differs from the task before{' in:' if new else ' in nothing that is sent'}" if shown else ""
         path = _cut(task.path, COLUMNS - len(f"Task {task.index}: {than}"))
         lines.append(f"Task {task.index}: {path}{than}")
         lines += [f"  {name}: {_short(value)}" for name, value in new.items()]
         shown = task.parameters
-    return "\n".join([*lines, *(f"warning: {warning}" for warning in plan.warnings)])
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in plan.warnings)]).translate(_HIDDEN)
 
 
 def _short(value: object) -> str:
@@ -128,7 +139,8 @@ def status_text(status: Status) -> str:
         for state, number in status.counts.items()
         if number
     ]
-    lines += [*_dropped(status), *_in_doubt(status), _paid(status), *_in_vain(status)]
+    lines += [*waits(status), *_dropped(status), *_in_doubt(status), _paid(status), *_in_vain(status)]
+    lines += _concerns(status)
     begun = status.total - status.counts[State.PENDING] - status.counts[State.SUBMITTING]
     if status.attempts > begun:
         lines.append(f"{many(status.attempts, 'attempt')} accepted by the service: some tasks were tried again")
@@ -141,11 +153,11 @@ def status_text(status: Status) -> str:
 
 def _paid(status: Status) -> str:
     """Return what has become of the money, in words."""
-    words = [f"${money.text(status.cost_usd)} spent"]
+    words = [f"${money.shown(status.cost_usd)} spent"]
     if status.reserved_usd:
-        words.append(f"${money.text(status.reserved_usd)} reserved")
+        words.append(f"${money.shown(status.reserved_usd)} reserved")
     if status.saved_usd:
-        words.append(f"${money.text(status.saved_usd)} saved by finding tasks whose reply was lost")
+        words.append(f"${money.shown(status.saved_usd)} saved by finding tasks whose reply was lost")
     return ", ".join(words)
 
 
@@ -153,13 +165,29 @@ def _in_vain(status: Status) -> list[str]:
     """Return what was paid for and not made, if anything was."""
     if not status.paid_in_vain:
         return []
-    paid = f"{many(status.paid_in_vain, 'task')}, ${money.text(status.paid_in_vain_usd)}"
+    paid = f"{many(status.paid_in_vain, 'task')}, ${money.shown(status.paid_in_vain_usd)}"
     return [f"Paid for, but failed or cancelled: {paid} ({MANIFEST} tells which)"]
+
+
+def _concerns(status: Status) -> list[str]:
+    """Return what does not keep tasks from ending, and is not as it was asked for."""
+    lines = []
+    if status.undeleted:
+        lines.append(
+            f"The service still has its copies of {many(status.undeleted, 'task')}:"
+            " the next run with outputs.delete_remote deletes them."
+        )
+    if status.alone:
+        lines.append(
+            "Limits could not be shared with other runs that use the same key (run.log says why):"
+            " do not start others meanwhile, or set ORCHESTRATOR_HOME to a folder that can be written."
+        )
+    return lines
 
 
 def _dropped(status: Status) -> list[str]:
     """Return how many of the tasks the job file no longer holds, if there are any."""
-    return [f"Of these no longer in the job file: {many(status.dropped, 'task')}"] if status.dropped else []
+    return [f"No longer in the job file: {many(status.dropped, 'task')} of these"] if status.dropped else []
 
 
 def verification_text(found: Verification, folder: Path) -> str:
@@ -187,11 +215,15 @@ def recovery_text(found: Recovery) -> str:
     kept = f"The damaged ledger is kept as {found.kept}." if found.kept else "There was no ledger left."
     lines = [
         kept,
-        f"{many(found.read, 'task')} could be read from it, and the manifest knew more about {found.listed:,}.",
+        f"{many(found.read, 'task')} could be read from it, and {found.listed:,} were completed from the manifest.",
         f"{found.whole:,} done: their files are here, as they were recorded.",
     ]
     if found.again:
         lines.append(f"{found.again:,} done without their files, which were asked for again.")
+    if found.unpriced:
+        lines.append(
+            f"{found.unpriced:,} done of which nobody knows any more what they have cost: their price stays reserved."
+        )
     if found.in_doubt:
         lines.append(
             f"{found.in_doubt:,} whose requests may have been sent:"
@@ -226,15 +258,15 @@ def summary(result: Result, linked: Callable[[Path], str] = str) -> str:
         lines.append(f"{status.counts[State.CANCELLED]} cancelled.")
     if result.failures or status.counts[State.CANCELLED]:
         lines.append(f"`orchestrator retry {result.folder}` tries failed and cancelled tasks again.")
-    lines += _in_vain(status)
-    if any(reason.paid or reason.failure.kind in PAID for reason in result.failures):
+    lines += [*_in_vain(status), *_concerns(status)]
+    if status.paid_in_vain or any(reason.failure.kind in PAID_KINDS for reason in result.failures):
         lines.append(
-            "Of what was paid for it only asks for the files again; --pay-again makes that anew, and pays again."
+            "Where a task is paid for, only its files are fetched again; --pay-again makes it anew, and pays again."
         )
     if status.uncertain:
         lines.append(
             f"{many(status.uncertain, 'request')} in doubt: {status.adopted} found and adopted,"
-            f" {status.resubmitted} free to be sent again."
+            f" {status.resubmitted} not found, to be sent again."
         )
     if result.halt is not None and (status.ended < status.total or status.counts[State.CANCELLED]):
         lines.append(f"Stopped: {result.halt.message}")
@@ -247,7 +279,7 @@ def summary(result: Result, linked: Callable[[Path], str] = str) -> str:
 def _kind(reason: Reason) -> str:
     """Return in brackets what tells a failure from one that the model had and nobody paid for."""
     kind = "" if reason.failure.kind == "failed" else reason.failure.kind
-    paid = PAID.get(kind, "")
+    paid = "" if kind not in PAID_KINDS else "perhaps paid for" if kind == "lost" else "paid for"
     if reason.paid and paid != "paid for":
         paid = f"{reason.paid} of them paid for" if reason.paid < reason.tasks else "paid for"
     words = ", ".join(filter(None, (kind, paid)))

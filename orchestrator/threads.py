@@ -1,4 +1,4 @@
-"""Where work is done that blocks: in a thread, or wherever whoever hands another way in wants it."""
+"""Where work is done that blocks: in a thread, or as the way that is handed in does it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -126,6 +128,28 @@ class TestEveryClock:
 def test_the_system_clock_tells_the_time() -> None:
     """`now` is unix time."""
     assert abs(SystemClock().now() - time.time()) < 5
+
+
+def test_a_wait_that_runs_out_sets_one_alarm() -> None:
+    """A loop that counts milliseconds is not asked again and again whether the last part of one is over."""
+    base: Any = pytest.importorskip("uvloop").Loop
+    alarms: list[float] = []
+
+    class Loop(base):  # type: ignore[misc]  # where it is not there it has no type
+        def call_later(self, delay: float, *arguments: Any, **options: Any) -> asyncio.TimerHandle:
+            alarms.append(delay)
+            handle: asyncio.TimerHandle = super().call_later(delay, *arguments, **options)
+            return handle
+
+    async def wait() -> None:
+        began = time.monotonic()
+        for _ in range(5):
+            assert not await SystemClock().wait(anyio.Event(), 0.0024)
+        assert time.monotonic() - began >= 5 * 0.002
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(wait())
+    assert alarms == [0.003] * 5
 
 
 def test_virtual_time_begins_where_it_is_told() -> None:

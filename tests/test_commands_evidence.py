@@ -7,10 +7,12 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.commands.evidence import Doubtful, completed, told, unrequested
-from orchestrator.lifecycle import Ending, Failure, Output, Record, State
+from orchestrator.commands.evidence import Doubtful, completed, paid_unseen, reconciled, requested, unrequested
+from orchestrator.lifecycle import Ending, Failure, Output, Record, State, reserved_usd
 from orchestrator.money import FREE
+from orchestrator.steps.track import concluded
 from orchestrator.tasks import Task
+from orchestrator.wiro import wire
 
 NEW = Record(Task("k" * 24, 0, {"prompt": "a"}, {"prompt": "a"}, {}, "a"))
 SENT = NEW.intended(10.0, Decimal("0.02"), 7)
@@ -30,22 +32,22 @@ def line_of(record: Record) -> Record:
 
 class TestTheManifestSaysMore:
     def test_of_a_task_that_the_ledger_has_lost(self) -> None:
-        assert told(None, line_of(DONE)) == line_of(DONE)
+        assert reconciled(None, line_of(DONE)) == line_of(DONE)
 
     def test_of_one_that_the_ledger_saw_pending(self) -> None:
         """An older ledger is not believed against a line that was written later."""
-        after = told(NEW, line_of(DONE))
+        after = reconciled(NEW, line_of(DONE))
         assert (after.state, after.outputs, after.task) == (State.DONE, DONE.outputs, NEW.task)
 
     def test_and_the_token_is_kept(self) -> None:
         """The manifest holds no token; the ledger's row of the same request does."""
-        after = told(RUNNING, line_of(DONE))
+        after = reconciled(RUNNING, line_of(DONE))
         assert (after.state, after.sent.token) == (State.DONE, "token")
 
     def test_but_another_request_s_token_is_not(self) -> None:
         other = line_of(DONE)
         assert other.attempt
-        after = told(RUNNING, replace(other, attempt=replace(other.attempt, remote_id="9")))
+        after = reconciled(RUNNING, replace(other, attempt=replace(other.attempt, remote_id="9")))
         assert after.sent.token is None
 
 
@@ -53,10 +55,57 @@ class TestTheLedgerSaysMore:
     def test_of_a_later_request(self) -> None:
         """A failed task that was tried again is under way, whatever its old line says."""
         again = FAILED.retried().intended(20.0, Decimal("0.02"), 8).accepted("9", "new", 21.0)
-        assert told(again, line_of(FAILED)) == again
+        assert reconciled(again, line_of(FAILED)) == again
 
     def test_of_the_same_end(self) -> None:
-        assert told(DONE, line_of(DONE)) == DONE
+        assert reconciled(DONE, line_of(DONE)) == DONE
+
+
+class TestEachHasLostSomething:
+    @pytest.mark.parametrize("state", [State.DONE, State.FETCHING])
+    def test_the_line_tells_the_request_that_the_ledger_has_lost(self, state: State) -> None:
+        """Neither the service's id nor what it cost goes with a damaged page."""
+        held = replace(DONE if state is State.DONE else FETCHING, attempt=None)
+        after = reconciled(held, line_of(DONE))
+        assert (after.state, after.attempt, after.outputs) == (State.DONE, line_of(DONE).attempt, DONE.outputs)
+
+    def test_an_earlier_request_is_none_of_the_latest_try(self) -> None:
+        """A row of a first try is left, and that of the second one is lost."""
+        line = replace(line_of(DONE), tries=2, attempt=replace(line_of(DONE).sent, number=2, remote_id="9"))
+        after = reconciled(replace(DONE, tries=2), line)
+        assert (after.sent.number, after.sent.remote_id, after.sent.token) == (2, "9", None)
+        assert requested(replace(DONE, tries=2)) is None
+
+    def test_the_line_tells_the_files_that_the_ledger_has_lost(self) -> None:
+        assert reconciled(replace(DONE, outputs=()), line_of(DONE)) == DONE
+
+    @pytest.mark.parametrize("lost", ["cost_usd", "elapsed_seconds", "ended_at", "submitted_at", "exit_code"])
+    def test_either_fills_in_what_the_other_has_lost(self, lost: str) -> None:
+        lacking = replace(DONE.sent, **{lost: None})  # type: ignore[arg-type]  # each of these may be None
+        assert reconciled(replace(DONE, attempt=lacking), line_of(DONE)) == DONE
+        assert reconciled(DONE, replace(line_of(DONE), attempt=lacking)) == DONE
+
+    def test_what_was_free_stays_free(self) -> None:
+        """Nothing is a value: a failed task has cost nothing, whoever has lost that."""
+        after = reconciled(FAILED, replace(line_of(FAILED), attempt=replace(line_of(FAILED).sent, cost_usd=None)))
+        assert after.sent.cost_usd == FREE
+
+    def test_other_ends_are_not_mixed(self) -> None:
+        """What was done, and could then not be fetched again, has failed since."""
+        gone = DONE.refetched().undelivered(Failure("lost", "gone"), 20.0)
+        assert reconciled(gone, line_of(DONE)) == gone
+
+
+def test_what_is_done_and_has_lost_its_request_was_paid_for() -> None:
+    """Its price counts against the budget for ever, since nobody knows what it cost."""
+    after = paid_unseen(replace(DONE, attempt=None), Decimal("0.02"))
+    assert (after.state, after.outputs, after.sent.remote_id, after.sent.uncertain) == (
+        State.DONE,
+        DONE.outputs,
+        None,
+        False,
+    )
+    assert reserved_usd(after.attempt) == Decimal("0.02")
 
 
 class TestARowIsLost:
@@ -97,6 +146,7 @@ def test_a_task_under_way_needs_its_request() -> None:
         assert unrequested(replace(record, attempt=None))
     for record in (RUNNING, FETCHING):
         assert unrequested(replace(record, attempt=SENT.attempt))
+        assert unrequested(replace(record, tries=2)), "that is an earlier request"
     for record in (NEW, replace(DONE, attempt=None), replace(FAILED, attempt=None)):
         assert not unrequested(record)
 
@@ -129,4 +179,12 @@ def test_what_has_failed_may_have_been_tried_again_since() -> None:
     """What is newer than its last try is looked for; where there is none it has failed as it had."""
     after = Doubtful(since=5.0, until=90.0, newest_known=3).of(FAILED, Decimal("0.02"))
     assert (after.state, after.sent.number, after.sent.newest_known) == (State.SUBMITTING, 2, 8)
-    assert replace(after.unlisted(100.0), attempt=FAILED.attempt) == FAILED
+    assert replace(after.unlisted(100.0), attempt=FAILED.attempt, failures=FAILED.failures) == FAILED
+
+
+def test_a_try_that_is_found_to_have_failed_for_nothing_is_not_sent_again_by_itself() -> None:
+    """It may be another one's; the earlier try, which was this one's, may have been paid for."""
+    found = Doubtful(since=5.0, until=90.0, newest_known=3).of(FAILED, Decimal("0.02")).accepted("9", None, 95.0)
+    read = wire.read_task({"id": "9", "status": "task_error", "pexit": "1", "totalcost": "0"})
+    assert concluded(found, read, 1000, 100.0).state is State.FAILED
+    assert concluded(replace(found, failures=0), read, 1000, 100.0).state is State.PENDING

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import arguments
 from orchestrator.commands.options import selection
 from orchestrator.errors import RefusedError
 from orchestrator.sweep import Job, Schema, load
@@ -71,12 +70,3 @@ def test_a_truth_value_is_selected_as_yaml_spells_it(tmp_path: Path, word: str) 
     assert sum(map(selection([f"fineCut={word}"], job), job.tasks())) == 1
     with pytest.raises(RefusedError, match="`true`"):
         selection(["fineCut=tru"], job)
-
-
-@pytest.mark.parametrize(("text", "found"), [(None, None), ("auto", "auto"), ("3", 3)])
-def test_concurrency_is_a_number_or_auto(text: str | None, found: object) -> None:
-    """As `limits.concurrency` of the job file is."""
-    assert arguments.concurrency(text) == found
-    for wrong in ("0", "-1", "many", "1.5", "²"):
-        with pytest.raises(RefusedError, match=r"--concurrency .* write auto or a whole number"):
-            arguments.concurrency(wrong)

@@ -12,7 +12,9 @@ from typing import Any
 import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from typer.testing import CliRunner
 
+from orchestrator.cli import app
 from orchestrator.clock import SystemClock
 from orchestrator.commands.options import Options
 from orchestrator.commands.plan import called, plan, prepared, tasks
@@ -149,8 +151,20 @@ async def test_the_first_tasks_say_what_they_leave_out(tmp_path: Path) -> None:
     assert len(others) == 3
     for other, same in zip(others, (True, False, True), strict=True):
         head, *rest = other.strip().split("\n")
-        assert head.endswith(f", which differs from the task before in{' nothing that is sent' if same else ':'}")
+        assert head.endswith(f", which differs from the task before{' in nothing that is sent' if same else ' in:'}")
         assert rest == ([] if same else ['  prompt: "a ship"'])
+
+
+@pytest.mark.anyio
+async def test_a_plan_turns_no_letters_around(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps({"name": "a\u202eb", "model": JOB["model"], "parameters": {"prompt": "x\u202egnp.exe"}}))
+    options = Options(out=tmp_path / "out")
+    ready = await prepared(path, options, Settings(), SystemClock())
+    text = plan_text(plan(ready, options), [task for task, _ in tasks(ready, options)])
+    assert text.startswith("Job:    a\\u202eb (")
+    assert 'prompt: "x\\u202egnp.exe"' in text
+    assert "\u202e" not in text
 
 
 @pytest.mark.anyio
@@ -204,6 +218,14 @@ def test_what_is_done_costs_nothing_more(tmp_path: Path, samples: list[int], lim
     shown = list(states) if limit is None else [task.id for task in left[:limit]]
     assert [(task.id, called(state)) for task, state in tasks(now, options)] == [(id_, states[id_]) for id_ in shown]
     assert planned.limit == (limit if limit and limit < len(left) else None)
+
+
+def test_counts_alone_put_no_tasks_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large shuffled grid would be hashed whole for its first tasks, which `--json` does not show."""
+    (tmp_path / "job.yaml").write_text(json.dumps(JOB | {"order": "shuffled"}))
+    monkeypatch.delattr(Job, "tasks")
+    done = CliRunner().invoke(app, ["plan", str(tmp_path / "job.yaml"), "--out", str(tmp_path / "out"), "--json"])
+    assert json.loads(done.stdout)["total"] == 6
 
 
 def test_nothing_left_is_within_every_budget(ready: Ready) -> None:

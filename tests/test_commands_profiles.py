@@ -95,8 +95,8 @@ def test_everything_that_a_profile_can_say_is_read() -> None:
         ("faults:\n- {reply: lost, file: lost}", "p.yaml:2:3: faults[0]", "Keep one of them."),
         ("faults:\n- lost", "p.yaml:2:3: faults[0]", "Write {reply: lost, share: 5%}."),
         ("faults:\n- {reply: lost, shares: 1}", "p.yaml:2:17: faults[0].shares", "Did you mean `share`?"),
-        ("faults:\n- {reply: lost, share: 120%}", "p.yaml:2:24: faults[0].share", "a share like 5% or 0.05"),
-        ("faults:\n- {reply: lost, share: much}", "p.yaml:2:24: faults[0].share", "a share like 5% or 0.05"),
+        ("faults:\n- {reply: lost, share: 120%}", "p.yaml:2:24: faults[0].share", "a share from 0% to 100%"),
+        ("faults:\n- {reply: lost, share: much}", "p.yaml:2:24: faults[0].share", "a share from 0% to 100%"),
         ("faults:\n- {reply: lost, at: Task/Details}", "p.yaml:2:21: faults[0].at", "Did you mean `Task/Detail`?"),
         ("faults:\n- {reply: short, when: before}", "p.yaml:2:18: faults[0].when", "not known here"),
         ("faults:\n- {task: late}", "p.yaml:2:3: faults[0]", "`by` is missing"),
@@ -121,7 +121,7 @@ def test_everything_that_a_profile_can_say_is_read() -> None:
         ("changes: [{}]", "p.yaml:1:11: changes[0]", "`at` is missing"),
         ("queue: [2s, 1s]", "p.yaml:1:8: queue", "the shorter one first"),
         ("queue: 1s", "p.yaml:1:8: queue", "the shortest and the longest"),
-        ("run: -1", "p.yaml:1:6: run", "a duration like"),
+        ("run: -1", "p.yaml:1:6: run", "a duration is expected"),
         ("- a", "p.yaml:1:1", "a mapping is expected"),
         ("# nothing\n", "p.yaml", "The file is empty."),
         ("seed: [", "p.yaml:2:1", "not YAML"),
@@ -181,6 +181,12 @@ def test_options_replace_what_the_profile_says() -> None:
     assert (plain, math.isinf(chosen.faults[0].seconds)) == (Profile(api_key="k", api_secret="s"), True)
 
 
+OF_NO_TIME = (
+    *("list: lags, by", "task: late, by", "task: bare, for", "task: unseen, for", "task: grows, for"),
+    *("reply: hangs, for", "file: hangs, for", "socket: late, by", "callback: late, by"),
+)
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
@@ -190,8 +196,9 @@ def test_options_replace_what_the_profile_says() -> None:
         ('{reply: refused, message: "a\\nb"}', "control character"),
         ('{task: strange, status: "a\\nb"}', "control character"),
         ("{task: strange, status: task_postprocess_end}", "a status that the service has"),
-        ("{list: lies, by: 0}", "By 0 nothing is wrong"),
-        ("{file: resized, by: 0}", "By 0 nothing is wrong"),
+        ("{list: lies, by: 0}", "By 0 nothing changes"),
+        ("{file: resized, by: 0}", "By 0 nothing changes"),
+        *((f"{{{fault}: 0s}}", "No time is no fault") for fault in OF_NO_TIME),
     ],
 )
 def test_what_could_not_be_said_or_would_mean_nothing_is_refused(fault: str, said: str) -> None:

@@ -13,10 +13,11 @@ from anyio import to_thread
 from hurry import HurriedClock
 
 from orchestrator.clock import Clock, SystemClock
+from orchestrator.commands.carrying import Result
 from orchestrator.commands.models import first_job
 from orchestrator.commands.options import Options
 from orchestrator.commands.plan import Plan, plan, prepared
-from orchestrator.commands.run import Result, run
+from orchestrator.commands.run import run
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile
 from orchestrator.emulator.models import CATALOGUE

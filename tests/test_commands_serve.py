@@ -13,9 +13,10 @@ from pathlib import Path
 import anyio
 import anyio.from_thread
 import pytest
+from child import child
 
 from orchestrator.clock import SystemClock
-from orchestrator.commands.serve import Door, Ending, _address, _announcement, serve
+from orchestrator.commands.serve import Canceller, Door, _address, _announcement, serve
 from orchestrator.commands.status import read_status
 from orchestrator.emulator import Profile
 from orchestrator.errors import RefusedError
@@ -52,7 +53,7 @@ async def announced(places: list[Path], door: Door) -> str:
 
 async def test_it_says_where_to_look(folder: RunFolder) -> None:
     said = await announced([folder.path], Door("127.0.0.1", 0))
-    assert re.fullmatch(r"1 run to see at http://127\.0\.0\.1:\d+/\nCtrl-C ends it\.", said)
+    assert re.fullmatch(r"Serving 1 run at http://127\.0\.0\.1:\d+/\nCtrl-C ends it\.", said)
     said = await announced([folder.path.parent], Door("localhost", 0, token="a-token-of-my-own"))
     assert re.search(r"http://localhost:\d+/\?token=a-token-of-my-own\n", said)
 
@@ -153,9 +154,9 @@ async def test_cancelling_is_what_the_command_does(folder: RunFolder, page: tupl
     watch, reader = page
     told: list[str] = []
     async with anyio.create_task_group() as group:
-        ending = Ending(group, watch, told.append)
-        ending.begin("fox", folder)
-        ending.begin("fox", folder)  # twice is once
+        canceller = Canceller(group, watch, told.append)
+        canceller.begin("fox", folder)
+        canceller.begin("fox", folder)  # twice is once
         assert await said(reader) == '"What runs on the service is being ended."'
         assert await said(reader) == '"Nothing of the run goes on at the service any more."'
     assert told == []
@@ -166,16 +167,16 @@ async def test_what_cannot_be_cancelled_is_said_in_the_window_alone(page: tuple[
     watch, reader = page
     told: list[str] = []
     async with anyio.create_task_group() as group:
-        Ending(group, watch, told.append).begin("fox", RunFolder(tmp_path / "nothing"))
+        Canceller(group, watch, told.append).begin("fox", RunFolder(tmp_path / "nothing"))
         await said(reader)
-        assert await said(reader) == '"It was not cancelled: the window of `orchestrator serve` says why."'
+        assert await said(reader) == '"It was not cancelled: see the terminal of `orchestrator serve`."'
     assert "is not a run folder" in told[0]
     assert "Traceback" not in told[0]
 
 
 def test_ctrl_c_ends_it_at_once_even_while_somebody_watches(folder: RunFolder) -> None:
     command = [sys.executable, "-m", "orchestrator", "serve", str(folder.path), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stderr
         address = process.stdout.readline().split()[-1]
@@ -184,4 +185,4 @@ def test_ctrl_c_ends_it_at_once_even_while_somebody_watches(folder: RunFolder) -
             process.send_signal(signal.SIGINT)
             rest, _ = process.communicate(timeout=5)
         assert process.returncode == 0
-        assert rest.splitlines()[-1] == "Nothing is served any more."
+        assert rest.splitlines()[-1] == "Stopped serving."

@@ -9,17 +9,15 @@ from typing import TypeVar
 
 import anyio
 import pytest
-import structlog
-from structlog.testing import LogCapture
 
 from orchestrator.clock import VirtualClock
 from orchestrator.commands.sharing import SEEN_SECONDS, among_others
 from orchestrator.config import Settings
 from orchestrator.engines.slots import Capacity, Slots
-from orchestrator.facts import ANEW
-from orchestrator.lane import RUN, WORD_SECONDS, LaneFile, Neighbours, lane_folder
-from orchestrator.ledger import Ledger, SqliteLedger
+from orchestrator.lane import WORD_SECONDS, LaneFile, Neighbours, lane_folder
+from orchestrator.ledger import Fact, Ledger, SqliteLedger
 from orchestrator.lifecycle import Record
+from orchestrator.logs import Entry, Log
 from orchestrator.money import FREE
 from orchestrator.runs import RunFolder
 from orchestrator.steps.elsewhere import Alone, Others
@@ -39,12 +37,11 @@ def blocking_calls_are_errors() -> None:
 
 @asynccontextmanager
 async def sharing(
-    folder: Path, state: Path | None, said: LogCapture, clock: VirtualClock, slots: Slots | None = None
+    folder: Path, state: Path | None, said: list[Entry], clock: VirtualClock, slots: Slots | None = None
 ) -> AsyncIterator[Others]:
     run = RunFolder(folder)
     run.make()
     settings = Settings("key", None, URL, state=state)
-    log = structlog.wrap_logger(None, processors=[said])
     with SqliteLedger(run.ledger) as store:
         ledger = Ledger(store, clock, inline)
         slots = slots or Slots(Capacity(None), clock)
@@ -52,7 +49,7 @@ async def sharing(
             group.start_soon(ledger.run)
             try:
                 async with among_others(
-                    run, ledger, "a/b", slots, settings=settings, clock=clock, log=log, hop=inline
+                    run, ledger, "a/b", slots, settings=settings, clock=clock, log=Log(said.append), hop=inline
                 ) as it:
                     yield it
             finally:
@@ -60,7 +57,7 @@ async def sharing(
 
 
 async def test_a_run_is_known_to_the_others_as_long_as_it_is_at_work(tmp_path: Path) -> None:
-    said, clock = LogCapture(), VirtualClock()
+    said, clock = list[Entry](), VirtualClock()
     place = lane_folder(tmp_path / "state", URL, Credentials("key", None).fingerprint)
     ids = set()
     for _ in range(2):
@@ -73,10 +70,10 @@ async def test_a_run_is_known_to_the_others_as_long_as_it_is_at_work(tmp_path: P
                 [member] = file.members(begun + SEEN_SECONDS)
         assert member.folder == tmp_path / "run"
         with SqliteLedger(tmp_path / "run" / "ledger.sqlite", read_only=True) as store:
-            assert store.fact(RUN) == member.run
+            assert store.fact(Fact.RUN) == member.run
         ids.add(member.run)
     assert len(ids) == 1
-    assert said.entries == []
+    assert said == []
 
 
 def word_left(state: Path) -> set[str] | None:
@@ -89,7 +86,7 @@ def word_left(state: Path) -> set[str] | None:
 @pytest.mark.parametrize("accepted", [True, False])
 async def test_a_run_leaves_word_of_what_is_its_own_unless_a_request_is_open(tmp_path: Path, accepted: bool) -> None:
     clock, folder, state = VirtualClock(), tmp_path / "run", tmp_path / "state"
-    async with sharing(folder, state, LogCapture(), clock):
+    async with sharing(folder, state, [], clock):
         assert word_left(state) is None
         with SqliteLedger(folder / "ledger.sqlite") as store, store.transaction(durable=False):
             for number in (1, 2):
@@ -104,7 +101,7 @@ async def test_a_run_leaves_word_of_what_is_its_own_unless_a_request_is_open(tmp
 
 async def test_a_run_that_breaks_off_leaves_no_word(tmp_path: Path) -> None:
     with pytest.RaisesGroup(ValueError, flatten_subgroups=True):
-        async with sharing(tmp_path / "run", tmp_path / "state", LogCapture(), VirtualClock()):
+        async with sharing(tmp_path / "run", tmp_path / "state", [], VirtualClock()):
             raise ValueError
     assert word_left(tmp_path / "state") is None
 
@@ -114,13 +111,13 @@ async def test_a_run_begins_with_the_places_that_the_one_before_was_told(tmp_pat
     clock, bounded = VirtualClock(), []
     for stated in (None, 3, None):
         slots = Slots(Capacity(None), clock)
-        async with sharing(tmp_path / "run", tmp_path / "state", LogCapture(), clock, slots):
-            bounded.append(not slots.capacity.fits(3))
+        async with sharing(tmp_path / "run", tmp_path / "state", [], clock, slots):
+            bounded.append(not slots.capacity.fits(3, clock.monotonic()))
             slots.capacity.refused(3, stated, clock.monotonic())
     assert bounded == [False, False, True]
     slots, later = Slots(Capacity(None), clock), VirtualClock(clock.now() + WORD_SECONDS + 1)
-    async with sharing(tmp_path / "run", tmp_path / "state", LogCapture(), later, slots):
-        assert slots.capacity.fits(3)
+    async with sharing(tmp_path / "run", tmp_path / "state", [], later, slots):
+        assert slots.capacity.fits(3, clock.monotonic())
 
 
 async def moved(clock: VirtualClock, seconds: float) -> None:
@@ -135,15 +132,25 @@ async def inline(work: Callable[[], T]) -> T:
 
 
 async def test_without_a_place_it_goes_on_alone(tmp_path: Path) -> None:
-    said = LogCapture()
+    said: list[Entry] = []
     async with sharing(tmp_path / "run", None, said, VirtualClock()) as others:
         assert isinstance(others, Alone)
     (tmp_path / "file").touch()
     async with sharing(tmp_path / "run", tmp_path / "file", said, VirtualClock()) as others:
         assert isinstance(others, Alone)
-    [entry] = said.entries
-    assert entry["log_level"] == "warning"
+    [entry] = said
+    assert entry["level"] == "warning"
     assert "ORCHESTRATOR_HOME" in entry["event"]
+
+
+async def test_whether_a_run_went_alone_is_kept_until_one_does_not(tmp_path: Path) -> None:
+    """The log tells why; who looks at the run later learns that it was so."""
+    (tmp_path / "file").touch()
+    for home, alone in ((None, None), (tmp_path / "file", "1"), (tmp_path / "state", None)):
+        async with sharing(tmp_path / "run", home, [], VirtualClock()):
+            pass
+        with SqliteLedger(tmp_path / "run" / "ledger.sqlite", read_only=True) as store:
+            assert store.fact(Fact.ALONE) == alone
 
 
 @pytest.mark.parametrize("anew", [True, False])
@@ -155,8 +162,8 @@ async def test_a_ledger_that_was_made_anew_speaks_for_all_that_was_there(tmp_pat
         file.enter("before", folder, clock.now())
         RunFolder(folder).make()
         with SqliteLedger(folder / "ledger.sqlite") as store, store.transaction(durable=False):
-            store.state({ANEW: "1" if anew else None})
-        async with sharing(folder, tmp_path / "state", LogCapture(), clock):
+            store.state({Fact.ANEW: "1" if anew else None})
+        async with sharing(folder, tmp_path / "state", [], clock):
             assert ("before" in {member.run for member in file.members(0.0)}) is not anew
     with SqliteLedger(folder / "ledger.sqlite", read_only=True) as store:
-        assert store.fact(ANEW) is None
+        assert store.fact(Fact.ANEW) is None

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from child import child
 
 from orchestrator.commands.stopping import Notice, stoppable
 from orchestrator.engines.control import Control
@@ -30,38 +31,37 @@ anyio.run(lambda: stopping.stoppable(work))
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_disk_that_hangs_holds_nobody_for_ever(number: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "again"), [(signal.SIGINT, 130, "press Ctrl-C"), (signal.SIGTERM, 143, "send SIGTERM")]
+)
+def test_a_disk_that_hangs_holds_nobody_for_ever(number: signal.Signals, code: int, again: str) -> None:
     """After the second signal and a while the process is gone, and has said that nothing is lost."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HUNG], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "begun\n"
-            child.send_signal(number)
-            assert child.stdout.readline() == "asked\n"
-            child.send_signal(number)
-            told = child.communicate(timeout=20)[1]
-        finally:
-            child.kill()
-    assert child.returncode == code
+    with child([sys.executable, "-c", HUNG], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(number)
+        assert process.stdout.readline() == "asked\n"
+        process.send_signal(number)
+        told = process.communicate(timeout=20)[1]
+    assert process.returncode == code
     asked, _, told = told.partition("\n")
-    assert asked == "Stopping: finishing what is at hand; press Ctrl-C again to leave at once."
+    assert asked == f"Stopping: finishing what is at hand; {again} again to leave at once."
     assert told.startswith("orchestrator: The disk has not answered")
     assert "Nothing is lost" in told
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("number", "stop", "said"),
+    ("number", "stop", "said", "again"),
     [
-        (signal.SIGINT, Stop.INTERRUPTED, "Interrupted."),
-        (signal.SIGTERM, Stop.TERMINATED, "Ended by SIGTERM."),
-        (signal.SIGHUP, Stop.TERMINATED, "Ended by SIGHUP."),
+        (signal.SIGINT, Stop.INTERRUPTED, "Interrupted.", "press Ctrl-C"),
+        (signal.SIGTERM, Stop.TERMINATED, "Ended by SIGTERM.", "send SIGTERM"),
+        (signal.SIGHUP, Stop.TERMINATED, "Ended by SIGHUP.", "send SIGHUP"),
     ],
 )
-async def test_a_signal_is_answered_with_what_is_waited_for(number: signal.Signals, stop: Stop, said: str) -> None:
+async def test_a_signal_is_answered_with_what_is_waited_for(
+    number: signal.Signals, stop: Stop, said: str, again: str
+) -> None:
     """The sentence is as true later as at first: it counts what is still on its way."""
     told: list[Notice] = []
 
@@ -78,5 +78,5 @@ async def test_a_signal_is_answered_with_what_is_waited_for(number: signal.Signa
 
     (first, later), came = await stoppable(work, told.append)
     assert (came, len(told)) == (number, 1)
-    assert first == "Stopping: finishing 2 downloads; press Ctrl-C again to leave at once."
-    assert later == "Stopping: finishing 1 download; press Ctrl-C again to leave at once."
+    assert first == f"Stopping: finishing 2 downloads; {again} again to leave at once."
+    assert later == f"Stopping: finishing 1 download; {again} again to leave at once."

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from bench import Bench
 
-from orchestrator.commands.calling import service as service_of
+from orchestrator.clock import SystemClock
+from orchestrator.commands.calling import reached
 from orchestrator.commands.status import read_status
 from orchestrator.commands.verify import Verification, verify
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError
 from orchestrator.ledger import DamagedLedgerError
 from orchestrator.lifecycle import Failure
+from orchestrator.runs import RunFolder
 from orchestrator.telling import verification_text
 
 pytestmark = pytest.mark.anyio
@@ -108,5 +110,5 @@ async def test_a_file_in_the_place_of_the_emulators_state_is_refused(tmp_path: P
     """With a sentence, not as a bug."""
     (tmp_path / "emulator").write_text("mine")
     with pytest.raises(RefusedError, match="cannot be used"):
-        async with service_of(Settings(), emulate=True, state=tmp_path / "emulator"):
+        async with reached(Settings(), 1.0, SystemClock(), emulate=True, folder=RunFolder(tmp_path)):
             pass

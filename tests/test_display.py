@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 from nothing import NOTHING
 from rich.console import Console
-from rich.progress import Progress, TextColumn
+from rich.progress import TextColumn
 
+from orchestrator.bar import Bar
 from orchestrator.display import MODES, Live, Terminal, terminal, watching
+from orchestrator.engines.delays import Delay
 from orchestrator.lifecycle import State
 
 
@@ -43,7 +45,7 @@ def test_lines_answer_a_signal_at_once_and_objects_with_the_next_one() -> None:
 def test_a_bar_shows_what_is_waited_for_as_it_is_now() -> None:
     """What the run does is no longer told; how much is at hand is told anew each time."""
     stream, left = io.StringIO(), [3, 2, 1]
-    with Progress(TextColumn("{task.fields[words]}"), console=Console(file=stream, force_terminal=True)) as progress:
+    with Bar(TextColumn("{task.fields[words]}"), console=Console(file=stream, force_terminal=True)) as progress:
         bar = Live(progress, lambda: 0.0)
         bar.show(NOTHING)
         assert progress.tasks[0].fields["words"] == "$0"
@@ -51,6 +53,24 @@ def test_a_bar_shows_what_is_waited_for_as_it_is_now() -> None:
         assert progress.tasks[0].fields["words"] == "Stopping: 3"
         bar.show(NOTHING)
         assert progress.tasks[0].fields["words"] == "Stopping: 2"
+
+
+def test_what_is_waited_for_stands_below_the_bar_while_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for each reason, cut where the terminal ends."""
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = io.StringIO()
+    waiting = (Delay(4, "The server of the files is asleep, and nobody wakes it."), Delay(1, "It dreams."))
+    with Bar(TextColumn("{task.fields[words]}"), console=Console(file=stream, force_terminal=True)) as progress:
+        bar = Live(progress, lambda: 0.0)
+        bar.show(replace(NOTHING, waiting=waiting))
+        progress.refresh()
+        first = stream.getvalue()
+        bar.show(NOTHING)
+        stream.truncate(0)
+        progress.refresh()
+    assert "4 wait: The server of the files is asle…" in first
+    assert "1 waits: It dreams." in first
+    assert "wait" not in stream.getvalue()
 
 
 def test_a_narrow_terminal_shows_how_far_it_is_and_not_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

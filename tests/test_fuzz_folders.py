@@ -8,7 +8,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +17,11 @@ from harms import STRANGE, Dice, dice, harm_json, harmed_bytes, trials
 from hurry import HurriedClock
 from PIL import Image
 
+from orchestrator import sense
 from orchestrator.cli import app, runs
 from orchestrator.engines import doubts, tracking
 from orchestrator.engines.forecast import Forecast
-from orchestrator.errors import Exit
+from orchestrator.errors import Exit, OrchestratorError
 from orchestrator.ledger import rows
 from orchestrator.lifecycle import State
 from orchestrator.output import manifest
@@ -39,6 +40,7 @@ PROFILE: Final = "queue: [0s, 0s]\nrun: 0s\npicture_bytes: 300\n"
 MARKS: Final = {"format": 1, "marks": {"a": {"stars": 5}, "b": {"reject": True}}, "duels": [{"won": "a", "lost": "b"}]}
 VICTIM: Final = b"none of the run's business"
 SET_OUT: Final = ("run.yaml", "--out", "run", "--emulate")
+RECOVER: Final = ("recover", "run", "--progress", "off")
 COMMANDS: Final = (
     ("status", "run"),
     ("status", "run", "--json"),
@@ -51,7 +53,7 @@ COMMANDS: Final = (
     ("retry", "run", "--progress", "off"),
     ("retry", "run", "--only", "prompt=pier", "--progress", "off"),
     ("verify", "run", "--repair"),
-    ("recover", "run", "--progress", "off"),
+    RECOVER,
     ("run", *SET_OUT, "--profile", "quick.yaml", "--progress", "off"),
 )
 COLUMNS: Final[tuple[Any, ...]] = (
@@ -105,15 +107,19 @@ def came_to(task: Task) -> State:
     return (State.DONE, State.FAILED, State.DONE, State.PENDING, State.DONE, State.RUNNING)[task.index]
 
 
-def give(capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
+def give(capsys: pytest.CaptureFixture[str], *arguments: str) -> int:
     """Give a command and see how it ends."""
     code = reported(lambda: app(list(arguments), standalone_mode=False), {})
     told = capsys.readouterr()
     report = re.search(r"details in (\S+)", told.err)
-    details = Path(report[1]).read_text() if report else ""
+    details = ""
+    if report:
+        details = Path(report[1]).read_text()
+        Path(report[1]).unlink()  # the test says it, or has planted the bug
     assert code in OUTCOMES, f"{arguments}: {code} {told.err}{details}"
     assert "Traceback" not in told.out + told.err
     assert code is Exit.DONE or told.err + told.out
+    return code
 
 
 def harm_rows(folder: RunFolder, dice: Dice) -> list[Any]:
@@ -165,6 +171,14 @@ def harm_marks(folder: RunFolder, dice: Dice) -> list[Any]:
     return way
 
 
+def harm_lines(folder: RunFolder, dice: Dice) -> list[Any]:
+    """Change places inside the lines of the manifest."""
+    lines = [json.loads(line) for line in folder.manifest.read_text().splitlines()]
+    ways = [harm_json(dice.choice(lines), dice) for _ in range(dice.choice((1, 2, 5)))]
+    folder.manifest.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return ways
+
+
 def victim_of(folder: RunFolder) -> Path:
     """Return a file beside the run folder that is none of its business."""
     victim = folder.path.with_name("victim")
@@ -206,6 +220,19 @@ def harm_places(folder: RunFolder, dice: Dice) -> tuple[str, str]:
     return path.name, kind
 
 
+def see_what_is_read(folder: RunFolder) -> None:
+    """Whatever is believed of it leads nowhere else, and is worth nothing or more."""
+    records = list(manifest.read(folder.manifest)) if folder.manifest.is_file() else []
+    with suppress(OrchestratorError), folder.opened() as store:
+        records += store.everything()
+    for record in records:
+        for path in (record.task.id, record.task.path, *(output.path for output in record.outputs)):
+            assert ".." not in path.split("/"), path
+            assert not path.startswith("/"), path
+        sent = record.attempt
+        assert sent is None or min(sent.reserved_usd, sent.cost_usd or 0) >= 0
+
+
 HARMS: Final[tuple[Harm, ...]] = (harm_rows, harm_facts, harm_bytes, harm_marks, harm_places)
 
 
@@ -213,20 +240,59 @@ def go_through(desk: Path, harm: Harm, seed: int, capsys: pytest.CaptureFixture[
     """Change the folder and give some commands; something else lies in a file's place too, now and then."""
     chance = dice(seed)
     folder = RunFolder(desk / "run")
-    for each in (harm, harm_places) if harm in {harm_rows, harm_facts} and chance.random() < 0.2 else (harm,):
-        print(each.__name__, seed, each(folder, chance))  # noqa: T201 - pytest shows it where the test fails
-    for command in chance.sample(COMMANDS, 3):
-        give(capsys, *command)
+    harms = (harm, harm_places) if harm in {harm_rows, harm_facts} and chance.random() < 0.2 else (harm,)
+    harmed = [(each.__name__, each(folder, chance)) for each in harms]
+    commands = chance.sample(COMMANDS, 3)
     victim = folder.path.with_name("victim")
-    if victim.exists():
-        assert victim.read_bytes() == VICTIM, "written outside"
-        victim.unlink()
+    try:
+        see_what_is_read(folder)
+        for command in commands:
+            give(capsys, *command)
+            assert not victim.exists() or victim.read_bytes() == VICTIM, f"{command}: written outside"
+    except AssertionError as error:
+        error.add_note(f"seed {seed}: {harmed}, and then {commands}")
+        raise
+    victim.unlink(missing_ok=True)
 
 
 @trials(3, 60)
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_folder_that_was_changed(desk: Path, harm: Harm, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
     go_through(desk, harm, seed, capsys)
+
+
+@trials(3, 60)
+def test_lines_that_were_changed_are_no_dead_end(desk: Path, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `recover` makes of them, without any ledger, the other commands take."""
+    folder = RunFolder(desk / "run")
+    with folder.opened() as store:
+        manifest.rewrite(folder.manifest, store.everything(), "Hevok/Studio-Trigger")
+    harmed = harm_lines(folder, dice(seed))
+    folder.ledger.unlink()
+    folder.emulator.mkdir()  # says which service it is
+    try:
+        see_what_is_read(folder)
+        assert give(capsys, *RECOVER, "--job", "run.yaml") != Exit.REFUSED
+        assert give(capsys, "status", "run") == Exit.DONE
+    except AssertionError as error:
+        error.add_note(f"seed {seed}: {harmed}")
+        raise
+
+
+@trials(4, 100)
+def test_recover_meets_anything_in_any_place(desk: Path, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says what is in its way, or makes a ledger that the other commands take."""
+    folder = RunFolder(desk / "run")
+    chance = dice(seed)
+    folder.ledger.write_bytes(b"")
+    harmed = harm_places(folder, chance)
+    try:
+        if give(capsys, *RECOVER) == Exit.DONE:
+            assert give(capsys, "status", "run") == Exit.DONE
+    except AssertionError as error:
+        error.add_note(f"seed {seed}: {harmed}")
+        raise
+    folder.path.with_name("victim").unlink(missing_ok=True)
 
 
 TELLING: Final = 42
@@ -245,3 +311,31 @@ def test_who_believes_the_disk_is_found_out(
         monkeypatch.setattr(reader, "sensible", lambda record: record)
     with pytest.raises(AssertionError):
         go_through(desk, harm_rows, TELLING, capsys)
+
+
+ASTRAY: Final[tuple[tuple[tuple[str | int, ...], str, str], ...]] = (
+    (("outputs", 0, "path"), "files/../../victim-0.png", "stays_inside"),
+    (("task",), "../../../x", "stays_inside"),
+    (("cost_usd",), "-1", "_amounts"),
+)
+"""Places in a line, what nobody wrote there, and what keeps it from being believed."""
+
+
+@pytest.mark.parametrize(("way", "value", "guard"), ASTRAY)
+def test_lines_that_lead_astray_are_not_believed(
+    desk: Path, way: tuple[str | int, ...], value: str, guard: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the guard is planted to be asleep, it is seen."""
+    folder = RunFolder(desk / "run")
+    with folder.opened() as store:
+        manifest.rewrite(folder.manifest, store.everything(), "Hevok/Studio-Trigger")
+    first, *others = folder.manifest.read_text().splitlines(keepends=True)
+    inner = said = json.loads(first)
+    for key in way[:-1]:
+        inner = inner[key]
+    inner[way[-1]] = value
+    folder.manifest.write_text(json.dumps(said) + "\n" + "".join(others))
+    see_what_is_read(folder)
+    monkeypatch.setattr(sense, guard, lambda *_: True)
+    with pytest.raises(AssertionError):
+        see_what_is_read(folder)

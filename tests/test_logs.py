@@ -36,6 +36,11 @@ class Holder:
         return "holder"
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def test_each_event_is_a_line_of_json(tmp_path: Path) -> None:
     """An event has its words, its level, its time in UTC and what it was told with."""
     path = tmp_path / "run.log"
@@ -57,32 +62,21 @@ def test_a_log_is_appended_to(tmp_path: Path) -> None:
     assert [event["number"] for event in events(path)] == [0, 1]
 
 
-@pytest.mark.parametrize(("verbose", "told"), [(False, ["info", "warning"]), (True, ["debug", "info", "warning"])])
-def test_moves_are_told_on_request(tmp_path: Path, verbose: bool, told: list[str]) -> None:
-    """Every move of every task is told only where that was asked for."""
-    path = tmp_path / "run.log"
-    with logs.opened(path, secrets=(), verbose=verbose) as log:
-        log.debug("task moved")
-        log.info("run started")
-        log.warning("odd")
-    assert [event["level"] for event in events(path)] == told
-
-
 @pytest.mark.parametrize(
     "tell",
     [
-        lambda log: log.info(SENTENCE),
-        lambda log: log.info("asked", key=KEY),
-        lambda log: log.info("asked", both=f"{SECRET}{KEY}"),
-        lambda log: log.info("asked", headers={"x-api-key": KEY, "deep": [{"signature": (SECRET,)}]}),
-        lambda log: log.info("asked", headers={KEY: "x"}),
-        lambda log: log.info("asked", raw=KEY.encode()),
-        lambda log: log.info("asked", holder=Holder()),
-        lambda log: log.info("asked", error=ValueError(f"bad {SECRET}")),
-        lambda log: log.info("asked", path=Path("/tmp") / KEY),  # noqa: S108 - only its text
-        lambda log: log.info("asked", names={KEY}),
-        lambda log: log.info("asked %s", KEY),
-        lambda log: log.info("asked", **{KEY: 1}),
+        lambda log: log.warning(SENTENCE),
+        lambda log: log.warning("asked", key=KEY),
+        lambda log: log.warning("asked", both=f"{SECRET}{KEY}"),
+        lambda log: log.warning("asked", headers={"x-api-key": KEY, "deep": [{"signature": (SECRET,)}]}),
+        lambda log: log.warning("asked", headers={KEY: "x"}),
+        lambda log: log.warning("asked", raw=KEY.encode()),
+        lambda log: log.warning("asked", holder=Holder()),
+        lambda log: log.warning("asked", error=ValueError(f"bad {SECRET}")),
+        lambda log: log.warning("asked", path=Path("/tmp") / KEY),  # noqa: S108 - only its text
+        lambda log: log.warning("asked", names={KEY}),
+        lambda log: log.warning(KEY),
+        lambda log: log.warning("asked", **{KEY: 1}),
     ],
 )
 def test_no_secret_is_told(tmp_path: Path, tell: Callable[[Any], None]) -> None:
@@ -90,43 +84,16 @@ def test_no_secret_is_told(tmp_path: Path, tell: Callable[[Any], None]) -> None:
     path, screen = tmp_path / "run.log", io.StringIO()
     with logs.opened(path, secrets=SECRETS, screen=screen) as log:
         tell(log)
-        tell(log.bind(more=1))
     for text in (path.read_text(), screen.getvalue()):
         assert KEY not in text
         assert SECRET not in text
     assert all("[secret]" in json.dumps(event) for event in events(path))
 
 
-@pytest.mark.parametrize("method", ["exception", "warning"])
-def test_no_secret_is_told_by_a_traceback(tmp_path: Path, method: str) -> None:
-    """Neither an exception's text nor its causes give a secret away, in the file or on the screen."""
-    path, screen = tmp_path / "run.log", io.StringIO()
-
-    def look_up() -> None:
-        raise KeyError(KEY)
-
-    def fail() -> None:
-        try:
-            look_up()
-        except KeyError as error:
-            raise RuntimeError(f"cannot sign with {SECRET}") from error
-
-    with logs.opened(path, secrets=SECRETS, screen=screen) as log:
-        try:
-            fail()
-        except RuntimeError:
-            getattr(log, method)("failed", exc_info=True)
-    (event,) = events(path)
-    assert "RuntimeError: cannot sign with [secret]" in event["exception"]
-    for text in (path.read_text(), screen.getvalue()):
-        assert KEY not in text
-        assert SECRET not in text
-
-
 @given(st.permutations(["abcd", "abcdef", "xabcdef"]), st.sampled_from(["abcd", "abcdef", "xabcdef"]))
 def test_a_secret_within_a_secret_leaves_no_rest(secrets: list[str], told: str) -> None:
     """Where one secret is a part of another, nothing of the longer one stays."""
-    event = Redact(secrets)(None, "", {"event": f"<{told}>", "deep": [{"x": f"<{told}>"}]})
+    event = Redact(secrets)({"event": f"<{told}>", "deep": [{"x": f"<{told}>"}]})
     assert event == {"event": "<[secret]>", "deep": [{"x": "<[secret]>"}]}
 
 
@@ -134,7 +101,7 @@ def test_what_holds_no_secret_stays_as_it_is() -> None:
     """Numbers, nothing and other values are told in their own form, and what was handed in is not changed."""
     inner = {"seed": 42, "scale": 3.5, "ok": True, "none": None}
     secretive = {"key": [KEY]}
-    event = Redact(SECRETS)(None, "", {"event": "x", "inner": inner, "list": [1, "a"], "secretive": secretive})
+    event = Redact(SECRETS)({"event": "x", "inner": inner, "list": [1, "a"], "secretive": secretive})
     assert event == {"event": "x", "inner": inner, "list": [1, "a"], "secretive": {"key": ["[secret]"]}}
     assert secretive == {"key": [KEY]}
 
@@ -146,10 +113,45 @@ def test_the_screen_shows_warnings_only(tmp_path: Path) -> None:
         log.info("run started")
         log.warning("unknown status", status="task_dreaming")
     assert "run started" not in screen.getvalue()
-    assert "unknown status" in screen.getvalue()
-    assert "task_dreaming" in screen.getvalue()
-    assert "\x1b" not in screen.getvalue()
-    assert len(events(path)) == 2
+    told = events(path)
+    assert screen.getvalue() == f"{told[1]['timestamp']} [warning] unknown status status=task_dreaming\n"
+    assert [event["event"] for event in told] == ["run started", "unknown status"]
+
+
+def test_the_screen_keeps_its_form_whatever_is_told(tmp_path: Path) -> None:
+    """What the service says stands in quotes where it is more than a word, and cannot paint the screen."""
+    screen = io.StringIO()
+    with logs.opened(tmp_path / "run.log", secrets=(), screen=screen) as log:
+        log.warning("odd", one="two words", two="\x1b[2J", three="", four=5, five="\udc80")
+    assert screen.getvalue().endswith(
+        r"[warning] odd one='two words' two='\x1b[2J' three='' four=5 five='\udc80'" + "\n"
+    )
+
+
+def test_a_level_has_a_colour_where_the_screen_shows_any(tmp_path: Path) -> None:
+    screen = Terminal()
+    with logs.opened(tmp_path / "run.log", secrets=(), screen=screen) as log:
+        log.warning("odd")
+    assert screen.getvalue().endswith("[\x1b[33mwarning\x1b[0m] odd\n")
+
+
+def test_text_that_is_no_unicode_is_told_all_the_same(tmp_path: Path) -> None:
+    """A file's name may hold bytes of any kind."""
+    path = tmp_path / "run.log"
+    with logs.opened(path, secrets=()) as log:
+        log.info("read", name="\udc80.txt")
+    assert [event["name"] for event in events(path)] == ["\udc80.txt"]
+
+
+def test_a_screen_that_is_gone_costs_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What follows stands in the file all the same."""
+    path, screen = tmp_path / "run.log", io.StringIO()
+    screen.close()
+    with logs.opened(path, secrets=(), screen=screen) as log:
+        log.warning("odd")
+        log.warning("odder")
+    assert [event["event"] for event in events(path)] == ["odd", "odder"]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_two_runs_in_one_process_do_not_mix(tmp_path: Path) -> None:
@@ -197,9 +199,8 @@ def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
 def test_a_silent_logger_tells_nobody(capfd: pytest.CaptureFixture[str]) -> None:
     """It takes everything and shows nothing."""
     log = logs.silent()
-    log.debug("x")
+    log.info("x")
     log.warning("x", key=KEY)
-    log.critical("x")
     assert capfd.readouterr() == ("", "")
 
 

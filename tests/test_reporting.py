@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.drafts import replace_for_good
 from orchestrator.errors import Exit
 from orchestrator.reporting import reported
 
@@ -22,6 +23,17 @@ def test_what_the_machine_lacks_is_no_bug(number: int, capsys: pytest.CaptureFix
     assert reported(work, {}) == Exit.STOPPED
     said = capsys.readouterr().err
     assert said.startswith(f"orchestrator: /runs/a/job.yaml cannot be used: {os.strerror(number)}. Fix the cause")
+
+
+def test_where_a_folder_lies_in_a_file_s_place_it_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a draft cannot take is in the way, not the draft."""
+    (tmp_path / "job.yaml").mkdir()
+
+    def work() -> None:
+        replace_for_good(tmp_path / "job.yaml", [b"x"])
+
+    assert reported(work, {}) == Exit.STOPPED
+    assert f"{tmp_path / 'job.yaml'} cannot be used: {os.strerror(errno.EISDIR)}." in capsys.readouterr().err
 
 
 def test_other_errors_of_the_system_are_bugs(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 import pytest
-from bench import Bench
+from bench import INSTANT, Bench
 
 from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit, OrchestratorError, StoppedError
@@ -98,6 +101,27 @@ async def test_a_reply_that_cannot_be_written_down(tmp_path: Path, monkeypatch: 
             await stopped(bench)
         assert bench.service.stats.accepted
         assert await paid_once(bench)
+
+
+@pytest.mark.parametrize("away", [shutil.rmtree, lambda path: path.rename(path.with_name("elsewhere"))])
+async def test_a_run_folder_that_is_taken_away(tmp_path: Path, away: Callable[[Path], object]) -> None:
+    """Nothing more is sent, and of one that was only moved nothing is lost."""
+    async with Bench.on(tmp_path, replace(INSTANT, concurrency=1, run_seconds_median=4)) as bench:
+
+        async def meddle() -> None:
+            while not bench.service.stats.accepted:
+                await anyio.to_thread.run_sync(lambda: None)
+            await anyio.to_thread.run_sync(away, bench.out.path)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(meddle)
+            error = await stopped(bench)
+        assert "was removed, moved or replaced while a run was at work, so nothing more is sent" in str(error)
+        assert len(bench.service.stats.accepted) < TASKS - 2
+        if await anyio.Path(tmp_path / "elsewhere").exists():
+            await anyio.to_thread.run_sync(shutil.rmtree, bench.out.path, True)
+            await anyio.Path(tmp_path / "elsewhere").rename(bench.out.path)
+            assert await paid_once(bench)
 
 
 async def test_a_manifest_that_cannot_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

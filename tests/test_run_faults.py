@@ -4,88 +4,39 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
 import pytest
 from bench import INSTANT, MODEL, Bench
+from faulty import BRISK, PRICE, Faulty, look_soon
 
-from orchestrator.commands.options import Options
-from orchestrator.commands.prepare import Prepared
-from orchestrator.commands.retry import retry
-from orchestrator.commands.run import Result
+from orchestrator.commands.status import read_status
 from orchestrator.emulator import Profile
 from orchestrator.emulator.faults import Fault
 from orchestrator.emulator.models import CATALOGUE
-from orchestrator.engines import doubts, tracking
-from orchestrator.engines.forecast import Forecast
+from orchestrator.engines import doubts
 from orchestrator.errors import Exit, RefusedError, StoppedError
-from orchestrator.lifecycle import State
+from orchestrator.lifecycle import Record, State
+from orchestrator.output import manifest
 from orchestrator.reporting import root
+from orchestrator.runs import RunFolder
+from orchestrator.status import Status
 from orchestrator.steps import insist
 from orchestrator.steps.outcomes import Stop
 
 pytestmark = pytest.mark.anyio
 
-PRICE = Decimal("0.0035")
-"""What one sample costs on the emulated seed model."""
-
-BRISK = replace(INSTANT, run_seconds_median=1)
-
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An instant service is looked at soon, and asked soon for what was lost."""
-    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.4)
-    monkeypatch.setattr(tracking, "ENDING_SECONDS", 0.4)
-    monkeypatch.setattr(doubts, "FIRST_WAIT_SECONDS", 1.0)
-    monkeypatch.setattr(doubts, "LONGEST_WAIT_SECONDS", 2.0)
-
-
-@dataclass
-class Faulty(Bench):
-    """A bench on which things go wrong."""
-
-    asked: int = 0
-    model: str = MODEL
-    parameters: Mapping[str, int] = field(default_factory=lambda: {"samples": 1})
-
-    async def run(
-        self,
-        prompts: Sequence[str] = ("a lighthouse",),
-        seeds: int = 4,
-        attempts: int = 3,
-        repeat: int = 1,
-        *,
-        fail_fast: bool = False,
-        insists: bool = False,
-        **limits: Any,
-    ) -> Result:
-        """Run a job of prompts times seeds with these limits, or go on with it."""
-        job = {
-            "model": self.model,
-            "parameters": dict(self.parameters),
-            "limits": {"requests_per_second": 1000, "settle_after": 2} | limits,
-            "retry": {"attempts": attempts},
-            "sweep": {"prompt": list(prompts), "seed": list(range(seeds))},
-            "repeat": repeat,
-        }
-        return await self.carry_out(job, agreed=self.agree, fail_fast=fail_fast, resubmit_uncertain=insists)
-
-    async def agree(self, _: Prepared) -> bool:
-        self.asked += 1
-        return True
-
-    def assert_paid_once(self, tasks: int) -> None:
-        stats = self.service.stats
-        assert (len(stats.billed), stats.double_payments) == (tasks, 0)
+    look_soon(monkeypatch)
 
 
 def losing(fates: Mapping[int, Literal["before", "after"]], endpoint: str = "Run") -> Any:
@@ -262,99 +213,6 @@ async def test_another_model_is_taken_as_the_service_has_it(tmp_path: Path, monk
         assert [line["model"] for line in bench.manifest()] == [MODEL, "acme/paper-cut"]
 
 
-async def test_a_full_service_is_waited_for(tmp_path: Path) -> None:
-    """96 is no failure: the number is learned, everything gets done, and few submits are refused."""
-    async with Faulty.on(tmp_path, replace(BRISK, concurrency=3)) as bench:
-        result = await bench.run(seeds=30)
-        assert result.exit_code is Exit.DONE
-        bench.assert_paid_once(30)
-        stats = bench.service.stats
-        assert stats.peak_concurrency == 3
-        assert stats.refusals["96"] <= 16
-        assert {line["attempts"] for line in bench.manifest()} == {1}
-
-
-async def test_the_users_number_of_tasks_is_kept(tmp_path: Path) -> None:
-    async with Faulty.on(tmp_path, BRISK) as bench:
-        await bench.run(seeds=12, concurrency=2)
-        assert bench.service.stats.peak_concurrency == 2
-        assert not bench.service.stats.refusals
-
-
-async def test_an_empty_account_stops_and_a_filled_one_goes_on(tmp_path: Path) -> None:
-    """97: what runs is finished, the rest stays pending, exit 3 with the reason; the next run goes on."""
-    async with Faulty.on(tmp_path, replace(INSTANT, concurrency=1, balance_usd=PRICE * 3 + PRICE / 2)) as bench:
-        result = await bench.run(seeds=8)
-        assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.BALANCE)
-        assert result.halt is not None
-        assert "Add funds" in result.halt.message
-        counts = result.status.counts
-        assert (counts[State.DONE], counts[State.PENDING], sum(counts.values())) == (3, 5, 8)
-        bench.service.balance_usd = Decimal(100)
-        assert (await bench.run(seeds=8)).exit_code is Exit.DONE
-        bench.assert_paid_once(8)
-
-
-async def test_the_budget_is_kept_over_the_life_of_the_folder(tmp_path: Path) -> None:
-    """A cap of five tasks pays for five, however many run at once; a larger cap later counts what was spent."""
-    async with Faulty.on(tmp_path, BRISK) as bench:
-        result = await bench.run(seeds=12, budget_usd=float(PRICE * 5))
-        assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.BUDGET)
-        assert (bench.service.stats.billed_usd, len(bench.service.stats.accepted)) == (PRICE * 5, 5)
-        result = await bench.run(seeds=12, budget_usd=float(PRICE * 5))
-        assert (result.exit_code, len(bench.service.stats.accepted)) == (Exit.STOPPED, 5)
-        await bench.run(seeds=12, budget_usd=float(PRICE * 7 + PRICE / 2))
-        assert bench.service.stats.billed_usd == PRICE * 7
-        assert (await bench.run(seeds=12)).exit_code is Exit.DONE
-        bench.assert_paid_once(12)
-
-
-async def test_the_budget_of_a_retry_is_as_exact_as_a_runs(tmp_path: Path) -> None:
-    """All failed unbilled: two fit under the cap of the first retry, and the others wait for a higher one."""
-    fails = Fault(place="task", kind="fails", first=4)
-    async with Faulty.on(tmp_path, replace(BRISK, faults=(fails,))) as bench:
-        assert (await bench.run(attempts=1)).exit_code is Exit.SOME_FAILED
-        again = partial(retry, bench.out, settings=bench.settings, pay_again=False)
-        result = await again(Options(budget_usd=PRICE * 2 + PRICE / 2), **bench.go)
-        assert (result.exit_code, result.halt and result.halt.stop) == (Exit.STOPPED, Stop.BUDGET)
-        assert bench.service.stats.billed_usd == PRICE * 2
-        assert (await again(Options(budget_usd=PRICE * 4), **bench.go)).exit_code is Exit.DONE
-        bench.assert_paid_once(4)
-
-
-async def test_a_retry_refuses_a_budget_that_nobody_can_keep(tmp_path: Path) -> None:
-    """As a run does, where no price is stated."""
-
-    def forget_prices() -> None:
-        with bench.out.written() as store, store.transaction(durable=True):
-            tool = json.loads(store.fact("tool") or "")
-            store.state({"tool": json.dumps({**tool, "dynamicprice": "", "approximatelycost": None, "cps": None})})
-
-    async with Faulty.on(tmp_path, BRISK) as bench:
-        await bench.run(seeds=1)
-        await anyio.to_thread.run_sync(forget_prices)
-        with pytest.raises(RefusedError, match="The service states no price"):
-            await retry(bench.out, Options(budget_usd=Decimal(1)), bench.settings, pay_again=False, **bench.go)
-
-
-async def test_money_that_failures_give_back_is_used(tmp_path: Path) -> None:
-    """The cap holds two tasks; the failing ones cost nothing, so that both good ones are made at the end."""
-    async with Faulty.on(tmp_path, BRISK) as bench:
-        result = await bench.run(["a [fail] boat", "a boat"], seeds=2, attempts=1, budget_usd=float(PRICE * 2))
-        assert (result.exit_code, result.halt) == (Exit.SOME_FAILED, None)
-        assert (result.status.counts[State.DONE], result.status.cost_usd) == (2, PRICE * 2)
-
-
-@pytest.mark.parametrize("retry_after", [None, 2.0])
-async def test_too_many_calls_slow_the_run_and_nothing_else(tmp_path: Path, retry_after: float | None) -> None:
-    async with Faulty.on(tmp_path, replace(INSTANT, rate=5, retry_after_seconds=retry_after)) as bench:
-        result = await bench.run(seeds=12)
-        assert result.exit_code is Exit.DONE
-        bench.assert_paid_once(12)
-        assert 0 < bench.service.stats.refusals["429"] <= 40
-        assert result.status.uncertain == 0
-
-
 async def test_failures_are_tried_again_and_then_told(tmp_path: Path) -> None:
     """Three tries in all for what failed unbilled; the others are not touched by it; a second run leaves it."""
     async with Faulty.on(tmp_path) as bench:
@@ -441,3 +299,47 @@ async def test_all_at_once(tmp_path: Path, seed: int) -> None:
         assert result.status.cost_usd == bench.service.stats.billed_usd
         assert result.status.reserved_usd == 0
         assert bench.service.stats.leaks == 0
+
+
+async def test_what_a_run_waits_for_and_what_it_leaves_behind_is_told(tmp_path: Path) -> None:
+    """Files that are late while they are, and copies that cannot be deleted at the end; the next run deletes them."""
+    gone = Fault(place="file", kind="error", until=60)
+    stays = Fault(place="reply", kind="error", at=frozenset({"Task/InputOutputDelete"}), until=100_000)
+    told: list[Status] = []
+    async with Faulty.on(tmp_path, replace(BRISK, faults=(gone, stays))) as bench:
+        job = {"parameters": {"samples": 1}, "sweep": {"prompt": ["a boat"], "seed": [1, 2]}}
+        result = await bench.carry_out(
+            {**job, "outputs": {"delete_remote": True}}, watcher=SimpleNamespace(show=told.append)
+        )
+        assert {wait["tasks"] for status in told for wait in status.to_json()["waiting"]} <= {1, 2}
+        assert any("HTTP 503" in wait.why for status in told for wait in status.waiting)
+        assert (result.exit_code, result.status.waiting, result.status.undeleted) == (Exit.DONE, (), 2)
+        held = await anyio.to_thread.run_sync(read_status, bench.out)
+        assert (held.undeleted, held.waiting) == (2, ())
+        bench.clock.skip(100_000)
+        result = await bench.carry_out({**job, "outputs": {"delete_remote": True}})
+        assert (result.exit_code, result.status.undeleted) == (Exit.DONE, 0)
+
+
+def held_by(folder: RunFolder) -> list[Record]:
+    with folder.opened() as store:
+        return list(store.everything())
+
+
+async def test_a_task_that_is_refused_after_an_unbilled_failure_is_told_of_with_its_request(tmp_path: Path) -> None:
+    """The line that is appended says what the ledger holds: the request that the service accepted."""
+    fails = Fault(place="task", kind="fails", first=1)
+    refused = Fault(place="reply", kind="refused", at=frozenset({"Run"}), since=1000, status=200, text="size invalid")
+    async with Faulty.on(tmp_path, replace(BRISK, faults=(fails, refused))) as bench:
+
+        def later(endpoint: str, number: int) -> None:
+            if (endpoint, number) == ("Task/Detail", 1):
+                bench.clock.skip(1200)
+
+        bench.service.lose_replies = later
+        assert (await bench.run(seeds=1)).exit_code is Exit.SOME_FAILED
+        [line] = bench.manifest()
+        [held] = await anyio.to_thread.run_sync(held_by, bench.out)
+    assert line == json.loads(manifest.line(held, MODEL))
+    assert (line["error"]["kind"], line["attempts"], line["cost_usd"]) == ("invalid", 1, "0")
+    assert line["remote"]["task_id"] == str(bench.service.stats.accepted[0].id)

@@ -14,8 +14,9 @@ import anyio
 import pytest
 
 from orchestrator.clock import SystemClock
+from orchestrator.commands.carrying import Result
 from orchestrator.commands.options import Options
-from orchestrator.commands.run import Result, run
+from orchestrator.commands.run import run
 from orchestrator.commands.status import read_status
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Fault, Profile

@@ -20,8 +20,9 @@ from aiohttp import web
 from hurry import HurriedClock
 from PIL import Image
 
+from orchestrator.commands.carrying import Result
 from orchestrator.commands.options import Options
-from orchestrator.commands.run import Result, run
+from orchestrator.commands.run import run
 from orchestrator.commands.status import read_status
 from orchestrator.commands.verify import Verification, verify
 from orchestrator.config import Settings

@@ -15,18 +15,17 @@ import bench
 import pytest
 from bench import INSTANT, MODEL
 
-from orchestrator.commands.run import HEARTBEAT_SECONDS, Result
-from orchestrator.engines import tracking
+from orchestrator.commands.carrying import HEARTBEAT_SECONDS, Result
+from orchestrator.engines import ending
 from orchestrator.engines.control import Control
 from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit, RefusedError, StoppedError
-from orchestrator.ledger import SqliteLedger
+from orchestrator.ledger import Fact, SqliteLedger
 from orchestrator.lifecycle import State
 from orchestrator.reporting import root
 from orchestrator.simulation.disk import Disk
 from orchestrator.status import Status
 from orchestrator.steps.outcomes import Stop
-from orchestrator.steps.submit import UNORDERED
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +36,7 @@ SLOW = replace(INSTANT, run_seconds_median=600)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """An instant service is looked at soon."""
     monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.4)
-    monkeypatch.setattr(tracking, "ENDING_SECONDS", 0.4)
+    monkeypatch.setattr(ending, "ENDING_SECONDS", 0.4)
 
 
 @dataclass
@@ -320,7 +319,7 @@ async def test_a_job_without_tasks_is_refused(bench: Bench) -> None:
 async def test_ids_that_once_did_not_grow_order_nothing_in_later_runs(bench: Bench) -> None:
     def distrust() -> None:
         with bench.out.written() as store, store.transaction(durable=True):
-            store.state({UNORDERED: "1"})
+            store.state({Fact.UNORDERED: "1"})
 
     def placed() -> list[bool]:
         with bench.out.opened() as store:

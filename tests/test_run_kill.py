@@ -8,13 +8,12 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
 
+from child import child
 from served import served, stats_of
 
 from orchestrator.emulator import Profile
@@ -56,20 +55,13 @@ JOB = {
 }
 
 
-@contextmanager
-def process(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a script, and leave nothing of it behind."""
-    command = [sys.executable, "-c", script, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
+def process(script: str, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    return child([sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE)
 
 
-def line_of(child: subprocess.Popen[str]) -> str:
-    assert child.stdout is not None
-    return child.stdout.readline().strip()
+def line_of(run: subprocess.Popen[str]) -> str:
+    assert run.stdout is not None
+    return run.stdout.readline().strip()
 
 
 def test_killed_five_times(tmp_path: Path) -> None:
@@ -85,10 +77,7 @@ def test_killed_five_times(tmp_path: Path) -> None:
                 run.kill()
                 assert run.wait() == -signal.SIGKILL
         with process(RUN, str(tmp_path), url) as run:
-            watchdog = threading.Timer(25, run.kill)
-            watchdog.start()
-            told = run.communicate()[0].splitlines()[-1]
-            watchdog.cancel()
+            told = run.communicate(timeout=25)[0].splitlines()[-1]
             assert (run.returncode, told) == (0, "0 None")
         stats = stats_of(service)
     assert (stats["accepted"], stats["billed"], stats["double_payments"]) == (TASKS, TASKS, 0)

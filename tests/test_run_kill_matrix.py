@@ -29,7 +29,7 @@ from orchestrator.emulator import Emulator, Fault, Profile
 from orchestrator.emulator.task import Task
 from orchestrator.errors import Exit
 from orchestrator.ledger.versions import STEPS
-from orchestrator.selftest.books import Wanted, compare
+from orchestrator.selftest.books import Expected, compare
 
 KILLED = Path(__file__).with_name("killed.py")
 TASKS = 24
@@ -110,7 +110,7 @@ def processes() -> Iterator[Processes]:
             yield Processes(service, starter)
             assert starter.stdin
             starter.stdin.close()
-            assert starter.wait() == 0
+            assert starter.wait(20) == 0
 
 
 class Sweep:
@@ -234,7 +234,7 @@ class Sweep:
         books = replace(stats, accepted=accepted, billed=billed)
         profile = self.on.service.profile
         keys = (profile.api_key, profile.api_secret or "")
-        wanted = Wanted(TASKS, TASKS * PRICE_USD, CONCURRENCY, PICTURE_BYTES, keys)
+        wanted = Expected(TASKS, TASKS * PRICE_USD, CONCURRENCY, PICTURE_BYTES, keys)
         return [f"{each}" for each in compare(self.out, books, self.on.service.active, wanted) if not each.held]
 
     def _see_copies_go(self) -> None:

@@ -8,14 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import pytest
+from child import child
 from served import served, settings_of, stats_of
 
 from orchestrator.emulator import Emulator, Profile
@@ -32,22 +32,16 @@ JOB = {
     "limits": {"requests_per_second": 100, "settle_after": 1},
     "sweep": {"seed": {"from": 1, "to": TASKS, "step": 1}},
 }
+Process: TypeAlias = AbstractContextManager[subprocess.Popen[str]]
 
 
-@contextmanager
-def given(folder: Path, service: Emulator, *command: str, told: int | None = None) -> Iterator[subprocess.Popen[str]]:
-    """Give a command in a process of its own, and leave nothing of it behind."""
+def given(folder: Path, service: Emulator, *command: str, told: int | None = None) -> Process:
+    """Give a command in a process of its own."""
     environment = {**os.environ, **settings_of(service), "ORCHESTRATOR_HOME": str(folder / "home")}
-    with subprocess.Popen(
-        [sys.executable, "-m", "orchestrator", *command], stderr=told, text=True, cwd=folder, env=environment
-    ) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
+    return child([sys.executable, "-m", "orchestrator", *command], stderr=told, cwd=folder, env=environment)
 
 
-def running(folder: Path, name: str, service: Emulator) -> AbstractContextManager[subprocess.Popen[str]]:
+def running(folder: Path, name: str, service: Emulator) -> Process:
     """Run the job in a folder of its own."""
     return given(folder, service, "run", "job.yaml", "--out", name, "--progress", "off")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import Exit
-from orchestrator.ledger.opening import AT_WORK
+from orchestrator.ledger import Fact
 from orchestrator.runs import RunFolder
 
 MOUNTED = 'mount -o bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
@@ -91,7 +91,7 @@ def test_after_a_kill_its_last_commits_are_not_passed_over(
     """They stand in a side file, which SQLite reads there only with the third one that it keeps beside them."""
     kept = folder.path.parent / "kept"
     with closing(sqlite3.connect(folder.ledger, isolation_level=None)) as ledger:
-        ledger.execute("INSERT OR REPLACE INTO facts VALUES (?, '1')", (AT_WORK,))
+        ledger.execute("INSERT OR REPLACE INTO facts VALUES (?, '1')", (Fact.AT_WORK,))
         ledger.execute("PRAGMA wal_checkpoint")
         ledger.execute("UPDATE facts SET value = '7' WHERE name = 'total'")
         shutil.copytree(folder.path, kept)  # as a kill would leave it

@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import anyio.to_thread
 import pytest
-from bench import INSTANT, MODEL, Bench
+from bench import MODEL
+from damaged import (
+    BRISK,
+    TASKS,
+    Left,
+    all_but_the_job,
+    beheaded,
+    changed,
+    emptied,
+    look_soon,
+    of_no_version,
+    overpriced,
+    overwritten,
+    owing,
+    removed,
+    replaced,
+    truncated,
+    without_manifest,
+    without_requests,
+    without_sense,
+)
 
 from orchestrator.commands.options import Options
-from orchestrator.commands.rebuilding import Recovery
 from orchestrator.commands.recover import recover
 from orchestrator.commands.retry import retry
-from orchestrator.commands.run import Result
 from orchestrator.commands.verify import verify
 from orchestrator.emulator.faults import Fault
 from orchestrator.emulator.models import CATALOGUE
 from orchestrator.engines.control import Control
-from orchestrator.engines.forecast import Forecast
 from orchestrator.errors import Exit, RefusedError, StoppedError
 from orchestrator.ledger import DamagedLedgerError
 from orchestrator.lifecycle import State
@@ -38,103 +52,10 @@ from orchestrator.telling import recovery_text
 
 pytestmark = pytest.mark.anyio
 
-TASKS = 16
-SOME_FAIL = Fault(place="task", kind="fails", first=6)
-BRISK = replace(INSTANT, run_seconds_median=1, concurrency=2)
-
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An instant service is looked at soon, and what is at hand has all the time it needs on a busy machine."""
-    monkeypatch.setattr(Forecast, "next_look", lambda _, course, *_rest: course.seen_at + 0.4)
-    monkeypatch.setattr("orchestrator.commands.run.GRACE_SECONDS", 400.0)
-
-
-class Left(Bench):
-    """A bench whose run can be left when so many tasks have been accepted, and a file has been asked for."""
-
-    async def run(self, *, leave_at: int | None = None, attempts: int = 3, repeat: int = 1) -> Result:
-        control = Control()
-
-        def leave(*_: object) -> None:
-            stats = self.service.stats
-            if leave_at is not None and len(stats.accepted) >= leave_at and stats.downloads:
-                control.leave(Stop.INTERRUPTED, "Enough.")
-
-        self.service.lose_replies = leave
-        job = {
-            "parameters": {"samples": 1, "prompt": "a lighthouse"},
-            "limits": {"requests_per_second": 1000, "settle_after": 2},
-            "retry": {"attempts": attempts},
-            "sweep": {"seed": list(range(TASKS // repeat))},
-            "repeat": repeat,
-        }
-        return await self.carry_out(job, control=control)
-
-    async def recover(self, job: Path | None = None) -> Recovery:
-        return await recover(self.out, job, Options(), self.settings, **self.go)
-
-
-def overwritten(folder: RunFolder) -> None:
-    """Spoil every second page."""
-    size = folder.ledger.stat().st_size
-    with folder.ledger.open("r+b") as file:
-        for start in range(4096, size, 8192):
-            file.seek(start)
-            file.write(b"\xa5" * min(4096, size - start))
-
-
-def beheaded(folder: RunFolder) -> None:
-    with folder.ledger.open("r+b") as file:
-        file.write(b"\0" * 4096)
-
-
-def truncated(folder: RunFolder) -> None:
-    with folder.ledger.open("r+b") as file:
-        file.truncate(folder.ledger.stat().st_size * 2 // 3)
-
-
-def emptied(folder: RunFolder) -> None:
-    folder.ledger.write_bytes(b"")
-
-
-def replaced(folder: RunFolder) -> None:
-    folder.ledger.write_text("This is no database.\n" * 500)
-
-
-def removed(folder: RunFolder) -> None:
-    folder.ledger.unlink()
-
-
-def without_manifest(folder: RunFolder) -> None:
-    replaced(folder)
-    folder.manifest.unlink()
-
-
-def without_requests(folder: RunFolder) -> None:
-    """Nothing says any more which remote task is whose, and one picture has gone as well."""
-    changed(folder, "DELETE FROM attempts")
-    next(folder.files.glob("*.png")).unlink()
-
-
-def without_sense(folder: RunFolder) -> None:
-    changed(folder, "UPDATE counters SET value = 'many'", "UPDATE facts SET value = 'nan' WHERE name = 'total'")
-
-
-def overpriced(folder: RunFolder) -> None:
-    """No sum can hold what the tasks cost."""
-    changed(folder, "UPDATE attempts SET cost = 9223372036854775807 WHERE cost > 0")
-
-
-def owing(folder: RunFolder) -> None:
-    """It is said to have cost less than nothing."""
-    changed(folder, "UPDATE attempts SET cost = -1000000000000", "UPDATE counters SET value = -5")
-
-
-def changed(folder: RunFolder, *statements: str) -> None:
-    with closing(sqlite3.connect(folder.ledger, isolation_level=None)) as ledger:
-        for statement in statements:
-            ledger.execute(statement)
+    look_soon(monkeypatch)
 
 
 DAMAGES = (
@@ -147,6 +68,7 @@ DAMAGES = (
     without_manifest,
     without_requests,
     without_sense,
+    of_no_version,
     overpriced,
     owing,
 )
@@ -184,123 +106,83 @@ async def test_nothing_is_lost_or_paid_twice(tmp_path: Path, damage: Callable[[R
         assert found.kept == (kept[0] if kept else None)
 
 
-def all_but_the_job(folder: RunFolder) -> None:
-    for path in (folder.ledger, folder.manifest, folder.log):
-        path.unlink()
+async def test_what_a_link_leads_to_is_read_and_left_as_it_is(tmp_path: Path) -> None:
+    """The ledger is one that was put elsewhere by hand, and damaged there; the new one is the run folder's own."""
+    elsewhere = tmp_path / "elsewhere.sqlite"
+
+    def put_elsewhere(folder: RunFolder) -> bytes:
+        beheaded(folder)
+        folder.ledger.rename(elsewhere)
+        folder.ledger.symlink_to(elsewhere)
+        return elsewhere.read_bytes()
+
+    def left(folder: RunFolder) -> tuple[bytes, bool]:
+        return elsewhere.read_bytes(), folder.ledger.is_symlink()
+
+    async with Left.on(tmp_path, BRISK) as on:
+        await on.run(leave_at=4)
+        sent = len(on.service.stats.accepted)
+        held = await anyio.to_thread.run_sync(put_elsewhere, on.out)
+        found = await on.recover()
+        assert found.read == TASKS
+        assert found.status
+        assert found.status.counts[State.DONE] == sent
+        assert len(on.service.stats.accepted) == sent
+        assert await anyio.to_thread.run_sync(left, on.out) == (held, False)
 
 
-@pytest.mark.parametrize("form", ["newer", "older"])
-async def test_all_that_the_service_shows_is_found_where_nothing_else_is_left(
-    tmp_path: Path, form: Literal["newer", "older"]
-) -> None:
-    """Nothing says any more when anything was sent; the newer form of replies does not either."""
-    async with Left.on(tmp_path, replace(BRISK, form=form)) as on:
+@pytest.mark.parametrize("name", ["ledger.sqlite", "ledger.sqlite-wal", ".ledger.sqlite.new"])
+@pytest.mark.parametrize("holds", [(), ("picture",)])
+async def test_a_folder_in_the_ledger_s_way_is_told_and_left(tmp_path: Path, name: str, holds: tuple[str, ...]) -> None:
+    async with Left.on(tmp_path, BRISK) as on:
         await on.run()
-        await anyio.to_thread.run_sync(all_but_the_job, on.out)
-        found = await on.recover(on.path)
-        assert (found.in_doubt, found.adopted, found.settled) == (TASKS, TASKS, True)
-        assert (await on.run()).exit_code is Exit.DONE
-        assert len(on.service.stats.accepted) == TASKS
+        place = on.out.path / name
+
+        def stand_in_the_way() -> None:
+            on.out.ledger.unlink()
+            place.mkdir()
+            for each in holds:
+                (place / each).touch()
+
+        await anyio.to_thread.run_sync(stand_in_the_way)
+        with pytest.raises(RefusedError, match="is a folder, and in the ledger's way: move it away"):
+            await on.recover()
+        assert {path.name for path in place.iterdir()} == set(holds)
+        await anyio.to_thread.run_sync(shutil.rmtree, place)
+        assert (await on.recover()).settled
 
 
-async def test_of_several_tries_the_one_that_counts_is_found(tmp_path: Path) -> None:
-    """Each task fails at first, unbilled; nothing says any more which of its tries is which."""
-    async with Left.on(tmp_path, replace(BRISK, faults=(SOME_FAIL,))) as on:
-        await on.run(leave_at=8)
-        tried = len(on.service.stats.accepted)
-        assert tried > 6
-        await anyio.to_thread.run_sync(all_but_the_job, on.out)
-        assert (await on.recover(on.path)).settled
-        assert len(on.service.stats.accepted) == tried
-        assert (await on.run()).exit_code is Exit.DONE
-        assert (on.service.stats.double_payments, len(on.service.stats.billed)) == (0, TASKS)
-
-
-FORGET = (
-    "UPDATE facts SET value = '1' WHERE name = 'commits'",
-    "DELETE FROM attempts WHERE number > 1",
-    "DELETE FROM outputs",
+ODD_LINES = (
+    (("attempts",), 2**63),
+    (("remote", "exit_code"), 10**30),
+    (("outputs", 0, "bytes"), 2**63),
+    (("warnings",), ["\ud83d"]),
+    (("remote", "task_id"), "\ud83d"),
 )
 
 
-def as_first_tries_ran(folder: RunFolder) -> None:
-    """Bring back the ledger that was there while the tries ran that were to fail."""
-    changed(
-        folder,
-        "UPDATE tasks SET state = 'running', tries = 1, failures = 0, error = NULL, finished_at = NULL"
-        " WHERE id IN (SELECT task FROM attempts WHERE number > 1)",
-        "UPDATE attempts SET ended_at = NULL, status = NULL, exit_code = NULL, elapsed = NULL, cost = NULL",
-        *FORGET,
-    )
-
-
-def as_first_tries_had_failed(folder: RunFolder) -> None:
-    """Bring back the ledger that was there when they had failed for good, before a `retry`."""
-    changed(
-        folder,
-        "UPDATE tasks SET state = 'failed', tries = 1, failures = 3, finished_at = 1,"
-        " error = json_object('kind', 'failed', 'message', 'bad luck')"
-        " WHERE id IN (SELECT task FROM attempts WHERE number > 1)",
-        *FORGET,
-    )
-
-
-@pytest.mark.parametrize("damage", [as_first_tries_ran, as_first_tries_had_failed])
-async def test_an_older_ledger_is_no_proof_that_nothing_was_sent_since(
-    tmp_path: Path, damage: Callable[[RunFolder], None]
+@pytest.mark.parametrize(("way", "odd"), ODD_LINES)
+async def test_a_line_that_was_never_written_is_passed_over(
+    tmp_path: Path, way: tuple[str | int, ...], odd: object
 ) -> None:
-    """What is lost of it is the second tries, which the service shows: none is paid for a second time."""
-    async with Left.on(tmp_path, replace(BRISK, faults=(SOME_FAIL,))) as on:
-        await on.run(leave_at=8)
-        tried = len(on.service.stats.accepted)
-        await anyio.to_thread.run_sync(damage, on.out)
-        await anyio.to_thread.run_sync(on.out.manifest.unlink)
+    """Nothing but the manifest is left, and one of its lines no ledger can hold: that task is asked for."""
+    async with Left.on(tmp_path, BRISK) as on:
+        await on.run()
+
+        def spoil() -> None:
+            first, *others = on.out.manifest.read_text().splitlines(keepends=True)
+            value = said = json.loads(first)
+            for key in way[:-1]:
+                value = value[key]
+            value[way[-1]] = odd
+            on.out.manifest.write_text(json.dumps(said) + "\n" + "".join(others))
+            on.out.ledger.unlink()
+
+        await anyio.to_thread.run_sync(spoil)
         found = await on.recover()
-        assert found.settled
-        assert found.status
-        assert found.status.counts[State.FAILED] + found.status.counts[State.RUNNING] == 0
-        assert len(on.service.stats.accepted) == tried
+        assert (found.listed, found.adopted, found.settled) == (TASKS - 1, 1, True)
         assert (await on.run()).exit_code is Exit.DONE
-        assert (on.service.stats.double_payments, len(on.service.stats.billed)) == (0, TASKS)
-
-
-def all_but_a_copy_of_the_job(folder: RunFolder) -> None:
-    all_but_the_job(folder)
-    shutil.rmtree(folder.files)
-
-
-@pytest.mark.parametrize("damage", [as_first_tries_ran, all_but_a_copy_of_the_job])
-async def test_what_was_sent_by_a_retry_is_found_where_one_try_was_all(
-    tmp_path: Path, damage: Callable[[RunFolder], None]
-) -> None:
-    """The first tries are found to have failed, which ends no search; equal ones take each other's tries for theirs."""
-    async with Left.on(tmp_path, replace(BRISK, faults=(SOME_FAIL,))) as on:
-        assert (await on.run(attempts=1, repeat=2)).exit_code is Exit.SOME_FAILED
-        assert (await retry(on.out, Options(), pay_again=False, settings=on.settings, **on.go)).exit_code is Exit.DONE
-        tried = len(on.service.stats.accepted)
-        assert tried == TASKS + 6
-        await anyio.to_thread.run_sync(damage, on.out)
-        on.out.manifest.unlink(missing_ok=True)
-        found = await on.recover(on.path)
-        assert found.settled
-        assert found.status
-        assert found.status.counts[State.DONE] == TASKS
-        assert len(on.service.stats.accepted) == tried
-
-
-async def test_what_had_failed_and_was_not_sent_again_stays_as_it_was(tmp_path: Path) -> None:
-    """It is looked for in the list all the same."""
-    async with Left.on(tmp_path, replace(BRISK, faults=(Fault(place="task", kind="fails"),))) as on:
-        assert (await on.run(attempts=1)).exit_code is Exit.SOME_FAILED
-        tried = len(on.service.stats.accepted)
-        await anyio.to_thread.run_sync(changed, on.out, FORGET[0])
-        found = await on.recover()
-        assert found.status
-        assert (found.in_doubt, found.adopted, found.status.counts[State.FAILED]) == (TASKS, 0, TASKS)
-        lines = await anyio.to_thread.run_sync(lambda: list(manifest.read(on.out.manifest)))
-        assert {(line.state, line.failure and line.failure.kind) for line in lines} == {(State.FAILED, "failed")}
-        assert (await on.run(attempts=1)).exit_code is Exit.SOME_FAILED
-        assert len(on.service.stats.accepted) == tried
+        assert len(on.service.stats.accepted) == TASKS
 
 
 async def test_the_model_is_the_service_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,6 +217,7 @@ async def test_files_that_are_not_recorded_any_more_are_fetched_again(tmp_path: 
     async with Left.on(tmp_path, BRISK) as on:
         await on.run()
         await anyio.to_thread.run_sync(changed, on.out, "UPDATE outputs SET bytes = 'many'")
+        await anyio.to_thread.run_sync(on.out.manifest.unlink)
         found = await on.recover()
         assert (found.whole, found.again, found.in_doubt, found.settled) == (0, TASKS, 0, True)
         assert "continues the run" not in recovery_text(found)  # nothing is left to do

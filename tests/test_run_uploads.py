@@ -13,10 +13,10 @@ from bench import Bench
 from blockbuster import BlockBuster
 from PIL import Image
 
+from orchestrator.commands.carrying import Result
 from orchestrator.commands.options import Options
 from orchestrator.commands.rebuilding import Recovery
 from orchestrator.commands.recover import recover
-from orchestrator.commands.run import Result
 from orchestrator.engines import doubts
 from orchestrator.errors import Exit, RefusedError
 from orchestrator.lifecycle import State

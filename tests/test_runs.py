@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from child import child
 
 from orchestrator.errors import Exit, LockedError, RefusedError
 from orchestrator.facts import frozen_tool, resolved_job
@@ -63,9 +64,8 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 def test_one_process_works_in_a_folder(folder: RunFolder) -> None:
     """While another process holds the folder it is refused with 75 and seen to be held; afterwards it is free."""
     assert not folder.is_held()
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, folder.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    command = [sys.executable, "-c", HOLD, str(folder.path)]
+    with child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         assert folder.is_held()
@@ -73,7 +73,7 @@ def test_one_process_works_in_a_folder(folder: RunFolder) -> None:
             raise AssertionError
         assert raised.value.exit_code is Exit.LOCKED
         process.kill()
-        process.communicate()
+        process.wait(20)
     assert not folder.is_held()
     with folder.held():
         assert folder.is_held()

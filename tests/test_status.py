@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from orchestrator.engines.delays import Delay
 from orchestrator.ledger import Totals
 from orchestrator.lifecycle import State
 from orchestrator.status import Status, status
@@ -77,6 +78,9 @@ def test_the_object_is_the_contract_s() -> None:
         "updated_at": "2026-11-22T10:05:00.000Z",
         "seconds_left": 12.5,
         "progress": None,
+        "waiting": [],
+        "undeleted": 0,
+        "alone": False,
     }
 
 
@@ -112,6 +116,14 @@ def test_a_run_is_finished_when_nothing_is_left(held: Totals, running: bool, sta
 def test_how_far_tasks_are_is_told_while_they_are_followed(running: bool, shown: float | None) -> None:
     found = status(totals(running=2), tasks=5, running=running, started_at=None, updated_at=None, progress=1 / 3)
     assert (found.progress, found.to_json()["progress"]) == (shown, shown)
+
+
+@pytest.mark.parametrize(("running", "shown"), [(True, [{"tasks": 2, "why": "It sleeps."}]), (False, [])])
+def test_what_is_waited_for_is_told_while_somebody_waits(running: bool, shown: list[object]) -> None:
+    found = status(
+        totals(), tasks=2, running=running, started_at=None, updated_at=None, waiting=[Delay(2, "It sleeps.")]
+    )
+    assert found.to_json()["waiting"] == shown
 
 
 def test_tasks_not_written_down_yet_are_pending() -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import termios
 from array import array
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
+from child import child
 from served import served, settings_of
 
 from orchestrator.commands.status import read_status
@@ -37,6 +39,7 @@ sweep: {seed: {from: 1, to: 2000, step: 1}}
 PLAN = ("plan", "job.yaml", "--tasks", "--json")
 TWO = ("run", "job.yaml", "--emulate", "--out", "out", "--limit", "2")
 CLOSED = 'exec "$@" <&- >&- 2>&-'
+Process: TypeAlias = AbstractContextManager[subprocess.Popen[str]]
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="file descriptors and terminals of POSIX")
 
@@ -47,17 +50,12 @@ def desk(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@contextmanager
-def started(desk: Path, *arguments: str, how: str = 'exec "$@"', **more: Any) -> Iterator[subprocess.Popen[str]]:
-    """Start a command by way of a shell, with a pipe for each stream that is not given, and leave nothing of it."""
+def started(desk: Path, *arguments: str, how: str = 'exec "$@"', **more: Any) -> Process:
+    """Start a command by way of a shell, with a pipe for each stream that is not given."""
     command = ["/bin/sh", "-c", how, "sh", sys.executable, "-m", "orchestrator", *arguments]
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    settings: dict[str, Any] = {"cwd": desk, "env": CLEAN, "text": True} | streams | more
-    with subprocess.Popen(command, **settings) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    settings: dict[str, Any] = {"cwd": desk, "env": CLEAN} | streams | more
+    return child(command, **settings)
 
 
 def counts(desk: Path) -> Mapping[State, int]:
@@ -134,6 +132,7 @@ def terminal(
 def read_until(ours: int, word: bytes) -> str:
     shown = b""
     while word not in shown:
+        assert select.select([ours], [], [], 30)[0], f"{word!r} does not come after {shown!r}"
         shown += os.read(ours, 65536)
     return shown.decode()
 

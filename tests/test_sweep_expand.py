@@ -1,39 +1,22 @@
+"""A job file's grid, task by task: the same tasks with the same ids for ever, however many there are."""
+
 from __future__ import annotations
 
 import hashlib
 import json
 import tracemalloc
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from decimal import Decimal
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
+from resolved import MODEL, SCHEMA, read
 
-from orchestrator.sweep import Job, JobFileError, Schema, load
+from orchestrator.sweep import Job, JobFileError
 from orchestrator.tasks import Task, task_id
-
-TESTS = Path(__file__).parent
-MODEL = "Hevok/Studio-Trigger"
-SCHEMA = Schema.from_tool(json.loads((TESTS / "recordings" / "tool_detail_studio_trigger.json").read_text())["tool"][0])
-
-Read = Callable[..., Job]
-
-
-@pytest.fixture(scope="module")
-def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
-    """Read a job from what stands under its keys."""
-    path = tmp_path_factory.mktemp("jobs") / "job.yaml"
-
-    def read(**keys: Any) -> Job:
-        path.write_text(yaml.safe_dump({"model": MODEL, **keys}, sort_keys=False, allow_unicode=True))
-        return load(path, today=datetime(2026, 11, 22, tzinfo=UTC)).resolve(SCHEMA)
-
-    return read
 
 
 def expected_tasks(
@@ -60,10 +43,10 @@ texts = st.lists(
 words = st.lists(st.sampled_from(["1", "11", "é", "b"]), min_size=1, max_size=3)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(max_examples=150)
 @given(prompts=texts, negatives=texts, seeds=words, variables=st.fixed_dictionaries({"x": words, "y": words}))
 def test_equals_the_plainest_expansion(
-    read: Read, prompts: list[str], negatives: list[str], seeds: list[str], variables: dict[str, list[str]]
+    prompts: list[str], negatives: list[str], seeds: list[str], variables: dict[str, list[str]]
 ) -> None:
     """Ids, order, folded cells and the count are those of a loop that builds and hashes every cell."""
     axes = {"prompt": prompts, "seed": seeds, "negativePrompt": negatives}
@@ -79,9 +62,9 @@ def test_equals_the_plainest_expansion(
         assert list(job.tasks(start)) == tasks[start:]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
-def test_ids_stay(read: Read, data: st.DataObject) -> None:
+def test_ids_stay(data: st.DataObject) -> None:
     """Order of keys, of axes and of values, labels, paths and limits never rename a task; new values rename none."""
     sweep: dict[str, list[Any]] = {
         "prompt": ["a boat", "ein Schiff, é"],
@@ -99,13 +82,13 @@ def test_ids_stay(read: Read, data: st.DataObject) -> None:
     assert {task.id for task in read(sweep=other).tasks()} > ids
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(max_examples=60)
 @given(
     low=st.integers(-50, 50),
     steps=st.integers(0, 200),
     step=st.integers(1, 40).map(lambda tenths: Decimal(tenths) / 10),
 )
-def test_ranges_are_exact(read: Read, low: int, steps: int, step: Decimal) -> None:
+def test_ranges_are_exact(low: int, steps: int, step: Decimal) -> None:
     """A range has both its ends and no drift, and is sent as plain decimals."""
     high = low + step * steps
     job = read(parameters={"prompt": "x"}, sweep={"scale": {"from": low, "to": float(high), "step": float(step)}})
@@ -114,7 +97,7 @@ def test_ranges_are_exact(read: Read, low: int, steps: int, step: Decimal) -> No
     assert not any("E" in task.parameters["scale"] or task.parameters["scale"].endswith(".0") for task in job.tasks())
 
 
-def test_ids_are_those_of_the_task_module(read: Read) -> None:
+def test_ids_are_those_of_the_task_module() -> None:
     """The fast way to an id and the plain one agree."""
     job = read(
         variables={"style": ["ink", "öl"]},
@@ -132,7 +115,7 @@ def test_ids_are_those_of_the_task_module(read: Read) -> None:
 
 def test_vectors_of_task_ids() -> None:
     """The ids that other programs can rely on: hashed here from JSON that was written by hand."""
-    vectors = json.loads((TESTS / "vectors" / "task_ids.json").read_text(encoding="utf-8"))
+    vectors = json.loads((Path(__file__).parent / "vectors" / "task_ids.json").read_text(encoding="utf-8"))
     assert len(vectors) >= 6
     letters = "abcdefghijklmnopqrstuvwxyz234567"
     for vector in vectors:
@@ -142,7 +125,7 @@ def test_vectors_of_task_ids() -> None:
         assert task_id(vector["model"], vector["parameters"], vector["repeat"]) == vector["id"]
 
 
-def test_coordinates_labels_and_path(read: Read) -> None:
+def test_coordinates_labels_and_path() -> None:
     job = read(
         variables={"style": [{"value": "ink wash", "label": "ink"}, "oil"]},
         sweep={
@@ -162,7 +145,7 @@ def test_coordinates_labels_and_path(read: Read) -> None:
     assert tasks[-1].parameters["prompt"] == "a boat, oil"
 
 
-def test_templates_in_fixed_and_number_parameters(read: Read) -> None:
+def test_templates_in_fixed_and_number_parameters() -> None:
     job = read(
         parameters={"negativePrompt": "not {prompt}", "height": "{width}"},
         sweep={"prompt": ["a {{boat}}", {"raw": "{raw}"}], "width": [512, 768]},
@@ -174,81 +157,7 @@ def test_templates_in_fixed_and_number_parameters(read: Read) -> None:
     assert third.parameters["negativePrompt"] == "not {raw}"
 
 
-def test_unused_variable_is_folded_and_told(read: Read) -> None:
-    """A variable that no prompt uses makes no tasks, and that is seen without building a million ids."""
-    job = read(
-        variables={"style": ["a", "b", "c"]},
-        sweep={"prompt": ["x"], "seed": {"from": 1, "to": 10**6, "step": 1}},
-    )
-    assert job.total() == 10**6
-    assert [cell["style"] for cell in next(job.tasks(999_999)).cells] == ["b", "c"]
-    assert "`style`" in job.warnings[0]
-
-
-def test_an_axis_with_one_value_is_told(read: Read, tmp_path: Path) -> None:
-    sweep = {"prompt": ["a {x}", "b {x}"], "seed": [7]}
-    told = "Axis `seed` has one value: it could stand under `parameters`."
-    assert read(sweep=sweep, variables={"x": ["y"]}).warnings == (told,)
-    labelled = {**sweep, "seed": [{"value": 7, "label": "the lucky one"}]}
-    assert read(sweep=labelled, variables={"x": ["y"]}).warnings == ()
-    path = tmp_path / "job.yaml"
-    path.write_text(yaml.safe_dump({"model": MODEL, "sweep": {"prompt": ["a", "b"], "seed": [7, 8]}}))
-    file = load(path, today=datetime(2026, 11, 22, tzinfo=UTC), sets=["seed=7"])
-    assert file.resolve(SCHEMA).warnings == ()
-
-
-@pytest.mark.parametrize(
-    ("keys", "cells", "told"),
-    [
-        ({}, 12, ()),
-        ({"repeat": 2}, 24, ()),
-        ({"include": [{"prompt": "a", "seed": 1}]}, 13, ("1 of 13 cells makes",)),
-        ({"include": [{"prompt": "c", "seed": 1}], "order": "shuffled"}, 13, ()),
-        ({"sample": {"count": 5}}, 5, ()),
-        ({"exclude": [{"seed": 1}]}, 10, ()),
-        ({"exclude": [{"seed": 1}], "repeat": 3, "include": [{"prompt": "a", "seed": 2}]}, 33, ("3 of 33 cells make",)),
-    ],
-)
-def test_cells_before_folding(read: Read, keys: dict[str, Any], cells: int, told: tuple[str, ...]) -> None:
-    job = read(sweep={"prompt": ["a", "b"], "seed": [1, 2, 3, 4, 5, 6]}, **keys)
-    assert job.cells() == cells
-    assert len(job.warnings) == len(told)
-    assert all(warning.startswith(each) for warning, each in zip(job.warnings, told, strict=True))
-
-
-def test_folded_cells_are_told(read: Read) -> None:
-    """Cells that make one task are counted, however they come to be equal."""
-    job = read(sweep={"prompt": ["a", "b"], "seed": [1, "1", 2, 2, 3, "3"]})
-    assert (job.cells(), job.total()) == (12, 6)
-    assert job.warnings == ("6 of 12 cells make a task that another one makes already; each is done once.",)
-    mixed = read(variables={"x": ["a", "a a"], "y": ["a a", "a"]}, sweep={"prompt": ["{x} {y}"], "seed": [1, 2]})
-    assert mixed.warnings[-1].startswith("2 of 8 cells make a task")
-
-
-def test_one_label_for_two_values_is_told(read: Read) -> None:
-    """Files are named by labels: two values under one are likely a slip; the same value twice is none."""
-    values = [{"value": "a boat", "label": "boat"}, {"value": "a ship", "label": "boat"}]
-    told = "Axis `prompt` has labels for `a boat` and for `a ship` that are both `boat` in paths: their files are told"
-    (warning,) = read(sweep={"prompt": values, "seed": [1, 2]}).warnings
-    assert warning.startswith(told)
-    dots = [{"value": "a boat", "label": ".."}, {"value": "a ship", "label": " "}]
-    assert any("both `empty` in paths" in warning for warning in read(sweep={"prompt": dots, "seed": [1, 2]}).warnings)
-    twice = [values[0], values[0], {"value": "a ship"}]
-    assert not any("label" in warning for warning in read(sweep={"prompt": twice, "seed": [1, 2]}).warnings)
-
-
-def test_braces_in_a_variable_are_told(read: Read) -> None:
-    """Values of variables are no templates; `raw`, files and words that name nothing say that braces are meant."""
-    sweep = {"prompt": ["{a} on {b}", "{b} on {a}"], "seed": [1, 2]}
-    job = read(sweep=sweep, variables={"a": ["x {b}", "y"], "b": ["z"]})
-    (warning,) = job.warnings
-    assert warning.startswith("The variable `a` holds `{b}`, which stays as it is")
-    assert next(job.tasks()).parameters["prompt"] == "x {b} on z"
-    for value in ({"raw": "x {b}"}, "x {c}", "x {b"):
-        assert read(sweep=sweep, variables={"a": [value, "y"], "b": ["z"]}).warnings == ()
-
-
-def test_a_number_is_one_value_however_it_is_written(read: Read) -> None:
+def test_a_number_is_one_value_however_it_is_written() -> None:
     """Where numbers are sent by value, 3 and 3.0 are one task, in a template too; in a variable they are two texts."""
     job = read(sweep={"prompt": ["a {steps} {scale}"], "steps": [3, 3.0], "scale": [4.0]})
     (task,) = job.tasks()
@@ -256,20 +165,7 @@ def test_a_number_is_one_value_however_it_is_written(read: Read) -> None:
     assert read(sweep={"prompt": ["a {v}"]}, variables={"v": [3, 3.0]}).total() == 2
 
 
-def test_a_large_grid_is_not_gone_along_for_a_warning(read: Read) -> None:
-    """What is proven is told at any size; where only the cells tell, nothing is built for a warning."""
-    big = {"from": 1, "to": 10**6, "step": 1}
-    job = read(sweep={"prompt": ["a", "a"], "seed": big})
-    assert job.warnings == (
-        "1,000,000 of 2,000,000 cells make a task that another one makes already; each is done once.",
-    )
-    for keys in ({"exclude": [{"seed": 5}]}, {"sample": {"count": 5}}, {"order": "shuffled"}):
-        job = read(sweep={"prompt": ["a", "a"], "seed": big}, **keys)
-        assert job.warnings == ()
-        assert job.cells() == (2 * 10**6 if "order" in keys else None)
-
-
-def test_equal_values_fold_on_their_axis(read: Read) -> None:
+def test_equal_values_fold_on_their_axis() -> None:
     job = read(parameters={"prompt": "x"}, sweep={"scale": [3, 3.0, 4], "seed": [1, 2]})
     assert job.total() == 4
     assert next(job.tasks()).cells == ({"scale": 3, "seed": 1},)
@@ -283,13 +179,13 @@ def test_equal_values_fold_on_their_axis(read: Read) -> None:
         {"variables": {"seed": [1, 1.0, "1", "1.0", 1.5]}, "sweep": {"prompt": ["no. {seed}"]}},
     ],
 )
-def test_different_tasks_have_different_coordinates(read: Read, axes: dict[str, Any]) -> None:
+def test_different_tasks_have_different_coordinates(axes: dict[str, Any]) -> None:
     """A number that is sent as text, or stands in one, is shown as it stands there."""
     tasks = list(read(**axes).tasks())
     assert [[cell["seed"] for cell in (task.axes, *task.cells)] for task in tasks] == [[1, "1"], ["1.0"] * 2, ["1.5"]]
 
 
-def test_a_variable_is_not_the_parameter_of_its_name(read: Read) -> None:
+def test_a_variable_is_not_the_parameter_of_its_name() -> None:
     """The parameter keeps its default, in the id too; a required one is missed."""
     job = read(variables={"seed": [1, 2]}, sweep={"prompt": ["no. {seed}", "x"]})
     assert [task.parameters["seed"] for task in job.tasks()] == ["123456"] * 3
@@ -300,27 +196,27 @@ def test_a_variable_is_not_the_parameter_of_its_name(read: Read) -> None:
         read(variables={"prompt": ["a", "b"]})
 
 
-def test_a_row_may_give_a_variable_that_has_a_parameters_name(read: Read) -> None:
+def test_a_row_may_give_a_variable_that_has_a_parameters_name() -> None:
     row = {"prompt": "row {seed}", "seed": 7}
     job = read(variables={"seed": [1]}, sweep={"prompt": ["no. {seed}"]}, include=[row])
     assert [task.parameters["prompt"] for task in job.tasks()] == ["no. 1", "row 7"]
     assert [task.parameters["seed"] for task in job.tasks()] == ["123456"] * 2
 
 
-def test_all_takes_every_option_once(read: Read) -> None:
+def test_all_takes_every_option_once() -> None:
     job = read(parameters={"prompt": "x"}, sweep={"scheduler": "all", "refiner": "all"})
     assert job.total() == 7 * 2
     assert [task.parameters["scheduler"] for task in job.tasks()][::2] == list(SCHEMA.options("scheduler"))
 
 
-def test_mixed_list(read: Read) -> None:
+def test_mixed_list() -> None:
     forms = [5, {"from": 10, "to": 12, "step": 1}, {"value": 7, "label": "lucky"}, {"from": 0, "to": 1, "count": 3}]
     job = read(parameters={"prompt": "x"}, sweep={"scale": forms})
     assert [task.parameters["scale"] for task in job.tasks()] == ["5", "10", "11", "12", "7", "0", "0.5", "1"]
     assert [task.labels.get("scale") for task in job.tasks()][4] == "lucky"
 
 
-def test_random_values_stay_and_are_distinct(read: Read) -> None:
+def test_random_values_stay_and_are_distinct() -> None:
     """More draws keep the earlier ones, `rng` and the axis's name change them, the whole interval can be drawn."""
 
     def draws(count: int, low: int, high: int, rng: int = 0, axis: str = "seed") -> list[Any]:
@@ -337,7 +233,7 @@ def test_random_values_stay_and_are_distinct(read: Read) -> None:
     assert sorted(draws(37, -3, 33)) == list(range(-3, 34))
 
 
-def test_zip_moves_together(read: Read) -> None:
+def test_zip_moves_together() -> None:
     job = read(
         parameters={"prompt": "x"},
         sweep={"width": [1024, 768, 768], "seed": [1, 2], "height": [768, 1024, 1024]},
@@ -350,7 +246,7 @@ def test_zip_moves_together(read: Read) -> None:
     assert job.axes_groups() == [("width", "height"), ("seed",)]
 
 
-def test_exclude(read: Read) -> None:
+def test_exclude() -> None:
     sweep = {
         "prompt": [{"value": "x", "label": "control"}, "y"],
         "scale": {"from": 3, "to": 7, "step": 1},
@@ -374,35 +270,7 @@ def test_exclude(read: Read) -> None:
     assert job.warnings == ("Rule 4 of `exclude` matches nothing: no value of `seed` fits it.",)
 
 
-@pytest.mark.parametrize("width", [1024, 512])
-def test_a_rule_that_no_pair_of_linked_values_fits_is_told(read: Read, width: int) -> None:
-    """Axes that move together have only the pairs that are written: a rule may fit each of them and no pair."""
-    linked = {"width": [1024, 768], "height": [768, 1024]}
-    told = "Rule 1 of `exclude` matches nothing: no pair of values of `width` and `height` fits it."
-    job = read(sweep={"prompt": ["a"], **linked}, zip=[["width", "height"]], exclude=[{"width": width, "height": 1024}])
-    assert told in job.warnings
-    fits = read(sweep={"prompt": ["a"], **linked}, zip=[["width", "height"]], exclude=[{"width": 768, "height": 1024}])
-    assert not any("exclude" in warning for warning in fits.warnings)
-    crossed = read(sweep={"prompt": ["a"], **linked}, exclude=[{"width": 1024, "height": 1024}])
-    assert not any("exclude" in warning for warning in crossed.warnings)
-
-
-def test_an_end_that_the_steps_miss_is_told(read: Read) -> None:
-    ranges = [{"from": 1, "to": 2, "step": 0.3}, {"from": 1, "to": 2, "step": 0.5}]
-    missed, met = (read(sweep={"prompt": ["a", "b"], "scale": each}).warnings for each in ranges)
-    assert missed == ("A range of `scale` ends at 1.9: steps of 0.3 do not lead to 2.",)
-    assert met == ()
-
-
-def test_a_wildcard_outside_a_template_is_told(read: Read) -> None:
-    told = "`prompt` holds `__colours__`, which stays as it is"
-    (warning,) = read(sweep={"prompt": ["a __colours__ boat", "b"], "seed": [1, 2]}).warnings
-    assert warning.startswith(told)
-    assert read(parameters={"prompt": "a __colours__ boat"}).warnings[0].startswith(told)
-    assert read(sweep={"prompt": [{"raw": "a __colours__ boat"}, "a __ b", "snake__case"]}).warnings == ()
-
-
-def test_include(read: Read) -> None:
+def test_include() -> None:
     """Rows are extra tasks, take what they do not name from elsewhere, fold with the grid, and are not excluded."""
     job = read(
         parameters={"seed": 5},
@@ -424,7 +292,7 @@ def test_include(read: Read) -> None:
     assert list(job.tasks(2)) == tasks[2:]
 
 
-def test_sample_hardly_changes_when_the_grid_grows(read: Read) -> None:
+def test_sample_hardly_changes_when_the_grid_grows() -> None:
     def sample(seeds: int, count: int) -> list[Task]:
         sweep = {"prompt": ["x", "y"], "seed": {"from": 1, "to": seeds, "step": 1}}
         return list(read(sweep=sweep, sample={"count": count, "rng": 1}).tasks())
@@ -438,7 +306,7 @@ def test_sample_hardly_changes_when_the_grid_grows(read: Read) -> None:
     assert [task.index for task in tasks] == list(range(20))
 
 
-def test_repeat_and_shuffle(read: Read) -> None:
+def test_repeat_and_shuffle() -> None:
     sweep = {"prompt": ["x", "y", "z"], "seed": [1, 2, 3, 4]}
     grid = list(read(sweep=sweep, repeat=2).tasks())
     assert [task.repeat for task in grid] == [1, 2] * 12
@@ -453,7 +321,7 @@ def test_repeat_and_shuffle(read: Read) -> None:
 
 @pytest.mark.parametrize("repeat", [1, 2])
 @pytest.mark.parametrize("sample", [{}, {"sample": {"count": 5}}])
-def test_the_shuffled_order_is_that_of_the_hashed_ids(read: Read, repeat: int, sample: dict[str, Any]) -> None:
+def test_the_shuffled_order_is_that_of_the_hashed_ids(repeat: int, sample: dict[str, Any]) -> None:
     """With equal cells folded, some left out and rows added: nothing but the id decides where a task stands."""
     keys = {
         "sweep": {"prompt": ["x", "y", "x"], "seed": [1, 2, 3, 4]},
@@ -466,7 +334,7 @@ def test_the_shuffled_order_is_that_of_the_hashed_ids(read: Read, repeat: int, s
     assert shuffled == sorted(shuffled, key=lambda each: hashlib.sha256(f"0:{each}".encode()).digest())
 
 
-def test_a_resolved_job_rests_as_json(read: Read) -> None:
+def test_a_resolved_job_rests_as_json() -> None:
     job = read(
         variables={"style": ["ink", "oil"]},
         parameters={"negativePrompt": "no {style}"},
@@ -492,7 +360,7 @@ def count(tasks: Iterable[Task]) -> int:
     return sum(1 for _ in tasks)
 
 
-def test_a_million_tasks_stream_in_constant_memory(read: Read) -> None:
+def test_a_million_tasks_stream_in_constant_memory() -> None:
     """Counting and entering a big grid builds nothing; going along it keeps nothing."""
     job = read(
         sweep={"prompt": ["x", "y"], "scheduler": "all", "seed": {"from": 1, "to": 10**6, "step": 1}},

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from nothing import NOTHING
 
-from orchestrator.commands.run import Result
+from orchestrator.commands.carrying import Result
 from orchestrator.engines.control import Halt
+from orchestrator.engines.delays import Delay
 from orchestrator.errors import Exit
 from orchestrator.ledger import Reason
 from orchestrator.lifecycle import Failure, State
 from orchestrator.steps.outcomes import Stop
-from orchestrator.telling import describe, standing, status_text, summary
+from orchestrator.telling import describe, line, standing, status_text, summary
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,7 @@ from orchestrator.telling import describe, standing, status_text, summary
     [
         ("0", "0", "0", "$0 spent"),
         ("1.25", "0.5", "0", "$1.25 spent, $0.5 reserved"),
+        ("14000.5", "0", "0", "$14,000.5 spent"),
         ("1", "0", "0.014", "$1 spent, $0.014 saved by finding tasks whose reply was lost"),
     ],
 )
@@ -49,7 +51,27 @@ def test_failures_tell_whether_they_were_paid_for_and_none_goes_without_mention(
         "1 failed (lost, perhaps paid for): Gone.",
         f"3 failed for other reasons; {Path('out', 'manifest.jsonl')} tells each.",
     ]
-    assert "--pay-again makes that anew" in told
+    assert "--pay-again makes it anew" in told
+
+
+def test_what_concerns_the_user_is_told_by_status_and_summary() -> None:
+    found = replace(NOTHING, undeleted=3, alone=True)
+    copies = "The service still has its copies of 3 tasks: the next run with outputs.delete_remote deletes them."
+    limits = (
+        "Limits could not be shared with other runs that use the same key (run.log says why):"
+        " do not start others meanwhile, or set ORCHESTRATOR_HOME to a folder that can be written."
+    )
+    told = [copies, limits]
+    assert status_text(found).splitlines()[-2:] == told
+    assert summary(Result(Path("out"), found, Exit.DONE, None, 8.0)).splitlines()[1:3] == told
+
+
+def test_what_tasks_wait_for_stands_at_the_end_of_a_line() -> None:
+    """One reason of them, and no more of it than a line holds; `status` tells all."""
+    found = replace(NOTHING, state="running", waiting=(Delay(4, "x" * 200), Delay(1, "The server sleeps.")))
+    assert line(found, 0.0) == f"0/0  $0 · 0.0 calls/s · 4 wait: {'x' * 91}…"
+    assert status_text(found).splitlines()[1:3] == [f"4 wait: {'x' * 200}", "1 waits: The server sleeps."]
+    assert line(NOTHING, 0.0) == "0/0  $0"
 
 
 def test_what_was_not_paid_for_is_not_paid_for_again() -> None:
@@ -79,15 +101,15 @@ def test_what_was_paid_for_and_failed_all_the_same_is_told_with_its_sum() -> Non
     ]
     sentence = "Paid for, but failed or cancelled: 6 tasks, $0.084 (manifest.jsonl tells which)"
     assert sentence in told
-    assert any("--pay-again makes that anew" in line for line in told)
+    assert any("--pay-again makes it anew" in line for line in told)
     assert status_text(found).splitlines()[-1] == sentence
 
 
 def test_tasks_that_the_job_file_has_dropped_are_named() -> None:
     found = replace(NOTHING, counts=dict.fromkeys(State, 0) | {State.DONE: 12}, dropped=4)
     told = summary(Result(Path("out"), found, Exit.DONE, None, 8.0)).splitlines()
-    assert told[:2] == ["12 of 12 tasks done, $0 spent, 8 s.", "Of these no longer in the job file: 4 tasks"]
-    assert "Of these no longer in the job file: 4 tasks" in status_text(found).splitlines()
+    assert told[:2] == ["12 of 12 tasks done, $0 spent, 8 s.", "No longer in the job file: 4 tasks of these"]
+    assert "No longer in the job file: 4 tasks of these" in status_text(found).splitlines()
 
 
 def test_the_page_is_the_last_that_is_named(tmp_path: Path) -> None:

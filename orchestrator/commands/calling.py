@@ -6,7 +6,7 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,51 +18,13 @@ from orchestrator.engines.pacing import Pacer
 from orchestrator.errors import RefusedError
 from orchestrator.ledger import Ledger
 from orchestrator.runs import RunFolder
+from orchestrator.schemas import Schemas
 from orchestrator.status import CALLS
 from orchestrator.steps.calls import Calls
 from orchestrator.wiro import Client
 
 if TYPE_CHECKING:
     from orchestrator.emulator import Profile
-
-
-@asynccontextmanager
-async def service(
-    settings: Settings, *, emulate: bool, state: Path | None, profile: Profile | None = None
-) -> AsyncIterator[Settings]:
-    """Give the settings of the service to use: as they are, or those of an emulator that runs meanwhile.
-
-    Args:
-        settings: Whom to ask where the service is not emulated.
-        emulate: Whether it is.
-        state: Where the emulator keeps its state, None to keep nothing.
-        profile: How the emulated service behaves; None for the quickstart's way.
-
-    Raises:
-        RefusedError: The emulator's state cannot be used.
-    """
-    if not emulate:
-        yield settings
-        return
-    from orchestrator import emulator as emulated  # noqa: PLC0415 - drawing takes long to import, and few need it
-
-    behaviour = profile or emulated.Profile()
-
-    async with AsyncExitStack() as stack:
-        try:
-            emulator = await stack.enter_async_context(emulated.Emulator(behaviour, state_dir=state))
-        except (ValueError, FileExistsError, NotADirectoryError) as error:
-            raise RefusedError(f"The emulator's state in {state} cannot be used: {error}") from error
-        yield replace(
-            settings,
-            api_key=behaviour.api_key,
-            api_secret=behaviour.api_secret,
-            base_url=emulator.base_url,
-            socket_url=emulator.socket_url,
-            proxy=None,
-            cache=None,
-            state=None,
-        )
 
 
 class Tally:
@@ -87,28 +49,89 @@ class Tally:
             ledger.count(name, number)
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line to the service.
+
+    Attributes:
+        settings: Whom to call, and as whom; those of the emulator where that is called.
+        calls: Calls it, at its pace.
+        tally: Counts the calls.
+    """
+
+    settings: Settings
+    calls: Calls
+    tally: Tally
+
+    @property
+    def schemas(self) -> Schemas:
+        """What it has said of its models before."""
+        return Schemas(self.settings.cache, self.settings.base_url)
+
+
 @asynccontextmanager
-async def called(
-    settings: Settings, calls_per_second: float, clock: Clock, tally: Tally, folder: RunFolder | None = None
-) -> AsyncIterator[Calls]:
-    """Give the service, paced and counted where its requests are written.
+async def reached(
+    settings: Settings,
+    calls_per_second: float,
+    clock: Clock,
+    *,
+    emulate: bool,
+    profile: Profile | None = None,
+    folder: RunFolder | None = None,
+) -> AsyncIterator[Line]:
+    """Give a line to the service, paced and counted where its requests are written.
 
     Args:
-        settings: Whom to call, and as whom.
+        settings: Whom to call, and as whom, where it is not emulated.
         calls_per_second: The limit, shared with all who use the same key.
         clock: Time.
-        tally: Told of each request.
-        folder: The run folder that calls are made for, None for others.
+        emulate: Whether it is emulated.
+        profile: How it behaves then; None for the quickstart's way.
+        folder: The run folder that calls are made for, where the emulator keeps its state; None for others.
+
+    Raises:
+        RefusedError: There are no credentials, or the emulator's state cannot be used.
     """
-    holder = secrets.token_hex(8) if folder is None else str(folder.path.absolute())
-    pacer = Pacer(calls_per_second, clock)
-    client = Client(
-        credentials(settings),
-        settings.base_url,
-        before_send=pacer.gate,
-        on_send=tally.count,
-        now=clock.now,
-        proxy=settings.proxy,
-    )
-    async with client, sharing_calls(pacer, calls_per_second, holder, settings, clock=clock):
-        yield Calls(client, pacer, clock)
+    async with AsyncExitStack() as stack:
+        if emulate:
+            state = None if folder is None else folder.emulator
+            settings = await stack.enter_async_context(_emulated(settings, profile, state))
+        holder = secrets.token_hex(8) if folder is None else str(folder.path.absolute())
+        pacer, tally = Pacer(calls_per_second, clock), Tally()
+        client = Client(
+            credentials(settings),
+            settings.base_url,
+            before_send=pacer.gate,
+            on_send=tally.count,
+            now=clock.now,
+            proxy=settings.proxy,
+        )
+        async with client, sharing_calls(pacer, calls_per_second, holder, settings, clock=clock):
+            yield Line(settings, Calls(client, pacer, clock), tally)
+
+
+@asynccontextmanager
+async def _emulated(settings: Settings, profile: Profile | None, state: Path | None) -> AsyncIterator[Settings]:
+    """Give the settings of an emulator that runs meanwhile, and keeps its state in a folder, None for nowhere.
+
+    Raises:
+        RefusedError: Its state cannot be used.
+    """
+    from orchestrator import emulator as emulated  # noqa: PLC0415 - drawing takes long to import, and few need it
+
+    behaviour = profile or emulated.Profile()
+    async with AsyncExitStack() as stack:
+        try:
+            emulator = await stack.enter_async_context(emulated.Emulator(behaviour, state_dir=state))
+        except (ValueError, FileExistsError, NotADirectoryError) as error:
+            raise RefusedError(f"The emulator's state in {state} cannot be used: {error}") from error
+        yield replace(
+            settings,
+            api_key=behaviour.api_key,
+            api_secret=behaviour.api_secret,
+            base_url=emulator.base_url,
+            socket_url=emulator.socket_url,
+            proxy=None,
+            cache=None,
+            state=None,
+        )

@@ -7,16 +7,16 @@ from typing import Final
 
 from orchestrator import logs
 from orchestrator.clock import Clock
+from orchestrator.commands.carrying import Watcher
 from orchestrator.commands.options import Options
 from orchestrator.commands.resume import resume
-from orchestrator.commands.run import Watcher
 from orchestrator.commands.status import read_status
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
 from orchestrator.errors import StoppedError
 from orchestrator.facts import resolved_job
-from orchestrator.ledger import SqliteLedger
+from orchestrator.ledger import Fact, SqliteLedger
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
 from orchestrator.wording import many
@@ -62,7 +62,7 @@ async def cancel(
     read_status(folder)  # refuses what is no run folder before anything is written
     if folder.is_held():
         with folder.written() as store, store.transaction(durable=True):
-            store.state({"cancel": repr(clock.now())})
+            store.state({Fact.CANCEL: repr(clock.now())})
         tell("The process at work in the folder was told: waiting until it has ended its tasks.")
         await _until_obeyed(folder, clock)
         return read_status(folder)

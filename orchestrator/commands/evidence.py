@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Final
 
@@ -11,6 +11,9 @@ from orchestrator.steps.matching import newest_before
 
 UNSENT: Final = frozenset({State.PENDING, State.FAILED, State.CANCELLED})
 """The states from which a task may have been sent since, for all that a damaged ledger can tell."""
+
+NO_MORE_TRIES: Final = 1000
+"""So many failures as no job file has tries: what follows from a request is not sent again by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,8 @@ class Doubtful:
             newest_known=newest_before(record.attempt, self.newest_known),
             gave_up_at=self.until,
         )
-        failure = record.failure if record.state in FINAL else None
-        return replace(record, state=State.SUBMITTING, tries=tries, attempt=attempt, failure=failure)
+        doubted = replace(record, state=State.SUBMITTING, tries=tries, attempt=attempt)
+        return replace(doubted, failures=NO_MORE_TRIES) if record.state in FINAL else replace(doubted, failure=None)
 
 
 def completed(held: Record) -> Record:
@@ -57,14 +60,28 @@ def completed(held: Record) -> Record:
     return replace(held, state=State.RUNNING, tries=attempt.number, failure=None, finished_at=None)
 
 
+def requested(record: Record) -> Attempt | None:
+    """Return the request that a task's row tells of, None where that is lost: an earlier one says nothing of it."""
+    return record.attempt if record.attempt is not None and record.attempt.number >= record.tries else None
+
+
 def unrequested(record: Record) -> bool:
     """Return whether a task has to have a request by its state, and that is lost."""
-    known = record.attempt is not None and (record.attempt.remote_id is not None or record.state is State.SUBMITTING)
+    request = requested(record)
+    known = request is not None and (request.remote_id is not None or record.state is State.SUBMITTING)
     return record.state not in {*FINAL, State.PENDING} and not known
 
 
-def told(held: Record | None, line: Record) -> Record:
-    """Return what is known of a task of which the manifest has a line: the one that goes further is believed.
+def paid_unseen(record: Record, reserved_usd: Decimal) -> Record:
+    """Return a done task of which nobody knows the request any more with its price kept aside: it was paid for."""
+    attempt = Attempt(number=record.tries, intent_at=record.finished_at or 0.0, reserved_usd=reserved_usd)
+    return replace(record, attempt=attempt)
+
+
+def reconciled(held: Record | None, line: Record) -> Record:
+    """Return what is known of a task of which the manifest has a line.
+
+    The one that goes further is believed, and the other one fills in what that has lost of the same request.
 
     Args:
         held: What the ledger still says of it, if anything.
@@ -72,17 +89,42 @@ def told(held: Record | None, line: Record) -> Record:
     """
     if held is None:
         return line
-    if _progress(held) >= _progress(line):
-        return held
-    token = held.attempt.token if held.attempt and line.attempt and _same(held, line) else None
-    attempt = line.attempt and replace(line.attempt, token=token)
-    return replace(line, task=held.task, dropped=held.dropped, attempt=attempt)
+    further, other = (line, held) if _progress(line) > _progress(held) else (held, line)
+    after = replace(further, task=held.task, dropped=held.dropped)
+    return _filled(after, other) if latest(held) == latest(line) and not _contradict(held, line) else after
 
 
-def _same(held: Record, line: Record) -> bool:
-    return held.sent.remote_id == line.sent.remote_id
+def _filled(after: Record, other: Record) -> Record:
+    """Return a record with what only another one of the same try still says; how it ended is of one piece."""
+    attempt, theirs = requested(after), requested(other)
+    if attempt is not None and theirs is not None:
+        lost = {
+            each.name: getattr(theirs, each.name) for each in fields(Attempt) if getattr(attempt, each.name) is None
+        }
+        intent_at, reserved_usd = attempt.intent_at or theirs.intent_at, max(attempt.reserved_usd, theirs.reserved_usd)
+        attempt = replace(attempt, **lost, intent_at=intent_at, reserved_usd=reserved_usd)
+    after = replace(after, attempt=attempt or theirs or after.attempt, failures=max(after.failures, other.failures))
+    if after.state is not other.state:
+        return after
+    return replace(
+        after,
+        outputs=max(after.outputs, other.outputs, key=len),
+        failure=after.failure or other.failure,
+        warnings=after.warnings or other.warnings,
+        finished_at=after.finished_at or other.finished_at,
+    )
+
+
+def _contradict(held: Record, line: Record) -> bool:
+    """Return whether two records name different tasks of the service."""
+    names = {request.remote_id for request in (requested(held), requested(line)) if request is not None}
+    return len(names - {None}) > 1
+
+
+def latest(record: Record) -> int:
+    """Return the number of the latest request that is known of."""
+    return record.tries if record.attempt is None else max(record.attempt.number, record.tries)
 
 
 def _progress(record: Record) -> tuple[int, bool]:
-    number = record.tries if record.attempt is None else record.attempt.number
-    return number, record.state in FINAL
+    return latest(record), record.state in FINAL

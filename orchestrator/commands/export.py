@@ -12,11 +12,11 @@ from orchestrator.commands.options import selection
 from orchestrator.commands.status import read_status
 from orchestrator.errors import RefusedError
 from orchestrator.facts import frozen_tool, resolved_job
-from orchestrator.ledger import SqliteLedger
+from orchestrator.ledger import Fact, SqliteLedger
 from orchestrator.lifecycle import State
-from orchestrator.output.checked import WORDS, Checked, Found
+from orchestrator.output.checked import WORDS, Checked, Condition
 from orchestrator.output.discretion import Discretion
-from orchestrator.output.export import TABLES, Archive, Choice, Chosen, Pictures, Told, status_of, whole
+from orchestrator.output.export import TABLES, Archive, Choice, Chosen, Content, Pictures, status_of, whole
 from orchestrator.output.gallery import Coder, Place, marks
 from orchestrator.output.gallery.writer import HEAD, points
 from orchestrator.output.sheet import SUFFIX, Look, contact_sheets
@@ -31,7 +31,7 @@ MOST_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ExportOptions:
     """What a user asks for.
 
     Attributes:
@@ -82,13 +82,13 @@ class Exported:
     tasks: int = 0
     outputs: int = 0
     files: list[tuple[str, Path]] = field(default_factory=list)
-    left_out: dict[str, Found] = field(default_factory=dict)
+    left_out: dict[str, Condition] = field(default_factory=dict)
     lacking: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `export --json` prints."""
         files = [{"kind": kind, "path": str(path)} for kind, path in self.files]
-        damaged = sum(found is Found.DAMAGED for found in self.left_out.values())
+        damaged = sum(found is Condition.DAMAGED for found in self.left_out.values())
         counts = {"tasks": self.tasks, "outputs": self.outputs}
         lacks = {"missing": len(self.left_out) - damaged, "damaged": damaged, "left_out": sorted(self.left_out)}
         return {"format": FORMAT, "files": files, **counts, **lacks, "lacking": self.lacking}
@@ -112,7 +112,7 @@ class Exported:
             )
         if self.lacking:
             found.append(
-                f"No font had these letters of the labels: {self.lacking[:40]} (--font FILE names one that has)."
+                f"No font has these characters of the labels: {self.lacking[:40]} (--font FILE names one that has)."
             )
         return found
 
@@ -142,7 +142,7 @@ class _Run:
             yield each
 
 
-def export(folder: RunFolder, wanted: Wanted) -> Exported:
+def export(folder: RunFolder, wanted: ExportOptions) -> Exported:
     """Write what is wanted of a run, also while a process is at work in its folder; it blocks.
 
     Raises:
@@ -175,19 +175,19 @@ def export(folder: RunFolder, wanted: Wanted) -> Exported:
                     _write_archive(run, wanted, draft, target.stem)
                 else:
                     axes = tuple(run.job.axes_groups())
-                    TABLES[kind](Told(run.job.name, run.job.model, axes, run.chosen), draft)
+                    TABLES[kind](Content(run.job.name, run.job.model, axes, run.chosen), draft)
             done.files.append((kind, target))
         done.left_out = run.checked.unwell
         return done
 
 
 @contextmanager
-def _opened(folder: RunFolder, wanted: Wanted) -> Iterator[_Run]:
+def _opened(folder: RunFolder, wanted: ExportOptions) -> Iterator[_Run]:
     with folder.opened() as opened, opened.frozen() as ledger:
         facts = ledger.facts()
-        job, tool, home = resolved_job(facts), frozen_tool(facts), Path(facts["source"]).parent
+        job, tool, home = resolved_job(facts), frozen_tool(facts), Path(facts[Fact.SOURCE]).parent
         coder = Coder(job, tool, home)
-        started_at = facts.get("started_at")
+        started_at = facts.get(Fact.STARTED_AT)
         told = coder.job(job.name, started_at)
         held = marks.read(folder.path, told["key"])
         discretion = Discretion(job, Schema.from_tool(tool), home)
@@ -201,7 +201,7 @@ def _opened(folder: RunFolder, wanted: Wanted) -> Iterator[_Run]:
         yield _Run(folder, ledger, job, coder, discretion, choice, held, told, started_at, Checked(folder.path))
 
 
-def _write_archive(run: _Run, wanted: Wanted, path: Path, name: str) -> None:
+def _write_archive(run: _Run, wanted: ExportOptions, path: Path, name: str) -> None:
     """Write the page; that of a part of the run tells nothing of the rest."""
     place, coder, told, status = Place(run.folder.path), run.coder, run.told, read_status(run.folder)
     progress = points(place.read(HEAD), told["key"])

@@ -61,7 +61,7 @@ def _wrong(node: Node, problems: Problems) -> int | None:
     found = _signed(node, problems)
     if found != 0:
         return found
-    problems.add(node.mark, "By 0 nothing is wrong.", "Write another number, or leave the fault out.")
+    problems.add(node.mark, "By 0 nothing changes.", "Write another number, or leave the fault out.")
     return None
 
 
@@ -258,6 +258,9 @@ def _note_vain(entries: Mapping[str, Node], found: Mapping[str, Any], problems: 
     """Note what keeps a fault from ever meeting anything: whoever wrote it meant something else."""
     if found.get("share") == 0:
         problems.add(entries["share"].mark, "A share of 0 meets nothing.", "Write more than 0, or leave the fault out.")
+    for name in ("by", "for"):
+        if name in entries and found.get("seconds") == 0:
+            problems.add(entries[name].mark, "No time is no fault.", "Write more than 0s, or leave the fault out.")
     if found.get("until", math.inf) <= found.get("since", 0.0):
         told = f"Nothing lies between `from`{'' if 'from' in entries else ', which is 0s by default,'} and `until`."
         problems.add(entries["until"].mark, told, "`until` has to be later than `from`.")

@@ -14,7 +14,7 @@ def gallery(folder: RunFolder, clock: Clock) -> Built:
 
     Raises:
         LockedError: A process is at work in the folder: it keeps the page up to date itself.
-        RefusedError: The page cannot be written, or `marks.json` is none of this run's.
+        RefusedError: The page cannot be written, or `marks.json` belongs to another run.
         OrchestratorError: There is no run in the folder.
     """
     status = read_status(folder)

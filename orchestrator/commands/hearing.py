@@ -7,17 +7,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
-from structlog.typing import FilteringBoundLogger
-
 from orchestrator.clock import Clock
 from orchestrator.config import Settings
 from orchestrator.engines.listening import Listener
-from orchestrator.ledger import Ledger
+from orchestrator.ledger import Fact, Ledger
+from orchestrator.logs import Log
 from orchestrator.runs import EMULATOR
 from orchestrator.sweep import Callback, Job
 from orchestrator.wiro import CALLBACK, Socket
 
-SECRET: Final = "callback_secret"  # noqa: S105 - the name under which the ledger keeps it
 SECRET_BYTES: Final = 24
 
 
@@ -29,7 +27,7 @@ async def hearing(
     *,
     clock: Clock,
     random: Callable[[], float],
-    log: FilteringBoundLogger,
+    log: Log,
 ) -> AsyncIterator[Listener]:
     """Give what hears of the ends of a job's tasks; what cannot be had is said, and looks do without it."""
     listener = Listener(clock, random, log, insists=job.tracking == "socket")
@@ -53,20 +51,20 @@ async def _be_called(listener: Listener, callback: Callback, ledger: Ledger, sta
         await stack.enter_async_context(receiver)
     except OSError as error:
         listener.log.warning(
-            "callbacks cannot be received, and tasks are looked at without them: mend callback_bind",
+            "callbacks cannot be received, so tasks are polled without them: check callback_bind",
             address=f"{callback.host}:{callback.port}",
             why=error.strerror,
         )
         return
-    emulated = await ledger.read(lambda store: store.fact("service")) == EMULATOR
+    emulated = await ledger.read(lambda store: store.fact(Fact.SERVICE)) == EMULATOR
     base_url = receiver.own_url if emulated else callback.url  # the emulator calls nobody but this machine
     listener.address = lambda task: {CALLBACK: receiver.address(base_url, task)}
 
 
 async def _secret(ledger: Ledger) -> str:
     """Return the run's own, so that what an earlier process has sent is still called back."""
-    secret = await ledger.read(lambda store: store.fact(SECRET))
+    secret = await ledger.read(lambda store: store.fact(Fact.CALLBACK_SECRET))
     if secret is None:
         secret = secrets.token_urlsafe(SECRET_BYTES)
-        await ledger.state({SECRET: secret}, durable=True)
+        await ledger.state({Fact.CALLBACK_SECRET: secret}, durable=True)
     return secret

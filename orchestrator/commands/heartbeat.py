@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Final
 
+from orchestrator.commands.status import concerns
 from orchestrator.commands.workshop import Workshop
-from orchestrator.ledger import SqliteLedger
+from orchestrator.ledger import Fact, SqliteLedger
 from orchestrator.lifecycle import FINAL, State
 from orchestrator.money import FREE
 from orchestrator.output.manifest import moment
@@ -84,47 +86,52 @@ class Heartbeat:
     _ended_before: int = field(init=False)
     _unmade: int = 0
     _paid_in_vain: tuple[int, Decimal] = (0, FREE)
+    _concerns: tuple[bool, int] = (False, 0)
 
     def __post_init__(self) -> None:
-        self._estimate = Estimate(self.shop.clock.monotonic())
-        self._countdown = Countdown(self.shop.limits.settle_after_seconds)
+        self._estimate = Estimate(self.shop.around.clock.monotonic())
+        self._countdown = Countdown(self.shop.commission.limits.settle_after_seconds)
         self._ended_before = self._ended()
 
     async def run(self) -> None:
         """Beat until cancelled."""
-        shop, written = self.shop, 0.0
+        shop, clock, tasks = self.shop, self.shop.around.clock, self.shop.commission.job.total()
+        written = 0.0
         while True:
-            now = shop.clock.monotonic()
-            left = self._estimate.seconds(self._ended() - self._ended_before, shop.job.total() - self._ended(), now)
+            now = clock.monotonic()
+            left = self._estimate.seconds(self._ended() - self._ended_before, tasks - self._ended(), now)
             doubts = self._countdown.seconds(shop.ledger.totals.in_doubt, now)
             told = self._tell(left, doubts, running=True)
             if now - written >= 2 * self.seconds:
                 written = now
                 await shop.ledger.state(
                     {
-                        "updated_at": repr(shop.clock.now()),
-                        "seconds_left": _held(told.seconds_left),
-                        "doubt_seconds_left": _held(told.doubt_seconds_left),
-                        "progress": _held(told.progress),
+                        Fact.UPDATED_AT: repr(clock.now()),
+                        Fact.SECONDS_LEFT: _held(told.seconds_left),
+                        Fact.DOUBT_SECONDS_LEFT: _held(told.doubt_seconds_left),
+                        Fact.PROGRESS: _held(told.progress),
+                        Fact.WAITING: json.dumps([asdict(wait) for wait in told.waiting]) if told.waiting else None,
                     }
                 )
                 await self.hear()
                 await self._look()
-            await shop.clock.sleep(self.seconds)
+            await clock.sleep(self.seconds)
 
     async def hear(self) -> None:
         """Cancel the run if somebody has asked for that."""
-        asked = await self.shop.ledger.read(lambda store: store.fact("cancel"))
-        if asked is not None and not self.shop.control.cancelling:
-            self.shop.control.cancel()
+        asked = await self.shop.ledger.read(lambda store: store.fact(Fact.CANCEL))
+        if asked is not None and not self.shop.around.control.cancelling:
+            self.shop.around.control.cancel()
 
     async def last(self) -> Status:
         """Show where the run stands at its end, and return it."""
         self._paid_in_vain = await self.shop.ledger.read(SqliteLedger.paid_in_vain)
+        self._concerns = await self.shop.ledger.read(concerns)
         return self._tell(None, None, running=False)
 
     async def _look(self) -> None:
-        """Add up what was paid in vain, where there are other tasks than before that were not made."""
+        """Take note of what concerns the user; what was paid in vain is added up where more tasks were not made."""
+        self._concerns = await self.shop.ledger.read(concerns)
         counts = self.shop.ledger.totals.counts
         unmade = counts[State.FAILED] + counts[State.CANCELLED]
         if unmade != self._unmade:
@@ -132,25 +139,28 @@ class Heartbeat:
             self._paid_in_vain = await self.shop.ledger.read(SqliteLedger.paid_in_vain)
 
     def _tell(self, left: float | None, doubts: float | None, *, running: bool) -> Status:
-        shop = self.shop
+        shop, around = self.shop, self.shop.around
+        alone, undeleted = self._concerns
         found = status(
             shop.ledger.totals,
-            tasks=shop.job.total(),
+            tasks=shop.commission.job.total(),
             running=running,
             started_at=shop.started_at,
-            updated_at=moment(shop.clock.now()),
+            updated_at=moment(around.clock.now()),
             seconds_left=left,
             progress=shop.listener.progress,
             doubt_seconds_left=doubts,
             paid_in_vain=self._paid_in_vain,
+            waiting=around.control.delays.told(around.clock.monotonic()),
+            undeleted=undeleted,
+            alone=alone,
         )
         shop.page.show(found)
         self.show(found)
         return found
 
     def _ended(self) -> int:
-        totals = self.shop.ledger.totals
-        return sum(totals.counts[state] - totals.dropped[state] for state in FINAL)
+        return self.shop.ledger.totals.kept(*FINAL)
 
 
 def _held(number: float | None) -> str | None:

@@ -67,11 +67,8 @@ async def models(words: str, settings: Settings, *, emulate: bool, clock: Clock)
     async def ask(client: Client) -> list[dict[str, Any]]:
         return await client.tools(words, 0, PAGE)
 
-    async with (
-        calling.service(settings, emulate=emulate, state=None) as service,
-        calling.called(service, CALLS_PER_SECOND, clock, calling.Tally()) as calls,
-    ):
-        found = await insist(ask, calls, clock=clock, random=random.random)
+    async with calling.reached(settings, CALLS_PER_SECOND, clock, emulate=emulate) as line:
+        found = await insist(ask, line.calls, clock=clock, random=random.random)
     return [_model(tool) for tool in found]
 
 

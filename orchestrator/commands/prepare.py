@@ -15,7 +15,7 @@ from orchestrator.commands.options import Options
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError
 from orchestrator.facts import forgotten, frozen_tool, tasks_of
-from orchestrator.ledger import DamagedLedgerError, LedgerError, NotALedgerError, SqliteLedger, UnbegunLedgerError
+from orchestrator.ledger import DamagedLedgerError, Fact, LedgerError, NotALedgerError, SqliteLedger, UnbegunLedgerError
 from orchestrator.lifecycle import FINAL
 from orchestrator.names import safe_part
 from orchestrator.runs import EMULATOR, Binding, RunFolder
@@ -93,7 +93,7 @@ def prepare(
 
 def kept_tool(file: JobFile, facts: Mapping[str, str]) -> Mapping[str, Any] | None:
     """Return the catalogue entry that a run folder keeps of the file's model, None where it keeps none or another's."""
-    return frozen_tool(facts) if "tool" in facts and facts.get("model") == file.model else None
+    return frozen_tool(facts) if Fact.TOOL in facts and facts.get(Fact.MODEL) == file.model else None
 
 
 def known_tool(file: JobFile, facts: Mapping[str, str]) -> Mapping[str, Any] | None:
@@ -174,24 +174,24 @@ def bind(prepared: Prepared, bound: Binding, store: SqliteLedger, options: Optio
     check_bound(prepared, bound, store, options)
     facts = store.facts()
     job = json.dumps(prepared.job.to_json(), ensure_ascii=False)
-    edition = int(facts.get("edition", "0"))
-    changed = tasks_of(facts.get("job")) != tasks_of(job)
+    edition = int(facts.get(Fact.EDITION, "0"))
+    changed = tasks_of(facts.get(Fact.JOB)) != tasks_of(job)
     with store.transaction(durable=True):
         store.state(
             {
                 **bound.facts(),
-                "job": job,
-                "tool": json.dumps(prepared.tool, ensure_ascii=False, default=str),
-                "model": prepared.file.model,
-                "total": str(prepared.job.total()),
-                "started_at": facts.get("started_at", repr(since)),
-                "updated_at": repr(since),
+                Fact.JOB: job,
+                Fact.TOOL: json.dumps(prepared.tool, ensure_ascii=False, default=str),
+                Fact.MODEL: prepared.file.model,
+                Fact.TOTAL: str(prepared.job.total()),
+                Fact.STARTED_AT: facts.get(Fact.STARTED_AT, repr(since)),
+                Fact.UPDATED_AT: repr(since),
                 **forgotten(store.facts(), since),
             }
         )
         if changed:
             edition += 1
-            store.state({"edition": str(edition), "entered": "0"})
+            store.state({Fact.EDITION: str(edition), Fact.ENTERED: "0"})
     return edition
 
 
@@ -203,9 +203,9 @@ def check_bound(prepared: Prepared, bound: Binding, store: SqliteLedger, options
             sent to another model.
     """
     facts = store.facts()
-    if "source" in facts and not options.rebind:
+    if Fact.SOURCE in facts and not options.rebind:
         bound.check(facts, prepared.folder.path, OTHER_FOLDER)
-    _check_doubts(store, facts.get("model", prepared.file.model), prepared.file.model)
+    _check_doubts(store, facts.get(Fact.MODEL, prepared.file.model), prepared.file.model)
 
 
 def _check_doubts(store: SqliteLedger, before: str, now: str) -> None:
@@ -247,8 +247,9 @@ def _newest_unfinished(base: Path, file: JobFile, *, emulated: bool) -> Path | N
     for path in base.iterdir() if base.is_dir() else ():
         try:
             facts = facts_of(RunFolder(path))
-            if facts.get("source") == source and (facts.get("service") == EMULATOR) is emulated and _is_open(path):
-                found.append((float(facts["started_at"]), path))
+            ours = facts.get(Fact.SOURCE) == source and (facts.get(Fact.SERVICE) == EMULATOR) is emulated
+            if ours and _is_open(path):
+                found.append((float(facts[Fact.STARTED_AT]), path))
         except (NotALedgerError, LedgerError) as error:  # whatever lies there, it is no run to go on with
             if isinstance(error, DamagedLedgerError) and _is_of(RunFolder(path), file):
                 raise
@@ -261,6 +262,4 @@ def _is_of(folder: RunFolder, file: JobFile) -> bool:
 
 def _is_open(path: Path) -> bool:
     with RunFolder(path).opened() as store:
-        totals, tasks = store.totals(), int(store.fact("total") or 0)
-    ended = sum(totals.counts[state] - totals.dropped[state] for state in FINAL)
-    return ended < tasks
+        return store.totals().kept(*FINAL) < int(store.fact(Fact.TOTAL) or 0)

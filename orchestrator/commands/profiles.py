@@ -16,9 +16,9 @@ from orchestrator.sweep.problems import JobFileError, Problem, Problems, Source,
 from orchestrator.sweep.readers import (
     CONCURRENCY,
     NUMBER,
-    POSITIVE,
     SECONDS,
     SPAN,
+    USD,
     Key,
     Keys,
     Reader,
@@ -34,7 +34,7 @@ FOLDER: Final = resources.files("orchestrator.emulator") / "profiles"
 LIMIT_NAMES: Final[tuple[Literal["balance_usd", "concurrency", "rate"], ...]] = ("balance_usd", "concurrency", "rate")
 
 LIMITS: Keys = {
-    "balance_usd": Key("The account's money. 200 by default.", POSITIVE),
+    "balance_usd": Key("The account's money. 200 by default.", USD),
     "concurrency": Key("Tasks at a time; `auto`, the default, follows the balance.", CONCURRENCY),
     "requests_per_second": Key("API calls in any second. No limit by default.", whole(1), "rate"),
 }
@@ -53,7 +53,7 @@ def _read_changes(node: Node, problems: Problems) -> tuple[Change, ...]:
         if isinstance(each, MapNode) and "at" not in each.entries:
             problems.add(each.mark, "`at` is missing: when the limit changes.", f"Write {EXAMPLE}.")
         if isinstance(each, MapNode) and each.entries.keys() <= {"at"}:
-            problems.add(each.mark, f"It says no limit that changes: {listed([*LIMITS])}.", f"Write {EXAMPLE}.")
+            problems.add(each.mark, f"It changes no limit: {listed([*LIMITS])}.", f"Write {EXAMPLE}.")
         changes += [Change(at or 0.0, limit, _limit(found[limit])) for limit in LIMIT_NAMES if limit in found]
     return tuple(sorted(changes, key=lambda change: change.at_seconds))
 

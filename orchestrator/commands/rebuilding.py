@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from orchestrator.commands.evidence import UNSENT, Doubtful, completed, told, unrequested
+from orchestrator.commands.evidence import (
+    UNSENT,
+    Doubtful,
+    completed,
+    latest,
+    paid_unseen,
+    reconciled,
+    requested,
+    unrequested,
+)
 from orchestrator.commands.pricing import reserves
 from orchestrator.engines.doubts import LONGEST_REQUEST_SECONDS
-from orchestrator.facts import ANEW, UNPROVEN, frozen_tool, resolved_job
-from orchestrator.ledger import AT_WORK, MANIFEST, ClaimedError, SqliteLedger
+from orchestrator.facts import frozen_tool, resolved_job
+from orchestrator.ledger import ClaimedError, Fact, SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.money import FREE
 from orchestrator.output import manifest
-from orchestrator.output.checked import Found, look
+from orchestrator.output.checked import Condition, condition_of
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
-from orchestrator.steps.upload import FACT, LOST, known_urls, logged_urls
+from orchestrator.steps.upload import known_urls, logged_urls
 from orchestrator.sweep import Job
+from orchestrator.tasks import Parameters
 
 CHUNK: Final = 500
 _NAME: Final = re.compile(r"-([a-z2-7]{8})-\d+\.\w+$")
@@ -45,6 +56,7 @@ class Recovery:
         listed: Tasks of which the manifest told more.
         whole: Done tasks whose files were found as they were recorded.
         again: Done tasks whose files were not, and are fetched again.
+        unpriced: Done tasks of which nobody knows any more what they have cost.
         in_doubt: Tasks that may have been sent for all that is known.
         adopted: Those that the service's list has shown.
         status: Where the run stands now.
@@ -56,6 +68,7 @@ class Recovery:
     listed: int = 0
     whole: int = 0
     again: int = 0
+    unpriced: int = 0
     in_doubt: int = 0
     adopted: int = 0
     status: Status | None = None
@@ -68,7 +81,7 @@ class Recovery:
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `recover --json` prints."""
-        names = ("read", "listed", "whole", "again", "in_doubt", "adopted")
+        names = ("read", "listed", "whole", "again", "unpriced", "in_doubt", "adopted")
         return {
             "format": FORMAT,
             "kept": None if self.kept is None else str(self.kept),
@@ -89,6 +102,7 @@ class Rebuilding:
     found: Recovery
     job: Job = field(init=False)
     _made: frozenset[str] = field(init=False)
+    _reserve: Callable[[Parameters, Decimal], Decimal] = field(init=False)
     _looked_for: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -99,7 +113,8 @@ class Rebuilding:
             LedgerError: The fresh ledger cannot be written.
         """
         self.job = resolved_job(self.facts)
-        edition = int(self.facts.get("edition", "1"))
+        self._reserve = reserves(frozen_tool(self.facts), self.job.limits)
+        edition = int(self.facts.get(Fact.EDITION, "1"))
         with self.fresh.transaction(durable=False):
             self.fresh.state(dict.fromkeys(self.fresh.facts().keys() - self.facts.keys()))
         total = 0
@@ -118,14 +133,14 @@ class Rebuilding:
             self.fresh.state(
                 {
                     **self.facts,
-                    "edition": str(edition),
-                    "entered": str(total),
-                    "total": str(total),
-                    "started_at": self.facts.get("started_at", repr(self.evidence.since)),
-                    **dict.fromkeys((AT_WORK, MANIFEST, "cancel")),
+                    Fact.EDITION: str(edition),
+                    Fact.ENTERED: str(total),
+                    Fact.TOTAL: str(total),
+                    Fact.STARTED_AT: self.facts.get(Fact.STARTED_AT, repr(self.evidence.since)),
+                    **dict.fromkeys((Fact.AT_WORK, Fact.MANIFEST, Fact.CANCEL)),
                     **self._addresses(),
-                    ANEW: "1",
-                    UNPROVEN: repr(max(self.evidence.until, float(self.facts.get(UNPROVEN, 0)))),
+                    Fact.ANEW: "1",
+                    Fact.UNPROVEN: repr(max(self.evidence.until, float(self.facts.get(Fact.UNPROVEN, 0)))),
                 }
             )
         self.found.adopted = self.fresh.totals().counters.get("adopted", 0)
@@ -139,7 +154,6 @@ class Rebuilding:
         Raises:
             LedgerError: The ledger cannot be written.
         """
-        reserve = reserves(frozen_tool(self.facts), self.job.limits)
         ended = [
             record
             for record in ledger.finished(undone=True)
@@ -147,7 +161,7 @@ class Rebuilding:
         ]
         with ledger.transaction(durable=True):
             for record in ended:
-                ledger.save(record, self.evidence.of(record, reserve(record.task.parameters, FREE)))
+                ledger.save(record, self.evidence.of(record, self._reserve(record.task.parameters, FREE)))
             ledger.count({"uncertain": len(ended)})
         self._looked_for |= {record.task.id: record.tries for record in ended}
         return bool(ended)
@@ -156,40 +170,52 @@ class Rebuilding:
         """Return as facts where uploaded files are, and which of the job's files nobody knows that of any more."""
         urls = logged_urls(_events(self.folder.log)) | known_urls(self.facts)
         lost = self.job.files.files.keys() - urls.keys()
-        return {f"{FACT}{digest}": url for digest, url in urls.items()} | {f"{LOST}{digest}": "1" for digest in lost}
+        found = {f"{Fact.UPLOAD}{digest}": url for digest, url in urls.items()}
+        return found | {f"{Fact.LOST_UPLOAD}{digest}": "1" for digest in lost}
 
     def _hear(self, lines: Sequence[Record], edition: int) -> None:
         """Take over what the manifest knows better; what the job does not hold is kept as dropped."""
         held = self.fresh.records([line.task.id for line in lines])
+        known = self.fresh.claimed([line.sent.remote_id or "" for line in lines if line.attempt])
         with self.fresh.transaction(durable=False):
-            for line in lines:
+            for line in map(self._priced, lines):
                 record = held.get(line.task.id)
-                after = told(None if record is None else completed(record), line)
+                after = reconciled(None if record is None else completed(record), line)
                 if record is None:
                     self.fresh.enter([line.task], edition - 1, line.task.index)
                     record = Record(line.task)
+                if line.attempt and line.attempt.number < latest(after) and line.attempt.remote_id not in known:
+                    self._save(record, replace(record, attempt=line.attempt))
                 if after != record and self._save(record, after):
                     self.found.listed += 1
                     record = after
                 held[line.task.id] = record
 
+    def _priced(self, line: Record) -> Record:
+        """Return a line with its price kept aside where it tells no cost."""
+        if line.attempt is None or line.attempt.cost_usd is not None:
+            return line
+        return replace(line, attempt=replace(line.attempt, reserved_usd=self._reserve(line.task.parameters, FREE)))
+
     def _judge(self, records: Sequence[Record]) -> None:
         """Look at the files of what is done, and doubt what nobody knows anything of."""
-        reserve = reserves(frozen_tool(self.facts), self.job.limits)
         with self.fresh.transaction(durable=False):
             for record in records:
                 after = completed(record)
                 if after.state is State.DONE:
-                    found = [look(self.folder.path, output) is Found.OK for output in after.outputs]
+                    found = [condition_of(self.folder.path, output) is Condition.OK for output in after.outputs]
                     whole = bool(found) and all(found)  # what is done has made something
                     self.found.whole += whole
                     self.found.again += not whole
                     after = after if whole else after.refetched()
+                if after.state is State.DONE and requested(after) is None:
+                    after = paid_unseen(after, self._reserve(after.task.parameters, FREE))
+                    self.found.unpriced += 1
                 if after.state is State.PENDING and after.task.short_id in self._made:
                     after = replace(after, state=State.FETCHING)  # it has been paid for, whatever else is lost
                 if unrequested(after) or (after.state in UNSENT and not after.dropped):
                     self._looked_for |= {after.task.id: after.tries} if after.tries else {}
-                    after = self.evidence.of(after, reserve(after.task.parameters, FREE))
+                    after = self.evidence.of(after, self._reserve(after.task.parameters, FREE))
                     self.found.in_doubt += 1
                 if after is not record:
                     self._save(record, after)

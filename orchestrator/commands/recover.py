@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,22 +14,22 @@ import anyio.to_thread
 
 from orchestrator.clock import Clock
 from orchestrator.commands import calling, schema
+from orchestrator.commands.carrying import Result, Watcher
 from orchestrator.commands.options import Options
 from orchestrator.commands.prepare import credentials, wrong_model_told
 from orchestrator.commands.rebuilding import Rebuilding, Recovery, doubtful, last_model
 from orchestrator.commands.resume import resume
-from orchestrator.commands.run import Watcher
 from orchestrator.commands.status import read_status
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
 from orchestrator.errors import OrchestratorError, RefusedError
-from orchestrator.facts import NEEDED, UNPROVEN, WRITTEN, readable
-from orchestrator.ledger import MARK, DamagedLedgerError, SqliteLedger, salvage
+from orchestrator.facts import NEEDED, WRITTEN, readable
+from orchestrator.ledger import MARK, DamagedLedgerError, Fact, SqliteLedger, salvage
 from orchestrator.lifecycle import State
+from orchestrator.output import witness
 from orchestrator.reporting import root
 from orchestrator.runs import EMULATOR, RunFolder
-from orchestrator.schemas import Schemas
 from orchestrator.sweep import JobFileError, Limits, Schema, load
 from orchestrator.wording import many
 
@@ -63,25 +63,8 @@ async def recover(
         raise RefusedError(f"{folder.path} is not a run folder: there is nothing to recover in it.")
     folder.state.mkdir(parents=True, exist_ok=True)
     found = Recovery()
-    draft = folder.ledger.with_name(".ledger.sqlite.new")
     with folder.held():
-        _remove(draft)  # one that was killed may have left it
-        if (doubts := await anyio.to_thread.run_sync(_doubts_of_a_sound_one, folder)) is not None:
-            left = f" `orchestrator run` with the job file settles what is in doubt: {many(doubts, 'task')}."
-            raise RefusedError(
-                f"The ledger {folder.ledger} is not damaged: there is nothing to recover.{left if doubts else ''}"
-            )
-        evidence = await anyio.to_thread.run_sync(doubtful, folder, clock.now())
-        found.kept = await anyio.to_thread.run_sync(_keep, folder, clock.now())
-        with SqliteLedger(draft, run_folder=folder.path) as fresh:
-            found.read = await anyio.to_thread.run_sync(salvage, folder.ledger, fresh)
-            facts = readable(fresh.facts())
-            if not facts.keys() >= NEEDED:
-                with nullcontext() if job_file else _told_as_a_copy(facts.get("source")):
-                    facts |= await _said_again(folder, facts, job_file, options, settings, clock=clock)
-            rebuilding = Rebuilding(folder, fresh, facts, evidence, found)
-            await anyio.to_thread.run_sync(rebuilding.run)
-        _replace(folder, draft)
+        rebuilding = await _made_anew(folder, job_file, options, settings, found, clock=clock)
     settle = partial(
         resume,
         folder,
@@ -93,20 +76,61 @@ async def recover(
         clock=clock,
         watcher=watcher,
     )
-    try:
-        result = await settle()
-        while result.halt is None and await anyio.to_thread.run_sync(_doubted_again, folder, rebuilding):
-            result = await settle()
-        found.halt = None if result.halt is None else result.halt.message
-    except (OrchestratorError, ExceptionGroup) as error:
-        if not isinstance(cause := root(error), OrchestratorError):
-            raise
-        found.halt = str(cause)  # what could be saved is saved; `run` settles the rest
+    found.halt = await _settled(settle, folder, rebuilding)
     found.status = read_status(folder)
     if found.settled and not found.status.counts[State.RUNNING]:
         await anyio.to_thread.run_sync(_proven, folder)
     found.adopted = found.status.adopted - found.adopted
     return found
+
+
+async def _made_anew(
+    folder: RunFolder,
+    job_file: Path | None,
+    options: Options,
+    settings: Settings,
+    found: Recovery,
+    *,
+    clock: Clock,
+) -> Rebuilding:
+    """Put a new ledger in the damaged one's place, and take note of what was found on the way.
+
+    Raises:
+        RefusedError: See `recover`.
+    """
+    draft = folder.ledger.with_name(".ledger.sqlite.new")
+    _find_room(folder.ledger, draft)
+    _remove(draft)  # one that was killed may have left it
+    if (doubts := await anyio.to_thread.run_sync(_doubts_of_a_sound_one, folder)) is not None:
+        left = f" `orchestrator run` with the job file settles what is in doubt: {many(doubts, 'task')}."
+        raise RefusedError(
+            f"The ledger {folder.ledger} is not damaged: there is nothing to recover.{left if doubts else ''}"
+        )
+    evidence = await anyio.to_thread.run_sync(doubtful, folder, clock.now())
+    found.kept = await anyio.to_thread.run_sync(_keep, folder, clock.now())
+    with SqliteLedger(draft, run_folder=folder.path) as fresh:
+        found.read = await anyio.to_thread.run_sync(salvage, folder.ledger, fresh)
+        facts = readable(fresh.facts())
+        if not facts.keys() >= NEEDED:
+            with nullcontext() if job_file else _told_as_a_copy(facts.get(Fact.SOURCE)):
+                facts |= await _said_again(folder, facts, job_file, options, settings, clock=clock)
+        rebuilding = Rebuilding(folder, fresh, facts, evidence, found)
+        await anyio.to_thread.run_sync(rebuilding.run)
+    _replace(folder, draft)
+    return rebuilding
+
+
+async def _settled(settle: Callable[[], Awaitable[Result]], folder: RunFolder, rebuilding: Rebuilding) -> str | None:
+    """Settle what is in doubt; return why that stopped early, if it did."""
+    try:
+        result = await settle()
+        while result.halt is None and await anyio.to_thread.run_sync(_doubted_again, folder, rebuilding):
+            result = await settle()
+    except (OrchestratorError, ExceptionGroup) as error:
+        if not isinstance(cause := root(error), OrchestratorError):
+            raise
+        return str(cause)  # what could be saved is saved; `run` settles the rest
+    return None if result.halt is None else result.halt.message
 
 
 async def _said_again(
@@ -121,30 +145,27 @@ async def _said_again(
     """Return the facts that the ledger has lost, from the job file and the settings."""
     path = job_file or folder.job
     if not path.is_file():
-        raise RefusedError(f"Nothing says any more which tasks {folder.path} holds: add --job with its job file.")
+        raise RefusedError(f"The list of the tasks in {folder.path} is lost: add --job with its job file.")
     today = datetime.fromtimestamp(clock.now(), UTC).astimezone()
     file = load(path, today=today, sets=options.sets, secrets=settings.secrets, allowed=options.allowed)
-    before = facts.get("model") or await anyio.to_thread.run_sync(last_model, folder.log)
+    before = facts.get(Fact.MODEL) or await anyio.to_thread.run_sync(last_model, folder.log)
     if before is not None and before.casefold() != file.model.casefold():
         raise RefusedError(
             f"{path} is a job for {file.model}, and what {folder.path} holds was made by {before}: none of its tasks"
             " would be found again. Add --job with the job file as it was run."
         )
     emulate = folder.emulator.is_dir()
-    async with AsyncExitStack() as stack:
-        settings = await stack.enter_async_context(calling.service(settings, emulate=emulate, state=folder.emulator))
-        account = credentials(settings).fingerprint
-        rate = Limits().requests_per_second
-        calls = await stack.enter_async_context(calling.called(settings, rate, clock, calling.Tally()))
+    rate = Limits().requests_per_second
+    async with calling.reached(settings, rate, clock, emulate=emulate, folder=folder) as line:
         with wrong_model_told(file):  # its defaults decide which tasks there are, and its price what is kept aside
-            tool = await schema.asked(file.model, calls, Schemas(settings.cache, settings.base_url), clock)
+            tool = await schema.asked(file.model, line, clock)
     return {
-        "source": str(file.path.resolve()) if job_file else "",
-        "service": EMULATOR if emulate else settings.base_url,
-        "account": account,
-        "job": json.dumps(file.resolve(Schema.from_tool(tool)).to_json(), ensure_ascii=False),
-        "tool": json.dumps(tool, ensure_ascii=False, default=str),
-        "model": file.model,
+        Fact.SOURCE: str(file.path.resolve()) if job_file else "",
+        Fact.SERVICE: EMULATOR if emulate else line.settings.base_url,
+        Fact.ACCOUNT: credentials(line.settings).fingerprint,
+        Fact.JOB: json.dumps(file.resolve(Schema.from_tool(tool)).to_json(), ensure_ascii=False),
+        Fact.TOOL: json.dumps(tool, ensure_ascii=False, default=str),
+        Fact.MODEL: file.model,
     }
 
 
@@ -156,7 +177,7 @@ def _doubted_again(folder: RunFolder, rebuilding: Rebuilding) -> bool:
 def _proven(folder: RunFolder) -> None:
     """Write down that nothing can have been sent any more that the ledger does not know."""
     with folder.held(), folder.written() as store, store.transaction(durable=True):
-        store.state({UNPROVEN: None})
+        store.state({Fact.UNPROVEN: None})
 
 
 @contextmanager
@@ -185,6 +206,7 @@ def _doubts_of_a_sound_one(folder: RunFolder) -> int | None:
                 pass
             store.unfinished()
             store.totals()
+            witness.hear(folder.manifest, store, folder.path)
             sound = WRITTEN <= readable(facts := store.facts()).keys() == facts.keys()
             return len(store.intents()) if sound else None
     except DamagedLedgerError:
@@ -192,16 +214,32 @@ def _doubts_of_a_sound_one(folder: RunFolder) -> int | None:
 
 
 def _keep(folder: RunFolder, now: float) -> Path | None:
-    """Copy the damaged ledger, with its side file, to a name that says so."""
+    """Copy the damaged ledger, with its side file, to a name that says so.
+
+    Reading it may change it: where it is a link, another copy takes the link's place.
+    """
     if not folder.ledger.is_file():
         return None
     when = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     kept = folder.ledger.with_name(f"ledger.damaged-{when}.sqlite")
-    for suffix in ("", "-wal"):
-        path = folder.ledger.with_name(folder.ledger.name + suffix)
-        if path.is_file():
-            shutil.copy2(path, kept.with_name(kept.name + suffix))
+    real = folder.ledger.resolve()
+    _copy(real, kept)
+    if folder.ledger.is_symlink():
+        draft = folder.ledger.with_name(".ledger.sqlite.new")
+        _copy(real, draft)
+        for suffix in ("-wal", ""):  # once the link is gone, all of it has to be here
+            path = draft.with_name(draft.name + suffix)
+            if path.is_file():
+                path.replace(folder.ledger.with_name(folder.ledger.name + suffix))
     return kept
+
+
+def _copy(ledger: Path, copy: Path) -> None:
+    """Copy a ledger with its side file, which SQLite keeps beside what a link leads to."""
+    for suffix in ("", "-wal"):
+        path = ledger.with_name(ledger.name + suffix)
+        if path.is_file():
+            shutil.copy2(path, copy.with_name(copy.name + suffix))
 
 
 def _replace(folder: RunFolder, draft: Path) -> None:
@@ -213,5 +251,21 @@ def _replace(folder: RunFolder, draft: Path) -> None:
 
 
 def _remove(draft: Path) -> None:
-    for suffix in ("", "-wal", "-shm", MARK):
-        draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+    for path in _places(draft):
+        path.unlink(missing_ok=True)
+
+
+def _find_room(*ledgers: Path) -> None:
+    """See that no folder lies where a ledger is to be, or what SQLite keeps beside it.
+
+    Raises:
+        RefusedError: One does: what is in it is none of the run's, and the user's to move.
+    """
+    for path in (place for ledger in ledgers for place in _places(ledger)):
+        if path.is_dir() and not path.is_symlink():
+            raise RefusedError(f"{path} is a folder, and in the ledger's way: move it away, and try again.")
+
+
+def _places(ledger: Path) -> tuple[Path, ...]:
+    """Return where a ledger lies, with all that is kept beside it."""
+    return tuple(ledger.with_name(ledger.name + suffix) for suffix in ("", "-wal", "-shm", MARK))

@@ -9,14 +9,15 @@ from typing import Final
 from orchestrator import logs
 from orchestrator.clock import Clock
 from orchestrator.commands import calling, workshop
+from orchestrator.commands.carrying import Result, Watcher, carry_out
 from orchestrator.commands.options import Options
 from orchestrator.commands.prepare import credentials
-from orchestrator.commands.run import Result, Watcher, carry_out
+from orchestrator.commands.workshop import Commission, Surroundings
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
 from orchestrator.facts import forgotten, frozen_tool, resolved_job
-from orchestrator.ledger import SqliteLedger
+from orchestrator.ledger import Fact, SqliteLedger
 from orchestrator.runs import EMULATOR, Binding, RunFolder
 
 MOVED: Final = "Set WIRO_BASE_URL and WIRO_API_KEY to those; `orchestrator run JOB --rebind` tells it of new ones."
@@ -51,38 +52,24 @@ async def resume(
         OrchestratorError: It cannot start.
     """
     with folder.opened() as ledger:
-        emulate = ledger.fact("service") == EMULATOR
+        emulate = ledger.fact(Fact.SERVICE) == EMULATOR
     async with AsyncExitStack() as stack:
         since = clock.now()
         stack.enter_context(folder.held())
-        settings = await stack.enter_async_context(calling.service(settings, emulate=emulate, state=folder.emulator))
-        store = stack.enter_context(workshop.kept(folder))
+        store = stack.enter_context(workshop.working_ledger(folder))
         facts = store.facts()
-        service = EMULATOR if emulate else settings.base_url
-        Binding(facts["source"], service, credentials(settings).fingerprint).check(facts, folder.path, MOVED)
         job = resolved_job(facts)
         limits = options.limits(job.limits)
-        tally = calling.Tally()
-        calls = await stack.enter_async_context(
-            calling.called(settings, limits.requests_per_second, clock, tally, folder)
+        line = await stack.enter_async_context(
+            calling.reached(settings, limits.requests_per_second, clock, emulate=emulate, folder=folder)
         )
+        address, account = line.settings.base_url, credentials(line.settings).fingerprint
+        Binding(facts[Fact.SOURCE], EMULATOR if emulate else address, account).check(facts, folder.path, MOVED)
         with store.transaction(durable=True):
             store.state(forgotten(store.facts(), since))
             before(store)
-        shop = await stack.enter_async_context(
-            workshop.opened(
-                folder,
-                store,
-                job=job,
-                limits=limits,
-                tool=frozen_tool(facts),
-                edition=int(facts["edition"]),
-                settings=settings,
-                calls=calls,
-                tally=tally,
-                control=control,
-                clock=clock,
-                log=stack.enter_context(logs.opened(folder.log, secrets=settings.secrets, screen=screen)),
-            )
-        )
+        log = stack.enter_context(logs.opened(folder.log, secrets=line.settings.secrets, screen=screen))
+        commission = Commission(job, limits, frozen_tool(facts), int(facts[Fact.EDITION]))
+        around = Surroundings(line, control, clock, log)
+        shop = await stack.enter_async_context(workshop.opened(folder, store, commission, around))
         return await carry_out(shop, orders, watcher)

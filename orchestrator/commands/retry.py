@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Final
 
 from orchestrator import logs
 from orchestrator.clock import Clock
+from orchestrator.commands.carrying import Result, Watcher
 from orchestrator.commands.options import Options, selection
 from orchestrator.commands.pricing import check_prices
 from orchestrator.commands.resume import resume
-from orchestrator.commands.run import Result, Watcher
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
 from orchestrator.facts import frozen_tool, resolved_job
 from orchestrator.ledger import SqliteLedger
-from orchestrator.lifecycle import Record, State
+from orchestrator.lifecycle import PAID_KINDS, Record, State
 from orchestrator.runs import RunFolder
 from orchestrator.tasks import Task
-
-PAID_KINDS: Final = frozenset({"no_outputs", "refused", "lost", "broken"})
-"""Failures of tasks that were, or may have been, paid for."""
 
 
 async def retry(
@@ -75,9 +71,10 @@ def reopen(store: SqliteLedger, selected: Callable[[Task], bool], *, pay_again: 
     for record in store.finished(undone=True):
         if record.dropped or not selected(record.task):
             continue
-        if pay_again or not may_be_paid(record):
+        paid = may_be_paid(record)
+        if pay_again or not (paid or store.was_billed(record.task.id)):  # an earlier try counts, too
             store.save(record, record.retried())
-        elif can_be_asked_for(record):
+        elif paid and can_be_asked_for(record):
             store.save(record, record.refetched())
 
 

@@ -1,20 +1,16 @@
-"""Run a job, or go on with it: prepare, carry every task through its life, and say how it ended."""
+"""Run a job, or go on with it: prepare, see that the user wants it, and let it be carried out."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import Final, Protocol
-
-import anyio
-import anyio.to_thread
 
 from orchestrator import logs
 from orchestrator.clock import Clock
 from orchestrator.commands import calling, plan, schema, workshop
-from orchestrator.commands.heartbeat import Heartbeat
+from orchestrator.commands.calling import Line
+from orchestrator.commands.carrying import Result, Watcher, carry_out
 from orchestrator.commands.options import Options, selection
 from orchestrator.commands.prepare import (
     TRY_IT,
@@ -31,56 +27,15 @@ from orchestrator.commands.prepare import (
     wrong_model_told,
 )
 from orchestrator.commands.pricing import check_prices
-from orchestrator.commands.workshop import Workshop
+from orchestrator.commands.workshop import Commission, Surroundings
 from orchestrator.config import Settings
 from orchestrator.drafts import holds, replace_for_good
-from orchestrator.engines.control import Control, Halt
+from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
-from orchestrator.errors import Exit, RefusedError, StoppedError
-from orchestrator.ledger import Reason, SqliteLedger
-from orchestrator.lifecycle import FINAL, State
-from orchestrator.runs import RunFolder
-from orchestrator.schemas import Schemas
-from orchestrator.status import PASSING, Status
-from orchestrator.steps.calls import Calls
-from orchestrator.steps.insist import insist
-from orchestrator.steps.outcomes import Stop
-from orchestrator.steps.submit import UNORDERED, Frontier
+from orchestrator.errors import RefusedError, StoppedError
+from orchestrator.runs import Binding, RunFolder
 from orchestrator.sweep import JobFile
 from orchestrator.tasks import Task
-from orchestrator.wiro import Client, TaskPage
-
-HEARTBEAT_SECONDS: Final = 0.25
-GRACE_SECONDS: Final = 10.0
-MOST_REASONS: Final = 5
-SIGNALLED: Final = {Stop.INTERRUPTED: Exit.INTERRUPTED, Stop.TERMINATED: Exit.TERMINATED}
-
-
-class Watcher(Protocol):
-    """Follows a run while it goes on."""
-
-    def show(self, status: Status) -> None:
-        """Take note of where the run stands; called a few times a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How an invocation ended.
-
-    Attributes:
-        halt: Why it stopped early, None if it did not.
-        seconds: How long it took.
-        failures: The most frequent reasons of failed tasks.
-        warnings: What the job file probably does not mean.
-    """
-
-    folder: Path
-    status: Status
-    exit_code: Exit
-    halt: Halt | None
-    seconds: float
-    failures: tuple[Reason, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 async def run(
@@ -114,119 +69,68 @@ async def run(
         credentials(settings, TRY_IT)
     elif not folder.exists():  # the emulator keeps its state there: a job that is refused must not leave any
         _check(await plan.prepared(path, options, settings, clock), options)
+    limits = options.limits(file.limits)
     async with AsyncExitStack() as stack:
-        early, since = options.emulate or folder.exists(), clock.now()
-        if early:
-            folder.make(options.state)
-            stack.enter_context(folder.held())
-        settings = await stack.enter_async_context(
-            calling.service(settings, emulate=options.emulate, state=folder.emulator, profile=options.profile)
+        early = options.emulate or folder.exists()
+        since = stack.enter_context(_taken(folder, options, clock)) if early else None
+        line = await stack.enter_async_context(
+            calling.reached(
+                settings,
+                limits.requests_per_second,
+                clock,
+                emulate=options.emulate,
+                profile=options.profile,
+                folder=folder,
+            )
         )
-        limits = options.limits(file.limits)
-        tally = calling.Tally()
-        calls = await stack.enter_async_context(
-            calling.called(settings, limits.requests_per_second, clock, tally, folder)
-        )
-        schemas = Schemas(settings.cache, settings.base_url)
-        prepared = await _prepare(file, folder, calls, schemas, clock, refresh=options.refresh_schema)
-        bound = binding(file, settings, options)
-        if prepared.facts:
-            with folder.opened() as kept:
-                check_bound(prepared, bound, kept, options)
-        selected = _check(prepared, options)
+        prepared = await _prepare(file, folder, line, clock, refresh=options.refresh_schema)
+        bound = binding(file, line.settings, options)
+        selected = _permitted(prepared, bound, options)
         if agreed is not None and not await agreed(prepared):
             raise StoppedError("Nothing was submitted.")
-        if not early:
-            folder.make(options.state)
-            since = clock.now()
-            stack.enter_context(folder.held())
-        store = stack.enter_context(workshop.kept(folder))
+        if since is None:
+            since = stack.enter_context(_taken(folder, options, clock))
+        store = stack.enter_context(workshop.working_ledger(folder))
         edition = bind(prepared, bound, store, options, since)
         if not holds(folder.job, file.text.encode()):
             replace_for_good(folder.job, [file.text.encode()])
-        log = stack.enter_context(logs.opened(folder.log, secrets=settings.secrets, screen=screen))
-        shop = await stack.enter_async_context(
-            workshop.opened(
-                folder,
-                store,
-                job=prepared.job,
-                limits=limits,
-                tool=prepared.tool,
-                edition=edition,
-                settings=settings,
-                calls=calls,
-                tally=tally,
-                control=control,
-                clock=clock,
-                log=log,
-            )
-        )
+        log = stack.enter_context(logs.opened(folder.log, secrets=line.settings.secrets, screen=screen))
+        commission = Commission(prepared.job, limits, prepared.tool, edition)
+        around = Surroundings(line, control, clock, log)
+        shop = await stack.enter_async_context(workshop.opened(folder, store, commission, around))
         orders = Orders(selected, options.limit, fail_fast=options.fail_fast, insists=options.resubmit_uncertain)
         return await carry_out(shop, orders, watcher)
 
 
-async def carry_out(
-    shop: Workshop, orders: Orders, watcher: Watcher, *, heartbeat_seconds: float = HEARTBEAT_SECONDS
-) -> Result:
-    """Let the engine carry the run folder's tasks as far as the orders say and the service lets it.
-
-    Args:
-        shop: What it works with.
-        orders: What this invocation is about.
-        watcher: Follows it.
-        heartbeat_seconds: How often the watcher is shown where the run stands.
-    """
-    clock, ledger = shop.clock, shop.ledger
-    started = clock.monotonic()
-    heart = Heartbeat(shop, watcher.show, heartbeat_seconds)
-    await heart.hear()
-    entered = int(await ledger.read(lambda store: store.fact("entered")) or 0)
-    unfinished = await ledger.read(SqliteLedger.unfinished)
-    pending = shop.job.total() > entered or ledger.totals.counts[State.PENDING] > 0 or bool(unfinished)
-    frontier = Frontier(ordered=await ledger.read(lambda store: store.fact(UNORDERED)) is None)
-    if orders.submits and pending:
-        await _find(frontier, shop, insists=orders.insists)
-    if shop.clearing is not None:
-        await shop.clearing.finish()
-    engine = shop.engine(orders, entered, frontier)
-    shop.log.info(  # `newest` tells `recover`, should the ledger be damaged, what cannot be ours, and `model` what can
-        "run started",
-        model=shop.job.model,
-        tasks=shop.job.total(),
-        entered=entered,
-        unfinished=len(unfinished),
-        newest=frontier.newest,
-    )
-    halt = None
-    async with anyio.create_task_group() as group:
-        with anyio.CancelScope() as scope:
-            group.start_soon(_guard, shop.control, scope, clock)
-            group.start_soon(heart.run)
-            halt = await engine.run(unfinished)
-        group.cancel_scope.cancel()
-    halt = halt or shop.control.halt
-    if orders.submits and shop.edition > 1 and not shop.control.left:
-        await engine.feed.finish()  # what an edited job file has dropped has to be known however early the run stops
-    final = await heart.last()
-    await ledger.state({"updated_at": repr(clock.now()), "cancel": None, **dict.fromkeys(PASSING)})
-    left_out = orders.submits and halt is not None and not engine.feed.exhausted
-    exit_code = _exit_code(shop, halt, left_out=left_out)
-    seconds = clock.monotonic() - started
-    shop.log.info("run ended", exit_code=int(exit_code), halt=halt and halt.message, seconds=round(seconds, 3))
-    failures = await ledger.read(lambda store: store.failures(MOST_REASONS))
-    return Result(shop.folder.path, final, exit_code, halt, seconds, tuple(failures), shop.job.warnings)
+@contextmanager
+def _taken(folder: RunFolder, options: Options, clock: Clock) -> Iterator[float]:
+    """Be the only process at work in the folder, which is made where there is none; give since when, unix seconds."""
+    since = clock.now()
+    folder.make(options.state)
+    with folder.held():
+        yield since
 
 
-async def _prepare(
-    file: JobFile, folder: RunFolder, calls: Calls, schemas: Schemas, clock: Clock, *, refresh: bool
-) -> Prepared:
+async def _prepare(file: JobFile, folder: RunFolder, line: Line, clock: Clock, *, refresh: bool) -> Prepared:
     """Check the job against the model's schema: the folder's frozen one, else the one that the service has now."""
     facts = facts_of(folder)
     tool = None if refresh else kept_tool(file, facts)
     if tool is None:
         with wrong_model_told(file):
-            tool = await schema.asked(file.model, calls, schemas, clock)
+            tool = await schema.asked(file.model, line, clock)
     return prepare(file, folder, facts, tool)
+
+
+def _permitted(prepared: Prepared, bound: Binding, options: Options) -> Callable[[Task], bool]:
+    """See that a run may go on in its folder, and return which tasks this invocation is about.
+
+    Raises:
+        RefusedError: See `check_bound` and `_check`.
+    """
+    if prepared.facts:
+        with prepared.folder.opened() as store:
+            check_bound(prepared, bound, store, options)
+    return _check(prepared, options)
 
 
 def _check(prepared: Prepared, options: Options) -> Callable[[Task], bool]:
@@ -242,43 +146,3 @@ def _check(prepared: Prepared, options: Options) -> Callable[[Task], bool]:
         raise RefusedError(f"{prepared.file.path}: The job has no tasks: `exclude` leaves none.")
     check_prices(prepared.tool, options.limits(prepared.file.limits), first.parameters)
     return selection(options.only, job)
-
-
-async def _find(frontier: Frontier, shop: Workshop, *, insists: bool) -> None:
-    """Learn the newest remote task there is: what this run submits is newer.
-
-    Raises:
-        StoppedError: The list cannot be had, and the user does not insist on going on without it.
-    """
-
-    async def newest(client: Client) -> TaskPage:
-        return await client.tasks(start=0, limit=1)
-
-    try:
-        page = await insist(newest, shop.calls, clock=shop.clock, random=shop.random)
-    except StoppedError as error:
-        if not insists:
-            raise
-        shop.log.warning("going on without the service's list of tasks", why=str(error))
-        return
-    for number in [task.number for task in page.tasks] or [0]:
-        frontier.saw(number)
-
-
-async def _guard(control: Control, scope: anyio.CancelScope, clock: Clock) -> None:
-    """Once the run is left, give what is at hand a while to finish, then end it."""
-    while not control.left:
-        await control.changed.wait()
-    await clock.wait(control.forced, GRACE_SECONDS)
-    scope.cancel()
-
-
-def _exit_code(shop: Workshop, halt: Halt | None, *, left_out: bool) -> Exit:
-    """Return the exit code; with `left_out`, the ledger does not hold the whole job as it now is."""
-    if halt is not None and halt.stop in SIGNALLED:
-        return SIGNALLED[halt.stop]
-    totals = shop.ledger.totals
-    kept = {state: totals.counts[state] - totals.dropped[state] for state in State}
-    if left_out or sum(kept[state] for state in FINAL) < shop.job.total():
-        return Exit.STOPPED
-    return Exit.DONE if kept[State.DONE] == shop.job.total() else Exit.SOME_FAILED

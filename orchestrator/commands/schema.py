@@ -10,16 +10,16 @@ import anyio.to_thread
 
 from orchestrator.clock import Clock
 from orchestrator.commands import calling
+from orchestrator.commands.calling import Line
 from orchestrator.commands.prepare import TRY_IT, credentials
 from orchestrator.config import Settings
 from orchestrator.errors import RefusedError, StoppedError
 from orchestrator.schemas import Schemas
-from orchestrator.steps.calls import Calls
 from orchestrator.steps.insist import insist
 from orchestrator.wiro import Client
 
 
-async def asked(model: str, calls: Calls, schemas: Schemas, clock: Clock) -> Mapping[str, Any]:
+async def asked(model: str, line: Line, clock: Clock) -> Mapping[str, Any]:
     """Ask for a model's catalogue entry, and keep it.
 
     Raises:
@@ -30,8 +30,8 @@ async def asked(model: str, calls: Calls, schemas: Schemas, clock: Clock) -> Map
     async def ask(client: Client) -> Mapping[str, Any]:
         return await client.tool(model)
 
-    tool = await insist(ask, calls, clock=clock, random=random.random)
-    await anyio.to_thread.run_sync(schemas.keep, model, tool, clock.now())
+    tool = await insist(ask, line.calls, clock=clock, random=random.random)
+    await anyio.to_thread.run_sync(line.schemas.keep, model, tool, clock.now())
     return tool
 
 
@@ -58,11 +58,8 @@ async def asked_or_kept(
     try:
         if not emulate:
             credentials(settings, TRY_IT)
-        async with (
-            calling.service(settings, emulate=emulate, state=None) as service,
-            calling.called(service, calls_per_second, clock, calling.Tally()) as calls,
-        ):
-            return await asked(model, calls, Schemas(service.cache, service.base_url), clock), ()
+        async with calling.reached(settings, calls_per_second, clock, emulate=emulate) as line:
+            return await asked(model, line, clock), ()
     except (RefusedError, StoppedError) as error:
         schemas = Schemas(None if emulate or fresh else settings.cache, settings.base_url)
         kept = await anyio.to_thread.run_sync(schemas.kept, model, clock.now())

@@ -20,11 +20,12 @@ from anyio.abc import TaskGroup
 from orchestrator import signals
 from orchestrator.clock import Clock
 from orchestrator.commands.status import read_status
+from orchestrator.config import is_loopback
 from orchestrator.errors import RefusedError
 from orchestrator.runs import RunFolder
 from orchestrator.threads import in_thread
 from orchestrator.web.app import Site, serving
-from orchestrator.web.guard import Guard, is_loopback
+from orchestrator.web.guard import Guard
 from orchestrator.web.shelf import Shelf
 from orchestrator.web.watch import Watch
 
@@ -85,8 +86,8 @@ async def serve(places: Sequence[Path], door: Door, *, clock: Clock, say: Say, t
     watch = Watch(shelf, read_status, clock)
     guard = Guard(door.host, token, f"orchestrator-{door.port}")
     async with anyio.create_task_group() as group:
-        ending = Ending(group, watch, tell)
-        site = Site(shelf, watch, guard, cancel=ending.begin, tell=tell)
+        canceller = Canceller(group, watch, tell)
+        site = Site(shelf, watch, guard, cancel=canceller.begin, tell=tell)
         with signals.handled(lambda _: group.cancel_scope.cancel()):
             async with serving(site, watch, door.host, door.port) as port:
                 address = _address(door.host, port, token)
@@ -96,7 +97,7 @@ async def serve(places: Sequence[Path], door: Door, *, clock: Clock, say: Say, t
                 await anyio.sleep_forever()
 
 
-class Ending:
+class Canceller:
     """Ends what runs have on the service, by a process of its own for each: the command `cancel`."""
 
     def __init__(self, group: TaskGroup, watch: Watch, tell: Say) -> None:
@@ -122,7 +123,7 @@ class Ending:
             self._watch.say(name, "Nothing of the run goes on at the service any more.")
             return
         self._tell(f"{name} was not cancelled. {done.stderr.decode(errors='replace').strip()}")
-        self._watch.say(name, "It was not cancelled: the window of `orchestrator serve` says why.")
+        self._watch.say(name, "It was not cancelled: see the terminal of `orchestrator serve`.")
 
 
 def _found(places: Sequence[Path], shelf: Shelf) -> int:
@@ -140,7 +141,9 @@ def _address(host: str, port: int, token: str | None) -> str:
 
 def _announcement(number: int, address: str, host: str) -> str:
     runs = f"{number} run{'s' if number != 1 else ''}"
-    first = f"{runs} to see at {address}\nCtrl-C ends it."
+    first = f"Serving {runs} at {address}\nCtrl-C ends it."
     if is_loopback(host):
         return first
-    return f"{first} Nothing is encrypted: whoever knows the address or is on the way to it sees everything."
+    return (
+        f"{first} Nothing is encrypted: whoever knows the address, or can read the network's traffic, sees everything."
+    )

@@ -9,7 +9,6 @@ from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
-from structlog.typing import FilteringBoundLogger
 
 from orchestrator.clock import Clock
 from orchestrator.commands.prepare import credentials
@@ -17,9 +16,7 @@ from orchestrator.config import Settings
 from orchestrator.engines.pacing import Pacer
 from orchestrator.engines.slots import Slots
 from orchestrator.errors import LockedError
-from orchestrator.facts import ANEW
 from orchestrator.lane import (
-    RUN,
     WORD_SECONDS,
     LaneError,
     LaneFile,
@@ -32,7 +29,8 @@ from orchestrator.lane import (
     lane_folder,
     places_lease,
 )
-from orchestrator.ledger import Ledger
+from orchestrator.ledger import Fact, Ledger
+from orchestrator.logs import Log
 from orchestrator.runs import RunFolder
 from orchestrator.steps.elsewhere import Alone, Others
 from orchestrator.threads import Hop, in_thread
@@ -79,7 +77,7 @@ async def among_others(
     *,
     settings: Settings,
     clock: Clock,
-    log: FilteringBoundLogger,
+    log: Log,
     hop: Hop,
 ) -> AsyncIterator[Others]:
     """Be known to the account's other runs while the block runs, share places with them, and give what asks them.
@@ -109,9 +107,13 @@ async def among_others(
             told = await hop(partial(file.told_places, clock.now() - WORD_SECONDS))
         except LaneError as error:
             if settings.state is not None:
-                log.warning("cannot share a key with other runs: start none, or set ORCHESTRATOR_HOME", why=str(error))
+                await ledger.state({Fact.ALONE: "1"})
+                log.warning(
+                    "cannot share a key with other runs: do not start others, or set ORCHESTRATOR_HOME", why=str(error)
+                )
             yield Alone()
             return
+        await ledger.state({Fact.ALONE: None})
         if told is not None:
             slots.capacity.expect(told)
         group = await stack.enter_async_context(_kept(lease))
@@ -166,13 +168,13 @@ async def _entered(file: LaneFile, folder: RunFolder, ledger: Ledger, clock: Clo
         LockedError: A copy of it is at work.
     """
     here = await hop(folder.path.resolve)
-    held, anew = await ledger.read(lambda store: (store.fact(RUN), store.fact(ANEW) is not None))
+    held, anew = await ledger.read(lambda store: (store.fact(Fact.RUN), store.fact(Fact.ANEW) is not None))
     run = await hop(partial(known_as, file, held, here))
     if run != held:
-        await ledger.state({RUN: run}, durable=True)
+        await ledger.state({Fact.RUN: run}, durable=True)
     await hop(partial(file.enter, run, here, clock.now(), anew=anew))
     if anew:
-        await ledger.state({ANEW: None})
+        await ledger.state({Fact.ANEW: None})
     other = await hop(partial(copy_at_work, file, run))  # after it is entered: of two that begin at once one is seen
     if other is not None:
         raise LockedError(
@@ -191,7 +193,7 @@ async def _leave_word(file: LaneFile, run: str, ledger: Ledger, clock: Clock, ho
             await hop(partial(file.leave_word, run, since, claims))
 
 
-async def _stay(file: LaneFile, run: str, clock: Clock, log: FilteringBoundLogger, hop: Hop) -> None:
+async def _stay(file: LaneFile, run: str, clock: Clock, log: Log, hop: Hop) -> None:
     """Tell again and again that the run is at work."""
     told = False
     while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from orchestrator.facts import delays_of
+from orchestrator.ledger import Fact, SqliteLedger
 from orchestrator.output.manifest import moment
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status, status
@@ -16,17 +18,26 @@ def read_status(folder: RunFolder) -> Status:
     running = folder.is_held() if folder.exists() else False
     with folder.opened() as store:
         facts, totals, paid_in_vain = store.facts(), store.totals(), store.paid_in_vain()
+        alone, undeleted = concerns(store)
     return status(
         totals,
-        tasks=int(facts.get("total", "0")),
+        tasks=int(facts.get(Fact.TOTAL, "0")),
         running=running,
-        started_at=_moment(facts.get("started_at")),
-        updated_at=_moment(facts.get("updated_at")),
-        seconds_left=_number(facts.get("seconds_left")),
-        progress=_number(facts.get("progress")),
-        doubt_seconds_left=_number(facts.get("doubt_seconds_left")),
+        started_at=_moment(facts.get(Fact.STARTED_AT)),
+        updated_at=_moment(facts.get(Fact.UPDATED_AT)),
+        seconds_left=_number(facts.get(Fact.SECONDS_LEFT)),
+        progress=_number(facts.get(Fact.PROGRESS)),
+        doubt_seconds_left=_number(facts.get(Fact.DOUBT_SECONDS_LEFT)),
         paid_in_vain=paid_in_vain,
+        waiting=delays_of(facts.get(Fact.WAITING)),
+        undeleted=undeleted,
+        alone=alone,
     )
+
+
+def concerns(store: SqliteLedger) -> tuple[bool, int]:
+    """Return whether a run can share nothing, and of how many tasks it has still to delete the service's copies."""
+    return store.fact(Fact.ALONE) is not None, store.done_with(Fact.OWED)
 
 
 def _number(held: str | None) -> float | None:

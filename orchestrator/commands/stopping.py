@@ -75,7 +75,7 @@ async def stoppable(
             stop = Stop.INTERRUPTED if number == signal.SIGINT else Stop.TERMINATED
             control.leave(stop, f"{_what(number)} What runs on the service goes on there.")
             if control.begun:
-                tell(lambda: _at_hand(control))
+                tell(lambda: _at_hand(control, number))
 
     try:
         with anyio.CancelScope() as scope, signals.handled(on_signal):
@@ -96,14 +96,15 @@ def _what(number: int) -> str:
     return "Interrupted." if number == signal.SIGINT else f"Ended by {signal.Signals(number).name}."
 
 
-def _at_hand(control: Control) -> str:
+def _at_hand(control: Control, number: int) -> str:
     finishing = many(control.downloads, "download") if control.downloads else "what is at hand"
-    return f"Stopping: finishing {finishing}; press Ctrl-C again to leave at once."
+    again = "press Ctrl-C" if number == signal.SIGINT else f"send {signal.Signals(number).name}"
+    return f"Stopping: finishing {finishing}; {again} again to leave at once."
 
 
 def _vanish(number: int) -> None:
     sys.stderr.write(
-        f"orchestrator: The disk has not answered for {LAST_SECONDS:.0f} s, so this ends without its last words."
+        f"orchestrator: The disk has not answered for {LAST_SECONDS:.0f} s, so this ends without saving how far it is."
         " Nothing is lost: the same command finds out what became of every task.\n"
     )
     sys.stderr.flush()

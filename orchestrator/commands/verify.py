@@ -10,25 +10,27 @@ from typing import Any, Final
 import anyio.to_thread
 
 from orchestrator.clock import Clock
+from orchestrator.commands.carrying import Watcher
 from orchestrator.commands.options import Options
 from orchestrator.commands.resume import resume
 from orchestrator.commands.retry import can_be_asked_for, is_lost
-from orchestrator.commands.run import Watcher
 from orchestrator.config import Settings
 from orchestrator.engines.control import Control
 from orchestrator.engines.local import Orders
 from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import Record, State
-from orchestrator.output.checked import Found, look
+from orchestrator.output.checked import Condition, condition_of
 from orchestrator.runs import RunFolder
 
 FORMAT: Final = 1
 
 
 SENTENCES: Final = {
-    Found.MISSING: "{} is missing.",
-    Found.DAMAGED: "{} is damaged.",
-    Found.BLOCKED: "{} is a folder, where a file belongs: move it away, then `verify --repair` fetches the file again.",
+    Condition.MISSING: "{} is missing.",
+    Condition.DAMAGED: "{} is damaged.",
+    Condition.BLOCKED: (
+        "{} is a folder, where a file belongs: move it away, then `verify --repair` fetches the file again."
+    ),
 }
 
 
@@ -98,7 +100,7 @@ async def verify(
 
 def _check(folder: RunFolder) -> tuple[Verification, list[Record]]:
     """Look at every file, and return the tasks that are worth asking for again, too."""
-    counts: Counter[Found] = Counter()
+    counts: Counter[Condition] = Counter()
     problems: list[str] = []
     bad: list[Record] = []
     lost = 0
@@ -106,25 +108,21 @@ def _check(folder: RunFolder) -> tuple[Verification, list[Record]]:
         store.totals()  # a task in a state that there is not is found here, and passed over below
         unfetched = (record for record in store.unfinished() if record.state is State.FETCHING)
         for record in chain(store.finished(), unfetched):
-            found = {output.path: look(folder.path, output) for output in record.outputs}
-            if record.state is State.FETCHING and set(found.values()) <= {Found.OK}:
-                found[_place(folder, record)] = Found.MISSING  # it has made more than has been fetched so far
+            found = {output.path: condition_of(folder.path, output) for output in record.outputs}
+            if record.state is State.FETCHING and set(found.values()) <= {Condition.OK}:
+                found[_place(folder, record)] = Condition.MISSING  # it has made more than has been fetched so far
             counts.update(found.values())
             problems += [SENTENCES[what].format(path) for path, what in found.items() if what in SENTENCES]
             gone = is_lost(record)
             if gone:
                 lost += 1
                 problems.append(_lost_sentence(folder, record))
-            wrong = gone or set(found.values()) - {Found.OK}
-            if wrong and Found.BLOCKED not in found.values() and can_be_asked_for(record):
+            wrong = gone or set(found.values()) - {Condition.OK}
+            if wrong and Condition.BLOCKED not in found.values() and can_be_asked_for(record):
                 bad.append(record)
-    damaged = counts[Found.DAMAGED] + counts[Found.BLOCKED]
-    return (
-        Verification(
-            counts.total(), counts[Found.OK], counts[Found.MISSING], damaged, lost=lost, problems=tuple(problems)
-        ),
-        bad,
-    )
+    ok, missing = counts[Condition.OK], counts[Condition.MISSING]
+    damaged = counts[Condition.DAMAGED] + counts[Condition.BLOCKED]
+    return Verification(counts.total(), ok, missing, damaged, lost=lost, problems=tuple(problems)), bad
 
 
 def _lost_sentence(folder: RunFolder, record: Record) -> str:

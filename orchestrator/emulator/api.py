@@ -17,6 +17,7 @@ from orchestrator.emulator.faults import Fault
 from orchestrator.emulator.harms import Sleep, drop, harm
 from orchestrator.emulator.journal import Journal, Record
 from orchestrator.emulator.listing import Listing
+from orchestrator.emulator.misreporting import retell
 from orchestrator.emulator.models import CATALOGUE, find_model
 from orchestrator.emulator.outputs import Outputs
 from orchestrator.emulator.profile import LoseReplies
@@ -25,7 +26,6 @@ from orchestrator.emulator.replies import Replies, Reply
 from orchestrator.emulator.socket import Sockets
 from orchestrator.emulator.stats import Stats, as_json, spelling
 from orchestrator.emulator.task import Task
-from orchestrator.emulator.telling import retell
 
 Fields: TypeAlias = Mapping[str, Any]
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]

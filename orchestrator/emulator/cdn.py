@@ -16,10 +16,10 @@ from orchestrator.emulator.account import Account
 from orchestrator.emulator.fates import Fates, Subject
 from orchestrator.emulator.faults import HARMS, Fault
 from orchestrator.emulator.harms import Sleep, body_of, drop, harm, stream_like
+from orchestrator.emulator.misreporting import file_of
 from orchestrator.emulator.outputs import Outputs
 from orchestrator.emulator.stats import Stats
 from orchestrator.emulator.task import Task
-from orchestrator.emulator.telling import file_of
 
 RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 ASKED = (*HARMS, "endless", "redirected", "expired", "whole", "compressed", "retyped")

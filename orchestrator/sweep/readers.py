@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from orchestrator.sweep.nodes import ListNode, MapNode, Node, ScalarNode, kind_of, read_meaning, secret_key_problem
 from orchestrator.sweep.problems import Problems, did_you_mean
 from orchestrator.sweep.scalars import SurpriseError
+from orchestrator.tasks import MOST_AT_ONCE
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -172,38 +173,42 @@ def word(known: tuple[str, ...]) -> Reader[str]:
     return Reader(read, {"enum": list(known)})
 
 
-def _positive(node: Node, problems: Problems) -> Decimal | None:
-    return _number(node, problems, "a number above 0", lambda found: found > 0)
+def _above_0(node: Node, problems: Problems, hint: str) -> Decimal | None:
+    return _number(node, problems, "a number above 0", lambda found: found > 0, hint)
+
+
+def _usd(node: Node, problems: Problems) -> Decimal | None:
+    return _above_0(node, problems, "Write US dollars without a sign: 2.50.")
 
 
 def _rate(node: Node, problems: Problems) -> float | None:
-    found = _positive(node, problems)
+    found = _above_0(node, problems, "Write how many in a second: 10, or 0.5 for one every two seconds.")
     return None if found is None else float(found)
 
 
-def _duration(fits: Callable[[Decimal], bool]) -> Callable[[Node, Problems], float | None]:
-    expected = "a duration like 90s, 30m or 2h"
+def _duration(expected: str, fits: Callable[[Decimal], bool]) -> Callable[[Node, Problems], float | None]:
+    hint = "Write a number and its unit: 500ms, 90s, 30m, 2h or 1d."
 
     def read(node: Node, problems: Problems) -> float | None:
         match = _DURATION.fullmatch(node.text) if isinstance(node, ScalarNode) else None
-        found = Decimal(match[1]) * _SECONDS[match[2]] if match else _unless_text(node, problems, expected)
+        found = Decimal(match[1]) * _SECONDS[match[2]] if match else _unless_text(node, problems, expected, hint)
         if found is not None and fits(found):
             return float(found)
         if found is not None:
-            _mismatch(node, problems, expected)
+            _mismatch(node, problems, expected, hint)
         return None
 
     return read
 
 
 def _share(node: Node, problems: Problems) -> float | None:
-    expected = "a share like 5% or 0.05"
+    expected, hint = "a share from 0% to 100%", "Write it like 5% or 0.05."
     match = _PERCENT.fullmatch(node.text) if isinstance(node, ScalarNode) else None
-    found = Decimal(match[1]) / 100 if match else _unless_text(node, problems, expected)
+    found = Decimal(match[1]) / 100 if match else _unless_text(node, problems, expected, hint)
     if found is not None and 0 <= found <= 1:
         return float(found)
     if found is not None:
-        _mismatch(node, problems, expected)
+        _mismatch(node, problems, expected, hint)
     return None
 
 
@@ -218,21 +223,25 @@ def _flag(node: Node, problems: Problems) -> bool | None:
 def _concurrency(node: Node, problems: Problems) -> int | Literal["auto"] | None:
     if isinstance(node, ScalarNode) and node.text == "auto":
         return "auto"
-    expected = "`auto` or a whole number of 1 or more"
-    found = _number(node, problems, expected, lambda each: each == each.to_integral_value() and each >= 1)
+    expected = f"`auto` or a whole number from 1 to {MOST_AT_ONCE:,}"
+
+    def fits(found: Decimal) -> bool:
+        return found == found.to_integral_value() and 1 <= found <= MOST_AT_ONCE
+
+    found = _number(node, problems, expected, fits, "Write `auto` to learn what the service allows.")
     return None if found is None else int(found)
 
 
 TEXT: Reader[str] = Reader(text, {"type": "string"})
 NUMBER: Reader[Decimal] = Reader(number, {"type": "number"})
-POSITIVE: Reader[Decimal] = Reader(_positive, {"type": "number", "exclusiveMinimum": 0})
+USD: Reader[Decimal] = Reader(_usd, {"type": "number", "exclusiveMinimum": 0})
 RATE: Reader[float] = Reader(_rate, {"type": "number", "exclusiveMinimum": 0})
 SECONDS: Reader[float] = Reader(
-    _duration(lambda found: found > 0),
+    _duration("a duration above 0", lambda found: found > 0),
     {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": f"^{_DURATION.pattern}$"}]},
 )
 SPAN: Reader[float] = Reader(
-    _duration(lambda found: found >= 0),
+    _duration("a duration", lambda found: found >= 0),
     {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{_DURATION.pattern}$"}]},
 )
 SHARE: Reader[float] = Reader(
@@ -241,7 +250,7 @@ SHARE: Reader[float] = Reader(
 )
 FLAG: Reader[bool] = Reader(_flag, {"type": "boolean"})
 CONCURRENCY: Reader[int | Literal["auto"]] = Reader(
-    _concurrency, {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]}
+    _concurrency, {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE}]}
 )
 
 
@@ -250,19 +259,21 @@ def capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def _number(node: Node, problems: Problems, expected: str, fits: Callable[[Decimal], bool]) -> Decimal | None:
-    found = _unless_text(node, problems, expected)
+def _number(
+    node: Node, problems: Problems, expected: str, fits: Callable[[Decimal], bool], hint: str | None = None
+) -> Decimal | None:
+    found = _unless_text(node, problems, expected, hint)
     if found is None or fits(found):
         return found
-    _mismatch(node, problems, expected)
+    _mismatch(node, problems, expected, hint)
     return None
 
 
-def _unless_text(node: Node, problems: Problems, expected: str) -> Decimal | None:
+def _unless_text(node: Node, problems: Problems, expected: str, hint: str | None) -> Decimal | None:
     found = scalar(node, problems, expected)
     if found is None or isinstance(found, Decimal):
         return found
-    _mismatch(node, problems, expected)
+    _mismatch(node, problems, expected, hint)
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
-from orchestrator.sweep.readers import CONCURRENCY, FLAG, POSITIVE, RATE, SECONDS, TEXT, Key, Keys, whole
+from orchestrator.sweep.readers import CONCURRENCY, FLAG, RATE, SECONDS, TEXT, USD, Key, Keys, whole
 
 Tracking: TypeAlias = Literal["auto", "poll", "socket", "webhook"]
 
@@ -94,8 +94,8 @@ LIMITS: Keys = {
     "concurrency": Key(
         "How many tasks run at a time; `auto`, the default, learns what the service allows.", CONCURRENCY
     ),
-    "budget_usd": Key("The most that the run folder may cost over its whole life. No limit by default.", POSITIVE),
-    "price_usd": Key("The price of a task, only where the service states none.", POSITIVE),
+    "budget_usd": Key("The most that the run folder may cost over its whole life. No limit by default.", USD),
+    "price_usd": Key("The price of a task, only where the service states none.", USD),
     "task_timeout": Key(
         "How long a task may take: seconds, or 90s, 30m, 2h. 30m by default.", SECONDS, "task_timeout_seconds"
     ),
