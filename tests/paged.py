@@ -32,6 +32,16 @@ JOB = {
         "scheduler": ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"],
     },
 }
+SIX = {
+    "parameters": {"samples": 1},
+    "sweep": {
+        "prompt": ["a lighthouse at dusk", "a harbour in fog"],
+        "scheduler": ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"],
+    },
+}
+"""A job of six tasks that all go well."""
+
+PICK_THREE = (" ", "ArrowRight", " ", "ArrowRight", " ")
 COLOURS = {"DDIMScheduler": 200, "EulerDiscreteScheduler": 120, "PNDMScheduler": 40}
 
 
@@ -39,6 +49,12 @@ def picture(task: Task, number: int) -> bytes:
     file = io.BytesIO()
     shade = COLOURS[str(task.parameters["scheduler"])]
     Image.new("RGB", (600, 400), (shade, int(str(task.parameters["seed"])), number * 80)).save(file, "PNG")
+    return file.getvalue()
+
+
+def plain(task: Task, number: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (300, 200), (task.index * 40, number, 120)).save(file, "PNG")
     return file.getvalue()
 
 
@@ -54,13 +70,31 @@ def built(folder: RunFolder) -> RunFolder:
     return folder
 
 
+def ready(look: Look) -> Page:
+    """Return the page of `SIX` as it opens for the first time, with the focus in its grid."""
+    page = look()
+    page.locator("#cell-1-2 img").wait_for()
+    page.locator("#sheet").focus()
+    return page
+
+
 def keys(page: Page, *names: str) -> None:
     for name in names:
         page.keyboard.press(name)
 
 
+def drawn(page: Page) -> None:
+    """Wait until the page has been drawn anew, and no longer than for anything else of it."""
+    page.evaluate(
+        """new Promise((done, fail) => {
+            setTimeout(fail, 5000, "nothing is drawn");
+            requestAnimationFrame(() => requestAnimationFrame(done));
+        })"""
+    )
+
+
 def heads(page: Page) -> list[str]:
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")  # drawn anew
+    drawn(page)
     return [text.strip() for text in page.locator(".column").all_inner_texts()]
 
 

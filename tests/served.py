@@ -48,6 +48,6 @@ def settings_of(service: Emulator) -> dict[str, str]:
 def stats_of(service: Emulator) -> dict[str, Any]:
     """Return what it has in its books, as it tells anybody who asks."""
     address = service.base_url.replace("/v1", "/emulator/stats")
-    with urllib.request.urlopen(address) as reply:  # noqa: S310 - the emulator's address
+    with urllib.request.urlopen(address, timeout=20) as reply:  # noqa: S310 - the emulator's address
         stats: dict[str, Any] = json.load(reply)
     return stats

@@ -25,7 +25,7 @@ from orchestrator.output.export import parquet
 from orchestrator.output.export.choice import Choice, Chosen
 from orchestrator.output.export.parquet import CHUNK, Kind, in_form, kind_of, wider
 from orchestrator.output.export.rows import OWN, columns, rows
-from orchestrator.output.export.tables import Told, cell, write_csv, write_json, write_parquet
+from orchestrator.output.export.tables import Content, cell, write_csv, write_json, write_parquet
 from orchestrator.output.gallery.marks import Mark
 from orchestrator.runs import RunFolder
 from orchestrator.sweep import Schema
@@ -53,7 +53,7 @@ def folder(make_run: MakeRun, tmp_path: Path) -> RunFolder:
     return make_run(tmp_path / "run", JOB, lambda *_: b"{}", state=ends)
 
 
-def told(folder: RunFolder, **options: Any) -> Told:
+def told(folder: RunFolder, **options: Any) -> Content:
     opened = folder.opened()
     facts = opened.facts()
     job = resolved_job(facts)
@@ -66,7 +66,7 @@ def told(folder: RunFolder, **options: Any) -> Told:
             yield from choice.of(ledger)
 
     opened.close()
-    return Told(job.name, job.model, tuple(job.axes_groups()), chosen)
+    return Content(job.name, job.model, tuple(job.axes_groups()), chosen)
 
 
 def table(path: Path) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from paged import Look, MakeRun, built, cell, heads, keys
+from paged import Look, MakeRun, built, cell, drawn, heads, keys
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -47,10 +47,6 @@ def at(page: Page, address: str) -> None:
     page.goto(page.url.partition("#")[0] + address)
     page.reload()
     page.locator("#cell-0-1 img").first.wait_for()
-
-
-def drawn(page: Page) -> None:
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def chosen(page: Page) -> tuple[int, int]:

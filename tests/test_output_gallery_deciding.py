@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
-
 import pytest
-from paged import Look, built, keys
-from PIL import Image
+from paged import PICK_THREE, SIX, Look, MakeRun, built, keys, plain, ready
 from playwright.sync_api import Page, expect
 
 from orchestrator.runs import RunFolder
-from orchestrator.tasks import Task
 
-JOB = {
-    "parameters": {"samples": 1},
-    "sweep": {
-        "prompt": ["a lighthouse at dusk", "a harbour in fog"],
-        "scheduler": ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"],
-    },
-}
-PICK_THREE = (" ", "ArrowRight", " ", "ArrowRight", " ")
 STARS = "() => Object.values(JSON.parse(gallery.marks.text()).marks).map((mark) => mark.stars)"
 
 # Which parts of the help hold where, and how one gets there.
@@ -69,24 +56,14 @@ def blocking_calls_are_errors() -> None:
     """The browser keeps a loop in this thread; nothing of ours runs in it."""
 
 
-def picture(task: Task, number: int) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (300, 200), (task.index * 40, number, 120)).save(file, "PNG")
-    return file.getvalue()
-
-
 @pytest.fixture(scope="module")
-def folder(make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return built(make_run(tmp_path_factory.mktemp("deciding") / "run", JOB, picture))
+def folder(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return built(make_run(tmp_path_factory.mktemp("deciding") / "run", SIX, plain))
 
 
 @pytest.fixture
 def page(look: Look) -> Page:
-    """The page as it opens for the first time."""
-    page = look()
-    page.locator("#cell-1-2 img").wait_for()
-    page.locator("#sheet").focus()
-    return page
+    return ready(look)
 
 
 def compared(page: Page) -> list[str]:
@@ -213,237 +190,6 @@ def test_the_help_lists_every_key_and_no_other(page: Page, place: str) -> None:
     reach, parts = PLACES[place]
     heeded = page.evaluate(PRESS_ALL.replace("REACH", reach))
     assert set(heeded) == {key for part in parts for key in listed[part]} - BY_THEMSELVES
-
-
-def test_pictures_grow_while_their_slider_is_dragged(page: Page) -> None:
-    box = page.locator("#size").bounding_box()
-    assert box
-    at = (box["x"] + 30, box["y"] + box["height"] / 2)
-    page.mouse.move(*at)
-    page.mouse.down()
-    widths = []
-    for step in (10, 30, 50):
-        page.mouse.move(at[0] + step, at[1])
-        page.evaluate("gallery.flush()")
-        widths.append(page.evaluate("gallery.sheet.width()"))
-    page.mouse.up()
-    assert widths == sorted(set(widths))
-    page.wait_for_url(f"**size={widths[-1]}&**")
-
-
-def test_a_button_that_is_being_pressed_stays(page: Page) -> None:
-    """Whatever happens meanwhile: a click is a press and a release of the same button."""
-    box = page.locator("#tab-wall").bounding_box()
-    assert box
-    page.mouse.move(box["x"] + 5, box["y"] + 5)
-    page.mouse.down()
-    page.evaluate("['tasks', 'head'].forEach(gallery.changed); gallery.flush()")
-    page.mouse.up()
-    expect(page.locator("#tab-wall")).to_have_attribute("aria-current", "page")
-
-
-def test_what_the_page_says_is_above_its_dialogs(page: Page) -> None:
-    keys(page, "e")
-    page.locator("#export").get_by_role("button", name="CSV").click()
-    said = page.locator("#export #say")
-    expect(said).to_contain_text("is on its way")
-    keys(page, "Escape")
-    expect(page.locator("body > #say")).to_contain_text("is on its way")
-
-
-def test_filters_hold_for_the_overview_and_the_ranking(page: Page) -> None:
-    """So the best scheduler for one prompt can be found."""
-    page.evaluate(
-        """() => {
-            for (let row = 0; row < 2; row += 1) {
-                const [a, b] = [0, 2].map((column) => gallery.sheet.model.cards(row, column)[0]);
-                gallery.marks.set(a.key, {stars: row ? 5 : 1});
-                const answers = [1, 2, 3, 4, 5].map((at) => ({at, a: a.key, b: b.key, won: row ? 'a' : 'b'}));
-                gallery.marks.take({duels: answers});
-            }
-        }"""
-    )
-    page.evaluate("gallery.view.set({tab: 'overview'})")
-    stars = page.locator("table.values", has_text="By scheduler").locator("tbody tr").first.locator("td").nth(4)
-    expect(stars).to_contain_text("3.0 ★ (2)")
-    page.evaluate("gallery.view.set({filters: [['a.prompt', 'is', 'a harbour in fog']]})")
-    expect(stars).to_contain_text("5.0 ★ (1)")
-    expect(page.get_by_text("Below, only what is shown is counted: 3 tasks.")).to_be_visible()
-    keys(page, "b")
-    page.get_by_text("Ranking of scheduler after 5 answers").click()
-    assert page.locator(".ranking tbody th").first.inner_text() == "DDIMScheduler"
-
-
-def test_a_filter_leaves_no_empty_columns_rows_or_groups(page: Page) -> None:
-    keys(page, "ArrowRight", "4", "ArrowDown", "ArrowRight", "5")
-    page.evaluate("gallery.view.set({filters: [['stars', 'ge', 3]]})")
-    expect(page.locator(".column")).to_have_text(["EulerDiscreteScheduler", "PNDMScheduler"])
-    expect(page.locator(".said.filtered")).to_have_count(2)
-    page.evaluate("gallery.view.set({x: 'a.prompt', y: '', ox: 'a.scheduler'})")
-    expect(page.locator(".span")).to_have_text(["EulerDiscreteScheduler", "PNDMScheduler"])
-    expect(page.locator(".column")).to_have_text(["a lighthouse at dusk", "a harbour in fog"])
-    page.evaluate("gallery.view.set({filters: [['stars', 'ge', 5]]})")
-    expect(page.locator(".span")).to_have_text(["PNDMScheduler"])
-    expect(page.locator("#cell-0-0 img")).to_have_count(1)
-    page.evaluate("gallery.view.set({tab: 'overview'})")
-    expect(page.locator(".values tbody th")).to_have_text(["a harbour in fog", "PNDMScheduler"])
-
-
-def test_two_axes_can_be_groups_too(page: Page) -> None:
-    page.get_by_label("Column groups", exact=True).select_option(label="scheduler (from columns)")
-    expect(page.locator(".span")).to_have_text(["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"])
-    page.get_by_label("Columns", exact=True).select_option(label="prompt (from rows)")
-    expect(page.locator("#cell-0-5 img")).to_have_count(1)
-
-
-def test_what_is_hidden_is_neither_compared_nor_exported(page: Page) -> None:
-    keys(page, *PICK_THREE, "5")
-    page.evaluate("gallery.view.set({hidden: {'a.scheduler': [1, 2]}})")
-    expect(page.locator("#count")).to_have_text("2 of 6 pictures")
-    keys(page, "e")
-    expect(page.locator("#export .check")).to_have_text(
-        [
-            "What is shown: 2 of 6 pictures",
-            "The picked ones: 1 of 3 pictures",
-            "What is shown with 4 stars or more: 0 pictures",
-        ]
-    )
-    expect(page.locator("#export input[value=shown]")).to_be_checked()
-    keys(page, "Escape", "b")
-    expect(page.get_by_text("There are no two pictures yet")).to_be_visible()
-    page.get_by_label("What to judge").select_option(label="prompt")
-    expect(page.locator("#blind .stage")).to_have_count(2)
-    assert page.evaluate("gallery.blind.pair.every((card) => gallery.axes.number(gallery.axes.all[1], card) === 0)")
-    keys(page, "o")
-    by_scheduler = page.locator("table.values", has_text="By scheduler").locator("tbody th")
-    expect(by_scheduler).to_have_text(["DDIMScheduler"])
-    page.get_by_role("button", name="2 of 3 hidden: scheduler").click()
-    expect(by_scheduler).to_have_count(3)
-    page.evaluate("gallery.view.set({tab: 'wall', hidden: {'a.scheduler': [0, 1, 2]}})")
-    expect(page.locator("#nothing")).to_have_text("All of it is hidden.")
-
-
-def test_a_picked_value_that_is_hidden_gives_way_to_one_that_is_shown(page: Page) -> None:
-    page.evaluate("gallery.view.set({x: '', y: 'a.prompt', hidden: {'a.scheduler': [0]}})")
-    expect(page.locator("#cell-0-0")).to_have_attribute(
-        "aria-label", "a lighthouse at dusk, EulerDiscreteScheduler: done"
-    )
-    page.evaluate("gallery.view.set({show: ['values']})")
-    expect(page.locator("#cell-0-0 .names")).to_have_text("EulerDiscreteScheduler")  # the row has its own name
-    page.evaluate("gallery.view.set({picks: {'a.scheduler': -1}})")
-    expect(page.locator("#cell-0-0 img")).to_have_count(2)
-
-
-def test_the_export_opens_with_what_is_seen(page: Page) -> None:
-    """A filter, or a picker beside the grid, says more of that than what was picked before."""
-    chosen = page.locator("#export .check:has(:checked)")
-    keys(page, *PICK_THREE, "e")
-    expect(chosen).to_have_text("The picked ones: 3 pictures")
-    keys(page, "Escape")
-    page.evaluate("gallery.view.set({filters: [['a.prompt', 'is', 'a harbour in fog']]})")
-    keys(page, "e")
-    expect(chosen).to_have_text("What is shown: 3 of 6 pictures")
-    keys(page, "Escape")
-    page.locator("#pick-none").click()
-    page.evaluate("gallery.view.set({filters: [], x: '', picks: {'a.scheduler': 1}})")
-    keys(page, "e")
-    expect(chosen).to_have_text("What stands in the grid: 2 of 6 pictures")
-    expect(page.locator("#export").get_by_text("Those with 4 stars or more: 0 pictures")).to_be_visible()
-
-
-def test_where_nothing_passes_the_filters_the_page_says_so(page: Page) -> None:
-    page.evaluate("gallery.view.set({tab: 'wall', filters: [['stars', 'ge', 3]]})")
-    expect(page.get_by_text("No picture passes the filters.")).to_be_visible()
-    keys(page, "ArrowRight", "End", "]", "Enter", "4", " ")
-    page.get_by_title("Take this filter off").click()
-    expect(page.get_by_text("No picture passes the filters.")).to_be_hidden()
-    expect(page.locator(".cell img")).to_have_count(6)
-
-
-def test_the_focus_is_always_somewhere_and_in_sight(page: Page) -> None:
-    """Also after a filter was added or taken off, and when the sheet has been scrolled away from the active cell."""
-    page.set_viewport_size({"width": 390, "height": 420})
-    page.get_by_title("Show only: ★ 3+").focus()
-    keys(page, "Enter")
-    expect(page.locator("#filter")).to_be_focused()
-    page.get_by_title("Take this filter off").focus()
-    keys(page, "Enter")
-    expect(page.locator("#filter")).to_be_focused()
-    keys(page, "/")
-    page.keyboard.type("harbour")
-    keys(page, "Enter")
-    expect(page.locator("#filter")).to_be_focused()
-    page.locator("#sheet").evaluate("(box) => box.scrollTo(0, box.scrollHeight)")
-    page.locator("#size").focus()
-    keys(page, "Tab")
-    expect(page.locator("#sheet")).to_be_focused()
-    expect(page.locator(".cell.active")).to_be_in_viewport(ratio=0.5)
-
-
-def test_a_menu_stays_open_while_several_things_are_chosen(page: Page) -> None:
-    page.locator("summary", has_text="Show").click()
-    page.get_by_label("Cost").check()
-    page.get_by_label("Time").check()
-    expect(page.locator(".facts").first).to_have_text("$0.0035 · 5.0 s")
-
-
-def test_a_menu_is_used_by_key(page: Page) -> None:
-    page.locator("summary", has_text="Show").focus()
-    keys(page, "Enter", "Tab", "Tab", " ")
-    expect(page.get_by_label("Cost")).to_be_focused()
-    keys(page, "Tab", " ")
-    expect(page.locator(".facts").first).to_have_text("$0.0035 · 5.0 s")
-
-
-def test_a_slow_press_in_a_menu_holds_over_what_comes_meanwhile(page: Page) -> None:
-    page.locator("summary", has_text="Show").click()
-    page.get_by_text("Cost", exact=True).hover()
-    page.mouse.down()
-    page.evaluate("gallery.changed('tasks'); gallery.flush()")
-    page.mouse.up()
-    expect(page.get_by_label("Cost")).to_be_checked()
-
-
-ELSEWHERE: dict[str, Callable[[Page], None]] = {
-    "pressed beside it": lambda page: page.locator("h1").click(),
-    "focus gone on": lambda page: page.locator("#size").focus(),
-    "a dialog": lambda page: page.evaluate("gallery.save.show()"),
-    "the help, by key": lambda page: page.keyboard.press("?"),
-    "a picture": lambda page: page.evaluate("gallery.viewer.show(gallery.sheet.card())"),
-}
-
-
-@pytest.mark.parametrize("leave", ELSEWHERE.values(), ids=list(ELSEWHERE))
-def test_a_menu_closes_when_it_is_left(page: Page, leave: Callable[[Page], None]) -> None:
-    page.locator("summary", has_text="Show").click()
-    page.get_by_label("Cost").check()
-    expect(page.get_by_label("Time")).to_be_visible()
-    leave(page)
-    expect(page.locator(".menu")).not_to_have_attribute("open", "")
-    page.evaluate("gallery.changed('view'); gallery.flush()")
-    expect(page.locator(".menu")).not_to_have_attribute("open", "")
-
-
-def test_escape_closes_a_menu_and_does_nothing_else(page: Page) -> None:
-    page.evaluate("addEventListener('keydown', () => (window.heard = true))")
-    page.locator("summary", has_text="Show").click()
-    page.get_by_label("Cost").check()
-    keys(page, "Escape")
-    expect(page.get_by_label("Time")).to_be_hidden()
-    expect(page.locator("summary", has_text="Show")).to_be_focused()
-    assert page.evaluate("window.heard ?? null") is None
-    keys(page, "Escape")
-    assert page.evaluate("window.heard") is True  # it is free again
-
-
-def test_what_is_zoomed_is_moved_by_key_too(page: Page) -> None:
-    keys(page, "Enter", "+", "+", "+", "Shift+ArrowRight", "Shift+ArrowDown")
-    assert page.evaluate("[gallery.viewer.zoom.x, gallery.viewer.zoom.y]") == [-0.15, -0.15]
-    keys(page, "Shift+ArrowLeft", "Shift+ArrowUp", "ArrowRight")
-    assert page.evaluate("gallery.sheet.active.column") == 1  # arrows alone go on to the next picture
-    assert page.evaluate("gallery.viewer.zoom.scale") > 1  # and show the same part of it
-    keys(page, "z", "Shift+ArrowRight")
-    assert page.evaluate("gallery.viewer.zoom.x") == 0  # all of it is seen
 
 
 NOTES = "() => Object.values(JSON.parse(gallery.marks.text()).marks).map((mark) => mark.note)"

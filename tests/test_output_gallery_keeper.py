@@ -18,15 +18,14 @@ import anyio
 import pytest
 from blockbuster import BlockBuster
 from PIL import Image
-from structlog.testing import CapturingLogger
-from structlog.typing import FilteringBoundLogger
 
 from orchestrator import logs
 from orchestrator.clock import VirtualClock
 from orchestrator.commands.status import read_status
-from orchestrator.ledger import MANIFEST, Ledger, SqliteLedger
-from orchestrator.lifecycle import Ending, Output, State
+from orchestrator.ledger import Fact, Ledger, SqliteLedger
+from orchestrator.lifecycle import Ending, Output, Record, State
 from orchestrator.output.gallery import PageKeeper, Place, build, keeper as module, thumbnails
+from orchestrator.output.gallery.writer import MOST_ACTIVE
 from orchestrator.runs import RunFolder
 from orchestrator.threads import Hop, in_thread
 
@@ -84,7 +83,7 @@ class Run:
             for before, after in ((pending, sent), (sent, running), (running, made), (made, done)):
                 await self.ledger.save(before, after, durable=False)
             self.keeper.finished(done)
-        await self.ledger.state({MANIFEST: None})
+        await self.ledger.state({Fact.MANIFEST: None})
 
     async def until(self, condition: Callable[[], bool]) -> float:
         """Wait for something; return the seconds that passed on the clock."""
@@ -108,7 +107,7 @@ def rows(folder: RunFolder) -> list[tuple[int, str]]:
 async def process(
     folder: RunFolder,
     *,
-    log: FilteringBoundLogger | None = None,
+    log: logs.Log | None = None,
     hop: Hop = in_thread,
     seals: bool = True,
     hurried: bool = False,
@@ -128,7 +127,7 @@ async def process(
                     yield run
                     run.keeper.close(hurried=hurried)
                 if seals:
-                    await ledger.state({MANIFEST: "in order"})
+                    await ledger.state({Fact.MANIFEST: "in order"})
                     await run.keeper.seal()
             finally:
                 ledger.close()
@@ -143,6 +142,27 @@ async def test_the_page_shows_what_ended_before_and_what_ends_now(folder: RunFol
         await run.until(lambda: len(rows(folder)) == 3)
     assert sorted(rows(folder)) == [(0, "done"), (1, "done"), (3, "done")]
     assert all(row[7][0][3] for row in held(folder, "tasks-00000"))  # thumbnails
+
+
+async def test_what_is_under_way_is_read_again_once_it_has_changed(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours of waiting for many tasks cost next to nothing."""
+    reads: list[int] = []
+
+    def unfinished(store: SqliteLedger, most: int) -> list[Record]:
+        reads.append(most)
+        return whole(store, most)
+
+    whole = SqliteLedger.unfinished
+    monkeypatch.setattr(SqliteLedger, "unfinished", unfinished)
+    async with process(folder) as run:
+        await run.until(lambda: len(rows(folder)) == 2)
+        await run.clock.sleep(100 * module.BEAT_SECONDS)
+        assert reads == [MOST_ACTIVE]
+        await run.finish(3)
+        await run.until(lambda: len(rows(folder)) == 3)
+        assert 1 < len(reads) < 5
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -215,7 +235,7 @@ def harm(folder: RunFolder, what: str) -> None:
         (place.data / "head.js").unlink()
     if what == "other manifest":
         with SqliteLedger(folder.ledger) as store, store.transaction(durable=False):
-            store.state({MANIFEST: "another"})
+            store.state({Fact.MANIFEST: "another"})
 
 
 @pytest.mark.parametrize("what", ["unsealed", "lost shard", "other manifest", "lost page"])
@@ -232,13 +252,13 @@ async def test_a_page_that_may_lack_something_is_written_anew(folder: RunFolder,
 
 async def test_trouble_with_the_page_is_told_and_harms_nobody(folder: RunFolder) -> None:
     (folder.path / "page").write_text("in the way")
-    told = CapturingLogger()
-    async with process(folder, log=told) as run:
+    told: list[logs.Entry] = []
+    async with process(folder, log=logs.Log(told.append)) as run:
         await run.finish(3)
-        await run.until(lambda: bool(told.calls))
+        await run.until(lambda: bool(told))
         await run.finish(4)
-    (call,) = told.calls
-    assert (call.method_name, "orchestrator gallery" in call.args[0]) == ("warning", True)
+    (event,) = told
+    assert (event["level"], "orchestrator gallery" in event["event"]) == ("warning", True)
     assert await anyio.to_thread.run_sync(lambda: read_status(folder).counts[State.DONE]) == 4
 
 
@@ -275,10 +295,10 @@ def drawn(folder: RunFolder) -> dict[int, bool]:
 
 async def test_the_end_of_a_run_waits_no_longer_than_it_may(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HURRIED_SECONDS", 0.0)
-    told = CapturingLogger()
-    async with process(folder, log=told, hurried=True):
+    told: list[logs.Entry] = []
+    async with process(folder, log=logs.Log(told.append), hurried=True):
         pass
-    assert [call.method_name for call in told.calls] == ["warning"]
+    assert [event["level"] for event in told] == ["warning"]
     async with process(folder) as run:
         await run.until(lambda: len(rows(folder)) == 2)
 

@@ -54,7 +54,7 @@ def told(page: Page, texts: list[str]) -> list[str]:
 
 def test_heads_say_what_differs_and_hold_the_whole_text(page: Page) -> None:
     heads = page.locator("[role=columnheader] .label")
-    assert heads.all_inner_texts() == SEEN
+    expect(heads).to_have_text(SEEN, use_inner_text=True)
     assert heads.first.get_attribute("title") == PROMPTS[0]
     assert page.locator(".column").first.get_attribute("aria-label") == PROMPTS[0]
     page.locator("#cell-0-0").click()
@@ -67,7 +67,7 @@ def test_lists_say_it_too(page: Page) -> None:
     page.evaluate("gallery.view.place('y', '')")
     chosen = page.get_by_label("prompt", exact=True)
     told = ["…in ink on rough paper", "…in oil on canvas", "…as a photograph", "a fox"]
-    assert chosen.locator("option").all_inner_texts() == ["all together", *told]
+    expect(chosen.locator("option")).to_have_text(["all together", *told], use_inner_text=True)
     assert chosen.get_attribute("title") == PROMPTS[0]
 
 

@@ -168,7 +168,7 @@ def test_the_wall_holds_all_of_them_and_sorts(page: Page) -> None:
 
 
 def test_it_takes_little_memory(page: Page) -> None:
-    page.evaluate("new Promise((done) => requestIdleCallback(done))")  # nothing waits any more, and keeps its cell
+    page.evaluate("new Promise((done) => requestIdleCallback(done, {timeout: 5000}))")  # what waits keeps its cell
     session = page.context.new_cdp_session(page)
     session.send("HeapProfiler.collectGarbage")
     session.send("Performance.enable")

@@ -57,6 +57,11 @@ def mark(stars: int, at: float) -> dict[str, Any]:
     return {"stars": stars, "reject": False, "tags": [], "note": "", "at": at}
 
 
+def at_once(at: float) -> dict[str, float]:
+    """The moments of a mark all of which was given at one."""
+    return dict.fromkeys(("stars", "reject", "tags", "note"), at)
+
+
 def file(**marks: object) -> dict[str, Any]:
     return {"format": 1, "marks": marks, "duels": []}
 
@@ -70,6 +75,42 @@ def test_of_two_marks_for_a_picture_the_later_one_holds() -> None:
     given = file(a=mark(5, 9), b=mark(4, 11), c=mark(3, 1))
     joined = marks.merged(held, given)["marks"]
     assert {name: each["stars"] for name, each in joined.items()} == {"a": 1, "b": 4, "c": 3}
+
+
+def test_a_star_and_a_note_at_one_moment_are_both_kept() -> None:
+    """Two people look at one picture; each word that they give has its own moment, in whatever order they come."""
+    star = {"stars": 5, "at": 100, "moments": {"stars": 100}}
+    note = {"note": "the best", "at": 100, "moments": {"note": 100}}
+    for first, second in ((star, note), (note, star)):
+        joined = marks.merged(marks.merged(file(), file(a=first)), file(a=second))["marks"]["a"]
+        assert (joined["stars"], joined["note"], joined["at"]) == (5, "the best", 100)
+    taken_back = {"stars": 0, "at": 101, "moments": {"stars": 101}}
+    joined = marks.merged(marks.merged(file(a=note), file(a=taken_back)), file(a=star))["marks"]["a"]
+    assert (joined["stars"], joined["note"]) == (0, "the best")
+
+
+def test_marks_of_an_older_page_are_those_of_one_moment() -> None:
+    """It has one for the whole mark: what a newer one says of a word since then holds, and the rest stays."""
+    older = {"stars": 3, "reject": False, "tags": ["sky"], "note": "old", "at": 50}
+    newer = {"note": "new", "at": 60, "moments": {"note": 60}}
+    for pieces in ((older, newer), (newer, older)):
+        joined = marks.merged(marks.merged(file(), file(a=pieces[0])), file(a=pieces[1]))["marks"]["a"]
+        assert joined == {**older, "note": "new", "at": 60, "moments": {**at_once(50), "note": 60}}
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from(["stars", "note"]), st.integers(1, 9)), st.integers(1, 5), min_size=1, max_size=9
+    ).flatmap(lambda told: st.permutations(sorted(told.items())))
+)
+def test_each_word_is_the_one_given_last(told: list[tuple[tuple[str, int], int]]) -> None:
+    joined = file()
+    for (word, at), value in told:
+        given_ = {word: value if word == "stars" else str(value), "at": at, "moments": {word: at}}
+        joined = marks.merged(joined, file(a=given_))
+    last = {word: value for (word, _), value in sorted(told)}
+    mark = joined["marks"]["a"]
+    assert (mark["stars"], mark["note"]) == (last.get("stars", 0), str(last.get("note", "")))
 
 
 def test_an_answer_that_was_taken_back_stays_so() -> None:
@@ -92,7 +133,9 @@ def test_in_whatever_pieces_marks_come_the_same_is_kept(told: list[tuple[str, in
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda each: st.lists(each) | st.dictionaries(st.sampled_from(["stars", "at", "tags", "a", "b", "won"]), each),
+    lambda each: (
+        st.lists(each) | st.dictionaries(st.sampled_from(["stars", "at", "moments", "tags", "a", "b", "won"]), each)
+    ),
     max_leaves=12,
 )
 
@@ -114,7 +157,7 @@ def test_text_that_is_none_does_no_harm(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.data.mkdir(parents=True)
     marks.save(place, json.loads('{"marks": {"a-0": {"note": "\\ud83d", "stars": 3, "at": 1}}}'))
-    assert marks.read(tmp_path)["marks"]["a-0"] == {**mark(3, 1), "note": "?"}
+    assert marks.read(tmp_path)["marks"]["a-0"] == {**mark(3, 1), "note": "?", "moments": at_once(1)}
 
 
 def test_marks_outlast_a_power_cut(tmp_path: Path) -> None:
@@ -122,7 +165,7 @@ def test_marks_outlast_a_power_cut(tmp_path: Path) -> None:
     with disk.watched():
         marks.save(Place(tmp_path), file(a=mark(2, 1)))
     disk.unplugged(lambda _: 0.3)()
-    assert marks.read(tmp_path)["marks"] == file(a=mark(2, 1))["marks"]
+    assert marks.read(tmp_path)["marks"]["a"] == {**mark(2, 1), "moments": at_once(1)}
 
 
 def test_without_a_page_marks_are_saved_all_the_same(tmp_path: Path) -> None:

@@ -78,8 +78,23 @@ def test_what_was_paid_for_and_failed_all_the_same_is_told(look: Look) -> None:
         " Object.assign(gallery.run.head.status, {paid_in_vain: 1, paid_in_vain_usd: '0.014'});}"
     )
     page.locator("#tab-overview").click()
-    assert page.locator(".failures li span").all_inner_texts() == ["paid for"]
-    assert page.locator(".figure small", has_text="paid for").all_inner_texts() == ["1 paid for: $0.014"]
+    expect(page.locator(".failures li span")).to_have_text(["paid for"], use_inner_text=True)
+    expect(page.locator(".figure small", has_text="paid for")).to_have_text(["1 paid for: $0.014"], use_inner_text=True)
+
+
+def test_what_concerns_the_user_is_told(look: Look) -> None:
+    page = look("#tab=wall")
+    concerns = {"waiting": [{"tasks": 1, "why": "<b>It sleeps.</b>"}], "undeleted": 3, "alone": True}
+    page.evaluate("(told) => Object.assign(gallery.run.head.status, told)", concerns)
+    page.locator("#tab-overview").click()
+    page.locator(".concerns").wait_for()
+    assert page.locator(".concerns p").all_inner_texts() == [
+        "1 task waits: <b>It sleeps.</b>",
+        "The service still has its copies of 3 tasks: the next run deletes them.",
+        "Limits could not be shared with other runs that use the same key: the log says why.",
+    ]
+    page.evaluate("gallery.run.stands({...gallery.run.head.status, waiting: [], undeleted: 0, alone: false})")
+    page.locator(".concerns").wait_for(state="detached")
 
 
 def test_the_overview_counts_by_each_value(look: Look) -> None:
@@ -89,7 +104,7 @@ def test_the_overview_counts_by_each_value(look: Look) -> None:
     assert page.locator(".figure", has_text="from the start").locator("b").inner_text() == "\u2013"  # none is known
     charts = page.locator(".charts figure svg")
     assert [str(chart.get_attribute("aria-label")) for chart in charts.all()] == ["Tasks ended: 17", "Spent: $0.056"]
-    assert page.locator(".failures li").all_inner_texts() == ["1\nfailed: the model gave up <b>here</b>"]
+    expect(page.locator(".failures li")).to_have_text(["1\nfailed: the model gave up <b>here</b>"], use_inner_text=True)
     table.get_by_role("button", name="PNDMScheduler").click()
     assert page.locator("#tab-wall").get_attribute("aria-current") == "page"
     assert seen(page) == 2 * 5
@@ -113,9 +128,9 @@ def test_what_a_value_cost_is_told_in_all_and_for_each(look: Look) -> None:
     """A picture's share of what its task cost is known to nobody: outputs have no sum of their own."""
     page = look("#tab=overview")
     costs = page.locator("table.values", has_text="By scheduler").locator("tr td:nth-of-type(3)")
-    assert costs.nth(1).inner_text().split("\n") == ["$0.0029", "$0.0175 in\u00a0all"]
+    assert costs.nth(1).inner_text().split("\n") == ["$0.002917", "$0.0175 in\u00a0all"]
     of_outputs = page.locator("table.values", has_text="By output").locator("tr td:nth-of-type(3)")
-    assert of_outputs.first.inner_text() == "$0.0033"
+    assert of_outputs.first.inner_text() == "$0.003294"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +167,7 @@ def test_the_overview_counts_tasks_that_have_not_begun(look: Look, make_run: Mak
     folder = make_run(tmp_path / "begun", job, picture, state=lambda task: State.PENDING if task.index else State.DONE)
     page = look("#tab=overview", at=built(folder))
     done = page.locator("table.values", has_text="By prompt").locator("tr td:nth-of-type(1)")
-    assert done.all_inner_texts() == ["1 of 2", "0 of 2"]
+    expect(done).to_have_text(["1 of 2", "0 of 2"], use_inner_text=True)
 
 
 def test_words_stay_whole_in_the_overview_of_a_narrow_screen(look: Look) -> None:

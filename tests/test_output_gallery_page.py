@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from paged import COLOURS, JOB, NASTY, Look, MakeRun, built, cell, ends, heads, keys, picture, saved, seen
 from playwright.sync_api import Browser, expect
 
+from orchestrator import money
 from orchestrator.lifecycle import State
 from orchestrator.output.gallery import Place
 from orchestrator.runs import RunFolder
@@ -63,7 +65,9 @@ def test_axes_can_be_put_anywhere_and_the_address_says_where(look: Look) -> None
     assert "EulerDiscreteScheduler" in str(cell(page, 0, 0).get_attribute("aria-label"))
     page.get_by_label("Column groups", exact=True).select_option(label="scheduler")
     page.wait_for_selector(".span")
-    assert page.locator(".span").all_inner_texts() == ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"]
+    expect(page.locator(".span")).to_have_text(
+        ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"], use_inner_text=True
+    )
     page.reload()
     page.wait_for_selector(".span")
     assert heads(page)[:2] == ["=fox <b>", "harbour"]
@@ -182,9 +186,11 @@ def test_looking_closely_goes_along_the_axes_and_marks_what_changes(look: Look) 
     page = look()
     page.locator("#sheet").focus()
     keys(page, "Enter", "ArrowRight")
-    assert page.locator("#viewer tr.changed").all_inner_texts() == ["scheduler\tEulerDiscreteScheduler\nDDIMScheduler"]
+    expect(page.locator("#viewer tr.changed")).to_have_text(
+        ["scheduler\tEulerDiscreteScheduler\nDDIMScheduler"], use_inner_text=True
+    )
     keys(page, "ArrowDown")
-    assert page.locator("#viewer tr.changed th").all_inner_texts() == ["seed"]
+    expect(page.locator("#viewer tr.changed th")).to_have_text(["seed"], use_inner_text=True)
     page.get_by_title("Go left: DDIMScheduler").click()
     assert page.locator("#viewer h2").inner_text() == "=fox <b> · seed 42 · DDIMScheduler · output 1"
     keys(page, "]")
@@ -206,7 +212,7 @@ def test_pictures_are_compared_under_one_zoom(look: Look) -> None:
     keys(page, " ", "ArrowRight", " ", "ArrowRight", " ")
     page.get_by_role("button", name="Compare").click()
     assert page.locator("#compare .stage").count() == 3
-    assert page.locator("#compare dd").all_inner_texts() == list(COLOURS)
+    expect(page.locator("#compare dd")).to_have_text(list(COLOURS), use_inner_text=True)
     keys(page, "+")
     styles = {stage.get_attribute("style") for stage in page.locator("#compare .held").all()}
     assert len(styles) == 1
@@ -244,14 +250,15 @@ def test_a_caption_stands_below_its_picture(look: Look) -> None:
 
 def test_values_from_right_to_left_turn_nothing_but_themselves(look: Look, make_run: MakeRun, tmp_path: Path) -> None:
     labels = ["\u202eturned", "\u05e9\u05dc\u05d5\u05dd", "plain"]
-    values = [{"value": str(number), "label": label} for number, label in enumerate(labels)]
+    values = [{"value": f"{number}\u202egnp.exe", "label": label} for number, label in enumerate(labels)]
     job = {"parameters": {"samples": 1, "scheduler": "PNDMScheduler"}, "sweep": {"prompt": values, "seed": [7, 42, 99]}}
     page = look("#show=values", at=built(make_run(tmp_path / "turned", job, picture)))
-    assert page.locator("#cell-0-0 .names bdi").all_inner_texts() == ["turned", "seed 7"]
+    expect(page.locator("#cell-0-0 .names bdi")).to_have_text(["[U+202E]turned", "seed 7"], use_inner_text=True)
     cell(page, 0, 0).click()
-    assert page.locator("#viewer h2 bdi").all_inner_texts() == ["turned", "seed 7"]
+    expect(page.locator("#viewer h2 bdi")).to_have_text(["[U+202E]turned", "seed 7"], use_inner_text=True)
+    expect(page.locator("#viewer td").first).to_have_text("0[U+202E]gnp.exe")
     alt = page.locator("#viewer .stage img").get_attribute("alt")
-    assert alt == "turned, seed 7"
+    assert alt == "[U+202E]turned, seed 7"
     assert page.locator(".way.down, .way.right").first.get_attribute("title") in {
         f"Go down: \u2068{labels[1]}\u2069",
         f"Go right: \u2068{labels[1]}\u2069",
@@ -259,6 +266,14 @@ def test_values_from_right_to_left_turn_nothing_but_themselves(look: Look, make_
         "Go down: seed 42",
     }
     assert page.evaluate("gallery.words.isolated('plain')") == "plain"
+
+
+def test_money_is_written_as_on_the_command_line(look: Look) -> None:
+    """What the service says is exact; what the page itself has reckoned is not."""
+    page = look()
+    for amount in ("0", "0.175", "0.000347222222", "12", "14000.5"):
+        assert page.evaluate(f"gallery.words.usd('{amount}')") == f"${money.shown(Decimal(amount))}"
+    assert page.evaluate("[0.1 + 0.2, 7 / 3, 0].map(gallery.words.usd)") == ["$0.3", "$2.333333", "$0"]
 
 
 def test_a_damaged_picture_is_told_from_a_black_one(look: Look, make_run: MakeRun, tmp_path: Path) -> None:
@@ -305,7 +320,7 @@ def test_marks_last_and_can_be_taken_back(look: Look) -> None:
     keys(page, "Tab", "Escape")
     page.reload()
     page.wait_for_selector(".frame .stars")
-    assert page.locator(".frame .stars").all_inner_texts() == ["★★★★", "★★★★★"]
+    expect(page.locator(".frame .stars")).to_have_text(["★★★★", "★★★★★"], use_inner_text=True)
     assert cell(page, 0, 1).locator(".rejected").count() == 1
     cell(page, 0, 2).locator("img").first.click()
     assert page.get_by_label("Note").input_value() == "the best one"
@@ -324,7 +339,7 @@ def test_two_tabs_do_not_forget_each_others_marks(look: Look) -> None:
         page.wait_for_function(f'() => /"{said}":(4|true)/.test(Object.values(localStorage).join())')
     first.reload()
     first.locator(".rejected").wait_for()
-    assert first.locator(".frame .stars").all_inner_texts() == ["★★★★"]
+    expect(first.locator(".frame .stars")).to_have_text(["★★★★"], use_inner_text=True)
 
 
 def test_a_page_that_is_left_keeps_what_another_tab_has_just_kept(look: Look) -> None:
@@ -351,7 +366,7 @@ def test_marks_go_into_the_run_folder_and_come_back_to_everybody(look: Look, fol
         built(folder)
         another = look()
         another.wait_for_selector(".frame .stars")
-        assert another.locator(".frame .stars").all_inner_texts() == ["★★★"]
+        expect(another.locator(".frame .stars")).to_have_text(["★★★"], use_inner_text=True)
     finally:
         marks.unlink()
         built(folder)

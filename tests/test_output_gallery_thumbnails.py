@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -124,6 +125,41 @@ def test_a_text_is_shown_by_its_beginning(place: Place, data: object, text: str)
 
 def test_other_files_have_no_preview(place: Place) -> None:
     assert preview(place, put(place, b"....", "video/mp4")) == NOTHING
+
+
+def with_text(png: bytes, size: int) -> bytes:
+    """Put a text of that size before the pixels."""
+    text = b"tEXtnote\0" + bytes(size)
+    return png[:33] + (len(text) - 4).to_bytes(4) + text + zlib.crc32(text).to_bytes(4) + png[33:]
+
+
+def test_a_large_file_is_not_read_whole(place: Place) -> None:
+    """The page shows the picture itself: to make a small one would take twice the file's size of memory."""
+    output = put(place, with_text(noise(800, 600), 40_000_000))
+    tracemalloc.start()
+    try:
+        assert preview(place, output) == NOTHING
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("picture", "has_one"),
+    [
+        (noise(800, 600), True),
+        (with_text(noise(800, 600), 1000), True),
+        (with_text(noise(800, 600), 5000), False),
+        (noise(800, 600)[:8] + bytes.fromhex("00000000 49444154 35af061e") * 500, False),
+        (noise(800, 600, "RGB", "JPEG"), False),
+    ],
+)
+def test_of_a_larger_file_there_is_one_where_it_holds_little_but_pixels(
+    place: Place, monkeypatch: pytest.MonkeyPatch, picture: bytes, *, has_one: bool
+) -> None:
+    monkeypatch.setattr(thumbnails, "MOST_BYTES", 5000)
+    monkeypatch.setattr(thumbnails, "MOST_BESIDE", 4000)
+    assert (preview(place, put(place, picture)).thumbnail is not None) is has_one
 
 
 @pytest.mark.parametrize("kind", ["image/png", "application/json"])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from paged import built
+from paged import built, drawn
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
@@ -143,8 +143,7 @@ def test_nothing_moves_while_a_filter_is_made(page: Page) -> None:
         boxes = []
         for key in ("Escape", "/"):
             page.keyboard.press(key)
-            drawn = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-            page.evaluate(drawn)
+            drawn(page)
             boxes.append(page.locator("#cell-0-0").bounding_box())
         assert page.locator("#filter-value").is_visible()
         assert boxes[0] == boxes[1]

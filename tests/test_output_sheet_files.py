@@ -16,7 +16,7 @@ from PIL import Image
 from orchestrator.errors import RefusedError
 from orchestrator.facts import frozen_tool, resolved_job
 from orchestrator.lifecycle import State
-from orchestrator.output.checked import Checked, Found
+from orchestrator.output.checked import Checked, Condition
 from orchestrator.output.discretion import Discretion
 from orchestrator.output.export.choice import Choice
 from orchestrator.output.sheet import COLOURS, ContactSheets, Look, contact_sheets, layout
@@ -208,7 +208,7 @@ def test_missing_and_broken_files_are_told(folder: RunFolder, tmp_path: Path) ->
     second.write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     made = sheets(folder, Look(side=100))
     (found,) = drawn(made, tmp_path).values()
-    assert sorted(made.checked.unwell.values(), key=str) == [Found.DAMAGED, Found.MISSING]
+    assert sorted(made.checked.unwell.values(), key=str) == [Condition.DAMAGED, Condition.MISSING]
     colours = {shade: count for count, shade in found.getcolors(found.width * found.height) or []}
     assert colours[0xFB, 0xEA, 0xE8] > 3 * 100 * 60  # the failed one and these two
 

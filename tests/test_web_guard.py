@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.web.guard import Guard, is_loopback
+from orchestrator.config import is_loopback
+from orchestrator.web.guard import Guard
 
 HERE = Guard("127.0.0.1", None)
 OUT = Guard("192.168.1.5", "t" * 20)

@@ -249,6 +249,32 @@ def test_marks_are_kept_in_the_run_folder(page: Page, served: Served, browser: B
     elsewhere.context.close()
 
 
+def test_a_star_and_a_note_by_two_people_at_one_moment_are_both_kept(
+    page: Page, served: Served, browser: Browser
+) -> None:
+    """Neither page has heard of the other one's, and their clocks show the same."""
+    folder = served.run("together")
+    other = browser.new_context().new_page()
+    key = "gallery.sheet.card().key"
+    for each in (page, other):
+        each.goto(f"{served.base}run/together/")
+        each.wait_for_selector(".cell img")
+        each.evaluate("() => {Date.now = () => 1_795_000_000_000}")
+    with page.expect_response("**/marks"), other.expect_response("**/marks"):
+        page.evaluate(f"gallery.marks.set({key}, {{stars: 5}})")
+        other.evaluate(f"gallery.marks.set({key}, {{note: 'the best'}})")
+    for each in (page, other):
+        each.wait_for_function(
+            f"() => gallery.marks.of({key}).stars === 5 && gallery.marks.of({key}).note === 'the best'"
+        )
+    (mark,) = marks.read(folder.path)["marks"].values()
+    assert (mark["stars"], mark["note"]) == (5, "the best")
+    page.evaluate("gallery.marks.undo()")
+    other.wait_for_function(f"() => gallery.marks.of({key}).stars === 0")
+    assert other.evaluate(f"gallery.marks.of({key}).note") == "the best"
+    other.context.close()
+
+
 def test_marks_that_the_browser_had_kept_are_put_there_too(page: Page, served: Served) -> None:
     folder = served.run("kept")
     key = Place(folder.path).read("job")["key"]
@@ -292,6 +318,39 @@ def test_runs_have_a_date_and_an_order(page: Page, served: Served) -> None:
     page.get_by_label("Order").select_option("by name")
     shown = "[...document.querySelectorAll('.card')].map((card) => card.dataset.run)"
     assert [name for name in page.evaluate(shown) if name in names] == names
+
+
+def test_runs_are_found_by_name_model_date_and_state(page: Page, served: Served) -> None:
+    """All words have to be there; what is looked for stands in the address, so a reload shows the same."""
+    for name in ("found-gulls", "found-terns"):
+        served.run(name)
+    with SqliteLedger(served.outputs / "found-terns" / "ledger.sqlite") as ledger, ledger.transaction(durable=False):
+        ledger.state({"updated_at": "1700000000"})
+    page.goto(served.base)
+    shown = page.locator(".card:visible")
+    page.locator("[data-run=found-gulls]").wait_for()
+    page.keyboard.press("/")
+    expect(page.locator("#find")).to_be_focused()
+    for words, names in {
+        "FOUND-": ["found-gulls", "found-terns"],
+        "found- studio-trigger gul": ["found-gulls"],
+        "found- 2023-11": ["found-terns"],
+        "found- finished": ["found-gulls", "found-terns"],
+        "found- running": [],
+    }.items():
+        page.locator("#find").fill(words)
+        expect(shown).to_have_count(len(names))
+        assert sorted(str(card.get_attribute("data-run")) for card in shown.all()) == names
+        assert page.locator("#unfound").is_visible() is (not names)
+    page.locator("#find").fill("found- gulls/&#")
+    page.locator("#find").fill("found- gulls")
+    expect(page.locator("#sum")).to_contain_text("1 of ")
+    page.reload()
+    expect(page.locator("#find")).to_have_value("found- gulls")
+    expect(shown).to_have_count(1)
+    page.evaluate("location.hash = ''")
+    expect(page.locator("#find")).to_have_value("")
+    page.locator("[data-run=found-terns]").wait_for()
 
 
 def test_light_or_dark_is_chosen_for_all_pages_at_once(page: Page, served: Served) -> None:

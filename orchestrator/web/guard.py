@@ -13,6 +13,8 @@ from typing import Final
 
 from aiohttp import web
 
+from orchestrator.config import is_loopback
+
 HEADER: Final = "X-Orchestrator-Token"
 """What every request that changes something has to carry: a page of ours was told it, other sites cannot know it."""
 
@@ -109,14 +111,6 @@ class Guard:
         seen = web.HTTPSeeOther(request.rel_url.without_query_params("token"))
         seen.set_cookie(self.cookie, token, httponly=True, samesite="Lax")
         raise seen
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address or name is reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _is_foreign(headers: Mapping[str, str], method: str) -> bool:

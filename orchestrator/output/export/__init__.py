@@ -5,6 +5,6 @@ from orchestrator.output.export.choice import Choice, Chosen
 from orchestrator.output.export.copies import Pictures
 from orchestrator.output.export.drafts import whole
 from orchestrator.output.export.part import status_of
-from orchestrator.output.export.tables import TABLES, Told
+from orchestrator.output.export.tables import TABLES, Content
 
-__all__ = ["TABLES", "Archive", "Choice", "Chosen", "Pictures", "Told", "status_of", "whole"]
+__all__ = ["TABLES", "Archive", "Choice", "Chosen", "Content", "Pictures", "status_of", "whole"]

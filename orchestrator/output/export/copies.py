@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from PIL import Image
-
 from orchestrator.lifecycle import Output
-from orchestrator.output.checked import Checked, Found
+from orchestrator.output.checked import Checked, Condition
 from orchestrator.output.export.choice import Chosen
 from orchestrator.output.export.embedding import OWN, copy_png, xmp
 from orchestrator.output.export.rows import entry
 from orchestrator.output.gallery.data import NOTHING, Preview
 from orchestrator.output.gallery.place import Place
-from orchestrator.output.gallery.thumbnails import FORMATS, MOST_PIXELS, preview, upright
+from orchestrator.output.gallery.thumbnails import MOST_PIXELS, opened, preview, upright
 
 FORMAT: Final = 1
 QUALITY: Final = 86
@@ -71,7 +68,7 @@ def copies(place: Place, chosen: Chosen, pictures: Pictures, checked: Checked, h
     texts = texts_of(chosen, head) if pictures.embeds else {}
     return [
         _copy(place, output, pictures.side, texts)
-        if checked.look(output) is Found.OK
+        if checked.look(output) is Condition.OK
         else Copy(output, NOTHING, is_left_out=True)
         for output in chosen.record.outputs
     ]
@@ -115,8 +112,7 @@ def _reduced(path: Path, side: int, texts: Mapping[str, str]) -> tuple[bytes, tu
     """Return a picture as a WebP whose longer side is no longer than that, and its size; None where there is no way."""
     held = io.BytesIO()
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as picture:
-            warnings.simplefilter("ignore")  # about sizes: they are looked at here
+        with opened(path) as picture:
             if picture.width * picture.height > MOST_PIXELS or getattr(picture, "is_animated", False):
                 return None
             profile = picture.info.get("icc_profile") or b""

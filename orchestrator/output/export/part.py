@@ -46,4 +46,7 @@ def status_of(records: Iterable[Record], whole: Status) -> Status:
         seconds_left=None,
         progress=None,
         doubt_seconds_left=None,
+        waiting=(),
+        undeleted=0,
+        alone=False,
     )

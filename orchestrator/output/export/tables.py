@@ -22,7 +22,7 @@ _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Content:
     """What a table tells.
 
     Attributes:
@@ -48,31 +48,31 @@ class Told:
         return {"format": FORMAT, "name": self.name, "model": self.model, "axes": axes}
 
 
-def write_csv(told: Told, path: Path) -> None:
+def write_csv(content: Content, path: Path) -> None:
     """Write a row for each output: RFC 4180, UTF-8, and no cell that a spreadsheet takes for a formula."""
-    names = columns(told.chosen())
+    names = columns(content.chosen())
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.writer(file, lineterminator="\r\n")
         writer.writerow(map(cell, names))
-        writer.writerows([cell(row.get(name)) for name in names] for row in told.rows())
+        writer.writerows([cell(row.get(name)) for name in names] for row in content.rows())
 
 
-def write_json(told: Told, path: Path) -> None:
+def write_json(content: Content, path: Path) -> None:
     """Write one object: what holds for all tasks, and under `tasks` an object for each, a line apart."""
     encode = json.JSONEncoder(ensure_ascii=False).encode
     with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
-        file.write(f'{encode(told.head())[:-1]}, "tasks": [')
-        file.writelines(_apart(encode(entry(each, told.model)) for each in told.chosen()))
+        file.write(f'{encode(content.head())[:-1]}, "tasks": [')
+        file.writelines(_apart(encode(entry(each, content.model)) for each in content.chosen()))
         file.write("\n]}\n")
 
 
-def write_parquet(told: Told, path: Path) -> None:
+def write_parquet(content: Content, path: Path) -> None:
     """Write a row for each output, each column with the type that holds all of its values.
 
     Raises:
         RefusedError: The library for it is not installed.
     """
-    parquet.write(path, told.rows(), told.head())
+    parquet.write(path, content.rows(), content.head())
 
 
 def cell(value: Any) -> str:
@@ -92,7 +92,7 @@ def _apart(texts: Iterable[str]) -> Iterator[str]:
         comma = ","
 
 
-TABLES: Final[Mapping[str, Callable[[Told, Path], None]]] = MappingProxyType(
+TABLES: Final[Mapping[str, Callable[[Content, Path], None]]] = MappingProxyType(
     {"csv": write_csv, "json": write_json, "parquet": write_parquet}
 )
 """The kinds of tables, by the ending of their files."""

@@ -16,7 +16,6 @@ from orchestrator.status import Status
 T = TypeVar("T")
 FORMAT: Final = 1
 CHUNK: Final = 64
-MOST_ACTIVE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def build(run_folder: Path, ledger: SqliteLedger, status: Status, now: float) ->
                 tasks += 1
                 outputs += len(previews)
                 thumbnails += sum(preview.thumbnail is not None for preview in previews)
-    writer.tell(status, ledger.unfinished()[:MOST_ACTIVE], now)
+    writer.tell(status, writer.under_way(ledger), now)
     writer.shards.trim()
     return Built(writer.place.index, tasks, outputs, thumbnails)
 

@@ -6,23 +6,19 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import anyio
-from structlog.typing import FilteringBoundLogger
 
 from orchestrator.clock import Clock
-from orchestrator.ledger import MANIFEST, Ledger, SqliteLedger
+from orchestrator.ledger import Fact, Ledger, SqliteLedger
 from orchestrator.lifecycle import Record
-from orchestrator.output.gallery.build import MOST_ACTIVE
+from orchestrator.logs import Log
 from orchestrator.output.gallery.data import FORMAT
 from orchestrator.output.gallery.writer import PageWriter
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
 from orchestrator.threads import Hop, in_thread
-
-PAGE: Final = "page"
-"""The fact that holds the manifest's stamp as it was when the page told the same."""
 
 FIRST_SECONDS: Final = 2.0
 """How long the page leaves a run alone: to start is what matters then."""
@@ -44,9 +40,7 @@ class PageKeeper:
     Whatever goes wrong with the page is told in the log, and `orchestrator gallery` makes up for it.
     """
 
-    def __init__(
-        self, folder: RunFolder, ledger: Ledger, clock: Clock, log: FilteringBoundLogger, hop: Hop = in_thread
-    ) -> None:
+    def __init__(self, folder: RunFolder, ledger: Ledger, clock: Clock, log: Log, hop: Hop = in_thread) -> None:
         self._folder = folder
         self._ledger = ledger
         self._clock = clock
@@ -54,6 +48,8 @@ class PageKeeper:
         self._hop = hop
         self._ended: deque[Record] = deque()
         self._status: Status | None = None
+        self._active: list[list[Any]] = []
+        self._moves = -1
         self._closing = anyio.Event()
         self._patience = PATIENCE_SECONDS
         self._complete = False
@@ -85,7 +81,8 @@ class PageKeeper:
     async def seal(self) -> None:
         """Once the manifest is in order too: remember that the page tells the same, so that it need not be rebuilt."""
         if self._complete:
-            await self._ledger.state({PAGE: _stamp(await self._ledger.read(lambda store: store.fact(MANIFEST)))})
+            manifest = await self._ledger.read(lambda store: store.fact(Fact.MANIFEST))
+            await self._ledger.state({Fact.PAGE: _stamp(manifest)})
 
     async def _keep(self) -> None:
         frozen = await self._ledger.read(SqliteLedger.frozen)  # what ends from here on is told to `finished`
@@ -131,10 +128,13 @@ class PageKeeper:
 
     async def _tell(self, writer: PageWriter) -> None:
         status = self._status
-        if status is not None:
-            active = await self._ledger.read(SqliteLedger.unfinished)
-            now = self._clock.now()
-            await self._hop(lambda: writer.tell(status, active[:MOST_ACTIVE], now))
+        if status is None:
+            return
+        if self._moves != (moves := self._ledger.moves):  # to read hundreds of tasks again would tell nothing new
+            self._active = await self._ledger.read(writer.under_way)
+            self._moves = moves
+        now = self._clock.now()
+        await self._hop(lambda: writer.tell(status, self._active, now))
 
 
 def _begun(folder: RunFolder, ledger: SqliteLedger, now: float) -> tuple[PageWriter, Iterator[None]]:
@@ -144,8 +144,8 @@ def _begun(folder: RunFolder, ledger: SqliteLedger, now: float) -> tuple[PageWri
         What writes the page, and what writes the rows that it lacks.
     """
     writer = PageWriter.begun(folder.path, ledger, now)
-    stamp = _stamp(ledger.fact(MANIFEST))
-    stands = stamp is not None and ledger.fact(PAGE) == stamp and writer.resumed()
+    stamp = _stamp(ledger.fact(Fact.MANIFEST))
+    stands = stamp is not None and ledger.fact(Fact.PAGE) == stamp and writer.resumed()
     return writer, _nothing(ledger) if stands else _missing(writer, ledger)
 
 

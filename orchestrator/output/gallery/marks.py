@@ -111,7 +111,9 @@ def save(place: Place, given: Mapping[str, Any]) -> None:
 
 
 def merged(held: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two sets of marks as one: for each picture those given last, and every answer unless it was taken back.
+    """Return two sets of marks as one: of each picture each word given last, every answer unless it was taken back.
+
+    Two people may give one picture a star and a note at a time: each word has its own moment.
 
     Args:
         held: As `read` returns it.
@@ -120,8 +122,8 @@ def merged(held: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     marks = dict(held["marks"])
     for key, mark in _mapping(given.get("marks")).items():
         taken = _kept(mark)
-        if taken is not None and taken["at"] >= _moment(_mapping(marks.get(key)).get("at")):
-            marks[key] = taken
+        if taken is not None:
+            marks[key] = _joined(_kept(marks.get(key)) or NONE, taken)
     answers = {_pair(duel): duel for duel in held["duels"]}
     found = given.get("duels")
     for duel in filter(_is_duel, found if isinstance(found, list) else ()):
@@ -136,6 +138,11 @@ def _own(told: Mapping[str, Any]) -> dict[str, str]:
     return {"key": run} if isinstance(run, str) else {}
 
 
+_WORDS: Final = ("stars", "reject", "tags", "note")
+NONE: Final[Mapping[str, Any]] = {"stars": 0, "reject": False, "tags": [], "note": "", "at": 0, "moments": {}}
+"""The mark of a picture that nobody has given one, in the form of the file: `moments` says when each word was given,
+milliseconds since 1970, and `at` when the latest was; files of earlier versions have that one alone."""
+
 _DUEL: Final = ("a", "b", "won", "at")
 
 
@@ -145,7 +152,25 @@ def _kept(told: Any) -> dict[str, Any] | None:
         return None
     mark = _mark(told)
     given = {"stars": mark.stars, "reject": mark.rejected, "tags": list(mark.tags), "note": mark.note}
-    return {**given, "at": _moment(told.get("at"))}
+    at, moments = _moment(told.get("at")), told.get("moments")
+    each = {name: _moment(moments.get(name)) if isinstance(moments, dict) else at for name in given}
+    return {
+        **given,
+        "at": max(at, *each.values()),
+        "moments": {name: moment for name, moment in each.items() if moment},
+    }
+
+
+def _joined(held: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two marks of one picture, as `_kept` returns them, as one."""
+    before, after = held["moments"], given["moments"]
+    later = {name for name in _WORDS if after.get(name, 0) >= before.get(name, 0)}
+    words = {name: (given if name in later else held)[name] for name in _WORDS}
+    return {
+        **words,
+        "at": max(held["at"], given["at"]),
+        "moments": before | {name: after[name] for name in later & after.keys()},
+    }
 
 
 def _is_duel(told: Any) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from PIL import ExifTags, Image, ImageOps
 
 from orchestrator.drafts import draft_of
 from orchestrator.lifecycle import Output
-from orchestrator.output.checked import Found, look
+from orchestrator.output.checked import Condition, condition_of
 from orchestrator.output.gallery.data import NOTHING, Preview
 from orchestrator.output.gallery.place import Place
 
@@ -20,6 +23,10 @@ SIDE: Final = 384
 QUALITY: Final = 82
 MOST_PIXELS: Final = 36_000_000
 """Larger pictures are shown as they are: to decode one would take more memory than the whole rest of the program."""
+MOST_BYTES: Final = 32_000_000
+MOST_BESIDE: Final = 4_000_000
+"""Of a larger file, which its decoder may read whole, there is no thumbnail; but of a PNG, which is read bit by bit,
+where no more than the second number stands beside its pixels."""
 SMALL_BYTES: Final = 24_000
 """A file up to this size whose picture is no larger than a thumbnail is its own."""
 MOST_TEXT: Final = 2000
@@ -50,18 +57,46 @@ def preview(place: Place, output: Output, *, draws: bool = True) -> Preview:
 def _of_picture(place: Place, output: Output, path: Path, *, draws: bool) -> Preview:
     target = place.thumbnails / output.sha256[:2] / f"{output.sha256[2:22]}.webp"
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as picture:
-            warnings.simplefilter("ignore")  # about sizes: they are looked at here
+        with opened(path) as picture:
             width, height = _size(picture)
             is_small = output.bytes <= SMALL_BYTES and max(width, height) <= SIDE
             if is_small or width * height > MOST_PIXELS:
                 return Preview(None, width, height)
-            if draws and not target.is_file() and look(place.run_folder, output) is Found.OK:
+            if draws and not target.is_file() and condition_of(place.run_folder, output) is Condition.OK:
                 _draw(picture, target)
     except Exception:  # noqa: BLE001 - decoders raise anything; the browser may still know better
         return NOTHING
     thumbnail = target.relative_to(place.folder).as_posix() if target.is_file() else None
     return Preview(thumbnail, width, height)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Open a picture, of which nothing is decoded yet.
+
+    Raises:
+        ValueError: What its decoder would read at once is too much.
+        Exception: It is no picture; decoders raise anything.
+    """
+    with path.open("rb") as file, warnings.catch_warnings():
+        if path.stat().st_size > MOST_BYTES and not _is_lean(file):
+            raise ValueError("The file is too large for a small picture of it.")
+        file.seek(0)
+        warnings.simplefilter("ignore")  # about sizes: who opens it looks at them
+        with Image.open(file, formats=FORMATS) as picture:
+            yield picture
+
+
+def _is_lean(file: BinaryIO) -> bool:
+    """Return whether a file is a PNG that holds little but pixels (PNG specification, 5.3)."""
+    beside, name = 0, b""
+    if file.read(8) != b"\x89PNG\r\n\x1a\n":
+        return False
+    while name != b"IEND" and len(head := file.read(8)) == 8 and beside <= MOST_BESIDE:
+        length, name = struct.unpack(">I4s", head)
+        beside += 12 if name == b"IDAT" else 12 + length
+        file.seek(length + 4, 1)
+    return beside <= MOST_BESIDE
 
 
 def _size(picture: Image.Image) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import resources
@@ -12,15 +12,16 @@ from typing import Any, Final
 from orchestrator import money
 from orchestrator.drafts import replace
 from orchestrator.facts import frozen_tool, resolved_job
-from orchestrator.ledger import SqliteLedger
+from orchestrator.ledger import Fact, SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.output.gallery import marks
 from orchestrator.output.gallery.data import FORMAT, Coder, Preview
 from orchestrator.output.gallery.place import Place, Shards
-from orchestrator.output.gallery.thumbnails import preview
 from orchestrator.status import Status
 
 HEAD: Final = "head"
+MOST_ACTIVE: Final = 500
+"""How many tasks the page shows as being under way."""
 MOST_POINTS: Final = 400
 """How many points of a run's progress are kept; beyond them every second one is let go."""
 
@@ -62,8 +63,8 @@ class PageWriter:
         facts = ledger.facts()
         job = resolved_job(facts)
         place = Place(run_folder)
-        coder = Coder(job, frozen_tool(facts), Path(facts["source"]).parent)
-        told = coder.job(job.name, facts.get("started_at"))
+        coder = Coder(job, frozen_tool(facts), Path(facts[Fact.SOURCE]).parent)
+        told = coder.job(job.name, facts.get(Fact.STARTED_AT))
         given = marks.read(run_folder, told["key"] if is_strict else None)
         install(place)
         before = place.read(HEAD)
@@ -100,10 +101,16 @@ class PageWriter:
         """Return what the page shows of a task's outputs; `draws` says whether to make thumbnails that do not stand."""
         if not self.thumbnails:
             return []
+        from orchestrator.output.gallery.thumbnails import preview  # noqa: PLC0415 - Pillow is not needed to begin
+
         return [preview(self.place, output, draws=draws) for output in record.outputs]
 
-    def tell(self, status: Status, active: Iterable[Record], now: float) -> None:
-        """Write where the run stands, and the rows that wait for it."""
+    def under_way(self, ledger: SqliteLedger) -> list[list[Any]]:
+        """Return what the page shows of the tasks that are under way."""
+        return [self.coder.active(record) for record in ledger.unfinished(MOST_ACTIVE)]
+
+    def tell(self, status: Status, active: Sequence[list[Any]], now: float) -> None:
+        """Write where the run stands with what is `under_way`, and the rows that wait for it."""
         self.shards.flush()
         self._note(status, now)
         self.place.write(
@@ -114,7 +121,7 @@ class PageWriter:
                 "generation": self.generation,
                 "shards": self.shards.sizes,
                 "status": status.to_json(),
-                "active": [self.coder.active(record) for record in active],
+                "active": active,
                 "progress": self.points,
             },
         )

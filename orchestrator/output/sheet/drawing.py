@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Final
 from PIL import Image, ImageDraw
 
 from orchestrator.lifecycle import Output, State
-from orchestrator.output.checked import WORDS, Checked, Found
+from orchestrator.output.checked import WORDS, Checked, Condition
 from orchestrator.output.gallery.place import Place
-from orchestrator.output.gallery.thumbnails import FORMATS, MOST_PIXELS, SIDE, preview, upright
+from orchestrator.output.gallery.thumbnails import MOST_PIXELS, SIDE, opened, preview, upright
 from orchestrator.output.sheet.grid import Cell, Sheet
 from orchestrator.output.sheet.layout import Layout, Part, mosaic
 from orchestrator.output.sheet.lettering import Lettering, line_height
@@ -160,7 +159,7 @@ class Artist:
     ) -> None:
         left, top, right, bottom = box
         width, height = right + 1 - left, bottom + 1 - top
-        if (found := self.checked.look(output)) is not Found.OK:
+        if (found := self.checked.look(output)) is not Condition.OK:
             self._say(draw, box, f"file is {WORDS[found]}", WORDS[found], is_bad=True)
         elif not output.content_type.startswith("image/"):
             said = preview(self.place, output).text or Path(output.path).suffix[1:].upper()
@@ -203,8 +202,7 @@ def _picture(place: Place, output: Output, width: int, height: int) -> Image.Ima
     if shown.thumbnail is not None and max(width, height) <= SIDE:
         path = place.folder / shown.thumbnail
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as picture:
-            warnings.simplefilter("ignore")  # about sizes: they are looked at here
+        with opened(path) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 return None
             small = upright(picture, max(width, height) * 2)

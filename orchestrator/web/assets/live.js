@@ -143,6 +143,7 @@
       underWay(status) && `${number(underWay(status))} under way`,
       status.counts.pending && `${number(status.counts.pending)} pending`,
       status.state === 'running' && standing.per_minute !== null && `${number(standing.per_minute)} a minute`,
+      ...gallery.words.waits(status),
     ];
     return figures.filter(Boolean).join(' · ');
   }

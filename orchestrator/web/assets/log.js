@@ -31,7 +31,7 @@
       .wide()
       .filter((axis) => axis !== axes.output)
       .map((axis) => words.shortened(axes.word(axes.value(axis, task.cards[0])), 60));
-    const figures = [task.seconds && words.seconds(task.seconds), task.cost && words.usd(task.cost), task.error?.[1]];
+    const figures = [task.seconds && words.seconds(task.seconds), task.cost && words.usd(task.paid), task.error?.[1]];
     return line(task.finished * 1000, task.state, task.state, apart([...names, ...figures].filter(Boolean)));
   }
 

@@ -33,7 +33,7 @@
     const left = isRunning(told) && status.seconds_left !== null ? `about ${seconds(status.seconds_left)} left` : null;
     const pace = told.per_minute === null ? null : `${number(told.per_minute)} a minute`;
     const when = isRunning(told) || !at(told) ? null : time(at(told) / 1000);
-    return [usd(Number(status.cost_usd)), pace, left, when].filter(Boolean).join(' · ');
+    return [usd(status.cost_usd), pace, left, when].filter(Boolean).join(' · ');
   }
 
   /** A picture of a run; one that has gone is not shown. */
@@ -72,15 +72,54 @@
     Object.keys(ORDERS).map((name) => h('option', {}, name)),
   );
 
-  /** Put cards in the order that is chosen. */
+  const field = h('input', {
+    type: 'search',
+    id: 'find',
+    placeholder: 'Find runs',
+    title: 'By name, model, date and state (/)',
+    'aria-label': 'Find runs by name, model, date and state',
+    autocomplete: 'off',
+    oninput: find,
+  });
+
+  const words = () => field.value.toLowerCase().split(/\s+/).filter(Boolean);
+
+  /** What a run is found by; the date as it is shown, and as it is sorted. */
+  function findable(told) {
+    const when = at(told) ? `${time(at(told) / 1000)} ${told.status.updated_at}` : '';
+    return `${told.name} ${told.model} ${when} ${told.status?.state ?? 'unreadable'}`.toLowerCase();
+  }
+
+  /** Keep in the address what is looked for: a reload and whoever is sent it see the same. */
+  function find() {
+    const { pathname, search } = location;
+    const sought = field.value ? `#${new URLSearchParams({ find: field.value })}` : '';
+    history.replaceState(null, '', `${pathname}${search}${sought}`);
+    arrange();
+  }
+
+  const recall = () => (field.value = new URLSearchParams(location.hash.slice(1)).get('find') ?? '');
+
+  function pressed(event) {
+    if (event.target.matches('input, select') || event.key !== '/' || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    field.focus();
+  }
+
+  /** Put cards in the order that is chosen, and show those that are looked for. */
   function arrange() {
+    const sought = words();
+    const isFound = (told) => sought.every((word) => findable(told).includes(word));
+    for (const { told, element } of runs.values()) element.hidden = !isFound(told);
     const wanted = [...runs.values()].sort((a, b) => ORDERS[chooser.value](a.told, b.told)).map(({ element }) => element);
     wanted.forEach((element, n) => place.children[n] !== element && place.insertBefore(element, place.children[n] ?? null));
-    const told = [...runs.values()].map((each) => each.told);
+    const told = [...runs.values()].map((each) => each.told).filter(isFound);
     const sum = told.reduce((before, each) => before + spent(each), 0);
     const working = told.filter(isRunning).length;
-    const words = [count(told.length, 'run'), working && `${number(working)} running`, usd(sum)].filter(Boolean);
-    document.getElementById('sum').textContent = words.join(' · ');
+    const shown = sought.length ? `${number(told.length)} of ${count(runs.size, 'run')}` : count(runs.size, 'run');
+    const figures = [shown, working && `${number(working)} running`, usd(sum)].filter(Boolean);
+    document.getElementById('sum').textContent = figures.join(' · ');
+    document.getElementById('unfound').hidden = told.length > 0 || runs.size === 0;
     document.getElementById('none').hidden = runs.size > 0;
   }
 
@@ -120,7 +159,13 @@
   }
 
   const theme = button('', gallery.theme, { iconName: 'theme', title: 'Light or dark', id: 'theme' });
-  replace(document.getElementById('buttons'), chooser, theme);
+  replace(document.getElementById('buttons'), field, chooser, theme);
+  document.addEventListener('keydown', pressed);
+  window.addEventListener('hashchange', () => {
+    recall();
+    arrange();
+  });
+  recall();
   setTimeout(arrange, NONE_AFTER_MS);
   say('connecting');
   gallery.hear(HEARD, say);

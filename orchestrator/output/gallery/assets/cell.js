@@ -119,7 +119,7 @@
     const { show } = gallery.view;
     return [
       show.includes('state') && task.state,
-      show.includes('cost') && task.cost !== null && gallery.words.usd(task.cost),
+      show.includes('cost') && task.cost !== null && gallery.words.usd(task.paid),
       show.includes('time') && task.seconds !== null && gallery.words.seconds(task.seconds),
     ].filter(Boolean);
   }

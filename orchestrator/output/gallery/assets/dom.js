@@ -22,8 +22,17 @@
     reject: 'M8 2.5a5.5 5.5 0 1 0 0 11a5.5 5.5 0 0 0 0-11M4.2 4.2l7.6 7.6',
   };
 
+  // What a screen or a screen reader says of an element.
+  const SAID = new Set(['title', 'alt', 'aria-label']);
+  // Signs without a shape, and those that turn around the letters behind them.
+  const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e]/g;
+
+  /** A text in which the signs that nobody would see have names: `[U+202E]`. */
+  const plain = (text) =>
+    text.replace(HIDDEN, (sign) => `[U+${sign.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}]`);
+
   /**
-   * Make an element.
+   * Make an element; what its texts hide is shown.
    * @param {string} tag  A tag, with classes behind dots: `button.plain`.
    * @param {object} [props]  Properties; `on…` are listeners, `aria-…`, `data-…` and `role` attributes.
    * @param {...(Node|string|number|null|false|Array)} children
@@ -33,7 +42,8 @@
     const element = document.createElement(name);
     if (classes.length) element.className = classes.join(' ');
     for (const [key, value] of Object.entries(props ?? {})) set(element, key, value);
-    element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+    const held = children.flat(3).filter((child) => child !== null && child !== undefined && child !== false);
+    element.append(...held.map((child) => (typeof child === 'string' ? plain(child) : child)));
     return element;
   }
 
@@ -41,6 +51,7 @@
     if (value === null || value === undefined) return;
     if (key.startsWith('on')) element.addEventListener(key.slice(2), value);
     else if (key === 'style') Object.assign(element.style, value);
+    else if (SAID.has(key)) element.setAttribute(key, plain(String(value)));
     else if (key.includes('-') || key === 'role' || key === 'for' || key === 'list') element.setAttribute(key, value);
     else element[key] = value;
   }
@@ -78,10 +89,12 @@
   const number = new Intl.NumberFormat('en', { maximumFractionDigits: 2 });
   const count = (value, one, many = `${one}s`) => `${number.format(value)} ${value === 1 ? one : many}`;
 
+  const amount = new Intl.NumberFormat('en', { maximumFractionDigits: 12 });
+
+  /** An amount as the command line writes it: a text as it is, what is reckoned here to the millionth of a dollar. */
   function usd(value) {
     if (value === null || value === undefined) return '–';
-    const digits = value !== 0 && Math.abs(value) < 0.1 ? 4 : 2;
-    return `$${value.toFixed(digits).replace(/(\.\d\d\d*?)0+$/, '$1')}`;
+    return `$${amount.format(typeof value === 'number' ? value.toFixed(6) : value)}`;
   }
 
   function seconds(value) {
@@ -111,6 +124,19 @@
     return [from, to].map((moment) => moment.toLocaleString([], form));
   }
 
+  /** What a run waits for longer than it should, in sentences; the pages of older runs do not say. */
+  const waits = ({ waiting = [] }) => waiting.map(({ tasks, why }) => `${count(tasks, 'task waits', 'tasks wait')}: ${why}`);
+
+  /** The same, and what is not as it was asked for although tasks end. */
+  function concerns(status) {
+    const { undeleted = 0, alone = false } = status;
+    return [
+      ...waits(status),
+      undeleted && `The service still has its copies of ${count(undeleted, 'task')}: the next run deletes them.`,
+      alone && 'Limits could not be shared with other runs that use the same key: the log says why.',
+    ].filter(Boolean);
+  }
+
   /** Shorten a text in its middle: what tells prompts apart often stands at an end. */
   function shortened(text, most = 80) {
     const points = [...text];
@@ -119,12 +145,9 @@
     return `${points.slice(0, head).join('')}…${points.slice(points.length - (most - 1 - head)).join('')}`;
   }
 
-  // What turns the direction of the text around it, and letters that run from right to left.
-  const TURNING = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
-  const MAY_TURN = /[\u0590-\u08ff\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
-
-  /** A label without signs that turn letters around: some fonts draw boxes for them. */
-  const unturned = (text) => text.replace(/[\u202a-\u202e\u2066-\u2069]/g, '');
+  // What tells which way a text runs, and letters that run from right to left.
+  const TURNING = /[\u061c\u200e\u200f\u2066-\u2069]/g;
+  const MAY_TURN = /[\u0590-\u08ff\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 
   /** A text that is to stand among others where there are no elements: it turns nothing but itself. */
   const isolated = (text) => (MAY_TURN.test(text) ? `\u2068${text.replace(TURNING, '')}\u2069` : text);
@@ -159,7 +182,7 @@
   function say(text) {
     place ??= document.getElementById('say');
     (document.querySelector('dialog[open]') ?? document.body).append(place);
-    place.textContent = text;
+    place.textContent = plain(text);
     place.classList.add('shown');
     clearTimeout(say.timer);
     say.timer = setTimeout(() => place.classList.remove('shown'), 2600);
@@ -168,5 +191,5 @@
   document.addEventListener('close', () => place && document.body.append(place), { capture: true }); // of a dialog
 
   gallery.dom = { h, svg, icon, button, select, checkbox, replace, settle, say, apart, sentence };
-  gallery.words = { count, number: (value) => number.format(value), usd, seconds, bytes, time, span, shortened, unturned, isolated };
+  gallery.words = { count, number: (value) => number.format(value), usd, seconds, bytes, time, span, shortened, plain, isolated, waits, concerns };
 })();

@@ -44,8 +44,8 @@
   function chip(filter, number) {
     const [id, operator, value] = filter;
     const field = gallery.choose.field(id);
-    const { shortened, unturned } = gallery.words;
-    const words = `${field?.name ?? id} ${gallery.choose.OPERATORS[operator]?.[0] ?? operator} ${shortened(unturned(String(value)), 30)}`;
+    const { shortened, plain, isolated } = gallery.words;
+    const words = `${field?.name ?? id} ${gallery.choose.OPERATORS[operator]?.[0] ?? operator} ${isolated(shortened(plain(String(value)), 30))}`;
     const off = () => apply(gallery.view.filters.filter((_, other) => other !== number), `chip-${number}`);
     return button(words, off, { iconName: 'close', kind: 'chip', title: 'Take this filter off', id: `chip-${number}` });
   }

@@ -63,8 +63,8 @@
   /** The longest way to say a text, of those that `told` gives, that there is room for; see `short`. */
   function cut(text, ways, most, fits = most) {
     const all = [text, ...(ways.get(text) ?? [])];
-    const { shortened, unturned } = gallery.words;
-    return shortened(unturned(all.find((way) => way.length <= fits) ?? all.at(-1)), most);
+    const { shortened, plain } = gallery.words;
+    return shortened(plain(all.find((way) => way.length <= fits) ?? all.at(-1)), most);
   }
 
   function of(axis) {

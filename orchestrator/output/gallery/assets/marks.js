@@ -6,6 +6,7 @@
 (() => {
   const KEPT_AFTER_MS = 300;
   const NONE = Object.freeze({ stars: 0, reject: false, tags: [], note: '' });
+  const WORDS = Object.keys(NONE);
   let kept = 'orchestrator:';
   let timer = 0;
   let isTouched = false; // since the page was opened, or the marks were downloaded
@@ -13,7 +14,7 @@
 
   const held = new Map(); // by the key of the picture
   const duels = new Map(); // by moment and pictures; one that was taken back stays, as void
-  const filed = new Map(); // what the run folder holds: moments of marks, and who won
+  const filed = new Map(); // what the run folder holds: when each word of a mark was given, and who won
   const marks = { of: (key) => held.get(key) ?? NONE, picked: new Set() };
   const undone = []; // what takes the last changes back
 
@@ -24,7 +25,24 @@
     const stars = Number.isInteger(mark.stars) ? Math.max(0, Math.min(5, mark.stars)) : 0;
     const tags = Array.isArray(mark.tags) ? mark.tags.filter((tag) => typeof tag === 'string') : [];
     const note = typeof mark.note === 'string' ? mark.note : '';
-    return { stars, reject: mark.reject === true, tags, note, at: Number(mark.at) || 0 };
+    const at = Number(mark.at) || 0; // when the latest word of it was given, and in an older file all of it
+    const own = typeof mark.moments === 'object' ? mark.moments : null;
+    const each = WORDS.map((word) => [word, own ? Number(own[word]) || 0 : at]);
+    const moments = Object.fromEntries(each.filter(([, moment]) => moment));
+    return { stars, reject: mark.reject === true, tags, note, at, moments };
+  }
+
+  /** Whether a word of one mark was given later than that of another one. */
+  const isLater = (moments, than, word) => (moments[word] ?? 0) > (than[word] ?? 0);
+
+  /** Two marks of a picture as one: two people may give it a star and a note at the same moment. */
+  function joined(before, after) {
+    const made = { ...before, at: Math.max(before.at, after.at), moments: { ...before.moments } };
+    for (const word of WORDS.filter((word) => !isLater(before.moments, after.moments, word))) {
+      made[word] = after[word];
+      if (after.moments[word]) made.moments[word] = after.moments[word];
+    }
+    return made;
   }
 
   const isDuel = (duel) =>
@@ -36,19 +54,19 @@
   /** Answers of blind comparisons, the first one first. */
   marks.duels = () => [...duels.values()].filter((duel) => duel.won !== 'void');
 
-  /** Take marks over, for each picture those given last. */
+  /** Take marks over: of each picture each word that was given last. */
   function merge(told) {
     for (const [key, mark] of Object.entries(told?.marks ?? {})) {
       if (typeof mark !== 'object' || mark === null) continue;
       const taken = formed(mark);
-      if (taken.at >= (held.get(key)?.at ?? 0)) held.set(key, taken);
+      held.set(key, held.has(key) ? joined(held.get(key), taken) : taken);
     }
     (told?.duels ?? []).filter(isDuel).forEach(keep);
   }
 
   /** Take over what lies in the run folder, or has just been put there. */
   marks.take = (file) => {
-    for (const [key, mark] of Object.entries(file?.marks ?? {})) filed.set(key, Number(mark?.at) || 0);
+    for (const [key, mark] of Object.entries(file?.marks ?? {})) filed.set(key, formed(mark ?? {}).moments);
     for (const duel of (file?.duels ?? []).filter(isDuel)) filed.set(pair(duel), duel.won);
     merge(file);
     gallery.changed('marks');
@@ -56,7 +74,8 @@
 
   /** What the run folder does not hold yet, as a file; null where there is nothing. */
   marks.unfiled = () => {
-    const news = [...held].filter(([key, mark]) => mark.at > (filed.get(key) ?? 0));
+    const isNew = ([key, mark]) => WORDS.some((word) => isLater(mark.moments, filed.get(key) ?? {}, word));
+    const news = [...held].filter(isNew);
     const answers = [...duels.values()].filter((duel) => filed.get(pair(duel)) !== duel.won);
     if (!news.length && !answers.length) return null;
     return { format: 1, key: gallery.run.job.key, marks: Object.fromEntries(news), duels: answers };
@@ -152,7 +171,9 @@
   const later = (key) => Math.max(Date.now(), (held.get(key)?.at ?? 0) + 1);
 
   function change(key, changes) {
-    held.set(key, { ...marks.of(key), ...changes, at: later(key) });
+    const [at, before] = [later(key), marks.of(key)];
+    const given = Object.fromEntries(Object.keys(changes).map((word) => [word, at]));
+    held.set(key, { ...before, ...changes, at, moments: { ...before.moments, ...given } });
     touched();
   }
 

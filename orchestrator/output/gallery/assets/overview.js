@@ -24,6 +24,7 @@
     replace(
       place,
       figures(),
+      concerns(),
       progress(),
       failures(),
       !gallery.choose.isAll() &&
@@ -34,6 +35,11 @@
 
   function figure(value, name, more = null) {
     return h('div.figure', {}, h('b', {}, value), h('span', {}, name), more && h('small', {}, more));
+  }
+
+  function concerns() {
+    const told = gallery.words.concerns(gallery.run.head.status);
+    return told.length > 0 && h('section.concerns', { role: 'status' }, told.map((each) => h('p', {}, each)));
   }
 
   const tasksOf = (status) => Object.values(status.counts).reduce((sum, each) => sum + each, 0);
@@ -54,12 +60,12 @@
       figure(
         number(counts.failed + counts.cancelled),
         'failed or cancelled',
-        status.paid_in_vain ? `${number(status.paid_in_vain)} paid for: ${usd(Number(status.paid_in_vain_usd))}` : null,
+        status.paid_in_vain ? `${number(status.paid_in_vain)} paid for: ${usd(status.paid_in_vain_usd)}` : null,
       ),
       figure(
-        usd(Number(status.cost_usd)),
+        usd(status.cost_usd),
         'spent',
-        Number(status.reserved_usd) ? `${usd(Number(status.reserved_usd))} kept aside` : null,
+        Number(status.reserved_usd) ? `${usd(status.reserved_usd)} kept aside` : null,
       ),
       figure(seconds(ended), 'from the start'),
       calls > 0 && // none are told of an exported part

@@ -36,7 +36,7 @@
 
   function drawTop() {
     const { status } = gallery.run.head;
-    document.title = `${gallery.run.job.name} · orchestrator`;
+    document.title = `${gallery.words.plain(gallery.run.job.name)} · orchestrator`;
     replace(
       document.getElementById('run'),
       h('h1', { dir: 'auto', title: gallery.run.job.name }, gallery.run.job.name),
@@ -54,7 +54,7 @@
     const left = status.state === 'running' && status.seconds_left ? `, ${seconds(status.seconds_left)} left` : '';
     const done = `${number(counts.done)} of ${number(total)} done`;
     const bad = [failed && `, ${number(failed)} failed`, cancelled && `, ${number(cancelled)} cancelled`];
-    const more = `${bad.filter(Boolean).join('')}, ${usd(Number(status.cost_usd))}${left}`;
+    const more = `${bad.filter(Boolean).join('')}, ${usd(status.cost_usd)}${left}`;
     const share = (part) => (total ? part / total : 0);
     return h(
       'div.standing',

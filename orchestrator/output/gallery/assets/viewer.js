@@ -221,7 +221,7 @@
     const { usd, seconds, time, bytes } = gallery.words;
     const found = [
       ['state', task.state],
-      ['cost', usd(task.cost)],
+      ['cost', usd(task.paid)],
       ['ran', seconds(task.seconds)],
       ['finished', time(task.finished)],
     ];
