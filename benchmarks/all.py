@@ -99,9 +99,10 @@ class Report:
 
 
 class Scripts:
-    """Runs scripts, and sees to it that none goes on when this one ends."""
+    """Runs scripts, and sees to it that none goes on when this one ends; of a quick look no verdict is taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quick: bool) -> None:
+        self._quick = quick
         self._running: set[subprocess.Popen[str]] = set()
 
     def run(self, name: str, arguments: Sequence[str], report: Report, *, aloud: bool) -> None:
@@ -112,9 +113,10 @@ class Scripts:
             self._running.add(process)
             assert process.stdout is not None
             for line in process.stdout:
-                report.lines.append(line.rstrip("\n"))
+                told = line.rstrip("\n")
+                report.lines.append(goals.unjudged(told) if self._quick else told)
                 if aloud:
-                    print(line, end="", flush=True)
+                    print(report.lines[-1], flush=True)
         self._running.discard(process)
         report.seconds, report.well = time.perf_counter() - began, process.returncode == 0
 
@@ -129,7 +131,7 @@ def main() -> None:
     arguments = asked()
     machine, reports = described(), {name: Report() for name in PARTS if name in arguments.only}
     print(machine, flush=True)
-    with stoppable() as scripts:
+    with stoppable(quick=arguments.quick) as scripts:
         alone = [name for name in reports if PARTS[name].alone]
         together = [name for name in reports if not PARTS[name].alone]
         if alone:
@@ -142,7 +144,8 @@ def main() -> None:
             print(f"\n# Side by side, each shown when it has ended: {', '.join(together)}", flush=True)
             side_by_side(scripts, together, arguments, reports)
     found = [goal for report in reports.values() for goal in report.goals]
-    print(f"\n# Goals\n{goals.table(found)}")
+    table = goals.table(found)
+    print("\n# Goals", *(map(goals.unjudged, table.splitlines()) if arguments.quick else [table]), sep="\n")
     if arguments.docs:
         write(reports, machine)
     if failed := [name for name, report in reports.items() if not report.well]:
@@ -204,9 +207,9 @@ def ended(name: str, report: Report) -> str:
 
 
 @contextmanager
-def stoppable() -> Iterator[Scripts]:
+def stoppable(*, quick: bool) -> Iterator[Scripts]:
     """Give what runs scripts; a signal that ends this one ends them too."""
-    scripts = Scripts()
+    scripts = Scripts(quick=quick)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))
     try:
         yield scripts

@@ -1,4 +1,4 @@
-"""What a command needs of time and of the processor, children included."""
+"""What a command needs of time and of the processor, children included. No script: others use it."""
 
 from __future__ import annotations
 

@@ -114,10 +114,10 @@ def fetch(out: Path, urls: Sequence[str]) -> Cost:
     """Fetch files the way that a run does."""
     import anyio  # noqa: PLC0415 - only the process that is measured needs these
 
+    from orchestrator.cli.invoking import wait  # noqa: PLC0415 - as above
     from orchestrator.clock import SystemClock  # noqa: PLC0415 - as above
     from orchestrator.commands.workshop import DISK_THREADS  # noqa: PLC0415 - as above
     from orchestrator.engines.downloading import Downloads  # noqa: PLC0415 - as above
-    from orchestrator.invoking import wait  # noqa: PLC0415 - as above
     from orchestrator.steps.download import Wanted, download  # noqa: PLC0415 - as above
     from orchestrator.threads import Hop, crew  # noqa: PLC0415 - as above
     from orchestrator.wiro.files import AddressPolicy, Files  # noqa: PLC0415 - as above

@@ -48,9 +48,9 @@ def main() -> None:
 
 def made(home: Path, size: int) -> RunFolder:
     """Make a run folder of so many tasks that are done."""
-    seeds = {"random": size // 10, "from": 1, "to": 2**31 - 1}
-    job = {"model": "Hevok/Studio-Trigger", "sweep": {"prompt": [f"a boat, number {number}" for number in range(10)]}}
-    (home / "job.yaml").write_text(yaml.safe_dump({**job, "sweep": {**job["sweep"], "seed": seeds}}), "utf-8")
+    prompts = [f"a boat, number {number}" for number in range(10)]
+    sweep = {"prompt": prompts, "seed": {"random": size // 10, "from": 1, "to": 2**31 - 1}}
+    (home / "job.yaml").write_text(yaml.safe_dump({"model": "Hevok/Studio-Trigger", "sweep": sweep}), "utf-8")
     tool = seed_model()
     resolved = load(home / "job.yaml", today=datetime.now(UTC)).resolve(Schema.from_tool(tool))
     folder = RunFolder(home / "run")

@@ -1,4 +1,7 @@
-"""What is aimed at and what was measured, a line for each: the scripts print such lines, and `all.py` gathers them."""
+"""What is aimed at and what was measured, a line for each: the scripts print such lines, and `all.py` gathers them.
+
+No script: the others use it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ WIDTH, ROW, LEFT, SCALE = 1000, 24, 400, 210
 
 LONGEST = 2.0
 GREEN, RED = "#2a7", "#d33"
-ROW_OF = re.compile(r"(?:goal )?\| (.+?) \| at (most|least) ([\d.]+)(.*?) \| ([\d.]+).*? \| (?:met|missed) \|")
+ROW_OF = re.compile(
+    r"(?:goal )?\| (.+?) \| at (most|least) ([\d.]+)(.*?) \| ([\d.]+).*? \| (?:met|missed|quick: .+) \|"
+)
+NOT_COMPARABLE = "quick: not comparable"
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,11 @@ def read(line: str) -> Goal | None:
         return None
     what, bound, wanted, unit, measured = match.groups()
     return Goal(what, float(measured), float(wanted), bound == "most", unit)
+
+
+def unjudged(line: str) -> str:
+    """Return a line without its verdict, if it has one: of a goal that was measured with less than it is meant for."""
+    return re.sub(r"(?:met|missed) \|$", f"{NOT_COMPARABLE} |", line) if read(line) else line
 
 
 def table(goals: list[Goal]) -> str:

@@ -97,7 +97,13 @@ def lags_of(folder: Path) -> list[float]:
     """Return how late each end was seen; nothing waits in the queue here, and the emulator tells how long it ran."""
     with SqliteLedger(RunFolder(folder).ledger, read_only=True) as store:
         sent = [record.sent for record in store.everything()]
-    return [each.ended_at - each.submitted_at - each.elapsed_seconds for each in sent]
+    lags = []
+    for each in sent:
+        assert each.ended_at
+        assert each.submitted_at
+        assert each.elapsed_seconds is not None
+        lags.append(each.ended_at - each.submitted_at - each.elapsed_seconds)
+    return lags
 
 
 def main() -> None:

@@ -1,11 +1,12 @@
 """A service that costs next to nothing: each task has ended when it is asked for, and has made one small picture.
 
-What a run of 100,000 tasks needs can be measured beside it within minutes. It keeps nothing and checks nothing, not
-even credentials; whoever wants a service that behaves takes the emulator.
+Other scripts start it. What a run of 100,000 tasks needs can be measured beside it within minutes. It keeps nothing and
+checks nothing, not even credentials; whoever wants a service that behaves takes the emulator.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import re
@@ -16,8 +17,8 @@ from contextlib import contextmanager
 from itertools import count
 from typing import cast
 
+from orchestrator.cli.invoking import wait
 from orchestrator.emulator.pictures import plain
-from orchestrator.invoking import wait
 from orchestrator.wiro.catalogue import seed_model
 
 PICTURE_BYTES = 1000
@@ -101,4 +102,5 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=f"{__doc__.partition(chr(10))[0]} Runs until it is ended.").parse_args()
     wait(serve)

@@ -129,7 +129,7 @@ def fits(out: Path, output: dict[str, Any]) -> bool:
         data = (out / output["path"]).read_bytes()
     except FileNotFoundError:
         return False
-    return len(data) == output["bytes"] and hashlib.sha256(data).hexdigest() == output["sha256"]
+    return (len(data), hashlib.sha256(data).hexdigest()) == (output["bytes"], output["sha256"])
 
 
 def status(out: Path, environment: dict[str, str]) -> dict[str, Any]:

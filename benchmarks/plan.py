@@ -15,6 +15,7 @@ import tempfile
 import time
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import anyio
 import yaml
@@ -33,7 +34,7 @@ SHORT = {"random": 10_000, "from": 1, "to": 2**31 - 1}
 GRID = {"prompt": PROMPTS, "seed": LONG}
 PRICED = {"prompt": PROMPTS[:5], "samples": [1, 2], "seed": LONG}
 TEXTS = ["x", "xy", "xyz", "w", "we", "wet", "r", "ra", "rat", "t"]
-JOBS = {
+JOBS: dict[str, dict[str, Any]] = {
     "no filters": {"sweep": GRID},
     "an axis that sets the price": {"sweep": PRICED},
     "`exclude`": {"sweep": GRID, "exclude": [{"prompt": PROMPTS[0], "seed": {"gt": 1000}}]},
@@ -64,8 +65,8 @@ def main() -> None:
     spent = list[float]()
     print("| 1,000,000 cells, `plan --json` | s | CPU s | peak MB |\n| --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "job.yaml"
         for name, keys in JOBS.items():
-            path = Path(folder) / "job.yaml"
             path.write_text(yaml.safe_dump({"model": "Hevok/Studio-Trigger", **keys}, sort_keys=False), "utf-8")
             spent.append(told(name, ["plan", str(path), "--json"]))
         path.write_text(yaml.safe_dump({"model": "Hevok/Studio-Trigger", "sweep": GRID}, sort_keys=False), "utf-8")

@@ -24,7 +24,7 @@ from statistics import fmean, median
 from goals import Goal
 
 from orchestrator.engines.forecast import Course, Forecast
-from orchestrator.engines.inspection import Plan
+from orchestrator.engines.inspection import Inspections
 from orchestrator.engines.rounds import PRICE_SECONDS
 from orchestrator.engines.trust import Trust
 
@@ -119,7 +119,7 @@ def fixed(policy: Callable[[], Iterator[float]], seconds: Sequence[float]) -> Sc
     return Score.of(looks)
 
 
-def planned(plan: Plan) -> Callable[[], Iterator[float]]:
+def planned(plan: Inspections) -> Callable[[], Iterator[float]]:
     """Return the policy that keeps to a plan."""
 
     def policy() -> Iterator[float]:
@@ -141,7 +141,7 @@ def best_possible(draw: Draw, seconds: Sequence[float]) -> list[Score]:
     for each in known:
         masses[bisect_left(moments, each)] += 1 / len(known)
     prices = (PRICE_SECONDS * 1.2**power for power in range(-16, 22))
-    return [fixed(planned(Plan(moments, masses, price)), seconds) for price in prices]
+    return [fixed(planned(Inspections(moments, masses, price)), seconds) for price in prices]
 
 
 def calls_at(front: Sequence[Score], lag: Callable[[Score], float], wanted: float) -> float:

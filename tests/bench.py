@@ -12,9 +12,10 @@ from typing import Any, Final, Self
 
 from hurry import HurriedClock
 
+from orchestrator.commands.carrying import Result, Watcher
 from orchestrator.commands.options import Options
 from orchestrator.commands.prepare import Prepared
-from orchestrator.commands.run import Result, Watcher, run
+from orchestrator.commands.run import run
 from orchestrator.config import Settings
 from orchestrator.emulator import Emulator, Profile
 from orchestrator.engines.control import Control
@@ -30,7 +31,7 @@ class Silent:
     """Watches nothing."""
 
     def show(self, _: Status) -> None:
-        """See `orchestrator.commands.run.Watcher`."""
+        """See `orchestrator.commands.carrying.Watcher`."""
 
 
 @dataclass

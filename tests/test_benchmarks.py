@@ -31,6 +31,17 @@ def test_each_part_has_a_script_and_a_place_in_the_page(everything: ModuleType) 
         assert before.rpartition("\n## ")[2].startswith(part.title)
 
 
+def test_what_is_a_script_has_help_and_the_rest_says_that_it_is_none() -> None:
+    for path in BENCHMARKS.glob("*.py"):
+        text = path.read_text("utf-8")
+        is_script = '__name__ == "__main__"' in text
+        assert ("ArgumentParser(" in text) is is_script, path
+        assert ("No script:" in text) is not is_script, path
+    command = [sys.executable, str(BENCHMARKS / "instant.py"), "-h"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "usage: instant.py" in ended.stdout
+
+
 def test_a_goal_is_found_again_in_what_is_printed(everything: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """What a script tells of a goal reaches the table of all of them."""
     for goal in (
@@ -63,6 +74,20 @@ def test_what_is_measured_stands_in_the_page_and_the_rest_stays(
     assert goals.startswith("A machine.\n")
     assert len(goals.splitlines()) == len(everything.marked("goals", before)[0].splitlines()) + 1
     assert "7 calls" in picture.read_text("utf-8")
+
+
+def test_a_quick_look_gives_no_verdict(
+    everything: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What did less than a goal is meant for has not missed it; whoever reads the table sees that."""
+    (tmp_path / "memory.py").write_text("print('| peak | 9 MB |\\ngoal | memory | at most 5 MB | 9 MB | missed |')")
+    monkeypatch.setattr(everything, "__file__", str(tmp_path / "all.py"))
+    monkeypatch.setattr(everything.signal, "signal", lambda *_: None)  # this process ends as it always does
+    for extent, verdict in ((["--quick"], "quick: not comparable"), ([], "missed")):
+        monkeypatch.setattr(sys, "argv", ["all.py", "--only", "memory", *extent])
+        everything.main()
+        rows = [line for line in capsys.readouterr().out.splitlines() if "| memory |" in line]
+        assert rows == [f"{start}| memory | at most 5 MB | 9 MB | {verdict} |" for start in ("goal ", "")]
 
 
 def test_the_page_takes_no_figures_of_a_quick_look() -> None:
