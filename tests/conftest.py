@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -103,6 +104,28 @@ def nothing_is_kept_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORCHESTRATOR_HOME", str(tmp_path_factory.mktemp("kept")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def short_lived() -> Iterator[Path]:
+    """Return the folder of these tests, and of the programs that they start, for what else would lie in `/tmp`.
+
+    Its name is short: browsers have sockets there, whose paths are a hundred characters long at most.
+    """
+    with tempfile.TemporaryDirectory(prefix="t") as place, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", place)
+        patch.setattr(tempfile, "tempdir", place)
+        yield Path(place)
+
+
+@pytest.fixture(autouse=True)
+def no_bug_is_passed_over(short_lived: Path) -> Iterator[None]:
+    """A command that ends with "This is a bug" leaves a report there; a test that has planted the bug takes it away."""
+    yield
+    reports = {path: path.read_text() for path in short_lived.glob("orchestrator-*.log")}
+    for path in reports:
+        path.unlink()
+    assert not reports, "\n".join(reports.values())
 
 
 @pytest.fixture(scope="module")

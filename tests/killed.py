@@ -171,24 +171,21 @@ def lay(killer: Killer) -> None:
 
 
 def lay_around_renames(killer: Killer) -> None:
-    rename, unlink = Path.replace, Path.unlink
+    rename, unlink = os.replace, os.unlink  # `pathlib` calls these, too
 
-    @functools.wraps(rename)
-    def replace(self: Path, target: Path) -> Path:
-        what = f"the rename of {renamed(target)}"
+    def replace(src: Any, dst: Any, **named: Any) -> None:
+        what = f"the rename of {renamed(Path(dst))}"
         killer.passes(f"{what} before")
-        result = rename(self, target)
+        rename(src, dst, **named)
         killer.passes(f"{what} after")
-        return result
 
-    @functools.wraps(unlink)
-    def take_away(self: Path, missing_ok: bool = False) -> None:
-        unlink(self, missing_ok)
-        if self.name.startswith("ledger.sqlite-"):
+    def take_away(path: Any, **named: Any) -> None:
+        unlink(path, **named)
+        if Path(path).name.startswith("ledger.sqlite-"):
             killer.passes("a part of the damaged ledger is taken away")
 
-    Path.replace = replace  # type: ignore[assignment,method-assign]  # the same, with a point on either side
-    Path.unlink = take_away  # type: ignore[method-assign]  # the same, with a point behind it
+    os.replace = replace  # the same, with a point on either side
+    os.unlink = take_away  # the same, with a point behind it
 
 
 def renamed(target: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = {"aiohttp", "anyio", "rich", "sqlite3", "structlog", "yaml", "PIL"}
+HEAVY = {"aiohttp", "anyio", "hashlib", "rich", "sqlite3", "yaml", "PIL"}
 
 
 def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -100,8 +100,15 @@ def test_it_starts_as_a_module(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process there cannot send itself Ctrl-C alone")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_that_comes_before_it_has_begun_is_obeyed_in_silence(tmp_path: Path, number: int, code: int) -> None:
-    (tmp_path / "typer.py").write_text(f"import os\nos.kill(os.getpid(), {number:d})\nraise SystemExit(99)\n", "utf-8")
-    done = python("-m", "orchestrator", "--help", cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGINT, 130, "Interrupted."), (signal.SIGTERM, 143, "Ended by SIGTERM.")]
+)
+@pytest.mark.parametrize("needed", ["typer", "yaml"])
+def test_a_signal_that_comes_before_it_has_begun_is_obeyed_with_a_word(
+    tmp_path: Path, number: int, code: int, said: str, needed: str
+) -> None:
+    """It comes while the command line is read, or what the command needs."""
+    module = f"import os\nos.kill(os.getpid(), {number:d})\nraise SystemExit(99)\n"
+    (tmp_path / f"{needed}.py").write_text(module, "utf-8")
+    done = python("-m", "orchestrator", "plan", "job.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", f"orchestrator: {said}\n")
