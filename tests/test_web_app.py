@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import aiohttp
 import anyio
@@ -190,6 +191,32 @@ async def test_outputs_come_whole_in_parts_and_once(site: Served) -> None:
     assert (await site.get(path, **{"If-None-Match": headers["ETag"]}))[0] == 304
 
 
+async def test_a_file_is_closed_where_whoever_asks_leaves_while_it_is_opened(
+    site: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_opening, has_left = threading.Event(), threading.Event()
+    opened: list[IO[Any]] = []
+    really = Path.open
+
+    def slowly(path: Path, *how: Any, **more: Any) -> IO[Any]:
+        file: IO[Any] = really(path, *how, **more)
+        if path.name == "page.svg":
+            opened.append(file)
+            is_opening.set()
+            has_left.wait(20)
+        return file
+
+    monkeypatch.setattr(Path, "open", slowly)
+    async with await anyio.connect_tcp("127.0.0.1", site.base.port or 0) as stream:
+        await stream.send(f"GET /run/fox/files/page.svg HTTP/1.1\r\nHost: {site.base.authority}\r\n\r\n".encode())
+        await anyio.to_thread.run_sync(is_opening.wait, 20)
+    await site.get("/")  # by now the server knows that the other one has gone
+    has_left.set()
+    with anyio.fail_after(20):
+        while not opened[0].closed:
+            await anyio.lowlevel.checkpoint()
+
+
 async def test_data_comes_once(site: Served) -> None:
     _, _, headers = await site.get("/run/fox/page/data/head.js")
     assert headers["Content-Type"] == "text/javascript; charset=utf-8"
@@ -248,6 +275,23 @@ async def test_marks_are_put_into_the_run_folder(site: Served) -> None:
     assert (held["a-0"]["stars"], held["b-0"]["stars"]) == (4, 1)
     _, data, _ = await site.get("/run/fox/page/data/marks.js")
     assert b"b-0" in data
+
+
+async def test_what_many_people_mark_at_one_moment_is_kept(site: Served) -> None:
+    _, job, _ = await site.get("/run/fox/page/data/job.js")
+    key = job.split(b'"key":"')[1][:16].decode()
+    answers: list[int] = []
+
+    async def mark(number: int) -> None:
+        told = {"format": 1, "key": key, "marks": {f"m-{number}": {"stars": 4, "at": 10}}, "duels": []}
+        answers.append((await site.post("/run/fox/marks", told, **{HEADER: site.guard.page_token}))[0])
+
+    async with anyio.create_task_group() as group:
+        for number in range(20):
+            group.start_soon(mark, number)
+    held = (await anyio.to_thread.run_sync(marks.read, site.folder.path))["marks"]
+    assert answers == [200] * 20
+    assert held.keys() >= {f"m-{number}" for number in range(20)}
 
 
 @pytest.mark.parametrize("body", ["", [], {"key": "another"}, {"marks": {}}])

@@ -5,6 +5,7 @@ Scripts come from the package alone. A run folder may be a stranger's, so its da
 
 from __future__ import annotations
 
+import asyncio
 import re
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -46,6 +47,9 @@ NEVER_CHANGES: Final = "private, max-age=86400, immutable"
 
 _DATA: Final = re.compile(rb"gallery\.take\('([a-z0-9-]+)','[^'\\\r\n]*+(?:\\.[^'\\\r\n]*+)*+'\)\n")
 """A script that does nothing but hand one text over."""
+
+OPENING_SECONDS: Final = 1.0
+"""How long a file may take to be opened for somebody who has gone."""
 
 _ONE_RANGE: Final = re.compile(r"bytes=(?:\d+-\d*|-\d+)", re.ASCII)
 
@@ -127,7 +131,10 @@ def served(path: Path, *, keeps: bool) -> web.FileResponse:
 
 
 class _File(web.FileResponse):
-    """A file, or one part of it; whoever asks for several gets all of it, which RFC 9110 (14.2) allows."""
+    """A file, or one part of it; whoever asks for several gets all of it, which RFC 9110 (14.2) allows.
+
+    aiohttp opens it in a thread and forgets it there if it is cancelled meanwhile: whoever asked has gone.
+    """
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         asked = request.headers.get(hdrs.RANGE)
@@ -135,4 +142,12 @@ class _File(web.FileResponse):
             kept = request.headers.copy()
             kept.popall(hdrs.RANGE)
             request = request.clone(headers=kept)
-        return await super().prepare(request)
+        answering = asyncio.ensure_future(super().prepare(request))
+        try:
+            return await asyncio.shield(answering)
+        except asyncio.CancelledError:
+            try:
+                await asyncio.wait({answering}, timeout=OPENING_SECONDS)
+            finally:
+                answering.cancel()
+            raise
