@@ -69,6 +69,18 @@ def test_a_page_is_told_what_is_new_and_no_more(folder: RunFolder, tmp_path: Pat
     assert third.thumbnails == ()  # a page that is damaged shows none
 
 
+def test_pages_are_told_of_marks_once_they_can_load_them(folder: RunFolder, tmp_path: Path) -> None:
+    """What they load is a file of its own: told before it is written, they would load the old one and hear no more."""
+    here = RunFolder(tmp_path / "run")
+    shutil.copytree(folder.path, here.path)
+    place, before = Place(here.path), seen(here, read_status, None)
+    (here.path / marks.NAME).write_text(json.dumps({"format": 1, "marks": {"a-0": {"stars": 3, "at": 5}}}))
+    between = seen(here, read_status, before)
+    assert "marks" not in told(list(between.news(before)))
+    place.write("marks", marks.read(here.path))
+    assert "marks" in told(list(seen(here, read_status, between).news(between)))
+
+
 def test_a_run_that_was_killed_is_seen_to_have_stopped(folder: RunFolder) -> None:
     """A kill changes no file: that the lock is free says it."""
     with folder.held():

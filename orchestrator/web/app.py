@@ -71,6 +71,7 @@ class Site:
         self._cancel = cancel
         self._tell = tell
         self._hop = hop
+        self._saving = anyio.Lock()
 
     def application(self) -> web.Application:
         """Return what answers requests."""
@@ -183,7 +184,8 @@ class Site:
         if not isinstance(job, dict) or given.get("key") != job.get("key"):
             raise web.HTTPConflict(text="These are marks of another run: load the page again.")
         try:
-            await self._hop(partial(marks.save, place, given))
+            async with self._saving:  # of two who save at once, one would not know of the other's
+                await self._hop(partial(marks.save, place, given))
         except RefusedError as error:
             held = f"The {marks.NAME} in the run folder"
             raise web.HTTPConflict(text=f"{held} is none, of another run, or full.") from error

@@ -15,7 +15,6 @@ from typing import Any, Final
 from orchestrator.errors import OrchestratorError
 from orchestrator.ledger import DamagedLedgerError, NotALedgerError
 from orchestrator.output.gallery import Place
-from orchestrator.output.gallery.marks import NAME as MARKS
 from orchestrator.runs import RunFolder
 from orchestrator.sense import is_moment
 from orchestrator.status import Status
@@ -92,11 +91,14 @@ class Seen:
 
 
 def stamps_of(folder: RunFolder) -> tuple[str, ...]:
-    """Return what changes whenever anything does that is shown; it blocks, for a moment."""
+    """Return what changes whenever anything does that is shown; it blocks, for a moment.
+
+    Of what pages load it is those very files: another one that is written with it may be there before it.
+    """
     data = Place(folder.path).data
     ledger = folder.ledger
-    told = (ledger, ledger.with_name(f"{ledger.name}-wal"), data / "head.js", data / "job.js")
-    return tuple(map(stamp, (*told, folder.path / MARKS, folder.log)))
+    told = (ledger, ledger.with_name(f"{ledger.name}-wal"), data / "head.js", data / "job.js", data / "marks.js")
+    return tuple(map(stamp, (*told, folder.log)))
 
 
 def seen(folder: RunFolder, look: Look, before: Seen | None) -> Seen:
