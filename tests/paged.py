@@ -79,8 +79,10 @@ def ready(look: Look) -> Page:
 
 
 def keys(page: Page, *names: str) -> None:
+    """Press keys, and wait until what they do is drawn."""
     for name in names:
         page.keyboard.press(name)
+    drawn(page)
 
 
 def drawn(page: Page) -> None:
@@ -104,7 +106,7 @@ def cell(page: Page, row: int, column: int) -> Locator:
 
 def seen(page: Page) -> Any:
     """Return how many pictures pass the filters."""
-    page.wait_for_timeout(50)
+    drawn(page)
     return page.evaluate("gallery.choose.list().length")
 
 

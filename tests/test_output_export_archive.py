@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
@@ -99,8 +100,8 @@ def test_it_opens_as_the_page(folder: RunFolder, tmp_path: Path, look: Callable[
     page = look(home)
     assert page.title() == "harbours · orchestrator"
     assert page.evaluate("gallery.run.tasks.size") == 8
-    assert page.locator(".frame .stars").all_inner_texts() == ["★★★★"]
-    assert page.locator(".said.failed").count() == 1
+    expect(page.locator(".frame .stars")).to_have_text(["★★★★"])
+    expect(page.locator(".said.failed")).to_have_count(1)
     page.locator("#cell-0-0 img").first.click()
     page.wait_for_function("() => document.querySelector('#viewer .stage img').naturalWidth === 500")
     assert sorted(path.name for path in home.iterdir()) == ["files", "index.html", "page"]
@@ -112,9 +113,9 @@ def test_a_part_of_a_run_keeps_its_marks(folder: RunFolder, tmp_path: Path, look
     """Outputs keep their names, so that marks given on the archive's page fit the run's."""
     page = look(unpacked(folder, tmp_path, "--min-rating", "3"))
     assert page.evaluate("[...gallery.run.tasks.values()].flatMap((task) => task.cards.map((card) => card.n))") == [1]
-    assert page.locator(".frame .stars").all_inner_texts() == ["★★★★"]
+    expect(page.locator(".frame .stars")).to_have_text(["★★★★"])
     assert len(list((tmp_path / "x" / "files").rglob("*.png"))) == 1
-    assert page.locator(".said.pending").count() == 0
+    expect(page.locator(".said.pending")).to_have_count(0)
 
 
 def test_a_part_of_a_run_tells_nothing_of_the_rest(
@@ -124,11 +125,11 @@ def test_a_part_of_a_run_tells_nothing_of_the_rest(
     home = unpacked(folder, tmp_path, "--only", "prompt=a harbour", "--only", "seed=42")
     page = look(home)
     assert page.locator(".cell").count() == page.locator(".cell:has(img)").count() == 2
-    assert page.locator(".standing").inner_text().startswith("finished\n2 of 2 done")
+    expect(page.locator(".standing")).to_have_text(re.compile(r"^finished\n2 of 2 done"), use_inner_text=True)
     page.evaluate("gallery.view.set({tab: 'overview'})")
     page.locator(".by").first.wait_for()
-    assert page.locator("#overview .figure b").first.inner_text() == "2 of 2"
-    assert page.locator("#overview .figures").get_by_text("calls").count() == 0
+    expect(page.locator("#overview .figure b").first).to_have_text("2 of 2")
+    expect(page.locator("#overview .figures").get_by_text("calls")).to_have_count(0)
     assert page.locator(".by td:nth-child(2) .value").all_inner_texts()[:2] == ["1 of 1", "1 of 1"]
     told = b"".join(path.read_bytes() for path in (home / "page" / "data").iterdir())
     assert b"harbour" in told
@@ -159,8 +160,8 @@ def test_files_that_are_left_out_are_not_asked_for(
     page = look(unpacked(made, tmp_path / "there"))
     assert sorted(page.locator(".said.failed").all_inner_texts()) == ["file is damaged", "file is missing"]
     page.locator(".said.failed", has_text="missing").click()
-    assert page.locator("#viewer .stage").inner_text() == "The file was missing when this page was exported."
-    assert page.get_by_text("Open file").count() == 0
+    expect(page.locator("#viewer .stage")).to_have_text("The file was missing when this page was exported.")
+    expect(page.get_by_text("Open file")).to_have_count(0)
     assert (
         page.evaluate("gallery.choose.passing().filter(gallery.cell.isPicture).length") == 6
     )  # of those blind ones are drawn

@@ -168,7 +168,7 @@ def test_a_number_that_was_not_given_makes_no_filter(page: Page) -> None:
     page.get_by_role("button", name="Add").click()
     expect(page.locator("#filter-value")).to_be_focused()
     assert page.evaluate("gallery.view.filters") == []
-    assert cell(page, 0, 0).count() == 1
+    expect(cell(page, 0, 0)).to_have_count(1)
 
 
 def test_all_pictures_of_a_full_cell_can_be_reached(page: Page) -> None:

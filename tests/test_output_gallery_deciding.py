@@ -169,7 +169,7 @@ def test_a_comparison_that_is_opened_again_begins_with_its_first_picture(page: P
 
 def test_taking_one_out_brings_the_next_picked_one_in(page: Page) -> None:
     keys(page, *PICK_THREE, "ArrowDown", " ", "ArrowLeft", " ", "c")
-    assert page.locator("#compare h2").inner_text() == "Compare 4 pictures; 1 more is picked"
+    expect(page.locator("#compare h2")).to_have_text("Compare 4 pictures; 1 more is picked")
     keys(page, "ArrowRight", " ")
     expect(page.locator("#compare h2")).to_have_text("Compare 4 pictures")
     keys(page, " ", " ", " ")

@@ -44,7 +44,7 @@ def test_filters_hold_for_the_overview_and_the_ranking(page: Page) -> None:
     expect(page.get_by_text("Below, only what is shown is counted: 3 tasks.")).to_be_visible()
     keys(page, "b")
     page.get_by_text("Ranking of scheduler after 5 answers").click()
-    assert page.locator(".ranking tbody th").first.inner_text() == "DDIMScheduler"
+    expect(page.locator(".ranking tbody th").first).to_have_text("DDIMScheduler")
 
 
 def test_a_filter_leaves_no_empty_columns_rows_or_groups(page: Page) -> None:

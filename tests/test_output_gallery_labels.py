@@ -55,10 +55,10 @@ def told(page: Page, texts: list[str]) -> list[str]:
 def test_heads_say_what_differs_and_hold_the_whole_text(page: Page) -> None:
     heads = page.locator("[role=columnheader] .label")
     expect(heads).to_have_text(SEEN, use_inner_text=True)
-    assert heads.first.get_attribute("title") == PROMPTS[0]
-    assert page.locator(".column").first.get_attribute("aria-label") == PROMPTS[0]
+    expect(heads.first).to_have_attribute("title", PROMPTS[0])
+    expect(page.locator(".column").first).to_have_attribute("aria-label", PROMPTS[0])
     page.locator("#cell-0-0").click()
-    assert page.locator("#viewer h2").inner_text() == f"{SEEN[0]} · seed 1"
+    expect(page.locator("#viewer h2")).to_have_text(f"{SEEN[0]} · seed 1")
     expect(page.locator("#viewer td", has_text=PROMPTS[0])).to_be_visible()
 
 
@@ -68,7 +68,7 @@ def test_lists_say_it_too(page: Page) -> None:
     chosen = page.get_by_label("prompt", exact=True)
     told = ["…in ink on rough paper", "…in oil on canvas", "…as a photograph", "a fox"]
     expect(chosen.locator("option")).to_have_text(["all together", *told], use_inner_text=True)
-    assert chosen.get_attribute("title") == PROMPTS[0]
+    expect(chosen).to_have_attribute("title", PROMPTS[0])
 
 
 def test_where_there_is_hardly_any_room_the_difference_alone_is_said(page: Page) -> None:

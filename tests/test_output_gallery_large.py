@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from orchestrator.commands.status import read_status
 from orchestrator.lifecycle import Output, State
@@ -97,17 +97,17 @@ def test_only_what_is_in_view_is_in_the_document(page: Page) -> None:
         sheet.evaluate("(box, part) => box.scrollTo(box.scrollWidth * part, box.scrollHeight * part)", part)
         page.wait_for_timeout(100)
         assert held(page)[0] < MOST_IN_DOCUMENT
-    assert page.locator(f"#cell-{SIDE - 1}-{SIDE - 1} img").is_visible()
-    assert page.locator(".column .label").last.inner_text() == f"steps {SIDE}"
-    assert page.locator(".rowhead .label").last.inner_text() == f"seed {SIDE}"
+    expect(page.locator(f"#cell-{SIDE - 1}-{SIDE - 1} img")).to_be_visible()
+    expect(page.locator(".column .label").last).to_have_text(f"steps {SIDE}")
+    expect(page.locator(".rowhead .label").last).to_have_text(f"seed {SIDE}")
 
 
 def test_keys_go_to_the_far_end_and_what_is_active_is_in_sight(page: Page) -> None:
     page.locator("#sheet").focus()
     page.keyboard.press("Control+End")
     page.locator(f"#cell-{SIDE - 1}-{SIDE - 1}.active").wait_for()
-    assert page.locator(f"#cell-{SIDE - 1}-{SIDE - 1}").is_visible()
-    assert page.locator("#sheet").get_attribute("aria-activedescendant") == f"cell-{SIDE - 1}-{SIDE - 1}"
+    expect(page.locator(f"#cell-{SIDE - 1}-{SIDE - 1}")).to_be_visible()
+    expect(page.locator("#sheet")).to_have_attribute("aria-activedescendant", f"cell-{SIDE - 1}-{SIDE - 1}")
     page.keyboard.press("Home")
     page.locator(f"#cell-{SIDE - 1}-0.active").wait_for()
     page.keyboard.press("PageUp")

@@ -100,13 +100,13 @@ def test_what_concerns_the_user_is_told(look: Look) -> None:
 def test_the_overview_counts_by_each_value(look: Look) -> None:
     page = look("#tab=overview")
     table = page.locator("table.values", has_text="By scheduler")
-    assert table.locator("tbody tr").nth(1).locator("td").nth(0).inner_text() == "5 of 6"
-    assert page.locator(".figure", has_text="from the start").locator("b").inner_text() == "\u2013"  # none is known
+    expect(table.locator("tbody tr").nth(1).locator("td").nth(0)).to_have_text("5 of 6")
+    expect(page.locator(".figure", has_text="from the start").locator("b")).to_have_text("\u2013")  # none is known
     charts = page.locator(".charts figure svg")
     assert [str(chart.get_attribute("aria-label")) for chart in charts.all()] == ["Tasks ended: 17", "Spent: $0.056"]
     expect(page.locator(".failures li")).to_have_text(["1\nfailed: the model gave up <b>here</b>"], use_inner_text=True)
     table.get_by_role("button", name="PNDMScheduler").click()
-    assert page.locator("#tab-wall").get_attribute("aria-current") == "page"
+    expect(page.locator("#tab-wall")).to_have_attribute("aria-current", "page")
     assert seen(page) == 2 * 5
     page.go_back()
     page.wait_for_selector("#overview table")
@@ -130,7 +130,7 @@ def test_what_a_value_cost_is_told_in_all_and_for_each(look: Look) -> None:
     costs = page.locator("table.values", has_text="By scheduler").locator("tr td:nth-of-type(3)")
     assert costs.nth(1).inner_text().split("\n") == ["$0.002917", "$0.0175 in\u00a0all"]
     of_outputs = page.locator("table.values", has_text="By output").locator("tr td:nth-of-type(3)")
-    assert of_outputs.first.inner_text() == "$0.003294"
+    expect(of_outputs.first).to_have_text("$0.003294")
 
 
 @pytest.mark.parametrize(

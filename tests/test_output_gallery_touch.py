@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from paged import built, drawn
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from orchestrator.runs import RunFolder
 from orchestrator.tasks import Task
@@ -114,8 +114,8 @@ def test_a_finger_that_rests_picks_and_one_that_scrolls_does_not(page: Page) -> 
     at = (box["x"] + 20, box["y"] + 60)
     picked = "() => gallery.marks.picked.size === 1"
     touch(page, [at], then=lambda: page.wait_for_function(picked))
-    assert not page.locator("#viewer").is_visible()
-    assert page.locator("#cell-0-1 .tick.on").count() == 1
+    expect(page.locator("#viewer")).not_to_be_visible()
+    expect(page.locator("#cell-0-1 .tick.on")).to_have_count(1)
     touch(page, [at], [(at[0], at[1] - 40)], then=lambda: page.wait_for_timeout(500))
     assert page.evaluate("gallery.marks.picked.size") == 1
     page.locator("#cell-0-0 .tick").tap()
@@ -131,7 +131,7 @@ def test_everything_is_within_reach_of_a_finger(page: Page) -> None:
     assert upper
     assert lower
     assert lower["y"] > upper["y"] + upper["height"]
-    assert page.locator("button.choose").first.inner_text() == "The upper one"  # no key does it
+    expect(page.locator("button.choose").first).to_have_text("The upper one", use_inner_text=True)  # no key does it
     assert page.locator("#rank").evaluate("(hint) => hint.scrollHeight <= hint.clientHeight")  # none of it is cut
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -145,7 +145,7 @@ def test_nothing_moves_while_a_filter_is_made(page: Page) -> None:
             page.keyboard.press(key)
             drawn(page)
             boxes.append(page.locator("#cell-0-0").bounding_box())
-        assert page.locator("#filter-value").is_visible()
+        expect(page.locator("#filter-value")).to_be_visible()
         assert boxes[0] == boxes[1]
         maker = page.locator(".maker").bounding_box()
         assert maker
@@ -174,7 +174,7 @@ def test_a_browser_without_room_keeps_marks_on_the_page_and_says_so(page: Page) 
     page.locator("#not-kept").wait_for(state="attached")
     page.locator("#viewer-close").tap()
     page.locator("#not-kept").tap()
-    assert "no room for more marks" in page.locator("#export .error").inner_text()
+    expect(page.locator("#export .error")).to_contain_text("no room for more marks")
     with page.expect_download() as download:
         page.locator("#export button.big", has_text="Marks").tap()
     assert '"stars":4' in download.value.path().read_text("utf-8")
