@@ -7,15 +7,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
 
-from orchestrator.clock import SystemClock
+from orchestrator.clock import Clock, SystemClock, VirtualClock
 from orchestrator.ledger import Fact, Ledger, SqliteLedger
 from orchestrator.lifecycle import Ending, Output, Record
-from orchestrator.output import manifest
+from orchestrator.output import keeper as module, manifest
 from orchestrator.output.keeper import ManifestKeeper
 from orchestrator.tasks import Task
 
@@ -68,8 +69,9 @@ class Run:
 
 
 @asynccontextmanager
-async def process(folder: Path, *, killed: bool = False) -> AsyncIterator[Run]:
+async def process(folder: Path, *, killed: bool = False, clock: Clock | None = None) -> AsyncIterator[Run]:
     """Work in a run folder until the block ends, or until a kill: then nothing is put in order."""
+    clock = clock or SystemClock()
 
     def opened() -> Ledger:
         fresh = not (folder / "ledger.sqlite").exists()
@@ -77,11 +79,11 @@ async def process(folder: Path, *, killed: bool = False) -> AsyncIterator[Run]:
         if fresh:
             with store.transaction(durable=False):
                 store.enter([task(number) for number in range(6)], 1, 0)
-        return Ledger(store, SystemClock())
+        return Ledger(store, clock)
 
     ledger = await anyio.to_thread.run_sync(opened)
     path = folder / manifest.NAME
-    keeper = ManifestKeeper(path, MODEL, ledger, SystemClock())
+    keeper = ManifestKeeper(path, MODEL, ledger, clock)
     async with anyio.create_task_group() as writing:
         writing.start_soon(ledger.run)
         try:
@@ -189,6 +191,41 @@ async def test_a_torn_manifest_is_mended_at_the_start(tmp_path: Path, torn: int)
         await again.lines(4)
         assert indexes(again.path) == [1, 2, 3, 0]
     assert indexes(again.path) == [0, 1, 2, 3]
+
+
+async def test_where_much_is_to_be_mended_the_run_starts_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what ends meanwhile has its line once."""
+    monkeypatch.setattr(module, "AT_ONCE", 1)
+    async with process(tmp_path, killed=True) as killed:
+        await killed.finish(3, 1, told=False)
+    written: list[float] = []
+
+    def rewrite(*of_what: Any) -> None:
+        written.append(clock.monotonic())
+        whole(*of_what)
+
+    whole = manifest.rewrite
+    monkeypatch.setattr(manifest, "rewrite", rewrite)
+    clock = VirtualClock(0.0)
+    async with anyio.create_task_group() as background:
+        background.start_soon(clock.run)
+        async with process(tmp_path, clock=clock) as run:
+            await run.finish(2)
+            await run.lines(3)
+            assert indexes(run.path) == [1, 3, 2]
+        background.cancel_scope.cancel()
+    assert written == [module.FIRST_SECONDS]
+
+
+async def test_a_run_that_ends_before_it_was_mended_does_not_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 0)
+    async with process(tmp_path, killed=True) as killed:
+        await killed.finish(3, told=False)
+    async with process(tmp_path, clock=VirtualClock()) as run:  # on which no time passes
+        pass
+    assert indexes(run.path) == [3]
 
 
 async def test_a_line_that_a_kill_swallowed_is_written(tmp_path: Path) -> None:
