@@ -99,10 +99,15 @@ def test_a_manifest_as_the_ledger_left_it_is_not_read(store: SqliteLedger) -> No
 
 
 def test_a_ledger_made_anew_has_heard_it(store: SqliteLedger) -> None:
-    """What it did not believe then is no proof now."""
+    """What it did not believe then is no proof now; what is added later is."""
+    path = store.path.with_name(manifest.NAME)
+    path.write_text(manifest.line(done(3, "5007"), MODEL))
     with store.transaction(durable=False):
-        store.state({Fact.ANEW: "1"})
-    heard(store, done(3, "5007"))
+        store.state({Fact.HEARD: manifest.stamp(path)})
+    witness.hear(path, store, store.path.parent)
+    manifest.append(path, [manifest.line(done(1, "5008"), MODEL)])
+    with pytest.raises(DamagedLedgerError):
+        witness.hear(path, store, store.path.parent)
 
 
 def test_nothing_is_no_witness(store: SqliteLedger) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from copy import deepcopy
@@ -14,6 +15,7 @@ import pytest
 from bench import MODEL
 from damaged import (
     BRISK,
+    SOME_FAIL,
     TASKS,
     Left,
     all_but_the_job,
@@ -304,6 +306,31 @@ async def test_a_sound_ledger_is_left_alone(tmp_path: Path) -> None:
         assert not await anyio.to_thread.run_sync(left.exists), "what a recover that was killed has left goes"
         with pytest.raises(RefusedError, match="not a run folder"):
             await replace(on, folder=tmp_path / "elsewhere").recover()
+
+
+async def test_a_line_that_recover_did_not_believe_stops_no_run_after_it(tmp_path: Path) -> None:
+    """A kill may come before the manifest is written anew, and lines of what failed may name anything."""
+
+    def misnamed(folder: RunFolder) -> None:
+        told = folder.manifest.read_text()
+        folder.manifest.write_text(told.replace('"remote": {"task_id": "', '"remote": {"task_id": "9'))
+        without_sense(folder)
+
+    def killed(folder: RunFolder, told: bytes, moments: tuple[int, int]) -> None:
+        folder.manifest.write_bytes(told)
+        os.utime(folder.manifest, ns=moments)
+        changed(folder, "DELETE FROM facts WHERE name IN ('manifest', 'anew')")
+
+    async with Left.on(tmp_path, replace(BRISK, faults=(SOME_FAIL,))) as on:
+        assert (await on.run(attempts=1)).exit_code is Exit.SOME_FAILED
+        await anyio.to_thread.run_sync(misnamed, on.out)
+        told = await anyio.to_thread.run_sync(on.out.manifest.read_bytes)
+        found = await anyio.to_thread.run_sync(on.out.manifest.stat)
+        await on.recover()
+        assert await anyio.to_thread.run_sync(on.out.manifest.read_bytes) != told
+        await anyio.to_thread.run_sync(killed, on.out, told, (found.st_atime_ns, found.st_mtime_ns))
+        assert (await on.run(attempts=1)).exit_code is Exit.SOME_FAILED
+        assert len(on.service.stats.accepted) == TASKS
 
 
 async def test_without_the_service_the_rest_stays_in_doubt(tmp_path: Path) -> None:

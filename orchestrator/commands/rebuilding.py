@@ -122,6 +122,7 @@ class Rebuilding:
             with self.fresh.transaction(durable=False):
                 self.fresh.enter(chunk, edition, total)
             total += len(chunk)
+        heard = manifest.stamp(self.folder.manifest)
         for lines in _chunks(manifest.read(self.folder.manifest)):
             self._hear(lines, edition)
         self._made = frozenset(_made(self.folder))
@@ -140,6 +141,7 @@ class Rebuilding:
                     **dict.fromkeys((Fact.AT_WORK, Fact.MANIFEST, Fact.CANCEL)),
                     **self._addresses(),
                     Fact.ANEW: "1",
+                    Fact.HEARD: heard,
                     Fact.UNPROVEN: repr(max(self.evidence.until, float(self.facts.get(Fact.UNPROVEN, 0)))),
                 }
             )

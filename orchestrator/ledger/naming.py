@@ -45,6 +45,7 @@ class Fact(StrEnum):
     # What the files beside the ledger tell; whatever makes one stale takes its fact away in the same commit
 
     MANIFEST = "manifest"  # its stamp while it tells what the ledger holds
+    HEARD = "heard"  # its stamp when a ledger was made anew, which took from it what it believed
     PAGE = "page"  # the manifest's stamp when the page told the same
 
     # The ledger's own

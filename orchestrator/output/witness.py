@@ -24,7 +24,7 @@ def hear(path: Path, store: SqliteLedger, run_folder: Path) -> None:
     A line is written after the ledger has what the service calls the task, on the disk. One of a task that has another
     name there, or none, was written when the ledger was further than it is now. The lines are read only where the
     ledger does not say that the manifest is as it left it: not after an end in order. That takes about 3 s for a
-    million of them, and a ledger made anew has heard them.
+    million of them. What a ledger that was made anew from them did not believe is no proof.
 
     Args:
         path: The manifest.
@@ -35,7 +35,7 @@ def hear(path: Path, store: SqliteLedger, run_folder: Path) -> None:
         DamagedLedgerError: It is an older copy.
         ManifestError: The manifest cannot be read.
     """
-    if stamp(path) in {MISSING, store.fact(Fact.MANIFEST)} or store.fact(Fact.ANEW) is not None:
+    if stamp(path) in {MISSING, store.fact(Fact.MANIFEST), store.fact(Fact.HEARD)}:
         return
     told = _told(path)
     while lines := dict(islice(told, CHUNK)):
