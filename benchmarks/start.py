@@ -30,6 +30,7 @@ from orchestrator.commands.plan import prepared
 from orchestrator.commands.prepare import bind, binding
 from orchestrator.config import Settings
 from orchestrator.ledger import SqliteLedger
+from orchestrator.output import manifest
 
 HELD = 100_000
 DONE = (
@@ -86,7 +87,7 @@ def told(what: str, rounds: list[tuple[float, float]]) -> None:
 
 
 def fill(job: Path, out: Path, base_url: str, tasks: int) -> None:
-    """Make a run folder as a killed run leaves it: the first tasks are done, and the manifest is not in order."""
+    """Make a run folder as a killed run leaves it: the first tasks are done, and nothing says that the manifest is."""
     options, settings = Options(out=out), Settings(sweep.KEY, sweep.SECRET, base_url)
     ready = anyio.run(lambda: prepared(job, options, settings, SystemClock()))
     ready.folder.make()
@@ -98,7 +99,8 @@ def fill(job: Path, out: Path, base_url: str, tasks: int) -> None:
     with sqlite3.connect(out / "ledger.sqlite") as db:
         for statement in DONE:
             db.execute(statement)
-    ready.folder.manifest.touch()
+    with SqliteLedger(ready.folder.ledger, read_only=True) as store:
+        manifest.rewrite(ready.folder.manifest, store.finished(), ready.file.model)
 
 
 def first_submit(job: Path, out: Path, environment: dict[str, str]) -> tuple[float, float]:

@@ -110,5 +110,32 @@ def test_a_ledger_made_anew_has_heard_it(store: SqliteLedger) -> None:
         witness.hear(path, store, store.path.parent)
 
 
+def test_every_line_is_read(store: SqliteLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever one part ends and the next begins, and however many lines say the same."""
+    known = [done(0, "5000"), failed(1, "5001"), done(2, "5002"), done(0, "5000")]
+    monkeypatch.setattr(witness, "CHUNK", 2)
+    for block in (1, 700, 2**18):
+        monkeypatch.setattr(witness, "BLOCK", block)
+        heard(store, *known)
+        for place in range(len(known)):
+            with pytest.raises(DamagedLedgerError, match="task 5007"):
+                heard(store, *known[:place], done(3, "5007"), *known[place:])
+
+
+def test_a_line_that_is_torn_hides_no_other(store: SqliteLedger) -> None:
+    """A kill may leave a part of one."""
+    torn, whole = manifest.line(done(2, "5002"), MODEL), manifest.line(done(3, "5007"), MODEL)
+    for end in range(0, len(torn), 7):
+        with pytest.raises(DamagedLedgerError, match="task 5007"):
+            heard(store, text=f"{torn[:end]}\n{whole}")
+
+
+def test_a_line_that_is_torn_is_no_witness(store: SqliteLedger) -> None:
+    """What is left of a name is another task's."""
+    torn = manifest.line(done(2, "5002"), MODEL)
+    for end in range(0, len(torn), 7):
+        heard(store, text=torn[:end] + "\n" + manifest.line(done(0, "5000"), MODEL))
+
+
 def test_nothing_is_no_witness(store: SqliteLedger) -> None:
     witness.hear(store.path.with_name(manifest.NAME), store, store.path.parent)
