@@ -14,6 +14,8 @@ from typing import Protocol
 import anyio
 import anyio.lowlevel
 
+from orchestrator.waiting import Turn
+
 
 class Clock(Protocol):
     """All that the logic knows of time."""
@@ -27,8 +29,8 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Wait; zero or less still gives the others a turn."""
 
-    async def wait(self, event: anyio.Event, seconds: float) -> bool:
-        """Wait for `event`, at most `seconds` (infinite: as long as it takes); return whether it came."""
+    async def wait(self, turn: Turn, seconds: float) -> bool:
+        """Wait for a turn, at most `seconds` (infinite: as long as it takes); return whether it came."""
 
 
 class SystemClock:
@@ -46,20 +48,19 @@ class SystemClock:
         """See `Clock.sleep`."""
         await anyio.sleep(max(0.0, seconds))
 
-    async def wait(self, event: anyio.Event, seconds: float) -> bool:
+    async def wait(self, turn: Turn, seconds: float) -> bool:
         """See `Clock.wait`."""
         if math.isinf(seconds):
-            await event.wait()
+            await turn.wait()
         else:
-            with anyio.CancelScope() as scope:
-                whole = math.ceil(max(0.0, seconds) * 1000) / 1000  # uvloop counts milliseconds, and none is too soon
-                alarm = asyncio.get_running_loop().call_later(whole, scope.cancel)
-                try:
-                    await event.wait()
-                finally:
-                    alarm.cancel()
+            whole = math.ceil(max(0.0, seconds) * 1000) / 1000  # uvloop counts milliseconds, and none is too soon
+            alarm = asyncio.get_running_loop().call_later(whole, turn.wake)
+            try:
+                await turn.wait()
+            finally:
+                alarm.cancel()
         await anyio.lowlevel.checkpoint_if_cancelled()  # where both came at once, the cancellation goes first
-        return event.is_set()
+        return turn.is_set()
 
 
 @dataclass(eq=False, slots=True)
@@ -103,19 +104,18 @@ class VirtualClock:
         finally:
             alarm.ring = None
 
-    async def wait(self, event: anyio.Event, seconds: float) -> bool:
+    async def wait(self, turn: Turn, seconds: float) -> bool:
         """See `Clock.wait`."""
-        if event.is_set() or seconds <= 0:
+        if turn.is_set() or seconds <= 0:
             await anyio.lowlevel.checkpoint()
-            return event.is_set()
-        with anyio.CancelScope() as scope:
-            alarm = self._set(seconds, scope.cancel) if seconds < math.inf else _Alarm(None)
-            try:
-                await event.wait()
-            finally:
-                alarm.ring = None
+            return turn.is_set()
+        alarm = self._set(seconds, turn.wake) if seconds < math.inf else _Alarm(None)
+        try:
+            await turn.wait()
+        finally:
+            alarm.ring = None
         await anyio.lowlevel.checkpoint_if_cancelled()  # see `SystemClock.wait`
-        return event.is_set()
+        return turn.is_set()
 
     def tick(self) -> bool:
         """Move time to the next moment that somebody waits for, and wake them; return whether there was one."""

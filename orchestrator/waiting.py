@@ -15,7 +15,7 @@ import anyio
 
 
 class Turn:
-    """One who waits until somebody says so; it is passed at once where that has been said."""
+    """What one waits for until somebody says so; it is passed at once where that has been said."""
 
     __slots__ = ("_is_over", "_waiter")
 
@@ -30,6 +30,10 @@ class Turn:
     def set(self) -> None:
         """Let whoever waits go on; a second call does nothing."""
         self._is_over = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let whoever waits go on without its being over: the time for it may be."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

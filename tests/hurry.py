@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-import anyio
-
 from orchestrator.clock import SystemClock
+from orchestrator.waiting import Turn
 
 
 class HurriedClock:
@@ -30,5 +29,5 @@ class HurriedClock:
     async def sleep(self, seconds: float) -> None:
         await SystemClock().sleep(seconds / self._times_faster)
 
-    async def wait(self, event: anyio.Event, seconds: float) -> bool:
-        return await SystemClock().wait(event, seconds / self._times_faster)
+    async def wait(self, turn: Turn, seconds: float) -> bool:
+        return await SystemClock().wait(turn, seconds / self._times_faster)

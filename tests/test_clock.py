@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.clock import Clock, SystemClock, VirtualClock
+from orchestrator.waiting import Turn
 
 START = 1_800_000_000.0
 
@@ -61,7 +62,7 @@ class TestEveryClock:
     @pytest.mark.parametrize("seconds", [3600.0, math.inf])
     async def test_waiting_ends_with_the_event(self, clock: Clock, seconds: float) -> None:
         """`wait` returns True as soon as the event comes, long before its time is over, if it ever is."""
-        event = anyio.Event()
+        event = Turn()
 
         async def come() -> None:
             await clock.sleep(0.005)
@@ -76,18 +77,18 @@ class TestEveryClock:
     async def test_waiting_ends_with_the_time(self, clock: Clock) -> None:
         """`wait` returns False once its time is over."""
         before = clock.monotonic()
-        assert not await clock.wait(anyio.Event(), 0.01)
+        assert not await clock.wait(Turn(), 0.01)
         assert clock.monotonic() - before >= 0.0099
 
     @pytest.mark.parametrize("seconds", [0.0, -1.0, 10.0, math.inf])
     async def test_an_event_that_has_come_is_not_waited_for(self, clock: Clock, seconds: float) -> None:
         """An event that is set counts whatever the time."""
-        event = anyio.Event()
+        event = Turn()
         event.set()
         before = clock.monotonic()
         assert await clock.wait(event, seconds)
         assert clock.monotonic() - before < 5
-        assert not await clock.wait(anyio.Event(), min(seconds, 0.0))
+        assert not await clock.wait(Turn(), min(seconds, 0.0))
 
     async def test_a_wait_can_be_cancelled(self, clock: Clock) -> None:
         """Cancelling one who waits or sleeps ends it at once and is passed on."""
@@ -95,7 +96,7 @@ class TestEveryClock:
 
         async def wait(name: str) -> None:
             try:
-                await (clock.sleep(3600) if name == "sleep" else clock.wait(anyio.Event(), 3600))
+                await (clock.sleep(3600) if name == "sleep" else clock.wait(Turn(), 3600))
             finally:
                 ended.append(name)
 
@@ -109,7 +110,7 @@ class TestEveryClock:
 
     async def test_a_cancellation_that_comes_with_the_event_goes_first(self, clock: Clock) -> None:
         """Whoever is cancelled takes nothing that he waited for."""
-        event, went_on = anyio.Event(), False
+        event, went_on = Turn(), False
 
         async def take() -> None:
             nonlocal went_on
@@ -144,7 +145,7 @@ def test_a_wait_that_runs_out_sets_one_alarm() -> None:
     async def wait() -> None:
         began = time.monotonic()
         for _ in range(5):
-            assert not await SystemClock().wait(anyio.Event(), 0.0024)
+            assert not await SystemClock().wait(Turn(), 0.0024)
         assert time.monotonic() - began >= 5 * 0.002
 
     with asyncio.Runner(loop_factory=Loop) as runner:
@@ -201,7 +202,7 @@ async def test_virtual_hours_take_no_real_time() -> None:
                 await clock.sleep(seconds)
                 for _ in range(4):
                     await anyio.lowlevel.checkpoint()
-                await clock.wait(anyio.Event(), 3.0)
+                await clock.wait(Turn(), 3.0)
 
         async with anyio.create_task_group() as group:
             for number in range(10):

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.clock import VirtualClock
 from orchestrator.engines.rounds import DEAR, JITTER, LEAST_SOUGHT, PRICE_SECONDS, SHARE, SOUGHT, Rounds
 from orchestrator.steps.calls import Calls, First, Urgency
+from orchestrator.waiting import Turn
 from orchestrator.wiro import Client, Credentials
 
 
@@ -34,9 +35,9 @@ class Counted(VirtualClock):
 
     waits = 0
 
-    async def wait(self, event: anyio.Event, seconds: float) -> bool:
+    async def wait(self, turn: Turn, seconds: float) -> bool:
         self.waits += 1
-        return await super().wait(event, seconds)
+        return await super().wait(turn, seconds)
 
 
 def in_virtual_time(

@@ -12,6 +12,7 @@ from hypothesis import given, settings, strategies as st
 
 from orchestrator.clock import VirtualClock
 from orchestrator.engines.slots import LONGEST_PAUSE_SECONDS, PROBE_SECONDS, Capacity, Slots
+from orchestrator.waiting import Turn
 
 
 def in_virtual_time(work: Callable[[VirtualClock], Awaitable[None]]) -> None:
@@ -289,11 +290,11 @@ def test_waiting_is_not_spinning() -> None:
     looks = 0
 
     class Counted(VirtualClock):
-        async def wait(self, event: anyio.Event, seconds: float) -> bool:
+        async def wait(self, turn: Turn, seconds: float) -> bool:
             nonlocal looks
             looks += 1
             assert seconds > 0
-            return await super().wait(event, seconds)
+            return await super().wait(turn, seconds)
 
     async def work() -> None:
         clock = Counted()

@@ -10,6 +10,7 @@ import anyio
 
 from orchestrator.engines.delays import Delays
 from orchestrator.steps.outcomes import Stop
+from orchestrator.waiting import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +29,19 @@ class Signal:
     """Something has changed: whoever waits looks again."""
 
     def __init__(self) -> None:
-        self._awaited: anyio.Event | None = None
+        self._waiting: list[Turn] = []
 
     def notify(self) -> None:
         """Wake everybody who waits; costs nothing where nobody does."""
-        if self._awaited is not None:
-            self._awaited.set()
-            self._awaited = None
+        for turn in self._waiting:
+            turn.set()
+        self._waiting.clear()
 
     async def wait(self) -> None:
         """Wait for the next change."""
-        if self._awaited is None:
-            self._awaited = anyio.Event()
-        await self._awaited.wait()
+        turn = Turn()
+        self._waiting.append(turn)
+        await turn.wait()
 
 
 class Until:
@@ -90,7 +91,7 @@ class Control:
         self.live = 0
         self.downloads = 0
         self.delays = Delays()
-        self.forced = anyio.Event()
+        self.forced = Turn()
         self.changed = Signal()
         self._hurries: list[Callable[[], None]] = []
         self._until_closed: _Scopes = {}

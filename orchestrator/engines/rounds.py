@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-import anyio
-
 from orchestrator.clock import Clock
 from orchestrator.steps.calls import Calls
 from orchestrator.waiting import Turn
@@ -67,7 +65,7 @@ class Rounds:
         self._order = itertools.count()
         self._due: list[tuple[float, int, _Turn]] = []
         self._turns: dict[str, _Turn] = {}
-        self._sooner = anyio.Event()
+        self._sooner = Turn()
         self._next_at = -math.inf
         self._sought = SOUGHT
         self._dearest = PRICE_SECONDS
@@ -129,7 +127,7 @@ class Rounds:
     async def run(self) -> None:
         """Wake whoever is due; runs until cancelled."""
         while True:
-            self._sooner = anyio.Event()
+            self._sooner = Turn()
             wait = self._wake(self._clock.monotonic())
             if wait is None:
                 await self._sooner.wait()

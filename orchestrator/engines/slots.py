@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import anyio
 import anyio.lowlevel
 
 from orchestrator.clock import Clock
@@ -177,7 +176,7 @@ class Slots:
         self.unsent = 0
         self._clock = clock
         self._waiting: deque[Turn] = deque()
-        self._changed = anyio.Event()
+        self._changed = Turn()
 
     @property
     def sought(self) -> bool:
@@ -205,7 +204,7 @@ class Slots:
                 await turn.wait()
                 await anyio.lowlevel.checkpoint_if_cancelled()  # one who gives up takes no place
             while not self._room():
-                self._changed = anyio.Event() if self._changed.is_set() else self._changed
+                self._changed = Turn() if self._changed.is_set() else self._changed
                 await self._clock.wait(self._changed, self._until_next_chance())
             self.active += 1
         finally:

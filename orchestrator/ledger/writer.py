@@ -60,9 +60,9 @@ class Ledger:
         self._hop = hop
         self._queue: list[_Ticket[Any]] = []
         self._counts: Counter[str] = Counter()
-        self._asked = anyio.Event()
-        self._urgent = anyio.Event()
-        self._closing = anyio.Event()
+        self._asked = Turn()
+        self._urgent = Turn()
+        self._closing = Turn()
 
     async def run(self) -> None:
         """Write until `close` is called and nothing is left to write."""
@@ -70,7 +70,7 @@ class Ledger:
             while not self._closing.is_set() or self._queue or self._counts:
                 if not self._queue:
                     await self._idle()
-                self._asked, self._urgent = anyio.Event(), anyio.Event()
+                self._asked, self._urgent = Turn(), Turn()
                 batch, self._queue = self._queue, []
                 counts, self._counts = self._counts, Counter()
                 if batch or counts:

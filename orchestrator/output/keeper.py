@@ -13,6 +13,7 @@ from orchestrator.ledger import Fact, Ledger, SqliteLedger
 from orchestrator.lifecycle import FINAL, Record
 from orchestrator.output import manifest
 from orchestrator.threads import Hop, in_thread
+from orchestrator.waiting import Turn
 
 GATHER_SECONDS: Final = 0.25
 """How long lines may gather before they are written: a kill loses no more than the next start mends."""
@@ -34,10 +35,10 @@ class ManifestKeeper:
         self._clock = clock
         self._hop = hop
         self._lines: list[str] = []
-        self._waiting: list[anyio.Event] = []
+        self._waiting: list[Turn] = []
         self._written: str | None = None
-        self._told = anyio.Event()
-        self._closing = anyio.Event()
+        self._told = Turn()
+        self._closing = Turn()
 
     def finished(self, record: Record) -> None:
         """A task has ended: its line is on its way."""
@@ -46,7 +47,7 @@ class ManifestKeeper:
 
     async def synced(self) -> None:
         """Return when all that has ended by now stands in the manifest, on the disk."""
-        written = anyio.Event()
+        written = Turn()
         self._waiting.append(written)
         self._told.set()
         await written.wait()
@@ -63,7 +64,7 @@ class ManifestKeeper:
             if not self._lines and not self._waiting and not self._closing.is_set():
                 await self._told.wait()
             await self._clock.wait(self._closing, GATHER_SECONDS)
-            self._told = anyio.Event()
+            self._told = Turn()
             lines, self._lines = self._lines, []
             waiting, self._waiting = self._waiting, []
             if lines or waiting:

@@ -13,6 +13,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from orchestrator.clock import Clock
 from orchestrator.threads import Hop, in_thread
+from orchestrator.waiting import Turn
 from orchestrator.web.seen import Event, Look, Seen, event, seen
 from orchestrator.web.shelf import Shelf
 from orchestrator.web.tail import Tail
@@ -87,7 +88,7 @@ class Watch:
         self._seen: dict[str, Seen] = {}
         self._tails: dict[str, Tail] = {}
         self._followed: AbstractSet[str | None] = frozenset()
-        self._wanted = anyio.Event()
+        self._wanted = Turn()
         self._beat = 0
 
     @property
@@ -124,10 +125,10 @@ class Watch:
         while True:
             if not self._readers:
                 self._followed = frozenset()
-                self._wanted = anyio.Event()
+                self._wanted = Turn()
                 await self._wanted.wait()
                 self._beat = 0
-            self._wanted = anyio.Event()
+            self._wanted = Turn()
             spent = await self._round()
             self._beat += 1
             if self._beat % ALIVE_BEATS == 0:

@@ -19,6 +19,7 @@ from orchestrator.output.gallery.writer import PageWriter
 from orchestrator.runs import RunFolder
 from orchestrator.status import Status
 from orchestrator.threads import Hop, in_thread
+from orchestrator.waiting import Turn
 
 FIRST_SECONDS: Final = 2.0
 """How long the page leaves a run alone: to start is what matters then."""
@@ -50,7 +51,7 @@ class PageKeeper:
         self._status: Status | None = None
         self._active: list[list[Any]] = []
         self._moves = -1
-        self._closing = anyio.Event()
+        self._closing = Turn()
         self._patience = PATIENCE_SECONDS
         self._complete = False
         self._given_up = False
