@@ -38,8 +38,14 @@ class Turn:
             self._waiter.set_result(None)
 
     async def wait(self) -> None:
-        """Wait; one at a time."""
+        """Wait; one at a time.
+
+        Raises:
+            RuntimeError: Somebody waits already, and only one would be woken.
+        """
         if not self._is_over:
+            if self._waiter is not None and not self._waiter.done():
+                raise RuntimeError("two wait for one turn")
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
 

@@ -30,6 +30,19 @@ async def test_a_turn_is_waited_for_or_passed_at_once() -> None:
     assert passed == [True]
 
 
+async def test_one_alone_waits_for_a_turn() -> None:
+    """Of two, one would never be woken; whoever has given up is no other one."""
+    turn = Turn()
+    with anyio.move_on_after(0.001):
+        await turn.wait()
+    async with anyio.create_task_group() as group:
+        group.start_soon(turn.wait)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(RuntimeError, match="two wait"):
+            await turn.wait()
+        turn.set()
+
+
 async def test_a_turn_that_nobody_waits_for_any_more_may_still_come() -> None:
     turn = Turn()
     with anyio.move_on_after(0):
