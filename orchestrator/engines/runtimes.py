@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from operator import add, mul
 from typing import Any, Final
 
 STEP: Final = 0.05
@@ -57,7 +58,6 @@ SLACK: Final = 16
 SLIGHT: Final = 1e-4
 UNLIKELY: Final = 1e-6
 LEAST_LOG: Final = -700.0
-KERNEL_STEPS: Final = 1.0
 
 
 def bell(reach: int, sigma_steps: float, middle: float = 0.0) -> list[float]:
@@ -67,8 +67,11 @@ def bell(reach: int, sigma_steps: float, middle: float = 0.0) -> list[float]:
     return [weight / total for weight in weights]
 
 
-KERNEL: Final = bell(4, KERNEL_STEPS)
-STRAYS: Final = [2.0 ** (-abs(place) * STEP) for place in range(-SHAPE, SHAPE + 1)]
+BLURS: Final = 4
+"""How often neighbours are added up to smooth: as if with a normal distribution whose sigma is half the root of it."""
+
+_HALVING: Final = [2.0 ** (-abs(place) * STEP) for place in range(-SHAPE, SHAPE + 1)]
+STRAYS: Final = [STRAY * weight / math.fsum(_HALVING) for weight in _HALVING]
 ANYWHERE: Final = [1.0 / (2 * LEVELS + 1)] * (2 * LEVELS + 1)
 
 
@@ -198,11 +201,9 @@ class Runtimes:
         strange = UNLIKELY if math.isinf(self.longest) else UNSEEN / (UNSEEN + math.fsum(self.counts))
         ages = Counter(round(self._place(seconds, work)) for _, seconds, work in running)
         lasting = [math.log(strange + (1 - strange) * max(0.0, 1 - ended)) for ended in accumulate(shape, initial=0.0)]
-        reach = len(lasting) - 1
-        logs = [
-            sum(number * lasting[min(max(0, place - level + SHAPE), reach)] for place, number in ages.items())
-            for level in range(-LEVELS, LEVELS + 1)
-        ]
+        logs = [0.0] * (2 * LEVELS + 1)
+        for place, number in ages.items():
+            logs = [log + number * more for log, more in zip(logs, _by_level(lasting, place), strict=True)]
         most = max(logs)
         return [math.exp(max(LEAST_LOG, log - most)) for log in logs]
 
@@ -231,18 +232,22 @@ class Runtimes:
 
     def _count(self, first: float, last: float) -> None:
         """Add a task to the shape, spread over where it may be."""
-        fading = 1 - 1 / MEMORY
-        self.counts = [count * fading for count in self.counts]
-        shape = self._shaped()
+        shape, ended = self._shaped(), self._ended
+        steps = [0.0] * (len(shape) + 1)  # by how much the weight of a place differs from the one before it
         for level, share in enumerate(self._now(), -LEVELS):
             if share < 10 * SLIGHT:
                 continue
-            low = min(SHAPE, max(-SHAPE, math.floor(first - level + 0.5)))
-            high = min(SHAPE, max(low, math.floor(last - level - 0.5)))
-            part = shape[low + SHAPE : high + SHAPE + 1]
-            total = math.fsum(part)
-            for place, weight in enumerate(part, low + SHAPE):
-                self.counts[place] += share * weight / total
+            low = min(SHAPE, max(-SHAPE, math.floor(first - level + 0.5))) + SHAPE
+            high = min(2 * SHAPE, max(low, math.floor(last - level - 0.5) + SHAPE)) + 1
+            weight = share / (ended[high] - ended[low])
+            steps[low] += weight
+            steps[high] -= weight
+        fading = 1 - 1 / MEMORY
+        weights = accumulate(steps)
+        self.counts = [
+            count * fading + part * max(0.0, weight)
+            for count, part, weight in zip(self.counts, shape, weights, strict=False)
+        ]
 
     def _shaped(self) -> list[float]:
         """Return the distribution around the level: what was counted, smoothed, and a few strays."""
@@ -256,32 +261,38 @@ class Runtimes:
     def _ended_by(self, place: float) -> list[float]:
         """Return for each level the share that has ended by so many steps from the base."""
         self._shaped()
-        at = min(max(-1.0, place + SHAPE + LEVELS + 0.5), 2.0 * (SHAPE + LEVELS) + 1)
-        whole = math.floor(at)
-        beyond = 2 * LEVELS + 2
-        ended = [0.0] * beyond + self._ended + [self._ended[-1]] * beyond
-        lows = ended[whole - 2 * LEVELS + beyond : whole + 1 + beyond]
-        highs = ended[whole - 2 * LEVELS + 1 + beyond : whole + 2 + beyond]
-        shares = [low + (high - low) * (at - whole) for low, high in zip(lows, highs, strict=True)]
-        return shares[::-1]  # the higher the level, the fewer
+        whole = math.floor(place + 0.5)
+        part = place + 0.5 - whole
+        lows, highs = _by_level(self._ended, whole), _by_level(self._ended, whole + 1)
+        return [low + (high - low) * part for low, high in zip(lows, highs, strict=True)]
 
     def _place(self, seconds: float, work: float) -> float:
         return (math.log(max(SHORTEST_SECONDS, seconds)) - work - self.base) / STEP
 
 
+def _by_level(sums: Sequence[float], place: int) -> list[float]:
+    """Return for each level what sums over a shape come to so many steps from the base.
+
+    Args:
+        sums: Of nothing, of what is at the first place of the shape, and so on, and of all of it.
+        place: In steps; beyond the shape the sums stay as they are.
+    """
+    levels, reach = 2 * LEVELS + 1, SHAPE + LEVELS + 1
+    around = [sums[0]] * levels + [*sums] + [sums[-1]] * levels
+    first = min(max(-reach, place), reach) + reach
+    return around[first : first + levels][::-1]  # the higher the level, the nearer a place is to the shape's start
+
+
 def _smoothed(counts: Sequence[float]) -> list[float]:
-    reach = len(KERNEL) // 2
-    smooth = [0.0] * (len(counts) + 2 * reach)
-    for place, count in enumerate(counts):
-        if count > 1e-9:
-            for offset, share in enumerate(KERNEL, place):
-                smooth[offset] += count * share
-    smooth = smooth[reach:-reach]
-    total, strays = math.fsum(smooth), math.fsum(STRAYS)
-    return [(1 - STRAY) * count / total + STRAY * stray / strays for count, stray in zip(smooth, STRAYS, strict=True)]
+    edge = [0.0] * (BLURS // 2)
+    smooth = [*edge, *counts, *edge]
+    for _ in range(BLURS):
+        smooth = list(map(add, smooth, smooth[1:]))
+    scale = (1 - STRAY) / math.fsum(smooth)
+    return [scale * count + stray for count, stray in zip(smooth, STRAYS, strict=True)]
 
 
 def _product(prior: Sequence[float], likely: Sequence[float]) -> list[float]:
-    found = [share * weight for share, weight in zip(prior, likely, strict=True)]
+    found = list(map(mul, prior, likely))
     total = math.fsum(found)
     return [share / total for share in found]
