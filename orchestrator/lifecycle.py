@@ -30,6 +30,8 @@ class State(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+    __hash__ = str.__hash__  # an enum's own is Python, and each move looks a dozen times into tables of these
+
 
 ACTIVE: Final = frozenset({State.SUBMITTING, State.RUNNING})
 """The states in which a task may hold one of the account's places on the service."""
@@ -55,6 +57,8 @@ class Event(StrEnum):
     UNDELIVERED = "undelivered"  # paid, and its outputs cannot be had
     RETRIED = "retried"  # the user asks for another try
     REFETCHED = "refetched"  # the user asks for its outputs again
+
+    __hash__ = str.__hash__  # as above
 
 
 TABLE: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
@@ -292,7 +296,13 @@ class Record:
 
     def learnt(self, ending: Ending) -> Record:
         """How it ended on the service is known only now; where it stands stays as it is."""
-        attempt = _with(
+        return _with(self, attempt=self._attempt_with(ending))
+
+    def _ended(self, event: Event, ending: Ending) -> Record:
+        return _with(self, state=after(self.state, event), attempt=self._attempt_with(ending))
+
+    def _attempt_with(self, ending: Ending) -> Attempt:
+        return _with(
             self.sent,
             status=ending.status,
             exit_code=ending.exit_code,
@@ -300,11 +310,6 @@ class Record:
             elapsed_seconds=ending.elapsed_seconds,
             ended_at=ending.at,
         )
-        return _with(self, attempt=attempt)
-
-    def _ended(self, event: Event, ending: Ending) -> Record:
-        state = after(self.state, event)
-        return _with(self.learnt(ending), state=state)
 
 
 def counted(before: Record, after: Record) -> Mapping[str, int]:

@@ -96,7 +96,7 @@ class Work:
         """Return the parameters that matter, as logarithms of how they differ from the first task's."""
         sums = [0.0] * len(KINDS)
         for name, kind in _that_matter(tuple(parameters)):
-            sums[kind] += _log(parameters[name])
+            sums[kind] += _log(str(parameters[name]))
         found = tuple(sums)
         self._first = self._first or found
         return tuple(here - first for here, first in zip(found, self._first, strict=True))
@@ -116,9 +116,10 @@ def _that_matter(names: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
     return tuple((name, place) for name in names for place, kind in enumerate(KINDS) if kind.search(name))
 
 
-def _log(value: object) -> float:
+@lru_cache(maxsize=256)
+def _log(written: str) -> float:
     try:
-        number = float(str(value))
+        number = float(written)
     except ValueError:
         return 0.0
     return math.log(number) if 0 < number < LARGEST else 0.0

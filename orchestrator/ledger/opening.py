@@ -58,9 +58,9 @@ class LedgerFile:
         return self.path.with_name(f"{self.path.name}-wal")
 
     @property
-    def mark(self) -> Path:
+    def mark(self) -> str:
         """Says how many commits the ledger has at least: SQLite takes one that was cut short for whole."""
-        return self.path.with_name(f"{self.path.name}{MARK}")
+        return f"{self.path}{MARK}"  # asked for with each commit, and a `Path` takes as long as to write it
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -161,7 +161,8 @@ class LedgerFile:
 
     def _marked(self) -> int:
         with suppress(OSError, ValueError):
-            return int(self.mark.read_bytes()) if self.mark.is_file() else 0
+            mark = Path(self.mark)
+            return int(mark.read_bytes()) if mark.is_file() else 0
         return 0
 
     def _miss_nothing(self) -> None:

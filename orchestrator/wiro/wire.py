@@ -163,7 +163,8 @@ class RemoteTask:
     @property
     def has_failed(self) -> bool:
         """Whether it is plain that it failed or was cancelled."""
-        return self.phase in {Phase.FAILED, Phase.CANCELLED} and not self.unclear
+        phase = self.phase
+        return (phase is Phase.FAILED or phase is Phase.CANCELLED) and not self.unclear
 
     @property
     def unbilled(self) -> bool:
