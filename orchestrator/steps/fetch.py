@@ -129,12 +129,9 @@ class Fetcher:
             if young:
                 raise NotNowError(haul.lack, late=True)
         await self._bring(record, numbered, recorded, haul, young=young)
-        if remote.has_failed and not remote.outputs and not haul.got:
-            haul.failures.append(Failure("failed", reason(remote)))
-        elif not remote.outputs and not haul.got:
-            words = f" It says: {reason(remote)}" if remote.error_text.strip() else ""
-            haul.failures.append(Failure("no_outputs", f"The task has ended, and the service lists no outputs.{words}"))
-            haul.may_come = True
+        if not remote.outputs and not haul.got:
+            haul.failures.append(_nothing_made(remote))
+            haul.may_come = haul.may_come or not remote.has_failed
         elif self.clearing is not None and ordered is None and not haul.failures:
             await self._look_again(record, numbered, haul, young=young)
         if young and haul.may_come:
@@ -190,7 +187,7 @@ class Fetcher:
     def _learnt(self, record: Record, remote: RemoteTask, now: float) -> Record:
         """Return the record with how the task ended, where that was not known, or not what it cost."""
         sent = record.sent
-        if remote.phase is Phase.UNDER_WAY or (sent.status is not None and sent.cost_usd is not None):
+        if (sent.status is not None and sent.cost_usd is not None) or remote.phase is Phase.UNDER_WAY:
             return record
         ending = ending_of(remote, now, self.price_usd(record.task.parameters))
         return record.learnt(ending if sent.ended_at is None else replace(ending, at=sent.ended_at))
@@ -300,7 +297,15 @@ class _Haul:
 
 def _is_complete(remote: RemoteTask, ordered: int) -> bool:
     """Return whether a task shows all the outputs that it will ever have."""
-    return remote.has_failed or (bool(remote.outputs) and len(distinct(remote.outputs)) >= ordered)
+    return (bool(remote.outputs) and len(distinct(remote.outputs)) >= ordered) or remote.has_failed
+
+
+def _nothing_made(remote: RemoteTask) -> Failure:
+    """Return why a task that has ended has no outputs."""
+    if remote.has_failed:
+        return Failure("failed", reason(remote))
+    words = f" It says: {reason(remote)}" if remote.error_text.strip() else ""
+    return Failure("no_outputs", f"The task has ended, and the service lists no outputs.{words}")
 
 
 def _counted(outputs: int) -> str:

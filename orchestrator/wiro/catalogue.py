@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from importlib import resources
 from typing import Any, Final, TypeAlias
 
@@ -96,11 +97,7 @@ class Prices:
         the task says no cost, as in the older form of replies, price and parameter are believed.
         """
         per_output = self._told(parameters)[1]
-        if per_output is None:
-            return None
-        usd, count = per_output
-        billed = count if cost_usd is None else wire.whole(cost_usd / usd) if usd else None
-        return billed if billed and billed == (count or billed) else None
+        return None if per_output is None else _billed(*per_output, cost_usd)
 
     def _told(self, parameters: Mapping[str, Any]) -> tuple[Price | None, _PerOutput | None]:
         """Return the price of a task, and of each output where that is what is paid for, reckoned once for many."""
@@ -216,6 +213,13 @@ def _spelt(value: object) -> str:
     if found is not None:
         return f"{found.normalize():f}"
     return str(value).lower() if isinstance(value, bool) else wire.text(value)
+
+
+@lru_cache(maxsize=64)
+def _billed(usd: Decimal | None, count: int | None, cost_usd: Decimal | None) -> int | None:
+    """Return how many outputs of this price were billed, None where that is not certain; see `Prices.ordered`."""
+    billed = count if cost_usd is None else wire.whole(cost_usd / usd) if usd else None
+    return billed if billed and billed == (count or billed) else None
 
 
 def _count(given: Mapping[str, Any]) -> int | None:
