@@ -125,7 +125,7 @@ def live_in(lane: Path, here: Path) -> None:
             for member in file.members(NOW - 100):
                 file.word_of(member.run, NOW - 100)
                 file.folder_of(member.run)
-        file.leave_word(run, NOW - 100, ["17", "18"])
+        file.leave_word(run, NOW - 100, "17\n18")
         assert (file.told_places(NOW - 100) or 1) >= 1
         file.tell_places(25, NOW)
         for pool in pools:
@@ -185,7 +185,7 @@ def test_the_lane_s_file(tmp_path: Path, harm: Harm, seed: int) -> None:
         for run in ("a", "b"):
             file.enter(run, tmp_path / run, NOW)
             Pool(file, "calls", lingers=True).renew(run, 5.0, using=None, wanted=3, now=NOW)
-        file.leave_word("b", NOW - 100, ["15", "16"])
+        file.leave_word("b", NOW - 100, "15\n16")
         file.tell_places(25, NOW)
     for number in range(EACH // 2):
         lane = tmp_path / f"lane-{number}"

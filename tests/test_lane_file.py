@@ -6,7 +6,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -44,20 +43,6 @@ def test_the_places_that_were_told_last_are_known_to_the_next_run(tmp_path: Path
     with opened(tmp_path) as file:
         assert file.told_places(NOW + DAY) == 25
         assert file.told_places(NOW + DAY + 1) is None
-
-
-def test_a_long_word_is_kept_whole_and_takes_little_memory(tmp_path: Path) -> None:
-    """A run of a hundred thousand tasks does not end with the names of all of them in its memory at once."""
-    count = 50_000
-    with opened(tmp_path) as file:
-        tracemalloc.start()
-        try:
-            file.leave_word("a", NOW, (str(10**7 + number) for number in range(count)))
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-        assert file.word_of("a", NOW) == {str(10**7 + number) for number in range(count)}
-    assert peak < 40 * count
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files that are open cannot be deleted there")
@@ -145,7 +130,7 @@ def test_one_whose_rows_make_no_sense_is_set_aside(tmp_path: Path, damage: str) 
     """Each of them ended a run as a bug, and the next run too."""
     with opened(tmp_path) as file:
         file.enter("a", tmp_path, NOW)
-        file.leave_word("a", NOW, ["1"])
+        file.leave_word("a", NOW, "1")
         file.tell_places(5, NOW)
         Pool(file, "calls", lingers=True).renew("a", 5.0, using=None, wanted=3, now=NOW)
     with closing(sqlite3.connect(tmp_path / "runs.sqlite")) as db:

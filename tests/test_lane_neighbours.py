@@ -158,7 +158,7 @@ async def test_a_run_that_ended_in_order_has_left_word(
 ) -> None:
     """It is read in place of its ledger, as far back as it goes, and no more once the run is at work again."""
     left(lane, tmp_path / "one", accepted)
-    lane.leave_word("one", NOW - LAG_SECONDS, ["201", "999999"])
+    lane.leave_word("one", NOW - LAG_SECONDS, "201\n999999")
     spoil(tmp_path / "one")
     assert await asked(lane) == Elsewhere({"201"}, [], [])
     assert (await asked(lane, since=NOW - 1)).unread

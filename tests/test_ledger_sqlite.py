@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -325,6 +326,28 @@ class TestReading:
         }
         assert store.claimed(["2221", "2222"]) == {"2221"}
         assert store.claimed([]) == set()
+
+    def test_all_claims_take_little_memory(self, store: SqliteLedger, path: Path) -> None:
+        """A run of a hundred thousand tasks does not end with as many names in its memory, which would be its peak."""
+        count = 20_000
+        (first,) = enter(store, task(0))
+        assert store.claims(0.0) == ""
+        running(store, first, "2221")
+        columns = "task, number, intent_at, reserved, remote_id"
+        with closing(sqlite3.connect(path)) as db, db:
+            db.executemany(
+                f"INSERT INTO attempts ({columns}) VALUES ('task-000', ?, 20.0, 0, ?)",  # noqa: S608 - constants only
+                [(2, None), *((number, f"service-{number}") for number in range(3, count))],
+            )
+        tracemalloc.start()
+        try:
+            told = store.claims(10.0)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert set(told.splitlines()) == {"2221", *(f"service-{number}" for number in range(3, count))}
+        assert peak < 20 * count
+        assert "2221" not in store.claims(20.0).splitlines()
 
     def test_failures_are_told_by_frequency(self, store: SqliteLedger) -> None:
         """The most frequent reason comes first, with its number."""

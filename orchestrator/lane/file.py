@@ -9,17 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from orchestrator.places import make_private
-
-CHUNK: Final = 500
-"""So many lines of a word are put together at a time."""
 
 BUSY_SECONDS: Final = 5.0
 FORGET_SECONDS: Final = 90 * 86_400.0
@@ -158,16 +154,16 @@ class LaneFile:
         with self.transaction():
             self._db.execute("UPDATE runs SET seen_at = ? WHERE run = ?", (now, run))
 
-    def leave_word(self, run: str, since: float, remote_ids: Iterable[str]) -> None:
+    def leave_word(self, run: str, since: float, remote_ids: str) -> None:
         """Write down for others that a run has no request open, and all that it was given.
 
         Args:
             run: Its id.
             since: From when on, unix seconds.
-            remote_ids: The remote tasks that it has sent since then.
+            remote_ids: The remote tasks that it has sent since then, a line each.
         """
         with self.transaction():
-            self._db.execute("INSERT OR REPLACE INTO words VALUES (?, ?, ?)", (run, since, _lines(remote_ids)))
+            self._db.execute("INSERT OR REPLACE INTO words VALUES (?, ?, ?)", (run, since, remote_ids))
 
     def word_of(self, run: str, since: float) -> set[str] | None:
         """Return the remote tasks of a run that has ended, None where it left no word that goes back to `since`."""
@@ -262,9 +258,3 @@ def _opened(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
-
-
-def _lines(texts: Iterable[str]) -> str:
-    """Return them, a line each; of a hundred thousand no more is held at once than what is returned."""
-    rest = iter(texts)
-    return "\n".join("\n".join(part) for part in iter(lambda: list(islice(rest, CHUNK)), []))

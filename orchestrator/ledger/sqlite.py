@@ -330,9 +330,10 @@ class SqliteLedger:
         query = f"SELECT remote_id FROM attempts WHERE remote_id IN ({_marks(remote_ids)})"  # noqa: S608 - question marks only
         return set(self._texts(query, tuple(remote_ids)))
 
-    def claims(self, since: float) -> list[str]:
-        """Return the remote ids of tasks of ours that were sent at a moment (unix seconds) or later."""
-        return self._texts("SELECT remote_id FROM attempts WHERE intent_at >= ? AND remote_id NOT NULL", (since,))
+    def claims(self, since: float) -> str:
+        """Return the remote ids of tasks of ours that were sent at a moment (unix seconds) or later, a line each."""
+        query = "SELECT coalesce(group_concat(remote_id, char(10)), '') FROM attempts WHERE intent_at >= ?"
+        return self._texts(query, (since,))[0]
 
     def known_to_exist(self, limit: int) -> list[str]:
         """Return remote ids: of the tasks of ours that were sent last, the latest first, and of one older than all."""
