@@ -142,7 +142,7 @@ async def _find(frontier: Frontier, shop: Workshop, *, insists: bool) -> None:
 async def _guard(control: Control, scope: anyio.CancelScope, clock: Clock) -> None:
     """Once the run is left, give what is at hand a while to finish, then end it."""
     while not control.left:
-        await control.changed.wait()
+        await control.rested.wait()
     await clock.wait(control.forced, GRACE_SECONDS)
     scope.cancel()
 

@@ -80,6 +80,8 @@ class Control:
         delays: What tasks wait for longer than they should.
         forced: Not even what is at hand is to be finished.
         changed: Set off whenever a task moves or one of these words is said.
+        rested: Set off when the last task is carried no longer, when a doubt is settled and when a word is said: for
+            those who wait for the end of it all, and would be woken three times for each task otherwise.
     """
 
     def __init__(self) -> None:
@@ -93,6 +95,7 @@ class Control:
         self.delays = Delays()
         self.forced = Turn()
         self.changed = Signal()
+        self.rested = Signal()
         self._hurries: list[Callable[[], None]] = []
         self._until_closed: _Scopes = {}
         self._until_left: _Scopes = {}
@@ -141,3 +144,4 @@ class Control:
         for scope in tuple(scopes):
             scope.cancel()
         self.changed.notify()
+        self.rested.notify()

@@ -8,6 +8,7 @@ from typing import Final
 
 from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import Record
+from orchestrator.steps.saving import shielded
 from orchestrator.tasks import Task
 
 FIRST_CHUNK: Final = 64
@@ -67,7 +68,7 @@ class Feed:
             self._source = self._tasks(self._entered)
         chunk = list(islice(self._source, CHUNK if self._entered else FIRST_CHUNK))
         if chunk:
-            entered = await self._ledger.enter(chunk, self._edition, self._entered)
+            entered = await shielded(self._ledger.enter(chunk, self._edition, self._entered))
             self._entered += len(chunk)
             if entered.new == len(chunk):  # they need not be read: nothing has happened to them
                 self._batch, self._rank = [Record(task) for task in reversed(chunk)], self._entered - 1

@@ -122,9 +122,10 @@ class LocalEngine:
             group.start_soon(self.tracker.rounds.run)
             group.start_soon(self.doubts.run, lambda record: self._settled(group, record))
             if self.orders.submits:
-                await self._dispatch(group)
+                with self.control.until_closed():
+                    await self._dispatch(group)
             while self.control.live or (len(self.doubts) and not self.control.left):
-                await self.control.changed.wait()
+                await self.control.rested.wait()
             group.cancel_scope.cancel()
         return self.control.halt
 
@@ -143,19 +144,16 @@ class LocalEngine:
             elif self.orders.most is not None and started >= self.orders.most:
                 self.control.note(Stop.LIMIT, f"--limit {self.orders.most} is reached.")
                 return
-            elif await self._room():
+            else:
+                await self._room()
                 started += 1
                 self._start(group, record, in_lobby=True)
 
-    async def _room(self) -> bool:
-        """Wait until another task may be started; return whether one may."""
-        if self._fetching_now < BACKLOG and self._lobby.enter_now():
-            return True
-        with self.control.until_closed() as wait:
-            while self._fetching_now >= BACKLOG:
-                await self.control.changed.wait()
-            await self._lobby.enter()
-        return not wait.cancelled_caught
+    async def _room(self) -> None:
+        """Wait until another task may be started."""
+        while self._fetching_now >= BACKLOG:
+            await self.control.changed.wait()
+        await self._lobby.enter()
 
     def _start(self, group: anyio.abc.TaskGroup, record: Record, *, in_lobby: bool = False) -> None:
         self.control.live += 1
@@ -170,6 +168,7 @@ class LocalEngine:
         elif record.state is not State.PENDING or not self.control.closed:
             self._start(group, record)
         self.control.changed.notify()
+        self.control.rested.notify()
 
     async def _carry(self, record: Record, in_lobby: bool) -> None:
         """Carry a task until it has ended, is in doubt, or stays for the next run."""
@@ -200,6 +199,8 @@ class LocalEngine:
                 self._lobby.leave()
             self.control.live -= 1
             self.control.changed.notify()
+            if not self.control.live:
+                self.control.rested.notify()
 
     async def _submit(self, record: Record) -> Record:
         """Submit a pending task; one that may have been sent already is in doubt instead."""
