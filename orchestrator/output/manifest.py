@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -148,10 +148,12 @@ def _in_order(path: Path, places: Iterable[tuple[str, int | None]]) -> Iterator[
     """
     with path.open("rb") as file:
         lines = _placed(file)
-        runs = []
+        held = array("q")  # one block, which the system has back at once
         while run := sorted(islice(lines, RUN)):
-            runs.append(tuple(array("q", numbers) for numbers in zip(*run, strict=True)))
-        for (_, start), (task, place) in zip(merge(*(zip(*run, strict=True) for run in runs)), places, strict=True):
+            held.extend(chain.from_iterable(run))
+        runs = (memoryview(held)[start : start + 2 * RUN] for start in range(0, len(held), 2 * RUN))
+        ordered = merge(*(zip(run[::2], run[1::2], strict=True) for run in runs))
+        for (_, start), (task, place) in zip(ordered, places, strict=True):
             file.seek(start)
             each = file.readline()
             found = _HEAD.match(each)
