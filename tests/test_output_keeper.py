@@ -193,8 +193,11 @@ async def test_a_torn_manifest_is_mended_at_the_start(tmp_path: Path, torn: int)
     assert indexes(again.path) == [0, 1, 2, 3]
 
 
-async def test_where_much_is_to_be_mended_the_run_starts_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And what ends meanwhile has its line once."""
+@pytest.mark.parametrize("waits", [False, True])
+async def test_where_much_is_to_be_mended_the_run_starts_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    """Unless it waits for the manifest; and what ends meanwhile has its line once."""
     monkeypatch.setattr(module, "AT_ONCE", 1)
     async with process(tmp_path, killed=True) as killed:
         await killed.finish(3, 1, told=False)
@@ -210,11 +213,13 @@ async def test_where_much_is_to_be_mended_the_run_starts_first(tmp_path: Path, m
     async with anyio.create_task_group() as background:
         background.start_soon(clock.run)
         async with process(tmp_path, clock=clock) as run:
+            if waits:
+                await run.keeper.synced()
             await run.finish(2)
             await run.lines(3)
             assert indexes(run.path) == [1, 3, 2]
         background.cancel_scope.cancel()
-    assert written == [module.FIRST_SECONDS]
+    assert [at < module.FIRST_SECONDS for at in written] == [waits]
 
 
 async def test_a_run_that_ends_before_it_was_mended_does_not_wait(

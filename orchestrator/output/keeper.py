@@ -22,7 +22,8 @@ AT_ONCE: Final = 1000
 """As many lines are mended first of all, in a tenth of a second; where there are more, the run starts before that."""
 
 FIRST_SECONDS: Final = 1.0
-"""How long it is left alone then: a thread that is at work all the time slows the others down."""
+"""How long it is left alone then, unless somebody waits for the manifest: a thread that is at work all the time slows
+the others down."""
 
 
 class ManifestKeeper:
@@ -38,6 +39,7 @@ class ManifestKeeper:
         self._waiting: list[Turn] = []
         self._written: str | None = None
         self._told = Turn()
+        self._wanted = Turn()
         self._closing = Turn()
 
     def finished(self, record: Record) -> None:
@@ -49,6 +51,7 @@ class ManifestKeeper:
         """Return when all that has ended by now stands in the manifest, on the disk."""
         written = Turn()
         self._waiting.append(written)
+        self._wanted.set()
         self._told.set()
         await written.wait()
 
@@ -80,13 +83,14 @@ class ManifestKeeper:
     def close(self) -> None:
         """Nothing more will end: let `run` put the manifest in order and return."""
         self._closing.set()
+        self._wanted.set()
         self._told.set()
 
     async def _mend(self, stale: SqliteLedger) -> None:
         """Write the manifest anew from the ledger of the first moment, and close that."""
         try:
             if sum(self._ledger.totals.counts[state] for state in FINAL) > AT_ONCE:
-                await self._clock.wait(self._closing, FIRST_SECONDS)
+                await self._clock.wait(self._wanted, FIRST_SECONDS)
             await self._hop(partial(self._rewrite, stale))
         finally:
             with anyio.CancelScope(shield=True):
