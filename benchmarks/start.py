@@ -104,11 +104,17 @@ def fill(job: Path, out: Path, base_url: str, tasks: int) -> None:
 
 
 def first_submit(job: Path, out: Path, environment: dict[str, str]) -> tuple[float, float]:
-    """Start a run, kill it once it has sent something, and return after how many seconds, and CPU seconds, it did."""
+    """Start a run, kill it once it has sent something, and return after how many seconds, and CPU seconds, it did.
+
+    It is the first one there: another that was killed with the same key would keep its share of the limits for a while.
+    """
     before = children_seconds()
     started = time.time()
     command = [sys.executable, "-m", "orchestrator", "run", str(job), "--out", str(out), "--progress", "off"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+    with (
+        tempfile.TemporaryDirectory() as home,
+        subprocess.Popen(command, env=environment | {"ORCHESTRATOR_HOME": home}, stdout=subprocess.DEVNULL) as process,
+    ):
         try:
             while (first := first_intent(out / "ledger.sqlite", started)) is None:
                 if process.poll() is not None:
