@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -69,6 +73,46 @@ def test_lines_of_tasks_that_the_ledger_knows_prove_nothing(store: SqliteLedger)
         done(2, "5002"),
         Record(done(3, "").task).unready(Failure("upload", "Gone."), 9.0),
     )
+
+
+@pytest.mark.parametrize("newer", [(), ("-wal",), ("-mark",), ("-wal", "-mark")], ids=" ".join)
+def test_an_older_copy_is_made_no_newer_by_what_lies_beside_it(tmp_path: Path, newer: tuple[str, ...]) -> None:
+    """A run that was killed has left it there: SQLite believes it, and it tells of the last commits alone."""
+    old, kept = tmp_path / "ledger.sqlite", tmp_path / "kept"
+    kept.mkdir()
+    records = [
+        Record(Task(f"{'a' * 20}{one}{two}", place, {"prompt": "x" * 500}, {}, {}, "x"))
+        for place, (one, two) in enumerate(product("abcdefghijklmnop", repeat=2))
+    ]
+
+    def end(store: SqliteLedger, number: int) -> Record:
+        sent = records[number].intended(1.0, Decimal("0.02"), None).accepted(f"{5000 + number}", "token" * 20, 2.0)
+        ended = sent.failed(Failure("model", "It broke."), 40.0, UNPAID)
+        with store.transaction(durable=True):
+            store.save(records[number], ended)
+        return ended
+
+    with SqliteLedger(old) as store, closing(sqlite3.connect(old)) as other:
+        with store.transaction(durable=False):
+            store.enter([record.task for record in records], 1, 0)
+        for number in range(20, len(records)):
+            end(store, number)
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copy(old, kept)
+        lines = [end(store, number) for number in range(19)]
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        end(store, 19)
+        for suffix in newer:
+            shutil.copy(f"{old}{suffix}", kept)
+    (kept / manifest.NAME).write_text("".join(manifest.line(each, MODEL) for each in lines))
+
+    def opened() -> None:
+        with SqliteLedger(kept / old.name) as store:
+            store.check()
+            witness.hear(kept / manifest.NAME, store, kept)
+
+    with pytest.raises(DamagedLedgerError):
+        opened()
 
 
 def test_what_is_done_is_not_done_anew(store: SqliteLedger) -> None:
