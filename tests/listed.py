@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -29,6 +29,11 @@ BOAT = {"prompt": "a boat", "seed": "1"}
 def doubtful(name: str = "a", parameters: Parameters = BOAT, *, newest: int | None = 100, at: float = NOW) -> Record:
     """A task whose request may have been accepted, sent when `newest` was the newest remote task."""
     return Record(Task(name, 0, parameters, {}, {}, "x")).intended(at, FREE, newest).given_up(at + 1)
+
+
+def accepted(name: str, number: int, *, at: float) -> Record:
+    """A task that the service has said it has accepted, sent at a moment."""
+    return Record(Task(name, 0, {"prompt": name}, {}, {}, "x")).intended(at, FREE, None).accepted(str(number), "t", at)
 
 
 @dataclass
@@ -108,14 +113,15 @@ async def calling(service: Service) -> AsyncIterator[Calls]:
 
 @asynccontextmanager
 async def ledger_with(folder: Path, records: Sequence[Record]) -> AsyncIterator[Ledger]:
-    """A ledger that holds these tasks as uncertain."""
+    """A ledger that holds these tasks, uncertain or accepted."""
     store = await anyio.to_thread.run_sync(SqliteLedger, folder / "ledger.sqlite")
     ledger = await anyio.to_thread.run_sync(Ledger, store, SystemClock())
     async with anyio.create_task_group() as group:
         group.start_soon(ledger.run)
         await ledger.enter([record.task for record in records], 1, 0)
         for record in records:
-            intended = replace(record, attempt=replace(record.sent, gave_up_at=None))
+            sent = record.sent
+            intended = Record(record.task).intended(sent.intent_at, sent.reserved_usd, sent.newest_known)
             await ledger.save(Record(record.task), intended, durable=False)
             await ledger.save(intended, record, durable=False)
         try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from listed import Service, calling, doubtful, ledger_with
+from listed import Service, accepted, calling, doubtful, ledger_with
 
 from orchestrator.clock import SystemClock
 from orchestrator.lifecycle import Record
@@ -19,9 +19,11 @@ pytestmark = pytest.mark.anyio
 INCOMPLETE = "The service's list of tasks is not complete."
 
 
-async def read(folder: Path, service: Service, uncertain: Sequence[Record], newest: int | None) -> Listing | Outcome:
-    async with ledger_with(folder, []) as ledger, calling(service) as calls:
-        return await Lister(calls, ledger, SystemClock()).read([record.sent for record in uncertain], newest)
+async def read(
+    folder: Path, service: Service, uncertain: Sequence[Record], newest: int | None, known: Sequence[Record] = ()
+) -> Listing | Outcome:
+    async with ledger_with(folder, known) as ledger, calling(service) as calls:
+        return await Lister(60.0, calls, ledger, SystemClock()).read([record.sent for record in uncertain], newest)
 
 
 async def numbers(folder: Path, service: Service, uncertain: Sequence[Record], newest: int | None = None) -> list[int]:
@@ -177,3 +179,27 @@ async def test_what_a_service_may_have_forgotten_proves_nothing(tmp_path: Path) 
     """Old tasks may have gone from the list by themselves, and with them the one that is sought."""
     old = doubtful(at=time.time() - REMEMBERED_SECONDS - 10)
     assert isinstance(await read(tmp_path, Service([103], deleted=True), [old], None), Outcome)
+
+
+@pytest.mark.parametrize(
+    ("shown", "ago", "deleted", "behind"),
+    [
+        ([100, 99], [80], False, True),
+        ([100, 99], [80, 70], False, True),
+        ([110, 100, 99], [80], False, False),
+        ([111, 100, 99], [80, 70], False, False),
+        ([110, 100, 99], [80, 70], False, True),
+        ([110, 100, 99], [80, 70], True, False),  # the later one was deleted, and the other one is shown
+        ([100, 99], [50], False, False),  # it need not be shown yet
+        ([100, 99], [120], False, False),  # it was sent before the doubt
+    ],
+)
+async def test_a_list_that_lacks_what_was_accepted_later_proves_nothing(
+    tmp_path: Path, shown: list[int], ago: list[int], deleted: bool, behind: bool
+) -> None:
+    """It may stand still: it shows what is older than the doubt all the same."""
+    now = time.time()
+    known = [accepted(str(number), number, at=now - seconds) for number, seconds in enumerate(ago, 110)]
+    said = await read(tmp_path, Service(shown, deleted=deleted), [doubtful(at=now - 100)], None, known)
+    assert isinstance(said, Listing)
+    assert said.is_behind is behind

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from listed import BOAT, NOW, Service, calling, doubtful, ledger_with
+from listed import BOAT, NOW, Service, accepted, calling, doubtful, ledger_with
 
 from orchestrator.clock import SystemClock
 from orchestrator.lifecycle import Record, State
 from orchestrator.steps.elsewhere import Elsewhere, Foreign
 from orchestrator.steps.matching import spelt
 from orchestrator.steps.outcomes import Outcome, Verdict
-from orchestrator.steps.settle import MOST_DETAILS, Doubt, Settler
+from orchestrator.steps.settle import BEHIND, MOST_DETAILS, Doubt, Settler
 from orchestrator.tasks import Parameters
 
 pytestmark = pytest.mark.anyio
@@ -84,6 +84,24 @@ async def test_an_incomplete_list_settles_nothing_however_late(tmp_path: Path) -
         said = await settler.settle([Doubt(doubtful(), -10_000)], beside=list, newest=None)
         assert isinstance(said, Outcome)
         assert settler.ledger.totals.counts[State.SUBMITTING] == 1
+
+
+async def test_a_list_that_is_behind_settles_what_it_shows(tmp_path: Path) -> None:
+    """And nothing else, however late: what was accepted after both is missing."""
+    now = time.time()
+    doubts = [doubtful("a", at=now - 900), doubtful("b", {"prompt": "b"}, at=now - 900)]
+    service = Service([101, 100], alike=[101])
+    async with settling(tmp_path, service, [*doubts, accepted("c", 110, at=now - 800)]) as settler:
+        said = await settler.settle([Doubt(doubt, -10_000) for doubt in doubts], beside=list, newest=None)
+        assert not isinstance(said, Outcome)
+        assert [(after.task.id, after.state) for _, after in said] == [("a", State.RUNNING)]
+        said = await settler.settle([Doubt(doubts[1], -10_000)], beside=list, newest=None)
+        assert isinstance(said, Outcome)
+        assert (said.verdict, said.message) == (Verdict.AGAIN, BEHIND)
+        service.tasks.insert(0, 110)
+        said = await settler.settle([Doubt(doubts[1], -10_000)], beside=list, newest=None)
+        assert not isinstance(said, Outcome)
+        assert [(after.task.id, after.state) for _, after in said] == [("b", State.PENDING)]
 
 
 @pytest.mark.parametrize("hidden", [None, "", "{not json", [], json.dumps({"seed": 1})])

@@ -230,16 +230,14 @@ class SqliteLedger:
 
     def facts(self) -> dict[str, str]:
         """Return every fact but the count of commits, which is the ledger's own."""
-        with self._file.translated():
+        with self._file.translated(), self._file.understood():
             found = self._db.execute("SELECT name, value FROM facts WHERE name <> ?", (Fact.COMMITS,)).fetchall()
-        with self._file.understood():
             return {rows.text(name): rows.text(value) for name, value in found}
 
     def fact(self, name: str) -> str | None:
         """Return one fact, None where it was never set."""
-        with self._file.translated():
+        with self._file.translated(), self._file.understood():
             found = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        with self._file.understood():
             return None if found is None else rows.text(found[0])
 
     def totals(self) -> Totals:
@@ -309,9 +307,7 @@ class SqliteLedger:
 
     def was_billed(self, identity: str) -> bool:
         """Return whether any request of a task has cost something."""
-        query = "SELECT 1 FROM attempts WHERE task = ? AND cost > 0"
-        with self._file.translated():
-            return self._db.execute(query, (identity,)).fetchone() is not None
+        return bool(self._texts("SELECT 1 FROM attempts WHERE task = ? AND cost > 0", (identity,)))
 
     def done_with(self, prefix: str) -> int:
         """Return how many done tasks there are of which a fact is kept that is named by this and their id."""
@@ -337,9 +333,13 @@ class SqliteLedger:
 
     def known_to_exist(self, limit: int) -> list[str]:
         """Return remote ids: of the tasks of ours that were sent last, the latest first, and of one older than all."""
-        latest = "SELECT remote_id FROM attempts WHERE remote_id NOT NULL ORDER BY intent_at DESC, task LIMIT ?"
         older = "SELECT newest_known FROM attempts WHERE newest_known != '0' ORDER BY intent_at, task LIMIT 1"
-        return self._texts(latest, (limit,)) + self._texts(older)
+        return self.last_sent(0, float("inf"), limit) + self._texts(older)
+
+    def last_sent(self, since: float, until: float, limit: int) -> list[str]:
+        """Return remote ids of tasks of ours that were sent between two moments (unix seconds), the latest first."""
+        sent = "SELECT remote_id FROM attempts WHERE remote_id NOT NULL AND intent_at BETWEEN ? AND ?"
+        return self._texts(f"{sent} ORDER BY intent_at DESC, task LIMIT ?", (since, until, limit))
 
     # Within
 

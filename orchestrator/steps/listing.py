@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -42,7 +43,8 @@ class Listing:
 
     Attributes:
         tasks: By id, newest first.
-        read_from: Monotonic seconds at which the reading began: what was accepted later may be missing.
+        read_from: Monotonic seconds at which the reading began: what was accepted later may be missing. Before all time
+            where the list is known to be behind: then it proves what it shows, and nothing else.
         read_at: The same moment by the wall clock.
     """
 
@@ -50,11 +52,21 @@ class Listing:
     read_from: float
     read_at: float
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether what it does not show may be there all the same."""
+        return math.isinf(self.read_from)
+
 
 @dataclass(frozen=True, slots=True)
 class Lister:
-    """Reads the list of the account's tasks."""
+    """Reads the list of the account's tasks.
 
+    Attributes:
+        settle_after_seconds: How long after a task was sent the service may still come to show it.
+    """
+
+    settle_after_seconds: float
     calls: Calls
     ledger: Ledger
     clock: Clock
@@ -87,9 +99,13 @@ class Lister:
                     continue
                 found.clear()  # more have come than a page holds: from the newest one on again
             found.update((task.task_id, task) for task in fresh)
-            if page.tasks and all(is_older(page.tasks[-1], attempt) for attempt in uncertain):
-                return Listing(found, read_from, read_at)
-            if not page.tasks and await self._may_end(found, uncertain, newest, read_at):
+            if page.tasks:
+                is_all = all(is_older(page.tasks[-1], attempt) for attempt in uncertain)
+            else:
+                is_all = await self._may_end(found, uncertain, newest, read_at)
+            if is_all and await self._is_behind(found, uncertain, read_at):
+                return Listing(found, -math.inf, -math.inf)
+            if is_all:
                 return Listing(found, read_from, read_at)
             idle = 0 if fresh else idle + 1
             if not page.tasks or idle == MOST_IDLE_PAGES:
@@ -133,11 +149,22 @@ class Lister:
                     return False
         if len(missing) > MOST_MISSED or not all([await self._is_deleted(str(number)) for number in missing]):
             return False
-        return not is_newest_gone or await self._shows_what_is_left(found)
+        if not is_newest_gone:
+            return True
+        return await self._shows_one(found, await self.ledger.read(lambda store: store.known_to_exist(MOST_OF_OURS)))
 
-    async def _shows_what_is_left(self, found: Mapping[str, RemoteTask]) -> bool:
-        """Return whether the last task that is known, of those that were not deleted, is shown."""
-        for task_id in await self.ledger.read(lambda store: store.known_to_exist(MOST_OF_OURS)):
+    async def _is_behind(self, found: Mapping[str, RemoteTask], uncertain: Sequence[Attempt], now: float) -> bool:
+        """Return whether a list lacks what was sent and accepted after a doubt, so long ago that it has to show it.
+
+        A copy of the list that stands still, or lags, shows what is older than every doubt as well as the list does.
+        """
+        since, until = min(attempt.intent_at for attempt in uncertain), now - self.settle_after_seconds
+        ours = await self.ledger.read(lambda store: store.last_sent(since, until, MOST_OF_OURS))
+        return not await self._shows_one(found, ours)
+
+    async def _shows_one(self, found: Mapping[str, RemoteTask], task_ids: Sequence[str]) -> bool:
+        """Return whether the first of these that was not deleted is shown."""
+        for task_id in task_ids:
             if task_id in found:
                 return True
             if not await self._is_deleted(task_id):

@@ -32,6 +32,8 @@ MOST_DETAILS: Final = 20
 CHUNK: Final = 500
 """How many remote ids are looked up in the ledger at once."""
 
+BEHIND: Final = "The service's list of tasks does not show yet what was accepted later."
+
 UNREAD: Final = (
     "A run in {} used the same key at that time, and cannot be read there: what the service's list shows may be its"
     " own. Bring it back, or run it where it is now; if it is gone for good, --resubmit-uncertain goes on without it."
@@ -99,7 +101,7 @@ class Settler:
         if not ordered:
             uncertain = [_unplaced(attempt) for attempt in uncertain]
             rivals = [_unplaced_foreign(rival) for rival in rivals]
-        lister = Lister(self.calls, self.ledger, self.clock)
+        lister = Lister(self.settle_after_seconds, self.calls, self.ledger, self.clock)
         listing = await lister.read([*uncertain, *(rival.attempt for rival in rivals)], newest)
         if isinstance(listing, Outcome) and rivals:
             rivals = []
@@ -122,7 +124,7 @@ class Settler:
                 after = self._certain(doubt, matching, listing)
                 if after is not None and await self._save(doubt.record, after):
                     settled.append((doubt, after))
-        return settled
+        return Outcome(Verdict.AGAIN, BEHIND) if listing.is_behind and not settled else settled
 
     async def resend(self, doubts: Sequence[Doubt]) -> list[tuple[Doubt, Record]]:
         """Free what is due without asking the list, and return it: the user decided that it may be paid for twice."""
