@@ -131,6 +131,31 @@ async def test_what_the_turn_raises_reaches_the_caller_and_nothing_is_sent(serve
     assert server.log == []
 
 
+async def test_an_answer_that_comes_before_the_request_is_not_read_as_its_own(
+    server: Wire, held: list[Connection]
+) -> None:
+    """A "no" that belongs to nobody would have a task sent again that has been accepted."""
+    turns = 0
+
+    async def turn(_: str) -> None:
+        nonlocal turns
+        turns += 1
+        protocol = held[-1].protocol
+        assert protocol is not None
+        if turns == 2:
+            server.writers[0].write(REPLY.replace(b"true, ", b"false,"))
+            while not protocol.should_close:
+                await anyio.lowlevel.checkpoint()
+
+    async with Client(Credentials("k"), server.url, before_send=turn) as client:
+        await client.run(MODEL, {})
+        with anyio.fail_after(20), pytest.raises(NotSent):
+            await client.run(MODEL, {})
+        assert (await client.run(MODEL, {})).task_id == "1"
+    assert server.log == ["bytes"] * 2
+    assert server.opened == 2
+
+
 async def test_what_is_written_is_told_and_nothing_else(server: Wire) -> None:
     """A turn that is lost, or a connection that the server has closed meanwhile, is no call."""
     told: list[str] = []

@@ -27,10 +27,12 @@ class Server:
     connections: int = 0
     heads: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.append(writer)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -114,6 +116,25 @@ async def test_a_connection_is_kept_once_all_of_the_answer_has_been_read() -> No
             await answer.content.read()
             answer.close()
     assert (server.connections, len(server.heads)) == (1, 3)
+
+
+async def test_an_answer_that_came_before_it_was_asked_for_is_nobodys() -> None:
+    """A proxy may answer twice: on a kept connection that would be the answer to whatever is asked next."""
+    async with serving(OK[:-1], OK) as (server, exchange):
+        answer = await exchange.ask("GET", server.url, {})
+        protocol = answer._connection.protocol
+        assert protocol is not None
+        server.writers[0].write(OK[-1:])
+        assert await answer.content.read() == b"{}"
+        server.writers[0].write(OK.replace(b"{}", b"no"))
+        with anyio.fail_after(20):
+            while not protocol.should_close:
+                await anyio.lowlevel.checkpoint()
+        with pytest.raises(aiohttp.ClientConnectionError, match="before it was asked for"):
+            await exchange.ask("GET", server.url, {})
+        answer = await exchange.ask("GET", server.url, {})
+        assert await answer.content.read() == b"{}"
+    assert server.connections == 2
 
 
 async def test_a_connection_is_closed_where_some_of_the_answer_is_left() -> None:

@@ -56,7 +56,7 @@ current_call: ContextVar[Call] = ContextVar("current_call")
 
 
 class ConnectionTooOldError(aiohttp.ClientConnectionError):
-    """The connection closed, or idled too long to pay over it, while the call waited for its turn."""
+    """The connection closed, idled too long to pay over it, or was spoken on, while the call waited for its turn."""
 
 
 class Connector(aiohttp.TCPConnector):
@@ -111,7 +111,9 @@ class Connector(aiohttp.TCPConnector):
             del self._waiting[call]
             self._last_turn_seconds = loop.time() - held_from
         too_long = call.pays and self._last_turn_seconds > HELD_SECONDS
-        if connection.closed or (too_long and connection.protocol in self._used):
+        protocol = connection.protocol
+        # an answer that is there before the request is another's, and would be read as this one's
+        if protocol is None or protocol.should_close or connection.closed or (too_long and protocol in self._used):
             raise ConnectionTooOldError("the connection closed while the call waited for its turn")
 
     def _turn_seconds(self) -> float:

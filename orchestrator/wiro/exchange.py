@@ -143,6 +143,8 @@ class Exchange:
         protocol = connection.protocol
         if protocol is None or protocol.transport is None or protocol.transport.is_closing():
             raise aiohttp.ClientConnectionResetError("the connection has closed")
+        if protocol.should_close:
+            raise aiohttp.ClientConnectionResetError("an answer came before it was asked for")
         protocol.set_response_params(
             read_until_eof=True,
             auto_decompress=False,
