@@ -257,7 +257,7 @@ class Forecast:
             waits = (waits[len(waits) // 2],)
         price = math.exp(round(math.log(price) / PRICE_STEP) * PRICE_STEP)
         if course.bars:
-            return self._build(self._by_bar(course, waits, work), waits, work, price)
+            return self._build(self._by_bar(course, waits, work), waits, work, price, since=course.seen_at)
         key = (work, waits, price)
         if key not in self._plans:
             self._plans[key] = self._build(self._masses, waits, work, price)
@@ -276,15 +276,21 @@ class Forecast:
         total = math.fsum(weights)
         return [weight / total for weight in weights]
 
-    def _build(self, masses: Sequence[float], waits: Sequence[float], work: float, price: float) -> Inspections:
+    def _build(
+        self, masses: Sequence[float], waits: Sequence[float], work: float, price: float, since: float = 0.0
+    ) -> Inspections:
+        """Return the plan of looks for ages from `since` on."""
         factor = math.exp(work)
         moments = [waits[0] + seconds * factor for seconds in self._seconds]
-        if len(waits) == 1:
-            return Inspections(*_refined(moments, masses, price), price)
-        ended = list(accumulate(masses))
-        shares = [math.fsum(self._share(ended, (moment - wait) / factor) for wait in waits) for moment in moments]
-        steps = [0.0, *((after - before) / len(waits) for before, after in pairwise(shares))]
-        return Inspections(*_refined(moments, steps, price), price)
+        if len(waits) > 1:
+            ended = list(accumulate(masses))
+            shares = [math.fsum(self._share(ended, (moment - wait) / factor) for wait in waits) for moment in moments]
+            masses = [0.0, *((after - before) / len(waits) for before, after in pairwise(shares))]
+        first = min(bisect_right(moments, since), len(moments) - 1) - 1
+        if first > 0:  # when it would have ended before makes no difference to what comes after
+            moments = [moments[0], *moments[first:]]
+            masses = [0.0, math.fsum(masses[: first + 1]), *masses[first + 1 :]]
+        return Inspections(*_refined(moments, masses, price), price)
 
     def _share(self, ended: Sequence[float], seconds: float) -> float:
         """Return the share of runs that are no longer than so many seconds."""
