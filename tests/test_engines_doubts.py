@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -53,7 +54,10 @@ class Service(Client):
         shown = [shows(number, seed) for number, seed in enumerate(self.seeds)]
         return TaskPage(tuple(shown[::-1][start : start + limit]), None)
 
-    async def task(self, *, token: str | None = None, task_id: str | None = None) -> RemoteTask:
+    async def task(
+        self, *, token: str | None = None, task_id: str | None = None, seconds: float = math.inf
+    ) -> RemoteTask:
+        assert seconds > 0
         assert token
         return shows(int(task_id or token), None)
 

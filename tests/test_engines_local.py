@@ -87,7 +87,10 @@ class Service(Client):
             raise ReplyLost("/Run", "the connection dropped")
         return Accepted(str(len(self.made)), f"token-{len(self.made)}")
 
-    async def task(self, *, token: str | None = None, task_id: str | None = None) -> RemoteTask:
+    async def task(
+        self, *, token: str | None = None, task_id: str | None = None, seconds: float = math.inf
+    ) -> RemoteTask:
+        assert seconds > 0
         await self.clock.sleep(0.05)
         return self._shown(int((task_id or token or "").rpartition("-")[2]))
 

@@ -31,7 +31,8 @@ from orchestrator.logs import silent
 from orchestrator.money import FREE
 from orchestrator.steps.calls import Calls
 from orchestrator.tasks import Task
-from orchestrator.wiro import Client, Credentials, Event, RemoteTask
+from orchestrator.wiro import Client, Credentials, Event, RemoteTask, ReplyLost
+from orchestrator.wiro.transport import STANDARD_TIMEOUTS
 from orchestrator.wiro.wire import read_task
 
 LATENCY = 0.05
@@ -48,7 +49,10 @@ class Service(Client):
     Attributes:
         ends: When each task ends, in monotonic seconds.
         looks: How often each was looked at, and when last.
+        answers: Says whether a look, counted from 1 for each task, is answered at all.
     """
+
+    answers: Callable[[str, int], bool] = staticmethod(lambda *_: True)
 
     def __init__(self, clock: VirtualClock, latency: float) -> None:
         super().__init__(Credentials("key", None), "https://nowhere.test/v1")
@@ -58,11 +62,19 @@ class Service(Client):
         self.looks: Counter[str] = Counter()
         self.seen: dict[str, float] = {}
 
-    async def task(self, *, token: str | None = None, task_id: str | None = None) -> RemoteTask:
+    async def task(
+        self, *, token: str | None = None, task_id: str | None = None, seconds: float = math.inf
+    ) -> RemoteTask:
         assert task_id == token
         await self.pacer.gate("/Task/Detail")
         number = str(token)
         self.looks[number] += 1
+        if not self.answers(number, self.looks[number]):
+            await self.clock.sleep(min(seconds, STANDARD_TIMEOUTS.total))
+            raise ReplyLost("/Task/Detail", "no answer in time")
+        if self.latency > seconds:
+            await self.clock.sleep(seconds)
+            raise ReplyLost("/Task/Detail", "no answer in time")
         await self.clock.sleep(self.latency / 2)
         ended = self.clock.monotonic() >= self.ends[number]
         self.seen[number] = self.clock.monotonic()
@@ -187,6 +199,29 @@ def test_with_any_latency_few_looks_see_the_end_soon(latency: float) -> None:
         assert median(world.lags[50:]) < 1.6 + latency
 
     following(work, latency=latency)
+
+
+def test_a_look_that_is_never_answered_does_not_hold_its_task_up() -> None:
+    """The first look at every third task hangs, as one does on a connection that is dead: soon another one is taken."""
+
+    async def work(world: World) -> None:
+        world.service.answers = lambda number, look: look > 1 or int(number) % 3 > 0
+        await world.tasks(60, lognormal(10.0))
+        assert max(world.lags) < 15
+        assert world.calls() < 3.5
+
+    following(work)
+
+
+def test_a_service_that_takes_its_time_is_heard_all_the_same() -> None:
+    """It answers after longer than a look is waited for at first: later looks are, and few of them are in vain."""
+
+    async def work(world: World) -> None:
+        await world.tasks(16, lambda _: 60.0)
+        assert max(world.lags) < 80
+        assert max(world.service.looks.values()) <= 6
+
+    following(work, latency=25.0)
 
 
 def test_a_service_that_becomes_twenty_times_slower() -> None:

@@ -221,9 +221,9 @@ async def test_a_refused_run_is_certainly_not_accepted(
 
 async def test_a_reply_that_shows_another_task_is_no_answer(service: Service, client: Client) -> None:
     service.plays("/Task/Detail", "task_detail_done")
-    for asked in ({"token": "t"}, {"task_id": "7"}, {"token": "t", "task_id": "7"}):
+    for token, task_id in (("t", None), (None, "7"), ("t", "7")):
         with pytest.raises(ReplyLost, match="another task"):
-            await client.task(**asked)
+            await client.task(token=token, task_id=task_id)
     assert (await client.task(token="t", task_id="534574")).token == TOKEN  # one of its names is proof enough
     assert service.body() == {"tasktoken": "t"}
 
@@ -349,6 +349,21 @@ async def test_a_reply_that_does_not_come_in_time(service: Service) -> None:
     async with Client(Credentials(KEY), service.url, timeouts=Timeouts(connect=1, total=0.05)) as client:
         with pytest.raises(ReplyLost, match=r"no answer within 0\.05 s"):
             await client.run(MODEL, {})
+    gone.set()
+
+
+async def test_a_look_waits_no_longer_than_it_is_to(service: Service) -> None:
+    """Another call may take a minute."""
+    gone = asyncio.Event()
+
+    async def wait(_: web.Request) -> web.StreamResponse:
+        await gone.wait()
+        return web.Response()
+
+    service.answers["/Task/Detail"] = wait
+    async with Client(Credentials(KEY), service.url) as client:
+        with pytest.raises(ReplyLost, match=r"no answer within 0\.05 s"):
+            await client.task(token=TOKEN, seconds=0.05)
     gone.set()
 
 

@@ -21,7 +21,7 @@ from orchestrator.lifecycle import Failure, Record, State
 from orchestrator.logs import Log
 from orchestrator.steps.calls import Calls, Urgency
 from orchestrator.steps.outcomes import SILENCE_SECONDS, Outcome, Stop, Verdict, delays
-from orchestrator.steps.track import Sight, look
+from orchestrator.steps.track import PATIENCE_SECONDS, Sight, look
 from orchestrator.tasks import Parameters
 from orchestrator.wiro import RemoteTask
 from orchestrator.wording import duration
@@ -145,15 +145,17 @@ class Tracker:
             self.rounds.reconsider()
 
     async def _look(self, record: Record, watch: _Watch) -> Sight:
-        age = watch.age(self.clock.monotonic())
+        begun_at = self.clock.monotonic()
+        age = watch.age(begun_at)
         likely = (
             watch.order.since is not None
             or watch.ear.told_at is not None
             or self.forecast.likely_done(watch.course, age)
         )
-        return await look(
+        sight = await look(
             record,
             urgency=Urgency.LIKELY_DONE if likely else Urgency.ROUTINE,
+            patience_seconds=watch.patience_seconds,
             attempts=self.attempts,
             price_usd=self.price_usd(record.task.parameters),
             overdue=watch.order.overdue,
@@ -162,6 +164,8 @@ class Tracker:
             ledger=self.ledger,
             clock=self.clock,
         )
+        watch.patience_seconds = max(PATIENCE_SECONDS, 2 * (self.clock.monotonic() - begun_at))
+        return sight
 
     def _note(self, record: Record, remote: RemoteTask, watch: _Watch) -> None:
         """Take note of how a task that is under way fares."""
@@ -233,6 +237,8 @@ class _Watch:
         retries: How long to wait before each further look where one brought nothing.
         order: Whether it is to end, and how the service takes it.
         queued: Whether it did not run yet when it was last looked at.
+        patience_seconds: How long the answer to the next look may take: at least twice as long as the last one took, or
+            was waited for.
     """
 
     course: Course
@@ -246,6 +252,7 @@ class _Watch:
     gone_since: float | None = None
     told_gone: bool = False
     queued: bool = False
+    patience_seconds: float = PATIENCE_SECONDS
 
     def age(self, now: float) -> float:
         """Return the seconds since the service accepted the task, by the wall clock, which may jump later."""

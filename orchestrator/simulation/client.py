@@ -58,10 +58,15 @@ class SimulatedClient(Client):
             request.given_up_at = self._world.now()
             raise
 
-    async def task(self, *, token: str | None = None, task_id: str | None = None) -> RemoteTask:
+    async def task(
+        self, *, token: str | None = None, task_id: str | None = None, seconds: float = TIMEOUT_SECONDS
+    ) -> RemoteTask:
         """See `Client.task`."""
         kind = await self._exchange("/Task/Detail", self._world.befalls("look"))
         number = int((token or task_id or "").rpartition("-")[2])
+        if kind == "silent":
+            await self._world.clock.sleep(min(seconds, TIMEOUT_SECONDS))
+            raise ReplyLost("/Task/Detail", "no answer")
         if kind == "gone":
             raise NoSuchTask("/Task/Detail", "There is no task yet.", http_status=200, code=1)
         seen = self._world.service.detail(number, self._world.now())

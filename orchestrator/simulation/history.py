@@ -158,7 +158,7 @@ MISFORTUNES: Final[Mapping[str, tuple[float, Drawn, str]]] = MappingProxyType(
             _call,
             "lost lost unanswered unanswered late unreachable throttled faulty invalid slow slow claimed hurried",
         ),
-        "look": (3, _call, "lost unreachable throttled faulty gone strange"),
+        "look": (3, _call, "lost unreachable throttled faulty gone strange silent silent"),
         "list": (2, _call, "lost unreachable throttled faulty slow slow"),
         "end": (1, _call, "lost unreachable"),
         "file": (2, _call, "gone broken unavailable page"),

@@ -20,7 +20,7 @@ from orchestrator.steps.download import Downloaded, DownloadFailed, Wanted, down
 from orchestrator.steps.identity import Numbered, by_number, distinct
 from orchestrator.steps.landing import sha256_of
 from orchestrator.steps.outcomes import Outcome, Verdict
-from orchestrator.steps.track import ask, ending_of, reason
+from orchestrator.steps.track import PATIENCE_SECONDS, ask, ending_of, reason
 from orchestrator.tasks import Parameters
 from orchestrator.threads import Hop, in_thread
 from orchestrator.wiro import Phase, RemoteOutput, RemoteTask
@@ -265,7 +265,13 @@ class Fetcher:
         """
         questions = 0
         while True:
-            said = await ask(record, Urgency.LIKELY_DONE, self.calls, by_id=questions == QUESTIONS - 1)
+            said = await ask(
+                record,
+                Urgency.LIKELY_DONE,
+                self.calls,
+                patience_seconds=PATIENCE_SECONDS * 2**questions,
+                by_id=questions == QUESTIONS - 1,
+            )
             if not isinstance(said, Outcome):
                 return said
             questions += said.verdict is not Verdict.WAIT

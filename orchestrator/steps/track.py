@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from orchestrator.clock import Clock
 from orchestrator.ledger import Ledger
@@ -14,6 +15,11 @@ from orchestrator.steps.calls import Calls, TurnLostError, Urgency
 from orchestrator.steps.outcomes import Outcome, Verdict, judge
 from orchestrator.wiro import Client, Phase, RemoteTask, WiroError
 from orchestrator.wiro.errors import one_line
+
+PATIENCE_SECONDS: Final = 10.0
+"""How long the answer to a look may take at first. A look costs nothing and changes nothing, and while one hangs, as it
+does on a connection that is dead without anybody having said so, the task's end is not seen. Whoever looks again is to
+have twice the patience: a slow service is to be heard, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +37,30 @@ class Sight:
     trouble: Outcome | None = None
 
 
-async def ask(record: Record, urgency: Urgency, calls: Calls, *, by_id: bool = True) -> RemoteTask | Outcome:
+async def ask(
+    record: Record, urgency: Urgency, calls: Calls, *, patience_seconds: float = PATIENCE_SECONDS, by_id: bool = True
+) -> RemoteTask | Outcome:
     """Ask the service for the task, by its token where there is one.
 
     Args:
         record: A task that was accepted.
         urgency: How likely it is that there is news.
         calls: The service.
+        patience_seconds: How long an answer may take.
         by_id: Whether a task whose token the service does not know is asked for by its id as well.
     """
     attempt = record.sent
-    said = await _detail(attempt.token, attempt.remote_id, urgency, calls)
+    said = await _detail(attempt.token, attempt.remote_id, urgency, calls, patience_seconds)
     if by_id and attempt.token and attempt.remote_id and isinstance(said, Outcome) and said.verdict is Verdict.GONE:
-        return await _detail(None, attempt.remote_id, urgency, calls)
+        return await _detail(None, attempt.remote_id, urgency, calls, patience_seconds)
     return said
 
 
-async def _detail(token: str | None, task_id: str | None, urgency: Urgency, calls: Calls) -> RemoteTask | Outcome:
+async def _detail(
+    token: str | None, task_id: str | None, urgency: Urgency, calls: Calls, seconds: float
+) -> RemoteTask | Outcome:
     try:
-        return await calls.make(urgency, lambda client: client.task(token=token, task_id=task_id))
+        return await calls.make(urgency, lambda client: client.task(token=token, task_id=task_id, seconds=seconds))
     except (WiroError, TurnLostError) as error:
         return judge(error, paying=False)
 
@@ -58,6 +69,7 @@ async def look(
     record: Record,
     *,
     urgency: Urgency,
+    patience_seconds: float = PATIENCE_SECONDS,
     attempts: int,
     price_usd: Decimal | None = None,
     overdue: Failure | None = None,
@@ -71,6 +83,7 @@ async def look(
     Args:
         record: A running task.
         urgency: How likely it is that the task has ended.
+        patience_seconds: How long the answer may take.
         attempts: How many times a task is tried in all when it fails unbilled.
         price_usd: What it costs if it succeeds, where that is fixed beforehand.
         overdue: Why we had it killed, if we had.
@@ -82,7 +95,7 @@ async def look(
     Returns:
         The record: still running, or fetching, failed, cancelled, or pending for another try.
     """
-    said = await ask(record, urgency, calls, by_id=by_id)
+    said = await ask(record, urgency, calls, patience_seconds=patience_seconds, by_id=by_id)
     if isinstance(said, Outcome):
         return Sight(record, trouble=said)
     after = concluded(record, said, attempts, clock.now(), overdue=overdue, price_usd=price_usd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -98,19 +99,22 @@ class Client:
             raise ReplyLost("/Run", "success without a task id", http_status=200)
         return accepted
 
-    async def task(self, *, token: str | None = None, task_id: str | None = None) -> RemoteTask:
+    async def task(
+        self, *, token: str | None = None, task_id: str | None = None, seconds: float = math.inf
+    ) -> RemoteTask:
         """Return a task by its token, or by its id where there is none.
 
         Args:
             token: The task's.
             task_id: The task's; beside a token it only tells whether the reply is about this task.
+            seconds: How long writing and reading may take, where that is less than `Timeouts.total`.
 
         Raises:
             WiroError: `NoSuchTask` where the service does not show it (yet), `ReplyLost` where it shows another one,
                 and the others.
         """
         asked = _given(tasktoken=token) or _given(taskid=task_id)
-        reply = await self._transport.post_json("/Task/Detail", asked)
+        reply = await self._transport.post_json("/Task/Detail", asked, most_seconds=seconds)
         page = wire.read_page(reply)
         if page is None:
             raise ReplyLost("/Task/Detail", "no task list that can be read", http_status=200)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import ssl
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -108,16 +109,21 @@ class Transport:
         if self._uploads is not None:
             await self._uploads.close()  # and the connector with it
 
-    async def post_json(self, endpoint: str, body: Mapping[str, Any], *, path: str | None = None) -> wire.Json:
-        """Send a JSON object to `path` (the endpoint itself where None) and return the reply's."""
+    async def post_json(
+        self, endpoint: str, body: Mapping[str, Any], *, path: str | None = None, most_seconds: float = math.inf
+    ) -> wire.Json:
+        """Send a JSON object to `path` (the endpoint itself where None) and return the reply's.
+
+        It takes no longer than a call may, nor than `most_seconds`.
+        """
         data = _encode(dict(body)).encode()
         tokens = [str(body[name]) for name in (TOKEN_FIELDS if path is None else (CALLBACK,)) if name in body]
-        call = self._call(endpoint)
+        call = self._call(endpoint, min(self._timeouts.total, most_seconds))
         return await self._attempt(call, self._posted(path or endpoint, data, call), tokens)
 
     async def post_form(self, endpoint: str, form: aiohttp.FormData, *, more_seconds: float) -> wire.Json:
         """Send a form, with `more_seconds` on top of the time that a call may take, and return the reply."""
-        call = self._call(endpoint, more_seconds)
+        call = self._call(endpoint, self._timeouts.total + more_seconds)
         return await self._attempt(call, self._uploaded(endpoint, form, call), ())
 
     def hide(self, text: str, *tokens: str | None) -> str:
@@ -126,8 +132,7 @@ class Transport:
             text = text.replace(token, HIDDEN)
         return self._credentials.hide(text)
 
-    def _call(self, endpoint: str, more_seconds: float = 0.0) -> Call:
-        seconds = self._timeouts.total + more_seconds
+    def _call(self, endpoint: str, seconds: float) -> Call:
         return Call(endpoint, self._before_send, self._on_send, endpoint == "/Run", seconds)
 
     async def _attempt(self, call: Call, asking: Awaitable[Reply], tokens: Iterable[str]) -> wire.Json:
