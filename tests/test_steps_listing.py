@@ -191,7 +191,9 @@ async def test_what_a_service_may_have_forgotten_proves_nothing(tmp_path: Path) 
         ([110, 100, 99], [80, 70], False, True),
         ([110, 100, 99], [80, 70], True, False),  # the later one was deleted, and the other one is shown
         ([100, 99], [50], False, False),  # it need not be shown yet
-        ([100, 99], [120], False, False),  # it was sent before the doubt
+        ([100, 99], [120], False, True),  # it was sent before the doubt, and there is none of its time
+        ([112, 99], [120], False, True),
+        ([112, 111, 100], [120], False, True),
     ],
 )
 async def test_a_list_that_lacks_what_was_accepted_later_proves_nothing(
@@ -203,3 +205,25 @@ async def test_a_list_that_lacks_what_was_accepted_later_proves_nothing(
     said = await read(tmp_path, Service(shown, deleted=deleted), [doubtful(at=now - 100)], None, known)
     assert isinstance(said, Listing)
     assert said.is_behind is behind
+
+
+@pytest.mark.parametrize(("ago", "behind"), [(120, False), (80, True)])
+async def test_where_ids_say_nothing_only_what_was_sent_after_a_doubt_is_missed(
+    tmp_path: Path, ago: int, behind: bool
+) -> None:
+    """Nobody knows how far down the list was read."""
+    now = time.time()
+    service = Service([100, 99], created_at=int(now - 10_000))
+    said = await read(
+        tmp_path, service, [doubtful(newest=None, at=now - 100)], None, [accepted("b", 110, at=now - ago)]
+    )
+    assert isinstance(said, Listing)
+    assert said.is_behind is behind
+
+
+async def test_what_is_older_than_all_that_was_read_is_not_missed(tmp_path: Path) -> None:
+    now = time.time()
+    known = [accepted("b", 90, at=now - 120)]
+    said = await read(tmp_path, Service([101, 100]), [doubtful(at=now - 100)], None, known)
+    assert isinstance(said, Listing)
+    assert not said.is_behind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ from orchestrator.lifecycle import Attempt
 from orchestrator.steps.calls import Calls, TurnLostError, Urgency
 from orchestrator.steps.matching import is_older
 from orchestrator.steps.outcomes import Outcome, Verdict, judge
-from orchestrator.wiro import Client, RemoteTask, TaskPage, WiroError
+from orchestrator.wiro import Client, RemoteTask, TaskPage, WiroError, id_number
 
 PAGE: Final = 50
 OVERLAP: Final = 5
@@ -149,27 +149,32 @@ class Lister:
                     return False
         if len(missing) > MOST_MISSED or not all([await self._is_deleted(str(number)) for number in missing]):
             return False
-        if not is_newest_gone:
-            return True
-        return await self._shows_one(found, await self.ledger.read(lambda store: store.known_to_exist(MOST_OF_OURS)))
+        return not is_newest_gone or await self._shows_what_is_left(found)
 
-    async def _is_behind(self, found: Mapping[str, RemoteTask], uncertain: Sequence[Attempt], now: float) -> bool:
-        """Return whether a list lacks what was sent and accepted after a doubt, so long ago that it has to show it.
-
-        A copy of the list that stands still, or lags, shows what is older than every doubt as well as the list does.
-        """
-        since, until = min(attempt.intent_at for attempt in uncertain), now - self.settle_after_seconds
-        ours = await self.ledger.read(lambda store: store.last_sent(since, until, MOST_OF_OURS))
-        return not await self._shows_one(found, ours)
-
-    async def _shows_one(self, found: Mapping[str, RemoteTask], task_ids: Sequence[str]) -> bool:
-        """Return whether the first of these that was not deleted is shown."""
-        for task_id in task_ids:
+    async def _shows_what_is_left(self, found: Mapping[str, RemoteTask]) -> bool:
+        """Return whether the last task that is known, of those that were not deleted, is shown."""
+        for task_id in await self.ledger.read(lambda store: store.known_to_exist(MOST_OF_OURS)):
             if task_id in found:
                 return True
             if not await self._is_deleted(task_id):
                 return False
         return True
+
+    async def _is_behind(self, found: Mapping[str, RemoteTask], uncertain: Sequence[Attempt], now: float) -> bool:
+        """Return whether a list lacks what was sent and accepted so long ago that it has to show it.
+
+        A copy of the list that stands still, or lags, shows what is older than every doubt just as the list does. Of
+        what was sent before all of them, only what ids tell to be within what was read is missed.
+        """
+        is_placed = all(attempt.newest_known is not None for attempt in uncertain)
+        since = 0.0 if is_placed else min(attempt.intent_at for attempt in uncertain)
+        until = now - self.settle_after_seconds
+        for task_id in await self.ledger.read(lambda store: store.last_sent(since, until, MOST_OF_OURS)):
+            if task_id in found or (is_placed and _is_beyond(task_id, found.values())):
+                return False
+            if not await self._is_deleted(task_id):
+                return True
+        return False
 
     async def _is_deleted(self, task_id: str) -> bool:
         """Return whether the service does not know a task, and says so each time: a slip may have us pay twice."""
@@ -186,6 +191,12 @@ class Lister:
             else:
                 return False
         return True
+
+
+def _is_beyond(task_id: str, read: Iterable[RemoteTask]) -> bool:
+    """Return whether a task may be older than all that was read."""
+    number = id_number(task_id)
+    return number is None or all(task.number is None or number < task.number for task in read)
 
 
 def _step(shown: int, longest: int, *, fresh: bool) -> int:
