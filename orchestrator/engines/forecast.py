@@ -273,7 +273,7 @@ class Forecast:
             mass * (0.02 + math.exp(-(((math.log(seconds) - STEP / 2 - middle) / sigma) ** 2) / 2))
             for mass, seconds in zip(self._masses, self._seconds, strict=True)
         ]
-        total = math.fsum(weights)
+        total = sum(weights)
         return [weight / total for weight in weights]
 
     def _build(
@@ -289,7 +289,7 @@ class Forecast:
         first = min(bisect_right(moments, since), len(moments) - 1) - 1
         if first > 0:  # when it would have ended before makes no difference to what comes after
             moments = [moments[0], *moments[first:]]
-            masses = [0.0, math.fsum(masses[: first + 1]), *masses[first + 1 :]]
+            masses = [0.0, sum(masses[: first + 1]), *masses[first + 1 :]]
         return Inspections(*_refined(moments, masses, price), price)
 
     def _share(self, ended: Sequence[float], seconds: float) -> float:

@@ -63,7 +63,7 @@ LEAST_LOG: Final = -700.0
 def bell(reach: int, sigma_steps: float, middle: float = 0.0) -> list[float]:
     """Return a normal distribution over the whole numbers from -reach to reach."""
     weights = [math.exp(-(((place - middle) / sigma_steps) ** 2) / 2) for place in range(-reach, reach + 1)]
-    total = math.fsum(weights)
+    total = sum(weights)
     return [weight / total for weight in weights]
 
 
@@ -71,7 +71,7 @@ BLURS: Final = 4
 """How often neighbours are added up to smooth: as if with a normal distribution whose sigma is half the root of it."""
 
 _HALVING: Final = [2.0 ** (-abs(place) * STEP) for place in range(-SHAPE, SHAPE + 1)]
-STRAYS: Final = [STRAY * weight / math.fsum(_HALVING) for weight in _HALVING]
+STRAYS: Final = [STRAY * weight / sum(_HALVING) for weight in _HALVING]
 ANYWHERE: Final = [1.0 / (2 * LEVELS + 1)] * (2 * LEVELS + 1)
 
 
@@ -116,7 +116,7 @@ class Runtimes:
             ValueError, TypeError, KeyError: It is damaged.
         """
         base, counts = float(kept["base"]), [float(count) for count in kept["counts"]]
-        total = math.fsum(counts)
+        total = sum(counts)
         if (
             not abs(base) < LARGEST_LOG
             or len(counts) != 2 * SHAPE + 1
@@ -129,7 +129,7 @@ class Runtimes:
 
     def kept(self) -> dict[str, Any]:
         """Return what is worth keeping between runs, as plain JSON."""
-        middle = math.fsum((place - LEVELS) * share for place, share in enumerate(self._now()))
+        middle = sum((place - LEVELS) * share for place, share in enumerate(self._now()))
         return {"base": round(self.base + middle * STEP, 4), "counts": [round(count, 4) for count in self.counts]}
 
     def saw(self, started: float, low: float, high: float, work: float) -> None:
@@ -180,10 +180,10 @@ class Runtimes:
         Each adds itself beyond where it is, as those do that ended there: where half of all have ended and the others
         still run, there is a second hump, and it is not between the two.
         """
-        middle = math.fsum((place - LEVELS) * share for place, share in enumerate(self._now()))
+        middle = sum((place - LEVELS) * share for place, share in enumerate(self._now()))
         places = (math.ceil(self._place(seconds, work) - middle) for _, seconds, work in running)
         lasting = Counter(min(SHAPE, max(-SHAPE, place)) for place in places)
-        total = left = math.fsum(self.counts) + len(running)
+        total = left = sum(self.counts) + len(running)
         ahead, found = 1.0, []
         for place, count in enumerate(self.counts, -SHAPE):
             ended = ahead * min(1.0, count / left) if left > 0 else 0.0
@@ -198,7 +198,7 @@ class Runtimes:
 
         Once others were seen, each may also be of a kind that was not; then it says nothing of the level.
         """
-        strange = UNLIKELY if math.isinf(self.longest) else UNSEEN / (UNSEEN + math.fsum(self.counts))
+        strange = UNLIKELY if math.isinf(self.longest) else UNSEEN / (UNSEEN + sum(self.counts))
         ages = Counter(round(self._place(seconds, work)) for _, seconds, work in running)
         lasting = [math.log(strange + (1 - strange) * max(0.0, 1 - ended)) for ended in accumulate(shape, initial=0.0)]
         logs = [0.0] * (2 * LEVELS + 1)
@@ -288,11 +288,11 @@ def _smoothed(counts: Sequence[float]) -> list[float]:
     smooth = [*edge, *counts, *edge]
     for _ in range(BLURS):
         smooth = list(map(add, smooth, smooth[1:]))
-    scale = (1 - STRAY) / math.fsum(smooth)
+    scale = (1 - STRAY) / sum(smooth)
     return [scale * count + stray for count, stray in zip(smooth, STRAYS, strict=True)]
 
 
 def _product(prior: Sequence[float], likely: Sequence[float]) -> list[float]:
     found = list(map(mul, prior, likely))
-    total = math.fsum(found)
+    total = sum(found)
     return [share / total for share in found]
