@@ -242,7 +242,7 @@ def test_with_none_of_ours_running_it_asks_again_after_5_to_60_s() -> None:
                 await slots.acquire()
                 asked.append(clock.monotonic() - begin)
                 if clock.monotonic() - begin > 300:
-                    slots.capacity.accepted()
+                    slots.accepted()
                     return
                 slots.refused(None)
 
@@ -334,7 +334,7 @@ def test_the_service_limit_is_used_and_seldom_run_into(limit: int, most: int | N
                         break
                     refusals += 1
                     slots.refused(limit)
-            slots.capacity.accepted()
+            slots.accepted()
             running += 1
             peak = max(peak, running)
             await clock.sleep(10)

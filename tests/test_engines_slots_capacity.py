@@ -91,13 +91,13 @@ def test_two_runs_that_found_the_limit_together_count_from_how_it_is_divided_the
 
 
 def test_a_share_that_grows_back_or_beyond_what_was_named_brings_no_places() -> None:
-    """They are not the other runs': somebody else has them, and the bound is probed as before."""
+    """They are not the other runs': somebody else has them, and they are tried for as before."""
     capacity = Capacity(None)
     capacity.allow(25)
     refused_in_vain(capacity, 10, (0.0, 31.0))
     for units in (12, 25, 3, 24, 25, 26, 30, math.inf):
         capacity.allow(units)
-    assert [granted(capacity, 31.0 + passed) for passed in (0.0, 59.0, 60.0)] == [10, 10, 11]
+    assert [granted(capacity, 31.0 + passed) for passed in (0.0, 3.0, 4.0)] == [10, 10, 11]
 
 
 def found(capacity: Capacity, places: int) -> float:
@@ -115,8 +115,9 @@ def test_what_others_have_left_since_a_refusal_is_soon_found() -> None:
     capacity.allow(12)
     capacity.refused(5, 25, 0.0)
     assert found(capacity, 12) < 12
+    capacity.refused(12, 12, 0.0)
+    assert capacity.next_chance(12, 0.0) == math.inf
     capacity.allow(25)
-    capacity.refused(12, 25, 0.0)
     assert capacity.next_chance(12, 0.0) == pytest.approx(PROBE_SECONDS, abs=0.01)
 
 
@@ -190,3 +191,66 @@ def test_without_a_share_there_is_not_even_one() -> None:
     capacity.allowed = 0
     assert not capacity.room(0, 1000.0)
     assert capacity.next_chance(0, 1000.0) == math.inf
+
+
+def test_what_strangers_have_left_is_taken_with_a_few_calls() -> None:
+    """The service names 25, and others had 20 of them: each task that is accepted at the bound doubles it."""
+    capacity, now, active = Capacity(None), 10.0, 5
+    capacity.refused(5, 25, 0.0)
+    bounds = []
+    while active < 25:
+        assert capacity.room(active, now)
+        active += 1
+        capacity.accepted(active, now)
+        bounds.append(granted(capacity, now))
+    assert bounds == [12] * 6 + [24] * 12 + [25] * 2
+    assert not capacity.room(25, now + 1.0)
+
+
+def test_places_that_are_found_lead_to_more_of_them() -> None:
+    """No number is named: one more, then two, four and eight, a second apart, and none after a refusal."""
+    capacity, active, now = Capacity(None), 6, PROBE_SECONDS
+    capacity.refused(6, None, 0.0)
+    found = []
+    for _ in range(4):
+        for held in range(active + 1, granted(capacity, now) + 1):
+            capacity.accepted(held, now)
+            active = held
+        found.append(active)
+        now += 1.0
+    assert found == [7, 9, 13, 21]
+    capacity.refused(21, None, now)
+    assert granted(capacity, now + PROBE_SECONDS) == 22
+
+
+def test_more_than_was_named_is_known_to_whoever_shares_it() -> None:
+    capacity = Capacity(None)
+    capacity.refused(10, 10, 0.0)
+    assert granted(capacity, PROBE_SECONDS) == 11
+    capacity.accepted(11, PROBE_SECONDS)
+    assert capacity.of_all(PROBE_SECONDS) == 13
+    capacity.refused(11, 10, PROBE_SECONDS)
+    assert capacity.of_all(PROBE_SECONDS) == 10
+
+
+def asked(capacity: Capacity, places: int, gone: float) -> list[float]:
+    """Return when a place is asked for in vain, while 25 of ours end one by one and strangers take their places."""
+    moments, now = list[float](), 0.0
+    while now < gone:
+        active = max(0, places - 1 - int(now / 0.2))
+        if capacity.room(active, now):
+            capacity.refused(active, places, now)
+            moments.append(now)
+        now = round(now + 0.2, 3)
+    return moments
+
+
+def test_who_loses_its_places_to_others_does_not_ask_for_each_of_them() -> None:
+    """Only a second one at once; then after longer and longer pauses, until a task is accepted."""
+    capacity = Capacity(None)
+    capacity.refused(25, 25, -60.0)
+    assert asked(capacity, 25, 60.0) == [0.0, 0.2, 1.2, 3.2, 7.2, 15.2, 31.2]
+    capacity.accepted(1, 100.0)
+    assert capacity.next_chance(1, 100.0) == 0.001
+    capacity.refused(1, 25, 101.0)
+    assert capacity.next_chance(1, 101.0) == pytest.approx(2.0, abs=0.01)

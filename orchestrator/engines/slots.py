@@ -16,21 +16,31 @@ from orchestrator.waiting import Turn
 PROBE_SECONDS: Final = 30.0
 LONGEST_PROBE_SECONDS: Final = 240.0
 QUICKEST_PROBE_SECONDS: Final = 1.0
-SHARED_PROBE_SECONDS: Final = 2.0
-FIRST_PAUSE_SECONDS: Final = 5.0
+"""How long the bound holds before one more is tried beyond it: as a rule, at most and at least."""
+
+DUE_PROBE_SECONDS: Final = 2.0
+"""The same while the service names more than the bound: whoever has the rest may leave it at any moment."""
+
+FIRST_PAUSE_SECONDS: Final = 1.0
+FIRST_EMPTY_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
+"""How long nothing is tried after others were found to have taken places, and with none of ours running."""
+
+SAME: Final = 0.1
+"""By which share a bound may differ from the one before and still prove it: what was active is not known exactly."""
 
 
 class Capacity:
     """How many tasks may be active, from what the user says and what the service answers. Pure.
 
     Without a word from either there is no bound. A refusal sets the bound to what was active when it
-    came. After `PROBE_SECONDS` without one the bound grows by one, then after half that time by another
-    one, and so on, to the user's number at most: a place or two more are found without many refusals,
-    and many that became free within a minute or two. Where trying one more is refused the next try is put off
-    twice as long as this one was, for as long as the bound proves right. What other runs give up for this one
-    is there at once, and up to its share of what was named the bound grows within seconds: others may still have had
-    that when a refusal came, and have left it since.
+    came. After `PROBE_SECONDS` without one the bound grows by one, and where that is accepted by two, four … more, a
+    second apart: a place or two are found without many refusals, and many that became free soon after the first.
+    Where trying one more is refused the next try is put off twice as long as this one was, for as long as the bound
+    proves right. While the service names more than the bound others have the rest: that is tried for after
+    `DUE_PROBE_SECONDS`, and with each task that is accepted the bound doubles. What other runs give up for this one is
+    there at once. Where fewer are refused than the bound lets in, others take what ours leave: then nothing is
+    tried for a while, longer each time until a task is accepted.
 
     Attributes:
         allowed: How many of those that several runs have together are this run's.
@@ -45,9 +55,10 @@ class Capacity:
         self._shared = math.inf
         self._changed_at = -math.inf
         self._caution = self._patience = 1.0
-        self._proved = 0.0
+        self._proved = self._found = 0.0
+        self._step = 1
         self._not_before = -math.inf
-        self._pause = FIRST_PAUSE_SECONDS
+        self._pause = 0.0
 
     @property
     def told(self) -> int | None:
@@ -56,7 +67,7 @@ class Capacity:
 
     def expect(self, units: int) -> None:
         """Begin with what an earlier run was told; as soon as so many are active one more is tried."""
-        self._learned = units
+        self._learned = self._found = units
 
     def allow(self, units: float) -> None:
         """So many of those that several runs have together are this run's from now on.
@@ -79,13 +90,13 @@ class Capacity:
         """Return whether one more may be submitted now, with `active` holding places."""
         if active >= self.allowed:
             return False
-        if active == 0:
+        if active == 0 or now < self._not_before:
             return now >= self._not_before
         if active >= self._learned and now - self._changed_at >= self._probe_seconds:
-            self._learned += 1
+            self._learned += self._step
             self._changed_at = now
             self._caution = min(self._caution, 1.0) / 2
-        return active < min(self._most, self._learned) and now >= self._not_before
+        return active < min(self._most, self._learned)
 
     def fits(self, active: int, now: float) -> bool:
         """Return whether one more may be sent by what is known by now, whenever it was let in."""
@@ -106,18 +117,35 @@ class Capacity:
         """Return how many tasks of the whole account may be active as far as is known; infinite for any number.
 
         It is what the latest refusal that named a number said, and grows with the time that passed since, as the bound
-        does: the account may allow more by now, and somebody has to try.
+        does, or with what was accepted beyond it: the account may allow more by now, and somebody has to try.
         """
         if math.isinf(self._stated):
             return self._most
         passed, grown, wait = now - self._stated_at, 0, PROBE_SECONDS
         while passed >= wait > QUICKEST_PROBE_SECONDS:
             passed, grown, wait = passed - wait, grown + 1, max(QUICKEST_PROBE_SECONDS, wait / 2)
-        return min(self._most, self._stated + grown + passed // wait)
+        beyond = self._found + self._step if self._found > self._stated else 0.0
+        return min(self._most, max(self._stated + grown + passed // wait, beyond))
 
-    def accepted(self) -> None:
-        """A task was accepted: whoever held the places before has left one."""
-        self._pause = FIRST_PAUSE_SECONDS
+    def accepted(self, active: int, now: float) -> None:
+        """A task was accepted: whoever held the places before has left one.
+
+        Args:
+            active: Ours that hold places, this one counted.
+            now: Monotonic seconds.
+        """
+        if self._pause > FIRST_PAUSE_SECONDS:  # nothing was tried for a while
+            self._caution = self._patience = 1.0
+        self._pause = 0.0
+        if active < self._learned or active <= self._found or active == self._stated:
+            return
+        self._found = active
+        if active < self._due < math.inf:
+            self._learned = min(2 * self._learned, self._due)
+        else:
+            self._step *= 2
+            self._caution = 0.0
+        self._changed_at = now
 
     def refused(self, others_active: int, stated: int | None, now: float) -> None:
         """A submit was refused for want of a place, while `others_active` tasks of ours were active.
@@ -127,32 +155,49 @@ class Capacity:
             stated: The limit that the refusal names, if it does.
             now: Monotonic seconds.
         """
-        if others_active == 0:  # others hold every place: ask again, less and less often
-            self._not_before = now + self._pause
-            self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        bound = others_active if stated is None else min(others_active, stated)
+        self._put_off(others_active, bound, now)
         if stated is not None:
             self._stated, self._stated_at = stated, now
         self._shared = self.allowed
-        bound = others_active if stated is None else min(others_active, stated)
         tried, self._learned = self._learned, max(1, bound)
-        self._changed_at = now
-        if self._learned > self._proved or (self._learned < self._proved and not self._is_due):
+        self._changed_at, self._step = now, 1
+        more = self._learned - self._proved
+        if abs(more) > SAME * self._proved and (more > 0 or not self._is_due):
             self._patience = 1.0
         elif tried > self._learned:
-            self._patience = min(2 * self._patience, LONGEST_PROBE_SECONDS / SHARED_PROBE_SECONDS)
-        self._proved = self._learned
+            self._patience = min(2 * self._patience, LONGEST_PROBE_SECONDS / DUE_PROBE_SECONDS)
+        self._proved = self._found = self._learned
         self._caution = self._patience
+
+    def _put_off(self, others_active: int, bound: int, now: float) -> None:
+        """Ask for no place for a while, less and less often, if others take those that ours leave, or hold them all."""
+        if others_active == 0:
+            pause = max(self._pause, FIRST_EMPTY_PAUSE_SECONDS)
+        elif others_active == bound < self._proved and now >= self._not_before:
+            pause = min(self._pause, FIRST_EMPTY_PAUSE_SECONDS)
+        else:
+            return
+        self._not_before = now + pause
+        self._pause = min(max(2 * pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+
+    @property
+    def _due(self) -> float:
+        """How many the service names for the account, or this run's share of them; infinite where it names none."""
+        return min(self.allowed, self._stated) if self._stated < math.inf else math.inf
 
     @property
     def _is_due(self) -> bool:
-        """Whether other runs left more to this one than the bound, which was learned while they had it."""
-        return self._learned < self.allowed < self._stated
+        """Whether clearly more than the bound was named for this run: others had the rest when it was learned."""
+        return self._learned < (1 - SAME) * self._due < math.inf
 
     @property
     def _probe_seconds(self) -> float:
         """How long one more is not tried after the bound has changed."""
-        first = SHARED_PROBE_SECONDS if self._is_due else PROBE_SECONDS
-        return min(max(QUICKEST_PROBE_SECONDS, first * self._caution), LONGEST_PROBE_SECONDS)
+        first, longest = (
+            (DUE_PROBE_SECONDS, LONGEST_PAUSE_SECONDS) if self._is_due else (PROBE_SECONDS, LONGEST_PROBE_SECONDS)
+        )
+        return min(max(QUICKEST_PROBE_SECONDS, first * self._caution), longest)
 
 
 class Slots:
@@ -244,6 +289,11 @@ class Slots:
     def release(self) -> None:
         """Give a place back."""
         self.active -= 1
+        self._changed.set()
+
+    def accepted(self) -> None:
+        """The service has accepted the task of one who holds a place, and goes on holding it."""
+        self.capacity.accepted(self.active - self.unsent, self._clock.monotonic())
         self._changed.set()
 
     def refused(self, stated: int | None) -> None:

@@ -115,7 +115,7 @@ class Submitter:
             self.budget.held_usd -= reserve
             self.control.changed.notify()
         if outcome is None:
-            self.slots.capacity.accepted()
+            self.slots.accepted()
         elif outcome.full:
             self.slots.refused(outcome.places)
         elif after.state is State.PENDING or after.state in FINAL:
