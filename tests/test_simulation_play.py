@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import subprocess
@@ -11,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.simulation import Event, History, draw, play
+from orchestrator.simulation.service import Service
 
 HISTORIES = 60
 CHUNK = 10
@@ -73,3 +75,28 @@ def test_a_seed_tells_the_same_story_each_time() -> None:
     ]
     ours = [hashlib.sha256(repr(play(draw(seed)).story).encode()).hexdigest() for seed in seeds]
     assert others == [ours, ours]
+
+
+class Complaining:
+    """Dead only for whoever looks for garbage, and with a complaint, as a coroutine is that nobody carries on."""
+
+    def __init__(self) -> None:
+        self._itself = self
+
+    def __del__(self) -> None:
+        raise RuntimeError("no running event loop")
+
+
+def test_nothing_of_a_history_dies_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it complains of then would be on the screen of whoever played it, at the latest when the process ends."""
+    complaints: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: complaints.append(str(told.exc_value)))
+
+    class Haunted(Service):
+        def __init__(self, history: History, at: float) -> None:
+            super().__init__(history, at)
+            self.held = Complaining()
+
+    verdict = play(History(seed=1, seeds=6, events=(Event("process killed", number=60),)), Haunted)
+    gc.collect()
+    assert (verdict.violation, verdict.starts, complaints) == (None, 2, [])

@@ -30,9 +30,6 @@ MOST_STARTS: Final = 60
 REST_SECONDS: Final = 30.0
 """How long after a process has ended the next one is started, at most, at first."""
 
-SWEPT_EVERY: Final = 50
-"""After each so many seeds all that is dead is cleared away, which takes as long as some histories do."""
-
 AFTERWARDS_SECONDS: Final = 3600.0
 """How long after the end requests may still arrive that were given up."""
 
@@ -65,13 +62,13 @@ def play(history: History, service: Callable[[History, float], Service] = Servic
         history: What is to happen.
         service: Makes the account, of a history and the moment at which it begins.
     """
+    with quietly():
+        return _played(history, service)  # nothing but the verdict is left of it when the block ends
+
+
+def _played(history: History, service: Callable[[History, float], Service]) -> Played:
     memory = MEMORY if MEMORY.is_dir() else None
-    thoroughly = history.seed % SWEPT_EVERY == SWEPT_EVERY - 1
-    with (
-        quietly(thoroughly=thoroughly),
-        scaled(history),
-        tempfile.TemporaryDirectory(prefix="simulated-", dir=memory) as name,
-    ):
+    with scaled(history), tempfile.TemporaryDirectory(prefix="simulated-", dir=memory) as name:
         folder = RunFolder(Path(name))
         folder.files.mkdir()
         world = World(history, folder, service)

@@ -195,21 +195,23 @@ def _bury(loop: asyncio.AbstractEventLoop) -> None:
 
 
 @contextmanager
-def quietly(*, thoroughly: bool = False) -> Iterator[None]:
-    """Keep to yourself what dying coroutines complain of.
+def quietly() -> Iterator[None]:
+    """Keep to yourself what dying coroutines complain of, and let none of them outlive the block.
 
-    Meanwhile all that is made is young, so that what is dead among it is quickly collected. What lived on when a
-    process died and is dead by now has grown old: it is found by looking `thoroughly`, at all there is.
+    What lives on while a process is buried grows old, and much of it is dead soon after: only a look at everything
+    finds it. That is no more than what the block has made, since all that was there before is frozen meanwhile.
     """
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     collecting = gc.isenabled()
     gc.disable()
+    gc.freeze()
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
-            gc.collect(2 if thoroughly else 1)
+            gc.collect()
     finally:
         sys.unraisablehook = hook
+        gc.unfreeze()
         if collecting:
             gc.enable()
 
