@@ -367,19 +367,35 @@ def test_a_share_of_what_several_runs_have_holds_until_it_changes() -> None:
             taken.append(clock.monotonic() - begin)
 
         async with anyio.create_task_group() as group:
-            slots.allow(2)
+            slots.allow(2, math.inf)
             for _ in range(5):
                 group.start_soon(task)
             await clock.sleep(5)
             assert (slots.active, slots.sought) == (2, True)
-            slots.allow(1)
+            slots.allow(1, math.inf)
             slots.release()
             await clock.sleep(100)
             assert slots.active == 1
-            slots.allow(3)
+            slots.allow(3, math.inf)
             await clock.sleep(5)
             assert (slots.active, slots.sought) == (3, True)
-            slots.allow(math.inf)
+            slots.allow(math.inf, math.inf)
         assert taken == pytest.approx([0, 0, 105, 105, 110])
+
+    in_virtual_time(work)
+
+
+def test_who_found_that_the_share_has_lapsed_has_a_place_once_it_is_given_again() -> None:
+    async def work(clock: VirtualClock) -> None:
+        slots = Slots(Capacity(10), clock)
+        slots.allow(2, clock.monotonic() + 3)
+        await slots.acquire()
+        await clock.sleep(3)
+        async with anyio.create_task_group() as group:
+            group.start_soon(slots.acquire)
+            await clock.sleep(100)
+            assert (slots.active, slots.sought) == (1, True)
+            slots.allow(2, clock.monotonic() + 3)
+        assert slots.active == 2
 
     in_virtual_time(work)

@@ -71,32 +71,44 @@ def refused_in_vain(capacity: Capacity, others_active: int, moments: Sequence[fl
 def test_places_that_other_runs_give_up_are_there_at_once() -> None:
     """However often trying one more was in vain while the others had them."""
     capacity = Capacity(None)
-    capacity.allow(8)
+    capacity.allow(8, math.inf)
     refused_in_vain(capacity, 6, (0.0, 31.0, 92.0, 213.0))
     assert granted(capacity, 214.0) == 6
-    capacity.allow(12)
+    capacity.allow(12, math.inf)
     assert granted(capacity, 214.0) == 10
-    capacity.allow(25)
+    capacity.allow(25, math.inf)
     assert granted(capacity, 214.0) == 23
     assert granted(capacity, 213.0 + PROBE_SECONDS) == 24
+
+
+def test_a_share_lapses_until_it_is_given_again() -> None:
+    capacity = Capacity(None)
+    capacity.allow(8, 3.0)
+    assert capacity.fits(2, 2.9)
+    assert granted(capacity, 2.9) == 8
+    assert not capacity.fits(2, 3.0)
+    assert granted(capacity, 3.0) == 0
+    assert math.isinf(capacity.next_chance(2, 3.0))
+    capacity.allow(8, 6.0)
+    assert granted(capacity, 3.0) == 8
 
 
 def test_two_runs_that_found_the_limit_together_count_from_how_it_is_divided_then() -> None:
     capacity = Capacity(None)
     capacity.refused(11, 25, 0.0)
-    capacity.allow(11)
+    capacity.allow(11, math.inf)
     assert granted(capacity, 1.0) == 11
-    capacity.allow(25)
+    capacity.allow(25, math.inf)
     assert granted(capacity, 1.0) == 25
 
 
 def test_a_share_that_grows_back_or_beyond_what_was_named_brings_no_places() -> None:
     """They are not the other runs': somebody else has them, and they are tried for as before."""
     capacity = Capacity(None)
-    capacity.allow(25)
+    capacity.allow(25, math.inf)
     refused_in_vain(capacity, 10, (0.0, 31.0))
     for units in (12, 25, 3, 24, 25, 26, 30, math.inf):
-        capacity.allow(units)
+        capacity.allow(units, math.inf)
     assert [granted(capacity, 31.0 + passed) for passed in (0.0, 3.0, 4.0)] == [10, 10, 11]
 
 
@@ -112,25 +124,25 @@ def found(capacity: Capacity, places: int) -> float:
 def test_what_others_have_left_since_a_refusal_is_soon_found() -> None:
     """Up to the share of what was named, and no further than that."""
     capacity = Capacity(None)
-    capacity.allow(12)
+    capacity.allow(12, math.inf)
     capacity.refused(5, 25, 0.0)
     assert found(capacity, 12) < 12
     capacity.refused(12, 12, 0.0)
     assert capacity.next_chance(12, 0.0) == math.inf
-    capacity.allow(25)
+    capacity.allow(25, math.inf)
     assert capacity.next_chance(12, 0.0) == pytest.approx(PROBE_SECONDS, abs=0.01)
 
 
 def test_a_share_that_strangers_have_is_tried_for_less_and_less_often() -> None:
     capacity, now, waits = Capacity(None), 0.0, []
-    capacity.allow(12)
+    capacity.allow(12, math.inf)
     for others_active in (5, 5, 5, 4, 4):
         granted(capacity, now)
         capacity.refused(others_active, 25, now)
         waits.append(round(capacity.next_chance(others_active, now)))
         now += waits[-1] + 1
     assert waits == [2, 4, 8, 16, 32]
-    capacity.allow(13)
+    capacity.allow(13, math.inf)
     capacity.refused(5, 25, now)
     assert capacity.next_chance(5, now) == pytest.approx(2.0, abs=0.01)
 
@@ -139,7 +151,7 @@ def test_what_an_earlier_run_was_told_does_not_grow_with_the_share() -> None:
     capacity = Capacity(None)
     capacity.expect(25)
     for units in (0, 12, 25, math.inf):
-        capacity.allow(units)
+        capacity.allow(units, math.inf)
     assert granted(capacity, 100.0) == 26
 
 

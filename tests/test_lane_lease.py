@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
@@ -9,13 +11,14 @@ from typing import TypeVar
 
 import anyio
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from orchestrator.clock import VirtualClock
 from orchestrator.engines.schedule import Schedule
 from orchestrator.engines.slots import PROBE_SECONDS, Capacity, Slots
 from orchestrator.errors import StoppedError
 from orchestrator.lane import LaneFile, Lease, Pool, calls_lease, places_lease
-from orchestrator.lane.lease import PATIENCE_SECONDS
+from orchestrator.lane.lease import PATIENCE_SECONDS, RENEW_SECONDS
 
 T = TypeVar("T")
 
@@ -82,6 +85,146 @@ def test_a_run_that_was_killed_goes_on_at_once_with_what_it_had(tmp_path: Path) 
         assert schedule.limit == 5
 
     in_virtual_time(tmp_path, work)
+
+
+def test_a_run_that_stood_still_uses_nothing_that_was_handed_on(tmp_path: Path) -> None:
+    """Neither when it wakes nor once it has asked, until the others have given something up."""
+
+    async def work(file: LaneFile, clock: VirtualClock) -> None:
+        pool = Pool(file, "places", lingers=False)
+        (calls_of_one, first), (calls_of_two, second) = calls(file, clock, "1", 20), calls(file, clock, "2", 20)
+        ours, theirs = Slots(Capacity(4), clock), Slots(Capacity(4), clock)
+        places_of_one, places_of_two = (
+            places_lease(pool, name, slots, clock=clock, hop=inline) for name, slots in (("1", ours), ("2", theirs))
+        )
+
+        async def renewed(seconds: float) -> None:
+            for _ in range(int(seconds / RENEW_SECONDS)):
+                await calls_of_one.renew()
+                await places_of_one.renew()
+                await clock.sleep(RENEW_SECONDS)
+
+        def used() -> list[float]:
+            return [first.limit, second.limit, ours.active, theirs.active]
+
+        async with anyio.create_task_group() as group:
+            for slots in (ours, theirs):
+                slots.allow(0, clock.monotonic())
+                for _ in range(9):
+                    group.start_soon(slots.acquire)
+            await renewed(0.5)
+            group.start_soon(calls_of_two.keep)
+            group.start_soon(places_of_two.keep)
+            await renewed(1)
+            ours.release()
+            ours.release()
+            await renewed(3)
+            assert used() == [10, 10, 2, 2]
+            await clock.sleep(72)
+            assert math.isinf(first.earliest(clock.monotonic()))
+            ours.release()
+            await clock.sleep(0.1)
+            assert used()[1:] == [20, 1, 4]
+            await calls_of_one.renew()
+            await places_of_one.renew()
+            await clock.sleep(0.1)
+            assert used() == [0, 20, 1, 4]
+            await renewed(3)
+            assert used() == [10, 10, 1, 4]
+            theirs.release()
+            theirs.release()
+            await renewed(3)
+            assert used() == [10, 10, 2, 2]
+            group.cancel_scope.cancel()
+
+    in_virtual_time(tmp_path, work)
+
+
+def test_a_run_that_was_stopped_while_it_asked_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    """By the time it was then, they would have the moments of their leases from the future."""
+
+    async def work(file: LaneFile, clock: VirtualClock) -> None:
+        (one, first), (two, second) = calls(file, clock, "one", 20), calls(file, clock, "two", 20)
+
+        async def stopped(work: Callable[[], T]) -> T:
+            one.hop = inline
+            await clock.sleep(72)
+            return work()
+
+        async with anyio.create_task_group() as group:
+            await one.renew()
+            group.start_soon(two.keep)
+            await clock.sleep(1)
+            one.hop = stopped
+            await one.renew()
+            assert (first.limit, second.limit) == (0, 20)
+            group.cancel_scope.cancel()
+
+    in_virtual_time(tmp_path, work)
+
+
+class Crowd:
+    """Runs that use each place they are given, and that stand still now and then.
+
+    Attributes:
+        active: How many tasks are on the service.
+        most: How many there were when one was added.
+    """
+
+    def __init__(self, file: LaneFile, clock: VirtualClock) -> None:
+        self.pool, self.clock = Pool(file, "places", lingers=False), clock
+        self.begun_at = clock.monotonic()
+        self.active = self.most = 0
+
+    async def run(self, name: str, stops: list[tuple[float, float]]) -> None:
+        """Have one task done after another, and stand still from a moment on for so many seconds."""
+        slots = Slots(Capacity(4), self.clock)
+
+        async def awake() -> None:
+            for begins, seconds in stops:
+                passed = self.clock.monotonic() - self.begun_at
+                if begins <= passed < begins + seconds:
+                    await self.clock.sleep(begins + seconds - passed)
+
+        async def stopping(work: Callable[[], T]) -> T:
+            await awake()
+            return work()
+
+        async def tasks(seconds: float) -> None:
+            while True:
+                await slots.acquire()
+                self.active += 1
+                self.most = max(self.most, self.active)
+                await self.clock.sleep(seconds)
+                self.active -= 1
+                await awake()
+                slots.release()
+
+        lease = places_lease(self.pool, name, slots, clock=self.clock, hop=stopping)
+        await lease.renew()
+        async with anyio.create_task_group() as group:
+            group.start_soon(lease.keep)
+            for number in range(6):
+                group.start_soon(tasks, 1.7 + 0.5 * number)
+
+
+STOPS = st.lists(st.tuples(st.floats(0, 90), st.floats(0.1, 75)), max_size=3).map(sorted)
+
+
+@settings(max_examples=20)
+@given(st.lists(STOPS, min_size=2, max_size=3))
+def test_no_more_tasks_are_active_than_may_be_whoever_stands_still(stops: list[list[tuple[float, float]]]) -> None:
+    async def work(file: LaneFile, clock: VirtualClock) -> None:
+        crowd = Crowd(file, clock)
+        async with anyio.create_task_group() as group:
+            for number, each in enumerate(stops):
+                group.start_soon(crowd.run, str(number), each)
+            await clock.sleep(120)
+            group.cancel_scope.cancel()
+        assert crowd.most <= 4
+
+    with tempfile.TemporaryDirectory() as folder:
+        in_virtual_time(Path(folder), work)
 
 
 def test_places_go_to_those_who_seek_some(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ class Run:
 
     Attributes:
         begins, ends: Seconds; it leaves in peace, or `dies`.
-        hangs: From when on it is stopped for a while, without a word.
+        hangs: From when on it is stopped, without a word.
+        hung_seconds: For how long.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Run:
     ends: float
     dies: bool
     hangs: float
+    hung_seconds: float = 4.5
     schedule: Schedule = field(init=False)
     units: int = 0
     next_renewal: float = 0.0
@@ -75,7 +77,7 @@ class Run:
 
     def live(self, pool: Pool, at: float) -> None:
         """Do what is due at a moment."""
-        if not self.begins <= at < self.ends or self.hangs <= at < self.hangs + 4.5:
+        if not self.begins <= at < self.ends or self.hangs <= at < self.hangs + self.hung_seconds:
             return
         while (moment := self.schedule.earliest(at)) < at + TICK:
             self.schedule.sent(moment)
@@ -93,6 +95,7 @@ RUNS = st.builds(
     st.integers(10, 250).map(lambda tenths: tenths / 10),
     st.booleans(),
     st.integers(0, 400).map(lambda tenths: tenths / 10),
+    st.integers(0, 120).map(lambda tenths: tenths / 10),
 )
 
 
@@ -173,6 +176,43 @@ def test_what_runs_on_counts_for_a_while_when_its_run_is_gone(tmp_path: Path, le
         assert other(gone + GRACE_SECONDS + 0.1, 0) == 1
         assert other(gone + STAYS_SECONDS - 5, 1) == 1
         assert other(gone + STAYS_SECONDS + 0.1, 1) == 4
+
+
+def test_who_stood_still_has_no_calls_that_were_handed_on(tmp_path: Path) -> None:
+    """It waits for its share like one who joins."""
+    with closing(LaneFile(tmp_path)) as file:
+        pool = Pool(file, "calls", lingers=True)
+
+        def renew(name: str, using: int, at: float) -> float:
+            return pool.renew(name, 20, using=using, wanted=PLENTY, now=NOW + at).units
+
+        assert renew("a", 0, 0.0) == 20
+        assert renew("b", 0, 0.1) == 0
+        assert renew("a", 10, 0.2) == 10
+        assert renew("b", 0, 1.5) == 10
+        assert renew("b", 10, 4.0) == 10  # what the other had is on its way back
+        assert renew("a", 10, 4.1) == 10  # and is its own again
+        assert renew("b", 10, 8.0) == 10
+        assert renew("b", 10, 12.0) == 20
+        assert renew("a", 10, 12.1) == 0
+        assert renew("b", 20, 12.2) == renew("b", 10, 12.2) == 10
+        assert renew("a", 0, 13.4) == 10
+
+
+def test_what_runs_on_counts_though_its_run_stood_still_and_nothing_is_added(tmp_path: Path) -> None:
+    """Its places were handed on after a minute; both have less until no more is in use than there is."""
+    with closing(LaneFile(tmp_path)) as file:
+        pool = Pool(file, "places", lingers=False)
+
+        def renew(name: str, active: int, at: float) -> float:
+            return pool.renew(name, 4, using=active, wanted=PLENTY, now=NOW + at, active=active).units
+
+        assert renew("a", 0, 0.0) == 4
+        assert renew("a", 3, 0.1) == 4
+        assert [renew("b", 0, 5.0), renew("b", 0, 9.0), renew("b", 1, 70.0)] == [0, 1, 4]
+        assert [renew("a", 3, 70.1), renew("b", 4, 70.2)] == [0, 1]
+        assert [renew("a", 3, 70.6), renew("b", 1, 70.7)] == [0, 1]
+        assert [renew("a", 2, 71.1), renew("b", 1, 71.2)] == [2, 2]
 
 
 def test_who_goes_on_has_again_what_it_left(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ class Capacity:
 
     def __init__(self, most: int | None) -> None:
         self.allowed = math.inf
+        self._until = math.inf
         self._most = math.inf if most is None else most
         self._learned = math.inf
         self._stated = math.inf
@@ -69,12 +70,15 @@ class Capacity:
         """Begin with what an earlier run was told; as soon as so many are active one more is tried."""
         self._learned = self._found = units
 
-    def allow(self, units: float) -> None:
-        """So many of those that several runs have together are this run's from now on.
+    def allow(self, units: float, until: float) -> None:
+        """So many of those that several runs have together are this run's from now on; at `until` that lapses.
 
         Where they are more than at any time since the latest refusal, and no more than it named, others have given
         them up: the bound, which was learned while these had them, grows by as many.
         """
+        self._until = until
+        if units == self.allowed:
+            return
         self.allowed = units
         if math.isinf(self._stated):
             return
@@ -88,7 +92,7 @@ class Capacity:
 
     def room(self, active: int, now: float) -> bool:
         """Return whether one more may be submitted now, with `active` holding places."""
-        if active >= self.allowed:
+        if active >= self.allowed or now >= self._until:
             return False
         if active == 0 or now < self._not_before:
             return now >= self._not_before
@@ -100,11 +104,11 @@ class Capacity:
 
     def fits(self, active: int, now: float) -> bool:
         """Return whether one more may be sent by what is known by now, whenever it was let in."""
-        return active < min(self.allowed, self._most, self._learned) and now >= self._not_before
+        return active < min(self.allowed, self._most, self._learned) and self._not_before <= now < self._until
 
     def next_chance(self, active: int, now: float) -> float:
         """Return how many seconds later `room` may answer otherwise although no task has ended."""
-        if active >= self.allowed:
+        if active >= self.allowed or now >= self._until:
             return math.inf
         wait = self._not_before - now
         if wait > 0:
@@ -228,11 +232,10 @@ class Slots:
         """Whether somebody waits for a place."""
         return bool(self._waiting)
 
-    def allow(self, units: float) -> None:
-        """So many places are this run's from now on; what is active beyond them stays until it has ended."""
-        if units != self.capacity.allowed:
-            self.capacity.allow(units)
-            self._changed.set()
+    def allow(self, units: float, until: float) -> None:
+        """So many places are this run's until a moment; what is active beyond them stays until it has ended."""
+        self.capacity.allow(units, until)
+        self._changed.set()
 
     def take(self) -> None:
         """Count a task that is active already, whether there is room or not."""

@@ -56,21 +56,18 @@ class Lease:
         """
         while True:
             until = self.clock.monotonic() + LEASE_SECONDS
-            ask = partial(
-                self.pool.renew,
-                self.holder,
-                self.cap(),
-                using=self._units,
-                wanted=self.wanted(),
-                now=self.clock.now(),
-                active=self.least(),
-            )
-            share = await self.hop(ask)
+            share = await self._ask()
             self.keep_to(share, until)
             before, after = self._units, _whole(share, self.least())
             self._units = after
             if before is not None and after >= before:
                 return
+
+    async def _ask(self) -> Share:
+        ask = partial(
+            self.pool.renew, self.holder, self.cap(), using=self._units, wanted=self.wanted(), active=self.least()
+        )
+        return await self.hop(lambda: ask(now=self.clock.now()))  # not sooner: a run that stood still tells no old time
 
     async def keep(self) -> None:
         """Renew it again and again.
@@ -121,7 +118,10 @@ def places_lease(pool: Pool, holder: str, slots: Slots, *, clock: Clock, hop: Ho
     def wanted() -> int:
         return PLENTY if slots.sought else slots.active
 
-    return Lease(pool, holder, cap, wanted, lambda: slots.active, lambda share, _: slots.allow(share.units), clock, hop)
+    def keep_to(share: Share, until: float) -> None:
+        slots.allow(share.units, until)
+
+    return Lease(pool, holder, cap, wanted, lambda: slots.active, keep_to, clock, hop)
 
 
 def _whole(share: Share, least: int) -> int:

@@ -1,7 +1,8 @@
 """What the runs of a lane have together and each has a share of: calls in a second, places on the service.
 
 A share counts from the moment it is granted until a while after it was given back, so that at no time more is in use
-than there is: who joins waits until the others have given something up, and who dies is waited for.
+than there is: who joins waits until the others have given something up, who dies is waited for, and who stood still for
+so long that its share was handed on is one who joins.
 """
 
 from __future__ import annotations
@@ -103,11 +104,13 @@ class Pool:
         Args:
             holder: Who asks.
             cap: The limit for all together as far as the holder knows one.
-            using: What the holder uses at most from now on; what it had beyond that it gives back. None takes over what
-                a process that was killed may have left to the holder.
+            using: What the holder uses at most from now on; what it had beyond that it gives back, and what was taken
+                back from it meanwhile it has no more. None takes over what a process that was killed may have left to
+                the holder.
             wanted: How much it could use.
             now: Unix seconds.
-            active: How much of it stays in use for a while should the holder die.
+            active: How much of it is in use whatever becomes of the holder: it counts for a while should that one die,
+                and even where it was handed on.
 
         Returns:
             What it may use: more than `using` at once; where it is less, it is to be given back.
@@ -117,7 +120,7 @@ class Pool:
         """
         with self._file.transaction() as db:
             held = self._take(db, holder)
-            using = held if using is None else using
+            using = max(active, held if using is None else min(using, held))
             row = (self._kind, holder, cap, wanted)
             db.execute(_INSERT, (*row, using, now + LEASE_SECONDS, active, None))
             lowest = self._lowest(db)
@@ -161,7 +164,7 @@ class Pool:
         [in_use] = db.execute("SELECT sum(units) FROM shares WHERE kind = ?", (self._kind,)).fetchone()
         total = int(units_of(cap))
         target = fair(total, wanted, int(now / TURN_SECONDS) if total < len(wanted) else 0)[holder]
-        return Share(min(target, using + max(0, total - in_use)), cap)
+        return Share(min(target, max(0, using + total - in_use)), cap)
 
     def _expire(self, db: sqlite3.Connection, now: float, cap: float) -> None:
         """Take back what lapsed; a moment too far ahead was written before the clock was set back."""
