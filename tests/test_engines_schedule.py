@@ -145,6 +145,33 @@ def test_a_limit_that_has_risen_is_used_within_a_minute(low: int, seconds: int) 
     assert sum(at < rises for at in refused) <= 20 + seconds / 8
 
 
+@pytest.mark.parametrize(("gap", "at_most"), [(1.0, 0.01), (2.0, 0.02), (5.0, 0.04)])
+def test_a_limit_of_few_calls_is_used_and_seldom_run_against(gap: float, at_most: float) -> None:
+    """Where calls are seconds apart it is calls that are counted, and too large a step is taken back by itself."""
+    made, now, latest = Schedule(10), 0.0, -math.inf
+    taken, refused = list[float](), list[float]()
+    while now < 3600:
+        now = made.earliest(now)
+        made.sent(now)
+        if now - latest < gap:
+            refused.append(now)
+            made.refused(now, now + 0.1, None)
+        else:
+            taken.append(now)
+            latest = now
+    assert len(taken) >= 0.93 * 3600 / gap
+    assert sum(at > 600 for at in refused) <= at_most * 3000 / gap
+    assert len(refused) <= 40
+
+
+@pytest.mark.parametrize("low", [1, 5])
+def test_what_was_fine_before_is_soon_tried_again(low: int) -> None:
+    """A limit that was low for a minute and a half is used again half a minute after it has risen."""
+    taken, refused = serve(20, [(300.0, 20), (390.0, low), (460.0, 20)])
+    assert sum(420 <= at < 430 for at in taken) >= 0.9 * 196
+    assert sum(at < 390 for at in refused) <= 24
+
+
 def test_a_refusal_while_there_is_no_limit_is_no_error() -> None:
     made = schedule()
     made.change(0, math.inf)

@@ -32,8 +32,14 @@ twice as long each time that about as much was too much again, up to the second 
 NEAR: Final = 0.75
 """From which share of the limit on: where little is to be won the same mistake is not made every half minute."""
 
+LATER: Final = 1 / 3
+LONGEST_CALM_BELOW_SECONDS: Final = 128.0
+"""How long no more is tried below that share: this part of the time for which it has been below, up to that number."""
+
 GROWTH_SECONDS: Final = 17.0
-"""How long it takes from there to e times as much: the exponent grows with the fourth power of time."""
+REGROWTH_SECONDS: Final = 6.0
+"""How long it takes from there to e times as much: the exponent grows with the fourth power of time. And how long where
+more than twice as much was fine before: a guess that is wrong costs one call."""
 
 SLOWEST: Final = 0.1
 FIRST_PAUSE_SECONDS: Final = 1.0
@@ -56,7 +62,9 @@ class Schedule:
         self._low = self._aim = calls_per_second
         self._cut = CUT
         self._plateau = self._patience = CALM_SECONDS
-        self._too_much = 0.0
+        self._too_much = self._fine = 0.0
+        self._near_at = -math.inf
+        self._used = self._used_before = calls_per_second
         self._until = math.inf
         self._sent: deque[float] = deque(maxlen=max(1, math.floor(calls_per_second)))
         self._held_until = -math.inf
@@ -70,6 +78,7 @@ class Schedule:
             return
         self.rate = min(self.rate, limit) if 0 < self.rate < self.limit else limit
         self.limit = limit
+        self._used = self._used_before = self.rate
         self._sent = deque(self._sent, maxlen=max(1, math.floor(limit)))
 
     def earliest(self, now: float) -> float:
@@ -88,6 +97,7 @@ class Schedule:
         self._sent.append(at)
         if math.isinf(self._episode_from):  # no rate has been fine so far
             self._episode_from = at
+        self._used, self._used_before = self.rate, self._used
         if self.rate < self.limit:
             self.rate = min(self.limit, max(self.rate, self._regained(self._calm(at))))
 
@@ -100,13 +110,20 @@ class Schedule:
             return
         least = min(self.limit, SLOWEST)
         self._episode_from = now
-        again = not soon and self.rate > NEAR * self.limit and abs(self.rate - self._too_much) < CUT * self.rate
-        self._patience = min(2 * self._patience, LONGEST_CALM_SECONDS) if again else CALM_SECONDS
+        if not soon:
+            self._fine = max(self._fine, self._used_before)
+        again = not soon and abs(self.rate - self._too_much) < CUT * self.rate
+        if self.rate > NEAR * self.limit:
+            self._near_at = now
+            self._patience = min(2 * self._patience, LONGEST_CALM_SECONDS) if again else CALM_SECONDS
+        else:
+            self._patience = max(CALM_SECONDS, min(LATER * (now - self._near_at), LONGEST_CALM_BELOW_SECONDS))
         self._too_much = self.rate
         self._plateau = SOON_SECONDS if soon else self._patience
         self._cut = min(self._cut * STEEPER, DEEPEST_CUT) if soon else CUT
-        self._low = max(self.rate * (1 - self._cut), least)
-        self._aim = max(self.rate * (1 - AIM * self._cut), least)
+        fine = self.rate if soon else min(self.rate, self._used_before)  # calls that are far apart come in large steps
+        self._aim = max(min(self.rate * (1 - AIM * self._cut), fine), least)
+        self._low = max(min(self.rate * (1 - self._cut), fine * (1 - AIM * self._cut)), least)
         self.rate = self._low
         if not soon:
             self._pause = FIRST_PAUSE_SECONDS
@@ -121,8 +138,13 @@ class Schedule:
 
     def _regained(self, calm: float) -> float:
         """Return the rate after so many calm seconds: soon near what is aimed at, there for a while, then far up."""
-        beyond = calm - self._plateau
+        plateau, growth = self._plateau, GROWTH_SECONDS
+        if plateau > SOON_SECONDS:  # what is allowed has been found
+            slow = max(1.0, 1.0 / max(self._aim, SLOWEST))  # below one call in a second it is calls that count
+            plateau = max(plateau, CALM_SECONDS * slow)
+            growth = slow * (REGROWTH_SECONDS if 2 * self._aim < self._fine else GROWTH_SECONDS)
+        beyond = calm - plateau
         if beyond < 0:
-            missing = max(0.0, 1 - calm / min(self._plateau, CALM_SECONDS))
+            missing = max(0.0, 1 - calm / min(plateau, CALM_SECONDS))
             return self._aim - (self._aim - self._low) * missing**3
-        return self._aim * math.exp(min(beyond / GROWTH_SECONDS, 4.0) ** 4)
+        return self._aim * math.exp(min(beyond / growth, 4.0) ** 4)
