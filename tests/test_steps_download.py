@@ -9,8 +9,10 @@ import io
 import json
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -20,7 +22,7 @@ from PIL import Image
 from orchestrator.clock import VirtualClock
 from orchestrator.steps.download import GATHER_BYTES, Downloaded, DownloadFailed, Wanted, download, save_content
 from orchestrator.wiro.addresses import AddressPolicy
-from orchestrator.wiro.files import Files
+from orchestrator.wiro.files import Body, Files
 from orchestrator.wiro.wire import parse
 
 PAGE = b"<!doctype html><title>Please wait</title>"
@@ -263,6 +265,26 @@ async def test_what_may_yet_come_whole_is_not_kept_broken(bench: Bench, keep: bo
             await download(bench.files, Wanted(server.url, STEM), bench.folder, bench.clock, keep=keep)
         group.cancel_scope.cancel()
     assert (bool(failed.value.kept), bool(bench.left())) == (keep, keep)
+
+
+async def test_a_server_that_says_nothing_is_asked_again_soon_and_one_that_is_slow_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lost request is sent again after a short while; the patience with those that are merely slow grows with it."""
+    patience = []
+    opened = Files.open
+
+    def noted(files: Files, url: str, *, answer_seconds: float, **rest: Any) -> AbstractAsyncContextManager[Body]:
+        patience.append(answer_seconds)
+        return opened(files, url, answer_seconds=answer_seconds / 1000, **rest)
+
+    monkeypatch.setattr(Files, "open", noted)
+    start = bench.clock.now()
+    async with serving(b"", stalls=True) as server:
+        failure = await bench.failure(server)
+    assert failure.kind == "unavailable"
+    assert patience == [10, 20, 40, 80]
+    assert bench.clock.now() - start == 1 + 2 + 4
 
 
 async def test_a_server_that_stays_away_passes_some_day(bench: Bench) -> None:

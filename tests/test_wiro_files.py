@@ -258,6 +258,14 @@ async def test_a_silent_server_is_given_up(answer: bytes) -> None:
             await read(files, server.url)
 
 
+async def test_a_server_that_does_not_begin_is_given_up_when_whoever_asks_says_so() -> None:
+    """Long before it would be given up at all."""
+    async with serving(b"", stalls=True) as server, Files(LOOPBACK) as files:
+        with pytest.raises(FileUnavailable, match="too long"):
+            async with files.open(server.url, answer_seconds=0.05):
+                raise AssertionError
+
+
 @asynccontextmanager
 async def dripping(start: bytes, drop: bytes, pause_seconds: float) -> AsyncIterator[str]:
     """A server that answers with a start and then with drop after drop, for ever."""

@@ -32,13 +32,16 @@ class SimulatedFiles(Files):
         return
 
     @asynccontextmanager
-    async def _open(self, url: str, offset: int, validator: str | None) -> AsyncIterator[Body]:
+    async def _open(self, url: str, offset: int, validator: str | None, answer_seconds: float) -> AsyncIterator[Body]:
         world = self._world
         event = world.befalls("file")
         kind = event.kind if event else ""
-        await world.clock.sleep(world.history.latency_seconds * world.chance("file"))
+        late_seconds = world.history.latency_seconds * world.chance("file")
+        await world.clock.sleep(min(late_seconds, answer_seconds))
         await world.step(f"{url} is asked for")
         number, output = map(int, url.rsplit("/", 2)[1:])
+        if late_seconds > answer_seconds:
+            raise FileUnavailable(HOST, "it took too long to answer")
         if kind == "unavailable" or world.weather("outage"):
             raise FileUnavailable(HOST, "it could not be reached")
         if kind == "gone" or not world.service.tasks[number].has_file(output):

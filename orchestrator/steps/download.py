@@ -18,6 +18,12 @@ from orchestrator.wiro.files import Body, FileBroken, FileError, FileGone, FileM
 
 GATHER_BYTES = 2**19
 ATTEMPTS = 4
+FIRST_ANSWER_SECONDS = 10.0
+"""How long a server may take to begin with a file; after each failure twice as long.
+
+To ask again costs nothing, and a server that has lost a request often answers the next one at once.
+"""
+
 MOST_TIMES, MOST_BYTES_MORE = 64, 2**26
 """How much more than the service states may come where the server says no length: so many times that, and as much."""
 
@@ -205,7 +211,7 @@ async def _fetch(files: Files, wanted: Wanted, arrival: _Arrival, clock: Clock, 
     while True:
         wait = 0.0
         try:
-            return await _attempt(files, wanted, arrival)
+            return await _attempt(files, wanted, arrival, FIRST_ANSWER_SECONDS * 2.0**failed)
         except (FileBroken, FileUnavailable) as error:
             size = arrival.landing.size
             failed = 1 if size >= furthest + GATHER_BYTES else failed + 1
@@ -217,7 +223,7 @@ async def _fetch(files: Files, wanted: Wanted, arrival: _Arrival, clock: Clock, 
         await clock.sleep(min(max(wait, 2.0 ** (failed - 1)), LONGEST_WAIT_SECONDS))
 
 
-async def _attempt(files: Files, wanted: Wanted, arrival: _Arrival) -> Landed:
+async def _attempt(files: Files, wanted: Wanted, arrival: _Arrival, answer_seconds: float) -> Landed:
     """Bring the rest of a file, or all of it where what is here cannot be gone on with, and land it."""
     landing = arrival.landing
     if arrival.is_spoiled:
@@ -225,7 +231,8 @@ async def _attempt(files: Files, wanted: Wanted, arrival: _Arrival) -> Landed:
         arrival.is_spoiled = False
     here = landing.size
     try:
-        async with files.open(wanted.url, offset=here, validator=arrival.validator) as body:
+        validator = arrival.validator
+        async with files.open(wanted.url, offset=here, validator=validator, answer_seconds=answer_seconds) as body:
             arrival.begin(body)
             async for chunk in body.chunks():
                 arrival.take(chunk, body, wanted.size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -196,7 +197,9 @@ class Files:
         if self._own is not None:
             await self._own.close()
 
-    def open(self, url: str, *, offset: int = 0, validator: str | None = None) -> AbstractAsyncContextManager[Body]:
+    def open(
+        self, url: str, *, offset: int = 0, validator: str | None = None, answer_seconds: float = math.inf
+    ) -> AbstractAsyncContextManager[Body]:
         """Ask for a file, or for what is left of it.
 
         Args:
@@ -204,6 +207,7 @@ class Files:
             offset: How many bytes are here already. They are asked for again where the server knows no ranges or
                 its file has changed: look at `Body.offset`.
             validator: What an earlier `Body` of this file gave; without one the file is read from its start.
+            answer_seconds: How long the head of its answer may take, where that is less than it may take at all.
 
         Returns:
             The body, open as long as the context is.
@@ -215,23 +219,23 @@ class Files:
             FileBroken: The answer makes no sense: an unknown compression, a wrong range.
             FileTooLarge: Its stated size is more than is accepted.
         """
-        return self._open(url, offset if validator else 0, validator)
+        return self._open(url, offset if validator else 0, validator, answer_seconds)
 
     @asynccontextmanager
-    async def _open(self, url: str, offset: int, validator: str | None) -> AsyncIterator[Body]:
+    async def _open(self, url: str, offset: int, validator: str | None, answer_seconds: float) -> AsyncIterator[Body]:
         headers = {"Range": f"bytes={offset}-", "If-Range": validator} if offset and validator else {}
-        host, answer = await self._answer(url, headers)
+        host, answer = await self._answer(url, headers, min(answer_seconds, self._answer_seconds))
         try:
             yield self._read_head(host, answer, offset, validator)
         finally:
             answer.close()
 
-    async def _answer(self, url: str, headers: dict[str, str]) -> tuple[str, Answer]:
+    async def _answer(self, url: str, headers: dict[str, str], seconds: float) -> tuple[str, Answer]:
         """Return the host that answers, after redirects, and its answer."""
         target, redirected = self._permitted(url), False
         for _ in range(MAX_REDIRECTS + 1):
             try:
-                answer = await self._asked_in_time(target, headers)
+                answer = await self._asked_in_time(target, headers, seconds)
                 if answer.status not in REDIRECTS:
                     return _host(target), answer
                 answer.close()
@@ -243,9 +247,9 @@ class Files:
                 raise
         raise FileMisled(_host(target), f"it took more than {MAX_REDIRECTS} redirects")
 
-    async def _asked_in_time(self, target: URL, headers: dict[str, str]) -> Answer:
+    async def _asked_in_time(self, target: URL, headers: dict[str, str], seconds: float) -> Answer:
         try:
-            async with asyncio.timeout(self._answer_seconds):
+            async with asyncio.timeout(seconds):
                 return await self._asked(target, headers)
         except FOREIGN as error:
             raise _outcome(error, _host(target), dropped=FileUnavailable) from error
