@@ -140,7 +140,7 @@ def fetch(out: Path, urls: Sequence[str]) -> Cost:
             crew(DISK_THREADS) as hop,
             anyio.create_task_group() as measuring,
         ):
-            downloads = Downloads(lambda: files.arrived_bytes, clock)
+            downloads = Downloads(files.arrivals, clock)
             measuring.start_soon(downloads.run)
             async with anyio.create_task_group() as group:
                 for url in urls:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.clock import VirtualClock
-from orchestrator.engines.downloading import FIRST, WIDTHS, Downloads, Width
+from orchestrator.engines.downloading import FIRST, MOST_SILENT, WIDTHS, Downloads, Width
+from orchestrator.wiro.arrivals import Arrivals, Line
 
 TICK_SECONDS = 0.05
 MB = 10**6
@@ -23,6 +24,7 @@ class Link:
 
     Attributes:
         served: How many requests the server answers at a time; others are refused, and come again a second later.
+        mute: Every so many-th request is taken and not answered; it is made again after ten seconds.
         widths: How many files were asked for at once, at each tick.
     """
 
@@ -31,23 +33,33 @@ class Link:
     latency_seconds: float = 0.1
     file_bytes: float = MB
     served: int = 1000
+    mute: int = 0
     arrived: float = 0.0
     finished: int = 0
     widths: list[int] = field(default_factory=list)
-    _left: dict[object, float] = field(default_factory=dict)
+    _left: dict[Line, float] = field(default_factory=dict)
     _asking: int = 0
+    _asked: int = 0
 
-    async def fetch(self, clock: VirtualClock, dice: Random) -> None:
+    async def fetch(self, clock: VirtualClock, dice: Random, arrivals: Arrivals) -> None:
         """Fetch one file."""
-        me = object()
         self._asking += 1
+        self._asked += 1
+        me = arrivals.open()
+        if self.mute and self._asked % self.mute == 0:
+            await clock.sleep(10.0)
+            me.close()
+            me = arrivals.open()
         await clock.sleep(self.latency_seconds * (0.5 + dice.random()))
+        me.answered()
         while len(self._left) >= self.served:
             await clock.sleep(1.0)
+        me.waits = True
         self._left[me] = self.file_bytes * (0.5 + dice.random())
         while self._left[me] > 0:
             await clock.sleep(TICK_SECONDS)
         del self._left[me]
+        me.close()
         self._asking -= 1
         self.finished += 1
 
@@ -60,6 +72,7 @@ class Link:
                 came = TICK_SECONDS * min(self.each, self.shared / len(open_now))
                 self._left[connection] -= came
                 self.arrived += came
+                connection.heard(round(came))
             self.widths.append(self._asking)
 
 
@@ -68,13 +81,14 @@ def fetched(link: Link, seconds: float, changes: Callable[[Link], None] = lambda
 
     async def main() -> None:
         clock, dice = VirtualClock(), Random(1)  # noqa: S311 - dice
-        downloads = Downloads(lambda: int(link.arrived), clock)
+        arrivals = Arrivals(clock.monotonic)
+        downloads = Downloads(arrivals, clock)
 
         async def want() -> None:
             while True:
                 await downloads.acquire()
                 try:
-                    await link.fetch(clock, dice)
+                    await link.fetch(clock, dice, arrivals)
                 finally:
                     downloads.release()
 
@@ -142,7 +156,30 @@ def test_a_link_that_changes_is_followed(before: float, after: float) -> None:
 
 def test_a_server_that_gives_nothing_leaves_the_width_near_where_it_began() -> None:
     link = fetched(Link(shared=0.0, each=MB), 60)
-    assert usual(link.widths) <= WIDTHS[FIRST + 2]
+    assert usual(link.widths) <= WIDTHS[FIRST + 2] + MOST_SILENT
+
+
+def test_those_that_are_not_answered_hold_nobody_up() -> None:
+    """Every twelfth request is taken and says nothing for ten seconds: nearly as many files come as without these."""
+    sound, mute = (
+        fetched(Link(shared=100 * MB, each=5 * MB, latency_seconds=1.0, file_bytes=1000, mute=each), 120, waiting=120)
+        for each in (0, 12)
+    )
+    assert mute.finished > 0.75 * sound.finished
+
+
+def test_the_width_is_learnt_from_those_that_are_answered() -> None:
+    """A full link stays full, and is not crowded, though some of its connections say nothing."""
+    link = fetched(Link(shared=10 * MB, each=1 * MB, file_bytes=3 * MB, mute=10), 240)
+    assert link.arrived > 0.85 * 240 * 10 * MB
+    assert usual(link.widths[1600:]) <= 24
+
+
+def test_a_server_far_away_is_not_asked_by_more_than_may_be() -> None:
+    """All are silent before they begin, and may begin at once; when that is known, they are nothing unusual."""
+    link = fetched(Link(shared=100 * MB, each=5 * MB, latency_seconds=20.0), 240, waiting=200)
+    assert max(link.widths) <= WIDTHS[-1] + MOST_SILENT
+    assert usual(link.widths[2400:]) <= WIDTHS[-1]
 
 
 def test_nothing_is_measured_while_nobody_waits() -> None:

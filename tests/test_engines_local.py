@@ -43,6 +43,7 @@ from orchestrator.steps.upload import Uploader
 from orchestrator.sweep import Uploads
 from orchestrator.tasks import Task
 from orchestrator.wiro import Accepted, Client, ConcurrencyLimit, RemoteTask, ReplyLost, TaskPage
+from orchestrator.wiro.arrivals import Arrivals
 
 MODEL = "acme/model"
 PRICE = Decimal("0.01")
@@ -256,7 +257,7 @@ class Play:
             ),
             doubts=doubts,
             fetching=fetching,
-            downloads=Downloads(lambda: 0, clock),
+            downloads=Downloads(Arrivals(), clock),
             slots=slots,
             control=self.control,
             clock=clock,

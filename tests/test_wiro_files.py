@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import aiohttp
+import anyio
 import pytest
 from aiohttp.abc import ResolveResult
 from fileserver import Names, chunked, read, reply, serving
 from typing_extensions import override
 
 from orchestrator.wiro.addresses import AddressPolicy
+from orchestrator.wiro.arrivals import NEXT_TO_NOTHING, Arrivals
 from orchestrator.wiro.files import (
     SLOW_BYTES,
     FileBroken,
@@ -50,7 +52,7 @@ async def test_what_has_come_is_counted_over_all_files_whole_or_not() -> None:
         await read(files, server.url)
         with pytest.raises(FileBroken):
             await read(files, server.url)
-        assert files.arrived_bytes == 10
+        assert files.arrivals.bytes == 10
 
 
 async def test_a_kept_connection_that_the_server_closes_costs_no_attempt() -> None:
@@ -264,6 +266,61 @@ async def test_a_server_that_does_not_begin_is_given_up_when_whoever_asks_says_s
         with pytest.raises(FileUnavailable, match="too long"):
             async with files.open(server.url, answer_seconds=0.05):
                 raise AssertionError
+
+
+async def test_those_that_bring_nothing_are_counted_until_they_do_or_are_given_up() -> None:
+    """One says nothing at all, one next to nothing, one is whole, and of one it is we who do not read on."""
+    few, enough = bytes(NEXT_TO_NOTHING // 2), bytes(NEXT_TO_NOTHING)
+    now = 0.0
+    async with (
+        serving(b"", stalls=True) as mute,
+        serving(reply(200, few, Content_Length=9999), stalls=True) as drip,
+        serving(reply(200, enough)) as sound,
+        Files(LOOPBACK) as files,
+    ):
+        arrivals = files.arrivals
+        arrivals.now = lambda: now
+        async with files.open(sound.url) as unread, anyio.create_task_group() as group:
+            group.start_soon(read, files, mute.url)
+            group.start_soon(read, files, drip.url)
+            await mute.stalled.wait()
+            while arrivals.bytes < len(few):
+                await anyio.lowlevel.checkpoint()
+            assert arrivals.silent(5.0) == 0
+            now = 5.0
+            assert arrivals.silent(5.0) == 2
+            assert b"".join([chunk async for chunk in unread.chunks()]) == enough
+            assert arrivals.silent(5.0) == 2
+            group.cancel_scope.cancel()
+    assert arrivals.silent(0.0) == 0
+
+
+def test_what_has_begun_to_come_is_silent_no_longer() -> None:
+    now = 0.0
+    arrivals = Arrivals(lambda: now)
+    line = arrivals.open()
+    now = 5.0
+    line.heard(NEXT_TO_NOTHING - 1)
+    assert arrivals.silent(5.0) == 1
+    line.heard(1)
+    assert arrivals.silent(5.0) == 0
+    now = 10.0
+    assert arrivals.silent(5.0) == 1
+
+
+def test_where_all_is_slow_to_begin_that_is_no_silence() -> None:
+    now = 0.0
+    arrivals = Arrivals(lambda: now)
+    for _ in range(50):
+        line = arrivals.open()
+        now += 4.0
+        line.answered()
+        line.close()
+    arrivals.open()
+    now += 4.0
+    assert arrivals.silent(2.0) == 0
+    now += 12.0
+    assert arrivals.silent(2.0) == 1
 
 
 @asynccontextmanager

@@ -51,7 +51,7 @@ def assembled(shop: Workshop, orders: Orders, entered: int, frontier: Frontier) 
         tracker=_tracker(shop),
         doubts=doubts,
         fetching=_fetcher(shop, clearing).fetch,
-        downloads=Downloads(lambda: files.arrived_bytes, around.clock),
+        downloads=Downloads(files.arrivals, around.clock),
         slots=shop.slots,
         control=around.control,
         clock=around.clock,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from orchestrator.clock import Clock
 from orchestrator.engines.control import Signal
@@ -27,6 +26,29 @@ SETTLING_SECONDS: Final = 0.5
 
 ROUND_SECONDS: Final = 1.5
 """For how long is counted what comes."""
+
+SILENT_SECONDS: Final = 2.0
+"""Where nothing, or next to nothing, has come for so long, another file is fetched meanwhile.
+
+It is longer where a server takes its time for all that it is asked for: there the width has to be learnt with that.
+"""
+
+MOST_SILENT: Final = 32
+"""How many may be silent before others have to wait for them: with the widest width, 64 connections are open."""
+
+LOOK_SECONDS: Final = 0.5
+"""How often, while others wait, silent ones are counted."""
+
+
+class Arriving(Protocol):
+    """What comes of files, see `orchestrator.wiro.arrivals.Arrivals`."""
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes have come so far."""
+
+    def silent(self, seconds: float, /) -> int:
+        """Return of how many files nothing, or next to nothing, has come for so long, and for unusually long."""
 
 
 class Width:
@@ -74,19 +96,19 @@ class Width:
 
 
 class Downloads:
-    """Lets in as many as `Width` says, in the order in which they came.
+    """Lets in as many as `Width` says, and one more for each that is silent, in the order in which they came.
 
     Nothing is measured, and nothing runs, while nobody has to wait.
     """
 
-    def __init__(self, arrived_bytes: Callable[[], int], clock: Clock) -> None:
+    def __init__(self, arrivals: Arriving, clock: Clock) -> None:
         """Begin with nobody in.
 
         Args:
-            arrived_bytes: Tells how many bytes of files have come so far.
+            arrivals: What comes of those that are in.
             clock: Time.
         """
-        self._arrived_bytes = arrived_bytes
+        self._arrivals = arrivals
         self._clock = clock
         self._width = Width()
         self._places = Room(self._width.now)
@@ -110,15 +132,25 @@ class Downloads:
         """Measure, and widen or narrow; runs until cancelled."""
         while True:
             while not self._places.waiting:
+                self._make_room(0)
                 await self._crowd.wait()
-            await self._clock.sleep(SETTLING_SECONDS)
+            await self._pass(SETTLING_SECONDS)
             if not self._full():
                 continue
-            bytes_before, began_at = self._arrived_bytes(), self._clock.monotonic()
-            await self._clock.sleep(ROUND_SECONDS)
+            bytes_before, began_at = self._arrivals.bytes, self._clock.monotonic()
+            await self._pass(ROUND_SECONDS)
             if self._full():
-                self._width.measured((self._arrived_bytes() - bytes_before) / (self._clock.monotonic() - began_at))
-                self._places.resize(self._width.now)
+                self._width.measured((self._arrivals.bytes - bytes_before) / (self._clock.monotonic() - began_at))
+
+    async def _pass(self, seconds: float) -> None:
+        """Let some time go by, and none of it be lost to those that are silent."""
+        for _ in range(round(seconds / LOOK_SECONDS)):
+            self._make_room(min(self._arrivals.silent(SILENT_SECONDS), MOST_SILENT))
+            await self._clock.sleep(LOOK_SECONDS)
+
+    def _make_room(self, silent: int) -> None:
+        """Have as many places as there are to be, beside so many that are silent."""
+        self._places.resize(self._width.now + silent)
 
     def _full(self) -> bool:
         """Return whether others wait while exactly so many are in as may be: after a narrowing there are more."""

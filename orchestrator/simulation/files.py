@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 
 from orchestrator.simulation.service import HOST, picture
 from orchestrator.simulation.world import World
+from orchestrator.wiro.arrivals import Arrivals
 from orchestrator.wiro.files import Body, FileGone, Files, FileUnavailable
 
 PAGE = b"<!doctype html><title>Sorry</title>"
@@ -21,6 +22,7 @@ class SimulatedFiles(Files):
     """See `orchestrator.wiro.files.Files`."""
 
     def __init__(self, world: World) -> None:
+        self.arrivals = Arrivals()
         self._world = world
 
     async def __aenter__(self) -> Self:
@@ -52,7 +54,11 @@ class SimulatedFiles(Files):
         arrives = data[first : len(data) // 2] if kind == "broken" else data[first:]
         status = 206 if first else 200
         validator, stream = version, _wire(arrives)
-        yield Body(HOST, status, first, len(data), validator, "image/png", stream, LARGEST, self._arrived)
+        line = self.arrivals.open()
+        try:
+            yield Body(HOST, status, first, len(data), validator, "image/png", stream, LARGEST, line)
+        finally:
+            line.close()
 
 
 class _Stream:

@@ -6,7 +6,7 @@ import asyncio
 import math
 import re
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from orchestrator.wiro.addresses import AddressPolicy, AddressRefused, CheckedResolver
+from orchestrator.wiro.arrivals import Arrivals, Line
 from orchestrator.wiro.exchange import USER_AGENT, Answer, Exchange
 from orchestrator.wiro.file_errors import (
     FileBroken,
@@ -80,7 +81,7 @@ class Body:
     content_type: str | None
     _content: aiohttp.StreamReader = field(repr=False)
     _max_bytes: int = field(repr=False)
-    _arrived: Callable[[int], None] = field(repr=False)
+    _line: Line = field(repr=False)
     _slow_seconds: float = field(default=SLOW_SECONDS, repr=False)
     _inflater: Inflater | None = field(default=None, repr=False)
 
@@ -97,7 +98,7 @@ class Body:
         due = time() + self._slow_seconds
         if self.status != 416:
             while chunk := await self._next():
-                self._arrived(len(chunk))
+                self._line.heard(len(chunk))
                 for piece in self._plain(chunk):
                     reached += len(piece)
                     if reached > self._max_bytes:
@@ -122,10 +123,13 @@ class Body:
 
     async def _next(self) -> bytes:
         """Return what has come by now, or comes next; nothing at the end."""
+        self._line.waits = True
         try:
             return await self._content.readany()
         except FOREIGN as error:
             raise _outcome(error, self.host, dropped=FileBroken) from error
+        finally:
+            self._line.waits = False
 
 
 class Files:
@@ -146,10 +150,8 @@ class Files:
         max_bytes: The largest file that is accepted.
 
     Attributes:
-        arrived_bytes: How many bytes of files have come so far.
+        arrivals: What has come so far, and of how much nothing comes just now.
     """
-
-    arrived_bytes = 0
 
     def __init__(
         self,
@@ -175,6 +177,7 @@ class Files:
         self._max_bytes = max_bytes
         self._own: aiohttp.BaseConnector | None = None
         self._exchange: Exchange | None = None
+        self.arrivals = Arrivals()
 
     async def __aenter__(self) -> Self:
         self._own = None if self._connector else self._own_connector()
@@ -224,11 +227,16 @@ class Files:
     @asynccontextmanager
     async def _open(self, url: str, offset: int, validator: str | None, answer_seconds: float) -> AsyncIterator[Body]:
         headers = {"Range": f"bytes={offset}-", "If-Range": validator} if offset and validator else {}
-        host, answer = await self._answer(url, headers, min(answer_seconds, self._answer_seconds))
+        line = self.arrivals.open()
         try:
-            yield self._read_head(host, answer, offset, validator)
+            host, answer = await self._answer(url, headers, min(answer_seconds, self._answer_seconds))
+            try:
+                line.answered()
+                yield self._read_head(host, answer, offset, validator, line)
+            finally:
+                answer.close()
         finally:
-            answer.close()
+            line.close()
 
     async def _answer(self, url: str, headers: dict[str, str], seconds: float) -> tuple[str, Answer]:
         """Return the host that answers, after redirects, and its answer."""
@@ -265,7 +273,7 @@ class Files:
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
             return await self._exchange.ask("GET", target, headers)
 
-    def _read_head(self, host: str, answer: Answer, offset: int, validator: str | None) -> Body:
+    def _read_head(self, host: str, answer: Answer, offset: int, validator: str | None, line: Line) -> Body:
         """Judge an answer by its status line and headers."""
         headers, most = answer.headers, self._max_bytes
         start, total = _place(host, answer, offset)
@@ -278,13 +286,10 @@ class Files:
         inflater = _inflater(host, headers.get("Content-Encoding", ""), start)
         if inflater is not None:  # what the head says is of the compressed file
             total = found = None
-        stated, arrived, slow_seconds = headers.get("Content-Type"), self._arrived, self._slow_seconds
+        stated, slow_seconds = headers.get("Content-Type"), self._slow_seconds
         return Body(
-            host, answer.status, start, total, found, stated, answer.content, most, arrived, slow_seconds, inflater
+            host, answer.status, start, total, found, stated, answer.content, most, line, slow_seconds, inflater
         )
-
-    def _arrived(self, count: int) -> None:
-        self.arrived_bytes += count
 
     def _permitted(self, url: str, base: URL | None = None) -> URL:
         before = _host(base) if base else ""
