@@ -175,6 +175,12 @@ def test_the_width_is_learnt_from_those_that_are_answered() -> None:
     assert usual(link.widths[1600:]) <= 24
 
 
+def test_a_link_to_a_server_that_takes_its_time_is_filled() -> None:
+    """What new connections bring is judged when they have had the time to be answered."""
+    link = fetched(Link(shared=10 * MB, each=2 * MB, latency_seconds=2.0, file_bytes=3 * MB), 240)
+    assert link.arrived > 0.85 * 240 * 10 * MB
+
+
 def test_a_server_far_away_is_not_asked_by_more_than_may_be() -> None:
     """All are silent before they begin, and may begin at once; when that is known, they are nothing unusual."""
     link = fetched(Link(shared=100 * MB, each=5 * MB, latency_seconds=20.0), 240, waiting=200)

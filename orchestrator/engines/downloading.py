@@ -24,6 +24,9 @@ LONGEST_REST: Final = 15
 SETTLING_SECONDS: Final = 0.5
 """How long new connections take to become as fast as they will be: what comes meanwhile does not count."""
 
+UNTIL_ANSWERED: Final = 1.5
+"""The same where answers take long: so many times as long as they usually do."""
+
 ROUND_SECONDS: Final = 1.5
 """For how long is counted what comes."""
 
@@ -46,6 +49,10 @@ class Arriving(Protocol):
     @property
     def bytes(self) -> int:
         """How many bytes have come so far."""
+
+    @property
+    def usual_seconds(self) -> float:
+        """How long an answer has taken of late, from the request to its head."""
 
     def silent(self, seconds: float, /) -> int:
         """Return of how many files nothing, or next to nothing, has come for so long, and for unusually long."""
@@ -134,7 +141,7 @@ class Downloads:
             while not self._places.waiting:
                 self._make_room(0)
                 await self._crowd.wait()
-            await self._pass(SETTLING_SECONDS)
+            await self._pass(max(SETTLING_SECONDS, UNTIL_ANSWERED * self._arrivals.usual_seconds))
             if not self._full():
                 continue
             bytes_before, began_at = self._arrivals.bytes, self._clock.monotonic()
