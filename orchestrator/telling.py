@@ -192,10 +192,13 @@ def _dropped(status: Status) -> list[str]:
 
 def verification_text(found: Verification, folder: Path) -> str:
     """Return what a check of every file of a run folder has shown for people."""
-    lines = [*found.problems, f"{many(found.checked, 'file')} checked: {found.ok:,} ok"]
+    others = (f"{path} is another file than was recorded: the service has this one by now." for path in found.replaced)
+    lines = [*found.problems, *others, f"{many(found.checked, 'file')} checked: {found.ok:,} ok"]
     for name in ("missing", "damaged", "repaired", "lost"):
         if number := getattr(found, name):
             lines[-1] += f", {number:,} {name}"
+        if name == "repaired" and found.replaced:
+            lines[-1] += f", {len(found.replaced):,} of them with other content than was recorded"
     if found.missing + found.damaged > found.repaired and not found.lost and found.halt is None:
         lines.append(
             f"`orchestrator verify {folder} --repair` fetches what is missing or damaged, without paying again."

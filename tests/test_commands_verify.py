@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from orchestrator.commands.calling import reached
 from orchestrator.commands.status import read_status
 from orchestrator.commands.verify import Verification, verify
 from orchestrator.config import Settings
+from orchestrator.emulator import Task as Made
 from orchestrator.errors import RefusedError
 from orchestrator.ledger import DamagedLedgerError
 from orchestrator.lifecycle import Failure
@@ -74,6 +76,34 @@ async def test_what_is_still_to_be_fetched_is_missing(tmp_path: Path) -> None:
         found = await look_at(bench)
         assert (found.ok, found.missing, found.well) == (TASKS - 1, 1, False)
         assert f"`orchestrator verify {folder.path} --repair`" in verification_text(found, folder.path)
+
+
+async def test_a_repair_tells_of_another_file_than_was_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is kept, and named: the recorded checksum is the only proof of what was paid for."""
+    async with Bench.on(tmp_path) as bench:
+        await bench.carry_out(JOB)
+        with bench.out.opened() as store:
+            first, second, _ = [record.outputs[0] for record in store.finished()]
+        for output in (first, second):
+            (bench.out.path / output.path).unlink()
+        pictures = bench.service._cdn._outputs
+        picture = pictures.picture
+
+        async def changed(task: Made, number: int) -> bytes:
+            return await picture(task, number + (task.folder in str(first.url)))
+
+        monkeypatch.setattr(pictures, "picture", changed)
+        found = await look_at(bench, repair=True)
+        assert (found.repaired, found.replaced, found.to_json()["replaced"]) == (2, (first.path,), 1)
+        told = verification_text(found, bench.out.path)
+        assert f"{first.path} is another file than was recorded" in told
+        assert "2 repaired, 1 of them with other content than was recorded" in told
+        lines = [json.loads(line) for line in bench.out.manifest.read_text().splitlines()]
+        assert [first.sha256 in "".join(line["warnings"]) for line in lines] == [True, False, False]
+        found = await look_at(bench)
+        assert (found.ok, found.replaced) == (TASKS, ())
 
 
 async def test_a_folder_in_the_place_of_a_file_is_left_to_its_owner(tmp_path: Path) -> None:

@@ -153,6 +153,42 @@ async def test_only_what_is_missing_or_damaged_is_fetched_again(tmp_path: Path) 
         assert rig.service.stats.downloads["200"] == 5
 
 
+async def test_another_file_in_the_place_of_one_that_was_recorded_is_told_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had been there is proved by its SHA-256 alone: neither another repair nor one in vain drops it."""
+    async with rigged(tmp_path) as rig:
+        done = await rig.fetch(await rig.made(samples=2), None)
+        first, second = (tmp_path / output.path for output in done.outputs)
+        picture = rig.service._cdn._outputs.picture
+        with monkeypatch.context() as changed:
+            changed.setattr(rig.service._cdn._outputs, "picture", lambda task, number: picture(task, number + 7))
+            first.unlink()
+            other = await refetched(rig, done)
+            was = f"{done.outputs[0].path}: {fetch.RECORDED} {done.outputs[0].sha256}."
+            assert (other.state, other.warnings) == (State.DONE, (was,))
+            assert [output.sha256 for output in other.outputs] == [
+                hashlib.sha256(path.read_bytes()).hexdigest() for path in (first, second)
+            ]
+            first.unlink()
+            rig.remote.deleted = True
+            lost = await refetched(rig, other)
+            assert (lost.state, lost.outputs, lost.warnings[0]) == (State.FAILED, other.outputs[1:], was)
+            lost = await refetched(rig, lost)
+            rig.remote.deleted = False
+            again = await refetched(rig, lost)
+            assert (again.outputs, again.warnings) == (other.outputs, (was,))
+        second.unlink()
+        mended = await refetched(rig, other)
+        assert (mended.outputs, mended.warnings) == (other.outputs, (was,))
+        first.unlink()
+        back = await refetched(rig, mended)
+        assert (back.outputs, [other.outputs[0].sha256 in warning for warning in back.warnings]) == (
+            done.outputs,
+            [True],
+        )
+
+
 TURNS = Fault(place="task", kind="turns")
 
 

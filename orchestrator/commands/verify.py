@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
@@ -21,6 +22,7 @@ from orchestrator.ledger import SqliteLedger
 from orchestrator.lifecycle import Record, State
 from orchestrator.output.checked import Condition, condition_of
 from orchestrator.runs import RunFolder
+from orchestrator.steps.fetch import was_another
 
 FORMAT: Final = 1
 
@@ -42,6 +44,7 @@ class Verification:
         checked: How many files there should be.
         ok, missing, damaged: What became of them.
         repaired: How many files stand that did not before.
+        replaced: Those of them that are not what was recorded before: the service has other content there by now.
         lost: How many tasks have been paid for, and outputs of them could not be had.
         problems: A sentence for each file and each lost task that is not well.
         halt: Why the repair stopped early, None if it did not.
@@ -52,6 +55,7 @@ class Verification:
     missing: int
     damaged: int
     repaired: int = 0
+    replaced: tuple[str, ...] = ()
     lost: int = 0
     problems: tuple[str, ...] = ()
     halt: str | None = None
@@ -64,7 +68,7 @@ class Verification:
     def to_json(self) -> dict[str, Any]:
         """Return the object that `verify --json` prints."""
         names = ("checked", "ok", "missing", "damaged", "repaired", "lost")
-        return {"format": FORMAT, **{name: getattr(self, name) for name in names}}
+        return {"format": FORMAT, **{name: getattr(self, name) for name in names}, "replaced": len(self.replaced)}
 
 
 async def verify(
@@ -89,9 +93,11 @@ async def verify(
         folder, Options(), settings, orders=orders, before=before, control=control, clock=clock, watcher=watcher
     )
     second, _ = await anyio.to_thread.run_sync(_check, folder)
+    replaced = await anyio.to_thread.run_sync(_replaced, folder, bad)
     return replace(
         first,
         repaired=max(0, second.ok - first.ok),
+        replaced=replaced,
         lost=second.lost,
         problems=second.problems,
         halt=None if result.halt is None else result.halt.message,
@@ -123,6 +129,19 @@ def _check(folder: RunFolder) -> tuple[Verification, list[Record]]:
     ok, missing = counts[Condition.OK], counts[Condition.MISSING]
     damaged = counts[Condition.DAMAGED] + counts[Condition.BLOCKED]
     return Verification(counts.total(), ok, missing, damaged, lost=lost, problems=tuple(problems)), bad
+
+
+def _replaced(folder: RunFolder, repaired: Iterable[Record]) -> tuple[str, ...]:
+    """Return the files that came since tasks were as they are given here, and are not what was recorded before."""
+    before = {record.task.id: record.outputs for record in repaired}
+    with folder.opened() as store:
+        return tuple(
+            output.path
+            for record in store.finished()
+            if record.task.id in before
+            for output in record.outputs
+            if output not in before[record.task.id] and was_another(record, output)
+        )
 
 
 def _lost_sentence(folder: RunFolder, record: Record) -> str:

@@ -34,6 +34,9 @@ WAIT_SECONDS: Final = 2.0
 ADDRESSES: Final = 3
 """How many addresses are tried for one output: a new one is asked for when one has expired."""
 
+RECORDED: Final = "What was recorded here before had the SHA-256"
+"""How the warning begins that proves of a place what had been there, while that is not there again."""
+
 FAILED_AS: Final = {"expired": "lost", "misled": "refused"}
 """What it is called in the end when no address is any good: kinds of downloads that another address may mend."""
 
@@ -110,6 +113,7 @@ class Fetcher:
         """
         recorded = by_number(record.outputs)
         haul = _Haul(await self.hop(partial(self._intact, recorded)) if recorded else {})
+        haul.warnings += _remembered(record, recorded, haul.got)
         young = age < LATE_SECONDS
         try:
             remote = await self._with_outputs(record, remote, young=young)
@@ -199,6 +203,7 @@ class Fetcher:
         landed, url = await self._land(record, numbered, number, stem, young=young)
         path = f"{self.outputs_folder.name}/{landed.path}"
         haul.got[number] = Output(path, url, landed.content_type, landed.bytes, landed.sha256)
+        haul.warnings = [warning for warning in haul.warnings if warning != _proof(haul.got[number])]
         haul.warnings += [f"{path}: {warning}" for warning in landed.warnings]
 
     def _intact(self, recorded: Mapping[int, Output]) -> dict[int, Output]:
@@ -299,6 +304,24 @@ class _Haul:
     lack: str = ""
     may_come: bool = False
     tried: int = 0
+
+
+def was_another(record: Record, output: Output) -> bool:
+    """Return whether another file was recorded at an output's place before."""
+    stem = output.path.rpartition(".")[0]
+    return any(warning.startswith(f"{stem}.") and RECORDED in warning for warning in record.warnings)
+
+
+def _remembered(record: Record, recorded: Mapping[int, Output], got: Mapping[int, Output]) -> list[str]:
+    """Return what stays to be said: what was strange about the files that are here, and what the others had been."""
+    here = tuple(f"{output.path}: " for output in got.values())
+    kept = [warning for warning in record.warnings if warning.startswith(here) or RECORDED in warning]
+    gone = [_proof(output) for number, output in recorded.items() if number not in got]
+    return list(dict.fromkeys((*kept, *gone)))
+
+
+def _proof(output: Output) -> str:
+    return f"{output.path}: {RECORDED} {output.sha256}."
 
 
 def _is_complete(remote: RemoteTask, ordered: int) -> bool:
