@@ -261,7 +261,7 @@ def test_who_loses_its_places_to_others_does_not_ask_for_each_of_them() -> None:
     """Only a second one at once; then after longer and longer pauses, until a task is accepted."""
     capacity = Capacity(None)
     capacity.refused(25, 25, -60.0)
-    assert asked(capacity, 25, 60.0) == [0.0, 0.2, 1.2, 3.2, 7.2, 15.2, 31.2]
+    assert asked(capacity, 25, 60.0) == [0.0, 0.2, 1.2, 3.2, 7.2, 12.2, 22.2, 42.2]
     capacity.accepted(1, 100.0)
     assert capacity.next_chance(1, 100.0) == 0.001
     capacity.refused(1, 25, 101.0)

@@ -177,13 +177,13 @@ class Capacity:
     def _put_off(self, others_active: int, bound: int, now: float) -> None:
         """Ask for no place for a while, less and less often, if others take those that ours leave, or hold them all."""
         if others_active == 0:
-            pause = max(self._pause, FIRST_EMPTY_PAUSE_SECONDS)
+            pause, longest = max(self._pause, FIRST_EMPTY_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS
         elif others_active == bound < self._proved and now >= self._not_before:
-            pause = min(self._pause, FIRST_EMPTY_PAUSE_SECONDS)
+            pause, longest = self._pause, FIRST_EMPTY_PAUSE_SECONDS
         else:
             return
         self._not_before = now + pause
-        self._pause = min(max(2 * pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+        self._pause = min(max(2 * pause, FIRST_PAUSE_SECONDS), longest)
 
     @property
     def _due(self) -> float:
