@@ -64,7 +64,7 @@ class Service(Client):
     """An account of the service in this process, and in the time of the clock that it is given.
 
     Attributes:
-        fates: Which calls to `/Run`, counted from 1, lose their connection, and when.
+        fates: Which calls to `/Run`, counted from 1, lose their connection, and when; or are silent for a minute.
         made: What was accepted, oldest first, and when.
         peak: How many ran at once at most.
     """
@@ -72,21 +72,24 @@ class Service(Client):
     def __init__(self, clock: Clock, fates: Mapping[int, str], places: float, seconds: float) -> None:
         self.clock, self.fates, self.places, self.seconds = clock, fates, places, seconds
         self.called = self.peak = 0
+        self.latency = 0.1
         self.made: list[tuple[float, dict[str, Any]]] = []
 
     async def run(self, _model: str, parameters: Mapping[str, Any]) -> Accepted:
         self.called += 1
         fate = self.fates.get(self.called)
-        await self.clock.sleep(0.05)
+        await self.clock.sleep(self.latency / 2)
         active = sum(self._runs(at) for at, _ in self.made)
         if active >= self.places:
             raise ConcurrencyLimit("/Run", f"you can run up to {self.places} tasks at the same time", code=96)
         if fate != "before":
             self.made.append((self.clock.monotonic(), dict(parameters)))
             self.peak = max(self.peak, active + 1)
+        number = len(self.made)
+        await self.clock.sleep(60.0 if fate == "silent" else self.latency / 2)
         if fate is not None:
             raise ReplyLost("/Run", "the connection dropped")
-        return Accepted(str(len(self.made)), f"token-{len(self.made)}")
+        return Accepted(str(number), f"token-{number}")
 
     async def task(
         self, *, token: str | None = None, task_id: str | None = None, seconds: float = math.inf
@@ -158,6 +161,7 @@ class Play:
     fates: Mapping[int, str] = field(default_factory=dict)
     places: float = math.inf
     run_seconds: float = 10.0
+    latency: float = 0.1
     made_before: Sequence[Task] = ()
     earlier: Sequence[Sequence[Record]] = ()
     fetches: Callable[[Record], None] = lambda _: None
@@ -186,6 +190,7 @@ class Play:
     async def _main(self, store: SqliteLedger) -> Halt | None:
         self.clock = clock = VirtualClock()
         self.service = Service(clock, self.fates, self.places, self.run_seconds)
+        self.service.latency = self.latency
         for each in self.made_before:
             self.service.made.append((clock.monotonic(), dict(each.parameters)))
         ledger = Ledger(store, clock, inline)
@@ -289,6 +294,29 @@ def test_whatever_is_lost_all_is_done_and_paid_for_once(
         assert world.service.made[number - 1][1] == record.task.parameters
     assert (world.active, sorted(world.finished)) == (0, [each.id for each in tasks])
     assert world.service.peak <= places
+
+
+def test_requests_that_are_not_answered_keep_nobody_from_being_sent() -> None:
+    """A third of all: the others waited until the first of these were given up."""
+    world = Play([task(number) for number in range(120)], fates=dict.fromkeys(range(3, 120, 3), "silent"))
+    assert world.play() is None
+    assert set(world.states().values()) == {State.DONE}
+    assert len(world.service.made) == 120
+    assert world.service.made[-1][0] - world.service.made[0][0] < 10
+
+
+def test_a_slow_answer_makes_the_others_no_later() -> None:
+    """As many are sent as may be, and not sixteen in the time that an answer takes."""
+    world = Play([task(number) for number in range(400)], latency=2.0)
+    assert world.play() is None
+    assert world.service.made[-1][0] - world.service.made[0][0] < 20
+
+
+def test_places_are_not_exceeded_however_many_are_on_their_way() -> None:
+    world = Play([task(number) for number in range(100)], places=30, latency=2.0)
+    assert world.play() is None
+    assert (world.service.peak, len(world.service.made)) == (30, 100)
+    assert world.service.called < 130
 
 
 def unreachable(record: Record) -> None:

@@ -17,6 +17,7 @@ from orchestrator.clock import VirtualClock
 from orchestrator.engines.budget import Budget
 from orchestrator.engines.control import Control
 from orchestrator.engines.doubts import Doubts
+from orchestrator.engines.lobby import PLACES
 from orchestrator.engines.slots import Capacity, Slots
 from orchestrator.engines.submitting import FAULTS, SENDINGS, Submitter
 from orchestrator.ledger import Ledger, SqliteLedger
@@ -179,6 +180,31 @@ def test_what_can_pass_is_waited_for(tmp_path: Path, answers: list[WiroError], a
         assert not scene.control.closed
 
     in_virtual_time(tmp_path, answers, work)
+
+
+def test_one_that_waits_after_a_fault_waits_in_the_lobby(tmp_path: Path) -> None:
+    """So where the service fails over all, no more tasks meet that than fit in there; sent again, it makes room."""
+
+    async def work(scene: Scene) -> None:
+        lobby, entered = scene.submitter.lobby, list[float]()
+        await lobby.enter("task-0")
+        for each in range(1, PLACES):
+            await lobby.enter(f"another {each}")
+        for _ in range(2 * PLACES):
+            lobby.answered(well=True)
+
+        async def enter() -> None:
+            await lobby.enter("new")
+            entered.append(scene.seconds)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(scene.submit)
+            await scene.clock.sleep(0.1)
+            assert scene.service.called == 1
+            group.start_soon(enter)
+        assert entered[0] > 0.3
+
+    in_virtual_time(tmp_path, [FAULT], work)
 
 
 @pytest.mark.parametrize(

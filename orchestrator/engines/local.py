@@ -23,11 +23,7 @@ from orchestrator.logs import Log
 from orchestrator.steps.fetch import LATE_SECONDS, NotNowError, age_by_wall_clock
 from orchestrator.steps.outcomes import Stop, delays
 from orchestrator.tasks import Task
-from orchestrator.waiting import Room
 from orchestrator.wiro import RemoteTask
-
-LOBBY: Final = 16
-"""How many tasks at once may be on their way to being accepted."""
 
 BACKLOG: Final = 64
 """How many tasks may wait for their download before no more are started."""
@@ -94,7 +90,6 @@ class LocalEngine:
     log: Log
     finished: Callable[[Record], Awaitable[None]]
     passed_over: int = 0
-    _lobby: Room = field(default_factory=lambda: Room(LOBBY))
     _fetching_now: int = 0
     _inherited: set[str] = field(default_factory=set)
     _first_ends: list[Failure | None] = field(default_factory=list)
@@ -145,19 +140,19 @@ class LocalEngine:
                 self.control.note(Stop.LIMIT, f"--limit {self.orders.most} is reached.")
                 return
             else:
-                await self._room()
+                await self._room(record)
                 started += 1
-                self._start(group, record, in_lobby=True)
+                self._start(group, record)
 
-    async def _room(self) -> None:
+    async def _room(self, record: Record) -> None:
         """Wait until another task may be started."""
         while self._fetching_now >= BACKLOG:
             await self.control.changed.wait()
-        await self._lobby.enter()
+        await self.submitter.lobby.enter(record.task.id)
 
-    def _start(self, group: anyio.abc.TaskGroup, record: Record, *, in_lobby: bool = False) -> None:
+    def _start(self, group: anyio.abc.TaskGroup, record: Record) -> None:
         self.control.live += 1
-        group.start_soon(self._carry, record, in_lobby)
+        group.start_soon(self._carry, record)
 
     async def _settled(self, group: anyio.abc.TaskGroup, record: Record) -> None:
         """Go on with a task that is in doubt no longer."""
@@ -170,7 +165,7 @@ class LocalEngine:
         self.control.changed.notify()
         self.control.rested.notify()
 
-    async def _carry(self, record: Record, in_lobby: bool) -> None:
+    async def _carry(self, record: Record) -> None:
         """Carry a task until it has ended, is in doubt, or stays for the next run."""
         remote: RemoteTask | None = None
         is_new = False
@@ -179,9 +174,7 @@ class LocalEngine:
                 before = record
                 if record.state is State.PENDING:
                     record, is_new = await self._submit(record), True
-                    if in_lobby:
-                        self._lobby.leave()
-                        in_lobby = False
+                    self.submitter.lobby.over(record.task.id)
                 elif record.state is State.RUNNING:
                     record, remote = await self.tracker.track(record, is_new=is_new)
                     if record.state is not State.RUNNING:
@@ -195,8 +188,7 @@ class LocalEngine:
                     return
             await self._ended(record)
         finally:
-            if in_lobby:
-                self._lobby.leave()
+            self.submitter.lobby.over(record.task.id)
             self.control.live -= 1
             self.control.changed.notify()
             if not self.control.live:

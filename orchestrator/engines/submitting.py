@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from orchestrator.clock import Clock
 from orchestrator.engines.budget import UNKNOWN, Budget
 from orchestrator.engines.control import Control
 from orchestrator.engines.doubts import Doubts
+from orchestrator.engines.lobby import Lobby
 from orchestrator.engines.slots import Slots
 from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import FINAL, Failure, Record, State
@@ -41,6 +43,7 @@ class Submitter:
     Attributes:
         model: `owner/model`.
         reserve_usd: What to keep aside for a task's parameters, given the highest cost seen so far.
+        lobby: Where tasks wait for their turn.
         sent_along: Gives by a task's id what is sent along with it, see `Listener.sent_along`.
     """
 
@@ -57,6 +60,7 @@ class Submitter:
     ledger: Ledger
     clock: Clock
     random: Callable[[], float]
+    lobby: Lobby = field(default_factory=Lobby)
     _in_vain: dict[str, int] = field(default_factory=dict)
     _last_words: str = ""
 
@@ -83,6 +87,8 @@ class Submitter:
                 self.control.close(outcome.stop, outcome.message)
             if self.calls.silent_seconds() > SILENCE_SECONDS:
                 self.control.leave(Stop.SERVICE, f"The service has not answered for 10 minutes. {outcome.message}")
+            if not await self._back(record):
+                break
             if outcome.verdict is Verdict.AGAIN and not await self._pause(next(waits)):
                 break
         return record
@@ -105,7 +111,7 @@ class Submitter:
                     parameters={**parameters, **self.sent_along(record.task.id)},
                     reserve_usd=reserve,
                     last=last,
-                    wanted=lambda: not self.control.closed and usable(),
+                    wanted=partial(self._leaves, record, usable),
                     frontier=self.frontier,
                     calls=self.calls,
                     ledger=self.ledger,
@@ -116,6 +122,7 @@ class Submitter:
             self.control.changed.notify()
         if outcome is None:
             self.slots.accepted()
+            self.lobby.answered(well=True)
         elif outcome.full:
             self.slots.refused(outcome.places)
         elif after.state is State.PENDING or after.state in FINAL:
@@ -129,6 +136,8 @@ class Submitter:
         elif outcome.sent and outcome.verdict in {Verdict.AGAIN, Verdict.SETTLE}:
             self._in_vain[task] = self._in_vain.get(task, 0) + 1
             self._last_words = outcome.message
+            if outcome.verdict is Verdict.SETTLE:
+                self.lobby.answered(well=False)
 
     async def _unready(self, record: Record, outcome: Outcome) -> tuple[Record, Outcome]:
         """A file of the task could not be uploaded: where that cannot pass, the task fails."""
@@ -158,6 +167,18 @@ class Submitter:
             return True
         with self.control.until_closed() as wait:
             await self.slots.acquire()
+        return not wait.cancelled_caught
+
+    def _leaves(self, record: Record, usable: Callable[[], bool]) -> bool:
+        """Return whether a task whose turn has come is still to be sent; others may wait in its stead then."""
+        if self.control.closed or not usable():
+            return False
+        self.lobby.sent(record.task.id)
+        return True
+
+    async def _back(self, record: Record) -> bool:
+        with self.control.until_closed() as wait:
+            await self.lobby.back(record.task.id)
         return not wait.cancelled_caught
 
     async def _pause(self, seconds: float) -> bool:

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Final
 from unittest import mock
 
-from orchestrator.engines import feed, local
+from orchestrator.engines import feed, lobby, local
 from orchestrator.simulation.history import History, chance
 from orchestrator.steps import download, settle
 
@@ -16,7 +16,8 @@ SIZES: Final[tuple[tuple[ModuleType, str, tuple[int, ...]], ...]] = (
     (feed, "FIRST_CHUNK", (1, 2, 5)),
     (feed, "CHUNK", (2, 3, 8)),
     (feed, "BATCH", (1, 2, 5)),
-    (local, "LOBBY", (2, 3, 8)),
+    (lobby, "PLACES", (2, 3, 8)),
+    (lobby, "MOST", (8, 12, 16)),
     (local, "BACKLOG", (2, 3, 8)),
     (settle, "CHUNK", (1, 2, 5)),
     (download, "GATHER_BYTES", (20, 50, 80)),

@@ -36,8 +36,8 @@ OVER_THE_LOBBY = {"seeds": 6, "repeat": 1, "concurrency": 1, "places": 25, "run_
 def what_a_kill_left_is_carried_twice(patch: pytest.MonkeyPatch) -> None:
     async def all_of_them(self: LocalEngine, group: anyio.abc.TaskGroup) -> None:
         while not self.control.closed and (record := await self.feed.next()):
-            await self._room()
-            self._start(group, record, in_lobby=True)
+            await self._room(record)
+            self._start(group, record)
 
     patch.setattr(LocalEngine, "_dispatch", all_of_them)
 
