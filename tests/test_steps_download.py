@@ -286,6 +286,11 @@ async def test_a_server_that_says_nothing_is_asked_again_soon_and_one_that_is_sl
     assert patience == [10, 20, 40, 80]
     assert bench.clock.now() - start == 1 + 2 + 4
 
+    bench.files.arrivals.usual_seconds = 8.0
+    async with serving(reply(200, PNG)) as server:
+        await bench.fetch(server)
+    assert patience[4:] == [24]
+
 
 async def test_a_server_that_stays_away_passes_some_day(bench: Bench) -> None:
     start = bench.clock.now()

@@ -21,7 +21,8 @@ ATTEMPTS = 4
 FIRST_ANSWER_SECONDS = 10.0
 """How long a server may take to begin with a file; after each failure twice as long.
 
-To ask again costs nothing, and a server that has lost a request often answers the next one at once.
+To ask again costs nothing, and a server that has lost a request often answers the next one at once. It is longer where
+the server takes its time for all that it is asked for.
 """
 
 MOST_TIMES, MOST_BYTES_MORE = 64, 2**26
@@ -211,7 +212,8 @@ async def _fetch(files: Files, wanted: Wanted, arrival: _Arrival, clock: Clock, 
     while True:
         wait = 0.0
         try:
-            return await _attempt(files, wanted, arrival, FIRST_ANSWER_SECONDS * 2.0**failed)
+            patience = max(FIRST_ANSWER_SECONDS, files.arrivals.unusual_seconds)
+            return await _attempt(files, wanted, arrival, patience * 2.0**failed)
         except (FileBroken, FileUnavailable) as error:
             size = arrival.landing.size
             failed = 1 if size >= furthest + GATHER_BYTES else failed + 1

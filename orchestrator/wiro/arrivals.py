@@ -75,6 +75,11 @@ class Arrivals:
         self.usual_seconds = 0.0
         self._open: set[Line] = set()
 
+    @property
+    def unusual_seconds(self) -> float:
+        """After how long an answer is unusually late."""
+        return UNUSUAL * self.usual_seconds
+
     def open(self) -> Line:
         """Return a new line."""
         line = Line(self)
@@ -87,5 +92,5 @@ class Arrivals:
 
     def silent(self, seconds: float) -> int:
         """Return over how many lines next to nothing has come for so long, and for unusually long."""
-        since = self.now() - max(seconds, UNUSUAL * self.usual_seconds)
+        since = self.now() - max(seconds, self.unusual_seconds)
         return sum(line.is_silent(since) for line in self._open)
