@@ -95,6 +95,12 @@ def drawn(page: Page) -> None:
     )
 
 
+def read(page: Page, expression: str, *given: Any) -> Any:
+    """Return what an expression is worth once all that was done is drawn."""
+    drawn(page)
+    return page.evaluate(expression, *given)
+
+
 def heads(page: Page) -> list[str]:
     drawn(page)
     return [text.strip() for text in page.locator(".column").all_inner_texts()]
@@ -106,8 +112,7 @@ def cell(page: Page, row: int, column: int) -> Locator:
 
 def seen(page: Page) -> Any:
     """Return how many pictures pass the filters."""
-    drawn(page)
-    return page.evaluate("gallery.choose.list().length")
+    return read(page, "gallery.choose.list().length")
 
 
 def saved(page: Page, button: str, path: Path) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from paged import read
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from typer.testing import CliRunner
@@ -99,7 +100,7 @@ def test_it_opens_as_the_page(folder: RunFolder, tmp_path: Path, look: Callable[
     home = unpacked(folder, tmp_path)
     page = look(home)
     assert page.title() == "harbours · orchestrator"
-    assert page.evaluate("gallery.run.tasks.size") == 8
+    assert read(page, "gallery.run.tasks.size") == 8
     expect(page.locator(".frame .stars")).to_have_text(["★★★★"])
     expect(page.locator(".said.failed")).to_have_count(1)
     page.locator("#cell-0-0 img").first.click()
@@ -112,7 +113,7 @@ def test_it_opens_as_the_page(folder: RunFolder, tmp_path: Path, look: Callable[
 def test_a_part_of_a_run_keeps_its_marks(folder: RunFolder, tmp_path: Path, look: Callable[[Path], Page]) -> None:
     """Outputs keep their names, so that marks given on the archive's page fit the run's."""
     page = look(unpacked(folder, tmp_path, "--min-rating", "3"))
-    assert page.evaluate("[...gallery.run.tasks.values()].flatMap((task) => task.cards.map((card) => card.n))") == [1]
+    assert read(page, "[...gallery.run.tasks.values()].flatMap((task) => task.cards.map((card) => card.n))") == [1]
     expect(page.locator(".frame .stars")).to_have_text(["★★★★"])
     assert len(list((tmp_path / "x" / "files").rglob("*.png"))) == 1
     expect(page.locator(".said.pending")).to_have_count(0)
@@ -124,7 +125,8 @@ def test_a_part_of_a_run_tells_nothing_of_the_rest(
     """It is whole by itself: no empty cells, no counts of what is not in it; and it may be handed to anybody."""
     home = unpacked(folder, tmp_path, "--only", "prompt=a harbour", "--only", "seed=42")
     page = look(home)
-    assert page.locator(".cell").count() == page.locator(".cell:has(img)").count() == 2
+    expect(page.locator(".cell")).to_have_count(2)
+    expect(page.locator(".cell:has(img)")).to_have_count(2)
     expect(page.locator(".standing")).to_have_text(re.compile(r"^finished\n2 of 2 done"), use_inner_text=True)
     page.evaluate("gallery.view.set({tab: 'overview'})")
     page.locator(".by").first.wait_for()
@@ -158,6 +160,7 @@ def test_files_that_are_left_out_are_not_asked_for(
     gone.unlink()
     changed.write_bytes(b"something else")
     page = look(unpacked(made, tmp_path / "there"))
+    expect(page.locator(".said.failed")).to_have_count(2)
     assert sorted(page.locator(".said.failed").all_inner_texts()) == ["file is damaged", "file is missing"]
     page.locator(".said.failed", has_text="missing").click()
     expect(page.locator("#viewer .stage")).to_have_text("The file was missing when this page was exported.")

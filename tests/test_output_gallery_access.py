@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
-from paged import built
+from paged import built, read
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
@@ -98,5 +98,5 @@ def test_nothing_keeps_anybody_out(page: Page, view: str) -> None:
     found = Axe().run(page, options=RULES).response["violations"]
     told = [f"{each['id']}: {node['html'][:160]} {node['failureSummary']}" for each in found for node in each["nodes"]]
     assert told == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= page.evaluate("window.innerWidth")
+    assert read(page, "document.documentElement.scrollWidth") <= page.evaluate("window.innerWidth")
     page.evaluate("localStorage.clear()")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from paged import Look, MakeRun, built, cell, drawn, heads, keys
+from paged import Look, MakeRun, built, cell, drawn, heads, keys, read
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -70,7 +70,7 @@ def test_no_picture_is_skipped_where_rejected_ones_go(page: Page) -> None:
     keys(page, "ArrowRight", "x")
     drawn(page)
     keys(page, "ArrowLeft")  # what went does not come between
-    assert page.evaluate("[gallery.viewer.card.task.index, gallery.viewer.card.n]") == [2, 0]
+    assert read(page, "[gallery.viewer.card.task.index, gallery.viewer.card.n]") == [2, 0]
 
 
 def test_the_last_one_that_goes_has_one_before_it(page: Page) -> None:
@@ -79,9 +79,9 @@ def test_the_last_one_that_goes_has_one_before_it(page: Page) -> None:
     keys(page, "Control+End", "Enter", "x")
     drawn(page)
     keys(page, "ArrowRight")
-    assert page.evaluate("[gallery.viewer.card.task.index, gallery.viewer.card.n]") == [23, 1]
+    assert read(page, "[gallery.viewer.card.task.index, gallery.viewer.card.n]") == [23, 1]
     keys(page, "ArrowLeft")
-    assert page.evaluate("[gallery.viewer.card.task.index, gallery.viewer.card.n]") == [23, 0]
+    assert read(page, "[gallery.viewer.card.task.index, gallery.viewer.card.n]") == [23, 0]
 
 
 def test_it_stays_the_same_when_others_come_before_it_or_pictures_change_their_size(page: Page) -> None:
@@ -122,7 +122,7 @@ def test_an_axis_that_tasks_make_is_there_after_a_reload(page: Page) -> None:
     assert heads(page) == ["output 1", "output 2"]
     page.evaluate("gallery.view.place('x', '')")
     page.evaluate("gallery.run.refresh()")
-    assert page.evaluate("gallery.view.x") == ""  # what somebody has changed is not read again
+    assert read(page, "gallery.view.x") == ""  # what somebody has changed is not read again
 
 
 def test_back_goes_to_the_first_view(page: Page) -> None:
@@ -144,7 +144,7 @@ def test_all_together_they_stand_in_the_order_of_the_values(page: Page) -> None:
     drawn(page)
     seeds = page.evaluate("gallery.sheet.model.cards(0, 1).map((card) => gallery.run.parameters(card.task).seed)")
     assert list(map(int, seeds[::2])) == [6, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12]
-    assert page.evaluate("gallery.sheet.model.cards(0, 1).map((card) => card.n)") == [0, 1] * 12
+    assert read(page, "gallery.sheet.model.cards(0, 1).map((card) => card.n)") == [0, 1] * 12
 
 
 def test_what_is_unknown_stands_last_whichever_way_they_are_sorted(page: Page) -> None:
@@ -152,13 +152,13 @@ def test_what_is_unknown_stands_last_whichever_way_they_are_sorted(page: Page) -
     for way in ("true", "false"):
         page.evaluate(f"gallery.view.set({{tab: 'wall', sort: 'seconds', descending: {way}}})")
         drawn(page)
-        assert page.evaluate("gallery.choose.list().slice(-2).map((card) => card.task.seconds)") == [None, None]
+        assert read(page, "gallery.choose.list().slice(-2).map((card) => card.task.seconds)") == [None, None]
 
 
 def test_values_that_differ_in_their_case_alone_are_told_apart(page: Page) -> None:
     page.evaluate("gallery.view.set({filters: [['a.prompt', 'is', 'Boat']]})")
     drawn(page)
-    assert page.evaluate("[gallery.choose.counts().shown, gallery.sheet.model.cards(0, 0)[0].task.index]") == [24, 12]
+    assert read(page, "[gallery.choose.counts().shown, gallery.sheet.model.cards(0, 0)[0].task.index]") == [24, 12]
 
 
 def test_a_number_that_was_not_given_makes_no_filter(page: Page) -> None:
@@ -167,7 +167,7 @@ def test_a_number_that_was_not_given_makes_no_filter(page: Page) -> None:
     keys(page, "Enter")
     page.get_by_role("button", name="Add").click()
     expect(page.locator("#filter-value")).to_be_focused()
-    assert page.evaluate("gallery.view.filters") == []
+    assert read(page, "gallery.view.filters") == []
     expect(cell(page, 0, 0)).to_have_count(1)
 
 
@@ -182,8 +182,8 @@ def test_all_pictures_of_a_full_cell_can_be_reached(page: Page) -> None:
     assert box["height"] > 500  # there is room for nine of them
     page.locator(".more", has_text="+39").click()
     card = "[gallery.viewer.card.task.index, gallery.viewer.card.n]"
-    assert page.evaluate(card) == [4, 1]
+    assert read(page, card) == [4, 1]
     expect(page.locator(".strip [aria-pressed=true]")).to_have_attribute("aria-label", "Output 10")
     keys(page, *"]" * 20)
-    assert page.evaluate(card) == [14, 1]
+    assert read(page, card) == [14, 1]
     expect(page.locator(".strip [aria-pressed=true]")).to_have_attribute("aria-label", "Output 30")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from paged import PICK_THREE, SIX, Look, MakeRun, built, keys, plain, ready
+from paged import PICK_THREE, SIX, Look, MakeRun, built, keys, plain, read, ready
 from playwright.sync_api import Page, expect
 
 from orchestrator.runs import RunFolder
@@ -104,9 +104,9 @@ def test_taking_back_leaves_what_somebody_else_has_given(page: Page) -> None:
     )
     mark = "(({stars, reject, note}) => [stars, reject, note])(gallery.marks.of(gallery.sheet.card().key))"
     keys(page, "u")
-    assert page.evaluate(mark) == [5, False, "theirs"]
+    assert read(page, mark) == [5, False, "theirs"]
     keys(page, "u")
-    assert page.evaluate(mark) == [0, False, "theirs"]
+    assert read(page, mark) == [0, False, "theirs"]
 
 
 def test_a_comparison_outlives_the_page_and_can_be_sent(page: Page, folder: RunFolder) -> None:
@@ -143,7 +143,7 @@ def test_marks_are_given_by_key_in_a_comparison_too(page: Page) -> None:
     ]
     assert marks[2]["note"] == "calm water"
     keys(page, "c", "0", "2", "u")
-    assert page.evaluate(STARS)[0] == 0
+    assert read(page, STARS)[0] == 0
 
 
 def test_the_marked_picture_is_the_one_that_is_pointed_at(page: Page) -> None:
@@ -154,7 +154,7 @@ def test_the_marked_picture_is_the_one_that_is_pointed_at(page: Page) -> None:
     expect(page.locator("#compare .caption").nth(2).locator(".star.on")).to_have_count(3)
     page.locator("#compare .caption").nth(0).get_by_role("button", name="5 stars").focus()
     keys(page, "Enter")
-    assert page.evaluate("document.activeElement.ariaLabel") == "5 stars"  # the focus stays where it was
+    assert read(page, "document.activeElement.ariaLabel") == "5 stars"  # the focus stays where it was
     keys(page, "s", "1")
     expect(page.locator("#compare .caption").nth(0).locator(".star.on")).to_have_count(1)
 
@@ -174,7 +174,7 @@ def test_taking_one_out_brings_the_next_picked_one_in(page: Page) -> None:
     expect(page.locator("#compare h2")).to_have_text("Compare 4 pictures")
     keys(page, " ", " ", " ")
     expect(page.locator("#compare")).to_be_hidden()
-    assert page.evaluate("gallery.marks.picked.size") == 1
+    assert read(page, "gallery.marks.picked.size") == 1
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -202,7 +202,7 @@ def test_what_is_being_written_is_kept_when_the_page_is_left(page: Page) -> None
     page.keyboard.type("the best one")
     page.reload()
     page.locator("#cell-1-2 img").wait_for()
-    assert page.evaluate(NOTES) == ["the best one"]
+    assert read(page, NOTES) == ["the best one"]
 
 
 def test_writing_ends_by_key_and_the_keys_are_those_of_the_picture_again(page: Page) -> None:
@@ -220,9 +220,9 @@ def test_a_mark_is_taken_though_another_clock_was_ahead(page: Page) -> None:
     first = "gallery.sheet.card().key"
     page.evaluate(f"gallery.marks.take({{marks: {{[{first}]: {{stars: 2, at: Date.now() + 3600000}}}}}})")
     keys(page, "5")
-    assert page.evaluate(f"gallery.marks.unfiled().marks[{first}].stars") == 5
+    assert read(page, f"gallery.marks.unfiled().marks[{first}].stars") == 5
     keys(page, "u")
-    assert page.evaluate(f"gallery.marks.unfiled().marks[{first}].stars") == 2
+    assert read(page, f"gallery.marks.unfiled().marks[{first}].stars") == 2
 
 
 def test_only_answers_that_were_given_here_are_taken_back(page: Page) -> None:
@@ -238,18 +238,18 @@ def test_only_answers_that_were_given_here_are_taken_back(page: Page) -> None:
     page.evaluate("gallery.view.set({judge: 'a.scheduler'})")
     keys(page, "u")
     expect(page.locator("#say")).to_contain_text("No answer about this has been given here")
-    assert page.evaluate(WON) == ["b", "a"]
+    assert read(page, WON) == ["b", "a"]
     page.evaluate("gallery.view.set({judge: 'a.prompt'})")
     keys(page, "u")
-    assert page.evaluate(WON) == ["b", "void"]
+    assert read(page, WON) == ["b", "void"]
 
 
 def test_the_marks_of_another_run_are_not_taken_over(page: Page) -> None:
     given = """(key) => gallery.marks.read(JSON.stringify({format: 1, key, marks: {a: {stars: 5}}}))"""
-    assert page.evaluate(given, "another") == "These are the marks of another run."
-    assert page.evaluate(STARS) == []
-    assert page.evaluate(given, page.evaluate("gallery.run.job.key")) == "The marks are taken over."
-    assert page.evaluate(STARS) == [5]
+    assert read(page, given, "another") == "These are the marks of another run."
+    assert read(page, STARS) == []
+    assert read(page, given, page.evaluate("gallery.run.job.key")) == "The marks are taken over."
+    assert read(page, STARS) == [5]
 
 
 def test_a_page_from_disk_offers_no_download_that_would_leave_it(page: Page) -> None:

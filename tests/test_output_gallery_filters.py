@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from paged import PICK_THREE, SIX, Look, MakeRun, built, keys, plain, ready
+from paged import PICK_THREE, SIX, Look, MakeRun, built, keys, plain, read, ready
 from playwright.sync_api import Page, expect
 
 from orchestrator.runs import RunFolder
@@ -86,7 +86,7 @@ def test_what_is_hidden_is_neither_compared_nor_exported(page: Page) -> None:
     expect(page.get_by_text("There are no two pictures yet")).to_be_visible()
     page.get_by_label("What to judge").select_option(label="prompt")
     expect(page.locator("#blind .stage")).to_have_count(2)
-    assert page.evaluate("gallery.blind.pair.every((card) => gallery.axes.number(gallery.axes.all[1], card) === 0)")
+    assert read(page, "gallery.blind.pair.every((card) => gallery.axes.number(gallery.axes.all[1], card) === 0)")
     keys(page, "o")
     by_scheduler = page.locator("table.values", has_text="By scheduler").locator("tbody th")
     expect(by_scheduler).to_have_text(["DDIMScheduler"])

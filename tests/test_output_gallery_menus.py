@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from paged import SIX, Look, MakeRun, built, keys, plain, ready
+from paged import SIX, Look, MakeRun, built, keys, plain, read, ready
 from playwright.sync_api import Page, expect
 
 from orchestrator.runs import RunFolder
@@ -133,16 +133,16 @@ def test_escape_closes_a_menu_and_does_nothing_else(page: Page) -> None:
     keys(page, "Escape")
     expect(page.get_by_label("Time")).to_be_hidden()
     expect(page.locator("summary", has_text="Show")).to_be_focused()
-    assert page.evaluate("window.heard ?? null") is None
+    assert read(page, "window.heard ?? null") is None
     keys(page, "Escape")
-    assert page.evaluate("window.heard") is True  # it is free again
+    assert read(page, "window.heard") is True  # it is free again
 
 
 def test_what_is_zoomed_is_moved_by_key_too(page: Page) -> None:
     keys(page, "Enter", "+", "+", "+", "Shift+ArrowRight", "Shift+ArrowDown")
-    assert page.evaluate("[gallery.viewer.zoom.x, gallery.viewer.zoom.y]") == [-0.15, -0.15]
+    assert read(page, "[gallery.viewer.zoom.x, gallery.viewer.zoom.y]") == [-0.15, -0.15]
     keys(page, "Shift+ArrowLeft", "Shift+ArrowUp", "ArrowRight")
-    assert page.evaluate("gallery.sheet.active.column") == 1  # arrows alone go on to the next picture
-    assert page.evaluate("gallery.viewer.zoom.scale") > 1  # and show the same part of it
+    assert read(page, "gallery.sheet.active.column") == 1  # arrows alone go on to the next picture
+    assert read(page, "gallery.viewer.zoom.scale") > 1  # and show the same part of it
     keys(page, "z", "Shift+ArrowRight")
-    assert page.evaluate("gallery.viewer.zoom.x") == 0  # all of it is seen
+    assert read(page, "gallery.viewer.zoom.x") == 0  # all of it is seen

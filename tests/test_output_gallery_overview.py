@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from paged import COLOURS, JOB, Look, MakeRun, built, ends, keys, picture, seen
+from paged import COLOURS, JOB, Look, MakeRun, built, drawn, ends, keys, picture, read, seen
 from playwright.sync_api import expect
 
 from orchestrator.lifecycle import State
@@ -33,8 +33,8 @@ def test_blind_answers_rank_the_values_of_an_axis(look: Look) -> None:
     page.get_by_text("Ranking of scheduler after 24 answers").click()
     expect(page.locator(".ranking tbody th")).to_have_text(list(COLOURS))
     keys(page, "u", "u", "ArrowDown", "ArrowUp")
-    assert page.evaluate("gallery.marks.duels().map((duel) => duel.won).at(-1)") == "tie"
-    assert page.evaluate("gallery.marks.duels().length") == 23
+    assert read(page, "gallery.marks.duels().map((duel) => duel.won).at(-1)") == "tie"
+    assert read(page, "gallery.marks.duels().length") == 23
     page.reload()
     page.get_by_text("Ranking of scheduler after 23 answers").wait_for()
 
@@ -52,12 +52,12 @@ def test_choosing_what_to_judge_keeps_the_focus(look: Look) -> None:
     page.get_by_label("What to judge").focus()
     keys(page, "Home")
     page.wait_for_timeout(50)
-    assert page.evaluate("document.activeElement.id") == "judge"
+    assert read(page, "document.activeElement.id") == "judge"
     keys(page, "ArrowDown", "ArrowUp", "ArrowRight")
-    assert page.evaluate("gallery.marks.duels().length") == 0
+    assert read(page, "gallery.marks.duels().length") == 0
     page.locator("#better-a").focus()
     keys(page, "Enter", "Enter")
-    assert page.evaluate("gallery.marks.duels().map((duel) => duel.won)") == ["a", "a"]
+    assert read(page, "gallery.marks.duels().map((duel) => duel.won)") == ["a", "a"]
 
 
 def test_the_ranking_knows_how_sure_it_is(look: Look) -> None:
@@ -88,6 +88,7 @@ def test_what_concerns_the_user_is_told(look: Look) -> None:
     page.evaluate("(told) => Object.assign(gallery.run.head.status, told)", concerns)
     page.locator("#tab-overview").click()
     page.locator(".concerns").wait_for()
+    drawn(page)
     assert page.locator(".concerns p").all_inner_texts() == [
         "1 task waits: <b>It sleeps.</b>",
         "The service still has its copies of 3 tasks: the next run deletes them.",
@@ -111,6 +112,7 @@ def test_the_overview_counts_by_each_value(look: Look) -> None:
     page.go_back()
     page.wait_for_selector("#overview table")
     heads = table.locator("thead th")
+    drawn(page)
     assert heads.all_inner_texts() == [
         "scheduler",
         "done",
@@ -128,7 +130,7 @@ def test_what_a_value_cost_is_told_in_all_and_for_each(look: Look) -> None:
     """A picture's share of what its task cost is known to nobody: outputs have no sum of their own."""
     page = look("#tab=overview")
     costs = page.locator("table.values", has_text="By scheduler").locator("tr td:nth-of-type(3)")
-    assert costs.nth(1).inner_text().split("\n") == ["$0.002917", "$0.0175 in\u00a0all"]
+    expect(costs.nth(1)).to_have_text("$0.002917\n$0.0175 in\u00a0all", use_inner_text=True)
     of_outputs = page.locator("table.values", has_text="By output").locator("tr td:nth-of-type(3)")
     expect(of_outputs.first).to_have_text("$0.003294")
 
@@ -186,4 +188,4 @@ def test_words_stay_whole_in_the_overview_of_a_narrow_screen(look: Look) -> None
             }
         }"""
         assert label.evaluate(whole, word) is True
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert read(page, "document.documentElement.scrollWidth") == 390

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from paged import COLOURS, JOB, NASTY, Look, MakeRun, built, cell, ends, heads, keys, picture, saved, seen
+from paged import COLOURS, JOB, NASTY, Look, MakeRun, built, cell, drawn, ends, heads, keys, picture, read, saved, seen
 from playwright.sync_api import Browser, expect
 
 from orchestrator import money
@@ -33,13 +33,13 @@ def folder(make_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPath
 def test_the_grid_shows_every_value_and_what_became_of_each_cell(look: Look) -> None:
     page = look()
     assert heads(page) == ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"]
-    assert page.locator("[role=rowheader]").first.inner_text().split("\n") == ["=fox <b>", "seed 7"]
+    expect(page.locator("[role=rowheader]").first).to_have_text("=fox <b>\nseed 7", use_inner_text=True)
     expect(page.locator(".cell .said.failed")).to_have_text(re.compile("^failed"))
     expect(page.locator(".cell .said.failed")).to_contain_text("the model gave up <b>here</b>")
     expect(page.locator(".cell .said.running")).to_have_count(1)
     expect(cell(page, 0, 0).locator("img")).to_have_count(2)  # outputs of one task
     page.wait_for_function("() => document.querySelector('#cell-0-0 img').naturalWidth === 384")  # a thumbnail
-    assert cell(page, 0, 0).get_attribute("aria-label") == "=fox <b>, seed 7, DDIMScheduler: done, 2 outputs"
+    expect(cell(page, 0, 0)).to_have_attribute("aria-label", "=fox <b>, seed 7, DDIMScheduler: done, 2 outputs")
     assert page.title() == "harbours & foxes · orchestrator"
 
 
@@ -47,8 +47,8 @@ def test_texts_of_a_run_stay_texts(look: Look) -> None:
     page = look()
     cell(page, 0, 0).locator("img").first.click()
     expect(page.locator("#viewer td", has_text="a fox").first).to_have_text(re.compile("^a fox </script><script>"))
-    assert page.evaluate("gallery.run.parameters(gallery.viewer.card.task).prompt") == NASTY
-    assert page.evaluate("window.harmed ?? null") is None
+    assert read(page, "gallery.run.parameters(gallery.viewer.card.task).prompt") == NASTY
+    assert read(page, "window.harmed ?? null") is None
     expect(page.locator("main script, dialog script, main b")).to_have_count(0)
 
 
@@ -61,9 +61,9 @@ def test_axes_can_be_put_anywhere_and_the_address_says_where(look: Look) -> None
     expect(page.get_by_label("Row groups", exact=True)).to_have_value("a.scheduler")
     page.get_by_label("Row groups", exact=True).select_option("")
     page.get_by_label("scheduler", exact=True).select_option(label="PNDMScheduler")
-    assert cell(page, 0, 0).get_attribute("aria-label") == "=fox <b>, seed 7, PNDMScheduler: done, 2 outputs"
+    expect(cell(page, 0, 0)).to_have_attribute("aria-label", "=fox <b>, seed 7, PNDMScheduler: done, 2 outputs")
     page.get_by_label("scheduler: the one before").click()
-    assert "EulerDiscreteScheduler" in str(cell(page, 0, 0).get_attribute("aria-label"))
+    expect(cell(page, 0, 0)).to_have_attribute("aria-label", re.compile(re.escape("EulerDiscreteScheduler")))
     page.get_by_label("Column groups", exact=True).select_option(label="scheduler")
     page.wait_for_selector(".span")
     expect(page.locator(".span")).to_have_text(
@@ -138,16 +138,16 @@ def test_keys_work_wherever_the_focus_is(look: Look) -> None:
     page = look()
     page.get_by_label("Light or dark").click()
     keys(page, "ArrowRight", "4")
-    assert page.evaluate("[gallery.sheet.active.column, document.activeElement.id]") == [1, "sheet"]
+    assert read(page, "[gallery.sheet.active.column, document.activeElement.id]") == [1, "sheet"]
     page.locator("#size").focus()
     before = page.locator("#size").input_value()
     keys(page, "ArrowRight", "5")
     expect(page.locator("#size")).not_to_have_value(before)
-    assert page.evaluate("gallery.sheet.active.column") == 1
-    assert page.evaluate("gallery.marks.of(gallery.sheet.card().key).stars") == 5
+    assert read(page, "gallery.sheet.active.column") == 1
+    assert read(page, "gallery.marks.of(gallery.sheet.card().key).stars") == 5
     page.locator("#side-x").focus()
     keys(page, "0")
-    assert page.evaluate("gallery.marks.of(gallery.sheet.card().key).stars") == 5
+    assert read(page, "gallery.marks.of(gallery.sheet.card().key).stars") == 5
 
 
 def test_a_task_without_pictures_gets_no_marks(look: Look) -> None:
@@ -156,8 +156,8 @@ def test_a_task_without_pictures_gets_no_marks(look: Look) -> None:
     expect(page.locator("#viewer .stars, #viewer #note")).to_have_count(0)
     keys(page, "5", "n", "t", "Escape", "4", "x", " ")
     page.locator(".cell .said.failed").click(modifiers=["Control"])
-    assert page.evaluate("JSON.parse(gallery.marks.text()).marks") == {}
-    assert page.evaluate("gallery.marks.picked.size") == 0
+    assert read(page, "JSON.parse(gallery.marks.text()).marks") == {}
+    assert read(page, "gallery.marks.picked.size") == 0
     keys(page, "Escape", "Home", "5", "e")
     scopes = page.locator("#export .check").all_inner_texts()
     assert scopes == [
@@ -172,15 +172,15 @@ def test_the_wall_begins_with_the_best(look: Look) -> None:
     page.locator("#sheet").focus()
     keys(page, "ArrowRight", "ArrowRight", "4")
     page.get_by_label("Sorted by").select_option(label="stars")
-    assert page.evaluate("gallery.marks.of(gallery.choose.list()[0].key).stars") == 4
+    assert read(page, "gallery.marks.of(gallery.choose.list()[0].key).stars") == 4
 
 
 def test_an_address_of_another_job_names_no_values(look: Look) -> None:
     page = look()
     axis = page.evaluate("gallery.view.x")
     page = look(f"#x=&y=&ox=&oy=&pick:{axis}=99&hide:{axis}=1.7&order:{axis}=2.-3.1")
-    assert page.evaluate("[gallery.view.hidden, gallery.view.order]") == [{axis: [1]}, {axis: [2, 1]}]
-    assert page.evaluate(f"gallery.view.picks[{json.dumps(axis)}] ?? 0") == 0
+    assert read(page, "[gallery.view.hidden, gallery.view.order]") == [{axis: [1]}, {axis: [2, 1]}]
+    assert read(page, f"gallery.view.picks[{json.dumps(axis)}] ?? 0") == 0
 
 
 def test_looking_closely_goes_along_the_axes_and_marks_what_changes(look: Look) -> None:
@@ -198,9 +198,9 @@ def test_looking_closely_goes_along_the_axes_and_marks_what_changes(look: Look) 
     expect(page.locator(".strip [aria-pressed=true]")).to_have_attribute("aria-label", "Output 2")
     page.wait_for_function("() => document.querySelector('#viewer .stage img').naturalWidth === 600")
     keys(page, "+", "+")
-    assert "scale(1.5" in str(page.locator("#viewer .held").get_attribute("style"))
+    expect(page.locator("#viewer .held")).to_have_attribute("style", re.compile(re.escape("scale(1.5")))
     keys(page, "z", "Escape")
-    assert page.evaluate("[gallery.sheet.active.row, gallery.sheet.active.column]") == [1, 0]
+    assert read(page, "[gallery.sheet.active.row, gallery.sheet.active.column]") == [1, 0]
     keys(page, "ArrowRight", "Enter")  # the failed one has something to say too
     expect(page.locator("#viewer .error")).to_contain_text("the model gave up <b>here</b>")
 
@@ -222,13 +222,14 @@ def test_pictures_are_compared_under_one_zoom(look: Look) -> None:
     before = int(str(handle.get_attribute("aria-valuenow")))
     handle.focus()
     keys(page, "ArrowRight", "ArrowRight")
-    assert int(str(handle.get_attribute("aria-valuenow"))) == before + 4
+    expect(handle).to_have_attribute("aria-valuenow", str(before + 4))
     box = handle.bounding_box()
     assert box
     page.mouse.move(box["x"] + 13, box["y"] + 50)
     page.mouse.down()
     page.mouse.move(box["x"] - 187, box["y"] + 50)
     page.mouse.up()
+    drawn(page)
     assert int(str(handle.get_attribute("aria-valuenow"))) < before - 5
 
 
@@ -266,15 +267,15 @@ def test_values_from_right_to_left_turn_nothing_but_themselves(look: Look, make_
         "Go right: seed 42",
         "Go down: seed 42",
     }
-    assert page.evaluate("gallery.words.isolated('plain')") == "plain"
+    assert read(page, "gallery.words.isolated('plain')") == "plain"
 
 
 def test_money_is_written_as_on_the_command_line(look: Look) -> None:
     """What the service says is exact; what the page itself has reckoned is not."""
     page = look()
     for amount in ("0", "0.175", "0.000347222222", "12", "14000.5"):
-        assert page.evaluate(f"gallery.words.usd('{amount}')") == f"${money.shown(Decimal(amount))}"
-    assert page.evaluate("[0.1 + 0.2, 7 / 3, 0].map(gallery.words.usd)") == ["$0.3", "$2.333333", "$0"]
+        assert read(page, f"gallery.words.usd('{amount}')") == f"${money.shown(Decimal(amount))}"
+    assert read(page, "[0.1 + 0.2, 7 / 3, 0].map(gallery.words.usd)") == ["$0.3", "$2.333333", "$0"]
 
 
 def test_a_damaged_picture_is_told_from_a_black_one(look: Look, make_run: MakeRun, tmp_path: Path) -> None:
@@ -409,6 +410,7 @@ def test_the_page_follows_a_run_that_goes_on(look: Look, folder: RunFolder) -> N
         page.clock.install()
         page.reload()
         page.wait_for_selector(".said.running")
+        drawn(page)
         assert page.locator(".said.pending").count() > 3
         place.write("tasks-00000", rows)
         place.write("head", head)
@@ -429,9 +431,9 @@ def test_each_repeat_that_is_under_way_says_so(look: Look, make_run: MakeRun, tm
 
     page = look("#x=repeat&y=a.scheduler", at=built(make_run(tmp_path / "twice", job, picture, state=under_way)))
     states = "() => [...document.querySelectorAll('.cell')].map((cell) => cell.querySelector('.said')?.innerText)"
-    assert page.evaluate(states) == [None, "running", "pending", "running", "pending", "pending"]
+    assert read(page, states) == [None, "running", "pending", "running", "pending", "pending"]
     page.evaluate("gallery.view.place('x', ''); gallery.view.set({picks: {repeat: -1}}); gallery.flush()")
-    assert page.evaluate(states) == [None, "running", "pending"]
+    assert read(page, states) == [None, "running", "pending"]
 
 
 def test_a_page_without_its_data_says_what_to_do(folder: RunFolder, browser: Browser, tmp_path: Path) -> None:

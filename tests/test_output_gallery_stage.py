@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 import pytest
-from paged import Look, MakeRun, built, keys
+from paged import Look, MakeRun, built, keys, read
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -68,12 +68,12 @@ def test_the_actual_size_is_a_pixel_for_a_pixel_and_can_be_moved(page: Page) -> 
     page.mouse.down()
     page.mouse.move(200, 300)
     page.mouse.up()
-    assert page.evaluate("gallery.viewer.zoom.x") < before
+    assert read(page, "gallery.viewer.zoom.x") < before
     page.set_viewport_size({"width": 1000, "height": 600})
     page.wait_for_function("() => gallery.viewer.zoom.scale > 2")
     assert pixels(page) == pytest.approx(1, abs=0.001)
     page.get_by_role("button", name="Whole").click()
-    assert page.evaluate("[gallery.viewer.zoom.scale, gallery.viewer.zoom.x]") == [1, 0]
+    assert read(page, "[gallery.viewer.zoom.scale, gallery.viewer.zoom.x]") == [1, 0]
 
 
 def test_it_goes_along_from_picture_to_picture(page: Page) -> None:
@@ -81,14 +81,14 @@ def test_it_goes_along_from_picture_to_picture(page: Page) -> None:
     keys(page, "z", "Shift+ArrowRight", "ArrowRight")
     page.wait_for_function("() => document.querySelector('#viewer .stage img').naturalWidth === 1800")
     assert pixels(page) == pytest.approx(1, abs=0.001)
-    assert page.evaluate("gallery.viewer.zoom.x") < 0
+    assert read(page, "gallery.viewer.zoom.x") < 0
     keys(page, "ArrowRight")
     page.wait_for_function("() => document.querySelector('#viewer .stage img').naturalWidth === 40")
-    assert page.evaluate("[gallery.viewer.zoom.scale < 1, gallery.viewer.zoom.x]") == [True, 0]
+    assert read(page, "[gallery.viewer.zoom.scale < 1, gallery.viewer.zoom.x]") == [True, 0]
     keys(page, "Escape", "Enter")
-    assert page.evaluate("gallery.viewer.zoom.scale") == 1
+    assert read(page, "gallery.viewer.zoom.scale") == 1
     keys(page, "+", "ArrowLeft")  # any other size goes along too
-    assert page.evaluate("gallery.viewer.zoom.scale") == 1.25
+    assert read(page, "gallery.viewer.zoom.scale") == 1.25
 
 
 def test_on_a_fine_screen_a_pixel_is_one_of_the_screen(look: Look) -> None:
@@ -130,4 +130,4 @@ def test_what_is_no_picture_has_no_actual_size(page: Page) -> None:
     page.evaluate("() => { gallery.viewer.zoom.stages[0].fit = () => null; gallery.viewer.zoom.apply(); }")
     expect(page.locator("#actual")).to_be_hidden()
     keys(page, "z")
-    assert page.evaluate("gallery.viewer.zoom.scale") == 1
+    assert read(page, "gallery.viewer.zoom.scale") == 1

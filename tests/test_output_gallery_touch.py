@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from paged import built, drawn
+from paged import built, drawn, read
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
@@ -99,13 +99,13 @@ def test_a_swipe_goes_along_the_axes(page: Page) -> None:
 def test_two_fingers_zoom_and_one_moves_what_is_zoomed(page: Page) -> None:
     page.locator("#cell-0-0 img").tap()
     touch(page, [(180, 200), (220, 200)], [(150, 200), (250, 200)], [(120, 200), (280, 200)])
-    assert page.evaluate("gallery.viewer.zoom.scale") == pytest.approx(4, rel=0.05)
+    assert read(page, "gallery.viewer.zoom.scale") == pytest.approx(4, rel=0.05)
     before = page.evaluate("gallery.viewer.zoom.x")
     touch(page, [(300, 200)], [(200, 200)])
-    assert page.evaluate("gallery.viewer.zoom.x") == pytest.approx(before - 100 / 390, abs=0.02)
+    assert read(page, "gallery.viewer.zoom.x") == pytest.approx(before - 100 / 390, abs=0.02)
     assert names(page) == "seed 1 · DDIMScheduler"
     touch(page, [(120, 200), (280, 200)], [(190, 200), (210, 200)])
-    assert page.evaluate("gallery.viewer.zoom.scale") == 1
+    assert read(page, "gallery.viewer.zoom.scale") == 1
 
 
 def test_a_finger_that_rests_picks_and_one_that_scrolls_does_not(page: Page) -> None:
@@ -117,9 +117,9 @@ def test_a_finger_that_rests_picks_and_one_that_scrolls_does_not(page: Page) -> 
     expect(page.locator("#viewer")).not_to_be_visible()
     expect(page.locator("#cell-0-1 .tick.on")).to_have_count(1)
     touch(page, [at], [(at[0], at[1] - 40)], then=lambda: page.wait_for_timeout(500))
-    assert page.evaluate("gallery.marks.picked.size") == 1
+    assert read(page, "gallery.marks.picked.size") == 1
     page.locator("#cell-0-0 .tick").tap()
-    assert page.evaluate("gallery.marks.picked.size") == 2
+    assert read(page, "gallery.marks.picked.size") == 2
 
 
 def test_everything_is_within_reach_of_a_finger(page: Page) -> None:
@@ -133,7 +133,7 @@ def test_everything_is_within_reach_of_a_finger(page: Page) -> None:
     assert lower["y"] > upper["y"] + upper["height"]
     expect(page.locator("button.choose").first).to_have_text("The upper one", use_inner_text=True)  # no key does it
     assert page.locator("#rank").evaluate("(hint) => hint.scrollHeight <= hint.clientHeight")  # none of it is cut
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert read(page, "document.documentElement.scrollWidth") <= 390
 
 
 def test_nothing_moves_while_a_filter_is_made(page: Page) -> None:
@@ -183,7 +183,7 @@ def test_a_browser_without_room_keeps_marks_on_the_page_and_says_so(page: Page) 
     page.locator("#sheet").focus()
     page.keyboard.press("5")  # room again: what was given before is kept too
     page.wait_for_function("() => !document.getElementById('not-kept')")
-    assert page.evaluate("Object.values(localStorage).join().includes('\"stars\":5')")
+    assert read(page, "Object.values(localStorage).join().includes('\"stars\":5')")
 
 
 def test_long_names_break_between_their_words(page: Page) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
+from paged import read
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
@@ -101,7 +102,7 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda request: wrong.extend(outside(request.url, served.base)))
     yield page
-    assert page.evaluate("window.harmed ?? null") is None
+    assert read(page, "window.harmed ?? null") is None
     context.close()
     assert wrong == []
 
@@ -156,8 +157,8 @@ def test_pictures_appear_while_the_run_goes_on_and_nothing_else_moves(
     expect(page.locator(".pace")).to_contain_text("1 under way · 2 pending")
     run.step(1)
     expect(page.locator(".cell img")).to_have_count(4)
-    assert page.evaluate("document.querySelector('.cell img').dataset.mine") == "yes"  # drawn once
-    assert page.evaluate("gallery.marks.picked.size") == 1
+    assert read(page, "document.querySelector('.cell img').dataset.mine") == "yes"  # drawn once
+    assert read(page, "gallery.marks.picked.size") == 1
     assert page.url.endswith("#tab=grid")
 
 
@@ -341,7 +342,7 @@ def test_runs_are_found_by_name_model_date_and_state(page: Page, served: Served)
         page.locator("#find").fill(words)
         expect(shown).to_have_count(len(names))
         assert sorted(str(card.get_attribute("data-run")) for card in shown.all()) == names
-        assert page.locator("#unfound").is_visible() is (not names)
+        expect(page.locator("#unfound")).to_be_visible(visible=not names)
     page.locator("#find").fill("found- gulls/&#")
     page.locator("#find").fill("found- gulls")
     expect(page.locator("#sum")).to_contain_text("1 of ")
@@ -360,12 +361,12 @@ def test_light_or_dark_is_chosen_for_all_pages_at_once(page: Page, served: Serve
     page.emulate_media(color_scheme="light")
     page.goto(f"{served.base}run/dressed/")
     page.locator("#theme").click()
-    assert page.evaluate(look) == "dark"
+    assert read(page, look) == "dark"
     page.locator("#all-runs").click()
     page.locator(".card").first.wait_for()
-    assert page.evaluate(look) == "dark"
+    assert read(page, look) == "dark"
     page.locator("#theme").click()
-    assert page.evaluate(look) == "light dark"  # as the system is, from here on
+    assert read(page, look) == "light dark"  # as the system is, from here on
     expect(page.locator("#say")).to_have_text("The page is light, as the system is.")
 
 
@@ -389,7 +390,7 @@ def test_everybody_can_use_the_overview(page: Page, served: Served, going_on: tu
     page.goto(served.base)
     page.wait_for_selector(f"[data-run={going_on[0]}]")
     assert complaints(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert read(page, "document.documentElement.scrollWidth") == 390
 
 
 def test_everybody_can_use_what_a_served_page_has_more(
