@@ -79,7 +79,8 @@ def ready(look: Look) -> Page:
 
 
 def keys(page: Page, *names: str) -> None:
-    """Press keys, and wait until what they do is drawn."""
+    """Press keys once all that was done is drawn, and wait until what they do is drawn, too."""
+    drawn(page)
     for name in names:
         page.keyboard.press(name)
     drawn(page)
